@@ -1,0 +1,193 @@
+"""ClipCaer model configuration."""
+
+from typing import Literal
+
+from huggingface_hub.dataclasses import strict
+from transformers import CLIPConfig, PreTrainedConfig
+
+from .raer_labels import RAER_LABELS
+
+
+# What `PreTrainedConfig` itself accepts beside its fields. Everything else that is not a field of ours is a misspelling.
+_BASE_KEYWORDS = frozenset(
+    "model_type num_labels name_or_path output_attentions attn_implementation experts_implementation torch_dtype "
+    "auto_map custom_pipelines quantization_config per_layer_config".split()
+)
+
+
+@strict
+class ClipCaerConfig(PreTrainedConfig):
+    r"""
+    Configuration of [`ClipCaerModel`] and [`ClipCaerForVideoClassification`]: everything that changes what `forward`
+    computes, and nothing else. Unknown keys and values out of range raise.
+
+    Args:
+        clip_config (`CLIPConfig` or `dict`, *optional*):
+            The CLIP model whose vision tower encodes both streams and whose text tower encodes the prompts. All
+            widths follow from it. Defaults to ViT-B/32.
+        num_frames (`int`, *optional*, defaults to 16):
+            The greatest number of frames of a clip.
+        streams (`str`, *optional*, defaults to `"both"`):
+            `"both"`, or `"face"` / `"context"` alone for ablation: the other stream is then not built.
+        use_face_adapter (`bool`, *optional*, defaults to `True`):
+            Whether the Expression-Aware Adapter refines the face stream.
+        adapter_reduction (`int`, *optional*, defaults to 4):
+            Width of the tower's output over that of the adapter's bottleneck.
+        adapter_residual_ratio (`float`, *optional*, defaults to 0.2):
+            `r` of the blend `r A(x) + (1 - r) x` (Gao et al., 2021). The public research code lost the residual
+            (r = 1), so that its face stream starts as noise.
+        temporal_layers (`int`, *optional*, defaults to 1):
+            Layers of each stream's temporal transformer.
+        temporal_heads (`int`, *optional*, defaults to 8):
+            Its attention heads.
+        temporal_head_dim (`int`, *optional*, defaults to 64):
+            Width of one head.
+        temporal_mlp_dim (`int`, *optional*, defaults to 1024):
+            Hidden width of its MLP.
+        temporal_dropout (`float`, *optional*, defaults to 0.1):
+            Dropout in its attention and MLP.
+        temporal_pooling (`str`, *optional*, defaults to `"cls"`):
+            `"cls"` (a class token) or `"attention"` (a learned weighting of the frames).
+        temporal_init_std (`float`, *optional*, defaults to 0.02):
+            Standard deviation of the initial class token and position embeddings. The public research code draws
+            them with 1.0, whose norm (22.6 for a width of 512) is twice that of the frame embeddings.
+        num_context_tokens (`int`, *optional*, defaults to 12):
+            Learned context tokens of a soft prompt (CoOp, Zhou et al., 2022).
+        class_specific_context (`bool`, *optional*, defaults to `True`):
+            One set of context tokens for each prompt, or one set for all.
+        class_token_position (`str`, *optional*, defaults to `"end"`):
+            Where a label's text stands: behind the context tokens (`"end"`), between their halves (`"middle"`) or
+            before them (`"front"`).
+        label_prompts (`list[str]` or `list[list[str]]`, *optional*):
+            A text per label for the soft view; a list of lists is an ensemble, with equally many for each label.
+        label_token_ids (`list[list[list[int]]]`, *optional*):
+            Token ids of `label_prompts`, begin and end tokens included: label, sentence, token. `None`: the soft
+            prompts hold context tokens alone. Kept here so that a checkpoint needs no tokenizer.
+        descriptive_prompts (`list[str]` or `list[list[str]]`, *optional*):
+            Sentences per label for the descriptive view, any number each. Their embeddings are kept with the weights.
+        prototype_source (`str`, *optional*):
+            Which view classifies: `"descriptive"`, `"soft"` or `"mean"`. `None`: descriptive when `slerp_weight` > 0
+            (as the method mixes from the descriptive view), else soft.
+        slerp_weight (`float`, *optional*, defaults to 0.5):
+            How far the Instance-Enhanced Classifier moves each prototype towards the video, from 0 (off) to below 1. With
+            one weight for all labels the decision of a given checkpoint does not depend on it; the sharpness of the
+            softmax does, and with it the gradient and the calibration.
+        temperature (`float`, *optional*, defaults to 0.07):
+            Divides the cosines to give logits.
+        initializer_range (`float`, *optional*, defaults to 0.02):
+            Standard deviation of the initial context tokens.
+        id2label (`dict[int, str]`, *optional*):
+            The labels. Defaults to RAER's five.
+        label2id (`dict[str, int]`, *optional*):
+            Its inverse; derived when not given.
+
+    Example:
+
+    ```python
+    >>> from modeling_clipcaer import ClipCaerConfig, ClipCaerForVideoClassification
+
+    >>> configuration = ClipCaerConfig(num_frames=8, slerp_weight=0.0)
+    >>> configuration.id2label[1], configuration.resolved_prototype_source
+    ('Enjoyment', 'soft')
+
+    ```
+    """
+
+    model_type = "clipcaer"
+    sub_configs_defaults = {"clip_config": CLIPConfig}
+
+    clip_config: dict | PreTrainedConfig | None = None
+    num_frames: int = 16
+    streams: Literal["both", "face", "context"] = "both"
+
+    use_face_adapter: bool = True
+    adapter_reduction: int = 4
+    adapter_residual_ratio: int | float = 0.2
+
+    temporal_layers: int = 1
+    temporal_heads: int = 8
+    temporal_head_dim: int = 64
+    temporal_mlp_dim: int = 1024
+    temporal_dropout: int | float = 0.1
+    temporal_pooling: Literal["cls", "attention"] = "cls"
+    temporal_init_std: int | float = 0.02
+
+    num_context_tokens: int = 12
+    class_specific_context: bool = True
+    class_token_position: Literal["end", "middle", "front"] = "end"
+    label_prompts: list[str] | list[list[str]] | None = None
+    label_token_ids: list[list[list[int]]] | None = None
+    descriptive_prompts: list[str] | list[list[str]] | None = None
+
+    prototype_source: Literal["descriptive", "soft", "mean"] | None = None
+    slerp_weight: int | float = 0.5
+    temperature: int | float = 0.07
+    initializer_range: float = 0.02
+
+    def __post_init__(self, **kwargs):
+        unknown = sorted(key for key in kwargs if key not in _BASE_KEYWORDS and not key.startswith("_"))
+        if unknown:
+            raise ValueError(f"`{unknown[0]}` is not a field of {type(self).__name__}")
+        if self.id2label is None and kwargs.get("num_labels") is None:
+            self.id2label = dict(enumerate(RAER_LABELS))
+        super().__post_init__(**kwargs)
+        if self.label2id is None:
+            self.label2id = {label: index for index, label in self.id2label.items()}
+
+    @property
+    def projection_dim(self) -> int:
+        """Width D of frame, video and text embeddings."""
+        return self.clip_config.projection_dim
+
+    @property
+    def face_stream(self) -> bool:
+        """Whether the face stream is built."""
+        return self.streams != "context"
+
+    @property
+    def context_stream(self) -> bool:
+        """Whether the context stream is built."""
+        return self.streams != "face"
+
+    @property
+    def resolved_prototype_source(self) -> str:
+        """`prototype_source` with its default worked out."""
+        if self.prototype_source is not None:
+            return self.prototype_source
+        return "descriptive" if self.slerp_weight > 0 else "soft"
+
+    def validate_ranges(self):
+        """Part of `@strict`'s validation: every number within its range."""
+        positive = ("num_frames", "adapter_reduction", "temporal_layers", "temporal_heads", "temporal_head_dim")
+        for name in (*positive, "temporal_mlp_dim", "num_context_tokens", "temperature"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"`{name}` must be above 0, got {getattr(self, name)}")
+        if not 0 <= self.adapter_residual_ratio <= 1:
+            raise ValueError(f"`adapter_residual_ratio` must lie in [0, 1], got {self.adapter_residual_ratio}")
+        for name in ("slerp_weight", "temporal_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"`{name}` must lie in [0, 1), got {getattr(self, name)}")
+
+    def validate_prompts(self):
+        """Part of `@strict`'s validation: prompts fit the labels, the context tokens and the text tower."""
+        if self.id2label is None:
+            return  # Keep: `@strict` also validates before `__post_init__` has filled the labels.
+        for name in ("label_prompts", "label_token_ids", "descriptive_prompts"):
+            prompts = getattr(self, name)
+            if prompts is not None and len(prompts) != self.num_labels:
+                raise ValueError(f"`{name}` must hold one entry per label, got {len(prompts)} for {self.num_labels}")
+        if self.label_token_ids is None:
+            if not self.class_specific_context:
+                raise ValueError("`class_specific_context` False needs `label_token_ids`: all labels would be equal")
+            return
+        if len({len(sentences) for sentences in self.label_token_ids}) != 1 or not self.label_token_ids[0]:
+            raise ValueError("`label_token_ids` must hold equally many sentences for every label, at least one")
+        longest = max(len(ids) for sentences in self.label_token_ids for ids in sentences) + self.num_context_tokens
+        limit = self.clip_config.text_config.max_position_embeddings
+        if longest > limit:
+            raise ValueError(
+                f"`label_token_ids` and `num_context_tokens` make a prompt of {longest} tokens; the text tower takes {limit}"
+            )
+
+
+__all__ = ["ClipCaerConfig"]

@@ -1,0 +1,430 @@
+"""PyTorch ClipCaer model: context-aware academic emotion recognition on CLIP."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import AutoTokenizer, CLIPConfig, CLIPModel, PreTrainedModel
+from transformers import initialization as init
+from transformers.processing_utils import Unpack
+from transformers.utils import ModelOutput, TransformersKwargs, can_return_tuple, logging
+
+from .configuration_clipcaer import ClipCaerConfig
+from .errors import InputError
+from .face_adapter import FaceAdapter
+from .prompt_learner import SoftPromptLearner, encode_token_embeds, pad_token_ids
+from .prototypes import instance_logits
+from .raer_labels import RAER_DESCRIPTIVE_PROMPTS, RAER_LABEL_PROMPTS, RAER_LABELS
+from .temporal_encoder import TemporalEncoder
+
+
+logger = logging.get_logger(__name__)
+
+
+@dataclass
+class ClipCaerOutput(ModelOutput):
+    r"""
+    Output of [`ClipCaerModel`] and [`ClipCaerForVideoClassification`].
+
+    Args:
+        loss (`torch.FloatTensor` of shape `(1,)`, *optional*, returned when `labels` is given):
+            Plain cross-entropy. The trainer has the other losses.
+        logits (`torch.FloatTensor` of shape `(batch_size, num_labels)`, *optional*):
+            Classification scores before the softmax. Absent from [`ClipCaerModel`].
+        video_embeds (`torch.FloatTensor` of shape `(batch_size, projection_dim)`):
+            Fused embedding of both streams, of unit norm.
+        face_video_embeds (`torch.FloatTensor` of shape `(batch_size, projection_dim)`, *optional*):
+            The face stream's clip embedding before fusion.
+        context_video_embeds (`torch.FloatTensor` of shape `(batch_size, projection_dim)`, *optional*):
+            The context stream's clip embedding before fusion.
+        soft_text_embeds (`torch.FloatTensor` of shape `(num_labels, projection_dim)`):
+            Soft view: unit embeddings of the learned prompts; of an ensemble, their mean.
+        descriptive_text_embeds (`torch.FloatTensor` of shape `(num_labels, projection_dim)`):
+            Descriptive view: unit embeddings of the fixed sentences.
+        soft_prompt_embeds (`torch.FloatTensor` of shape `(num_labels, num_sentences, projection_dim)`):
+            The members of the soft view's ensemble.
+        hidden_states (`tuple(torch.FloatTensor)`, *optional*):
+            Hidden states of the vision tower, of shape `(num_images, num_patches + 1, hidden_size)`. Its images are the frames
+            of all context clips, then those of all face clips.
+        attentions (`tuple(torch.FloatTensor)`, *optional*):
+            Attention weights of the vision tower, of shape `(num_images, num_heads, num_patches + 1, num_patches + 1)`.
+    """
+
+    loss: torch.FloatTensor | None = None
+    logits: torch.FloatTensor | None = None
+    video_embeds: torch.FloatTensor | None = None
+    face_video_embeds: torch.FloatTensor | None = None
+    context_video_embeds: torch.FloatTensor | None = None
+    soft_text_embeds: torch.FloatTensor | None = None
+    descriptive_text_embeds: torch.FloatTensor | None = None
+    soft_prompt_embeds: torch.FloatTensor | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    attentions: tuple[torch.FloatTensor, ...] | None = None
+
+
+class ClipCaerPreTrainedModel(PreTrainedModel):
+    """Initialisation and loading shared by the ClipCaer models."""
+
+    config: ClipCaerConfig
+    config_class = ClipCaerConfig
+    base_model_prefix = "model"
+    main_input_name = "pixel_values"
+    input_modalities = ("video",)
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+    # Keep: with `forward(**kwargs)` the Trainer would otherwise take our loss for one already divided by the number of
+    # items in all accumulated batches, and multiply it by the accumulation steps.
+    accepts_loss_kwargs = False
+
+    @torch.no_grad()
+    def _init_weights(self, module):
+        """Initialise what CLIP does not. Called for leaves: a container without tensors of its own is never visited."""
+        if isinstance(module, nn.Linear):
+            # Scaled to the width, so that a tiny tower's heads start as lively as a large one's.
+            init.kaiming_uniform_(module.weight, a=5**0.5)
+            if module.bias is not None:
+                init.zeros_(module.bias)
+        elif isinstance(module, TemporalEncoder):
+            init.normal_(module.position_embeds, std=self.config.temporal_init_std)
+            if module.pooling == "cls":
+                init.normal_(module.cls_token, std=self.config.temporal_init_std)
+        elif isinstance(module, SoftPromptLearner):
+            module.reset_parameters()
+        elif isinstance(module, ClipCaerModel):
+            init.normal_(module.descriptive_text_embeds)
+        else:
+            super()._init_weights(module)
+
+
+class ClipCaerModel(ClipCaerPreTrainedModel):
+    r"""
+    Two streams of frames to one video embedding, and two views of the labels to text embeddings, without a classifier.
+
+    Args:
+        config: the configuration.
+        clip_model: a loaded CLIP model to build on; otherwise one is built from `config.clip_config`.
+    """
+
+    def __init__(self, config: ClipCaerConfig, clip_model: CLIPModel | None = None):
+        super().__init__(config)
+        dim = config.projection_dim
+        self.clip = clip_model if clip_model is not None else CLIPModel._from_config(config.clip_config)
+        if config.face_stream:
+            ratio = config.adapter_residual_ratio
+            self.face_adapter = FaceAdapter(dim, config.adapter_reduction, ratio) if config.use_face_adapter else None
+            self.face_temporal_encoder = self._build_temporal_encoder()
+        if config.context_stream:
+            self.context_temporal_encoder = self._build_temporal_encoder()
+        self.fusion = nn.Linear(dim * (config.face_stream + config.context_stream), dim)
+        self.prompt_learner = SoftPromptLearner(
+            self._soft_token_ids(),
+            config.num_context_tokens,
+            config.clip_config.text_config.hidden_size,
+            config.class_specific_context,
+            config.class_token_position,
+            config.initializer_range,
+        )
+        self.register_buffer("descriptive_text_embeds", torch.empty(config.num_labels, dim))
+        self._soft_prompt_cache: tuple[tuple, torch.Tensor] | None = None
+        self.post_init()
+
+    def _build_temporal_encoder(self) -> TemporalEncoder:
+        config = self.config
+        return TemporalEncoder(
+            config.projection_dim,
+            config.num_frames,
+            config.temporal_layers,
+            config.temporal_heads,
+            config.temporal_head_dim,
+            config.temporal_mlp_dim,
+            config.temporal_dropout,
+            config.temporal_pooling,
+        )
+
+    def _soft_token_ids(self) -> list[list[int]]:
+        if self.config.label_token_ids is not None:
+            return [ids for sentences in self.config.label_token_ids for ids in sentences]
+        text_config = self.config.clip_config.text_config
+        # CLIP's published configurations carry 2 for the end token, which is the last of the vocabulary.
+        end = text_config.vocab_size - 1 if text_config.eos_token_id == 2 else text_config.eos_token_id
+        return [[text_config.bos_token_id, end]] * self.config.num_labels
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The vision tower's patch embedding."""
+        return self.clip.vision_model.get_input_embeddings()
+
+    def get_frame_embeds(self, pixel_values: torch.Tensor, **kwargs: Unpack[TransformersKwargs]) -> torch.Tensor:
+        """Embed frames with the vision tower.
+
+        Args:
+            pixel_values: (batch_size, num_frames, num_channels, height, width).
+
+        Returns:
+            (batch_size, num_frames, projection_dim): the tower's projected output, not normalised.
+        """
+        return self._encode_frames([pixel_values], **kwargs)[0][0]
+
+    def _encode_frames(self, streams: list[torch.Tensor], **kwargs):
+        """One call of the tower for all streams: a list of frame embeddings, and the tower's output."""
+        images = torch.cat([pixel_values.flatten(0, 1) for pixel_values in streams])
+        output = self.clip.get_image_features(images, return_dict=True, **kwargs)
+        frames = output.pooler_output.split([stream.shape[0] * stream.shape[1] for stream in streams])
+        return [embeds.unflatten(0, stream.shape[:2]) for embeds, stream in zip(frames, streams, strict=True)], output
+
+    def encode_video(self, context_embeds: torch.Tensor | None, face_embeds: torch.Tensor | None, frame_mask=None):
+        """Frame embeddings (batch_size, num_frames, projection_dim) of each stream to clip embeddings.
+
+        Returns:
+            The fused unit embedding, the face stream's and the context stream's, each (batch_size, projection_dim).
+        """
+        face_video_embeds = context_video_embeds = None
+        if self.config.face_stream:
+            if self.face_adapter is not None:
+                face_embeds = self.face_adapter(face_embeds)
+            face_video_embeds = self.face_temporal_encoder(face_embeds, frame_mask)
+        if self.config.context_stream:
+            context_video_embeds = self.context_temporal_encoder(context_embeds, frame_mask)
+        parts = [embeds for embeds in (face_video_embeds, context_video_embeds) if embeds is not None]
+        video_embeds = F.normalize(self.fusion(torch.cat(parts, dim=-1)), dim=-1)
+        return video_embeds, face_video_embeds, context_video_embeds
+
+    def encode_soft_prompts(self) -> torch.Tensor:
+        """Unit embeddings (num_labels, num_sentences, projection_dim) of the soft prompts.
+
+        Outside training they are computed once and kept until a weight of the text side changes.
+        """
+        if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
+            self._soft_prompt_cache = None
+            return self._encode_soft_prompts()
+        key = self._text_state()
+        if self._soft_prompt_cache is None or self._soft_prompt_cache[0] != key:
+            self._soft_prompt_cache = (key, self._encode_soft_prompts())
+        return self._soft_prompt_cache[1]
+
+    def _encode_soft_prompts(self) -> torch.Tensor:
+        embeds = F.normalize(self.prompt_learner(self.clip), dim=-1)
+        return embeds.unflatten(0, (self.config.num_labels, -1))
+
+    def _text_state(self) -> tuple:
+        """Changes whenever a weight that the soft prompts depend on is written, moved or cast, or autocast changes."""
+        modules = (self.prompt_learner, self.clip.text_model, self.clip.text_projection)
+        weights = tuple((p.data_ptr(), p._version, p.dtype) for module in modules for p in module.parameters())
+        device_type = self.clip.text_projection.weight.device.type
+        return (torch.is_autocast_enabled(device_type), torch.get_autocast_dtype(device_type), weights)
+
+    @torch.no_grad()
+    def encode_descriptive_prompts(self, token_ids: list[list[list[int]]]):
+        """Encode sentences (label, sentence, token; begin and end included) once and keep them with the weights."""
+        embeds = []
+        for sentences in token_ids:
+            ids = pad_token_ids(sentences).to(self.device)
+            eos_positions = torch.tensor([len(sentence) - 1 for sentence in sentences], device=self.device)
+            tokens = self.clip.text_model.embeddings.token_embedding(ids)
+            features = F.normalize(encode_token_embeds(self.clip, tokens, eos_positions), dim=-1)
+            embeds.append(F.normalize(features.mean(dim=0), dim=-1))
+        self.descriptive_text_embeds.copy_(torch.stack(embeds))
+
+    def _check_stream(self, name: str, pixel_values, embeds) -> None:
+        if (pixel_values is None) == (embeds is None):
+            pixels = "pixel_values" if name == "context" else "face_pixel_values"
+            raise ValueError(f"the {name} stream takes exactly one of `{pixels}` and `{name}_embeds`")
+        if pixel_values is not None and pixel_values.ndim != 5:
+            raise ValueError(
+                f"pixels of the {name} stream must be (batch_size, num_frames, num_channels, height, width), "
+                f"got {tuple(pixel_values.shape)}"
+            )
+        if embeds is not None and (embeds.ndim != 3 or embeds.shape[-1] != self.config.projection_dim):
+            raise ValueError(
+                f"`{name}_embeds` must be (batch_size, num_frames, {self.config.projection_dim}), got {tuple(embeds.shape)}"
+            )
+
+    @can_return_tuple
+    def forward(
+        self,
+        pixel_values: torch.FloatTensor | None = None,
+        face_pixel_values: torch.FloatTensor | None = None,
+        context_embeds: torch.FloatTensor | None = None,
+        face_embeds: torch.FloatTensor | None = None,
+        frame_mask: torch.BoolTensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> ClipCaerOutput:
+        r"""
+        Args:
+            pixel_values (`torch.FloatTensor` of shape `(batch_size, num_frames, num_channels, height, width)`):
+                Frames of the context stream.
+            face_pixel_values (`torch.FloatTensor` of the same shape):
+                Frames of the face stream.
+            context_embeds (`torch.FloatTensor` of shape `(batch_size, num_frames, projection_dim)`, *optional*):
+                Output of [`~ClipCaerModel.get_frame_embeds`] in place of `pixel_values`.
+            face_embeds (`torch.FloatTensor` of shape `(batch_size, num_frames, projection_dim)`, *optional*):
+                The same in place of `face_pixel_values`.
+            frame_mask (`torch.BoolTensor` of shape `(batch_size, num_frames)`, *optional*):
+                False where a shorter clip is padded.
+        """
+        hidden_states = attentions = None
+        pixels, embeds = {}, {}
+        if self.config.context_stream:
+            self._check_stream("context", pixel_values, context_embeds)
+            pixels["context"], embeds["context"] = pixel_values, context_embeds
+        if self.config.face_stream:
+            self._check_stream("face", face_pixel_values, face_embeds)
+            pixels["face"], embeds["face"] = face_pixel_values, face_embeds
+        to_encode = {name: values for name, values in pixels.items() if values is not None}
+        if to_encode:
+            encoded, tower_output = self._encode_frames(list(to_encode.values()), **kwargs)
+            embeds.update(zip(to_encode, encoded, strict=True))
+            hidden_states, attentions = tower_output.hidden_states, tower_output.attentions
+        video_embeds, face_video_embeds, context_video_embeds = self.encode_video(
+            embeds.get("context"), embeds.get("face"), frame_mask
+        )
+        soft_prompt_embeds = self.encode_soft_prompts()
+        return ClipCaerOutput(
+            video_embeds=video_embeds,
+            face_video_embeds=face_video_embeds,
+            context_video_embeds=context_video_embeds,
+            soft_text_embeds=soft_prompt_embeds.mean(dim=1),
+            descriptive_text_embeds=F.normalize(self.descriptive_text_embeds, dim=-1),
+            soft_prompt_embeds=soft_prompt_embeds,
+            hidden_states=hidden_states,
+            attentions=attentions,
+        )
+
+
+class ClipCaerForVideoClassification(ClipCaerPreTrainedModel):
+    r"""
+    ClipCaer with its classifier: label prototypes from the prompts, moved towards each video by slerp.
+
+    Args:
+        config: the configuration.
+        clip_model: a loaded CLIP model to build on; otherwise one is built from `config.clip_config`.
+
+    Example:
+
+    ```python
+    >>> import torch
+    >>> from modeling_clipcaer import ClipCaerForVideoClassification
+
+    >>> model = ClipCaerForVideoClassification.from_pretrained(checkpoint)  # doctest: +SKIP
+    >>> frames = torch.rand(1, 16, 3, 224, 224)
+    >>> model(pixel_values=frames, face_pixel_values=frames).logits.shape  # doctest: +SKIP
+    torch.Size([1, 5])
+
+    ```
+    """
+
+    def __init__(self, config: ClipCaerConfig, clip_model: CLIPModel | None = None):
+        super().__init__(config)
+        self.model = ClipCaerModel(config, clip_model)
+        self.post_init()
+
+    @classmethod
+    def from_clip_pretrained(cls, clip_id_or_path: str, **config_fields) -> "ClipCaerForVideoClassification":
+        r"""
+        Start a model from a CLIP checkpoint, in fp32. Its adapter, temporal encoders, fusion and context tokens are new.
+
+        Args:
+            clip_id_or_path: any CLIP checkpoint of the Hub or on disk, with its tokenizer.
+            config_fields: fields of [`ClipCaerConfig`]. `label_prompts` defaults to RAER's for RAER's labels and to
+                the labels' names otherwise; `descriptive_prompts` to RAER's, or to `label_prompts`.
+
+        Raises:
+            InputError: there is no CLIP checkpoint of that name, or weights are missing from it.
+        """
+        clip, tokenizer = _load_clip(clip_id_or_path)
+        fields = {"clip_config": clip.config, **config_fields}
+        labels = tuple(ClipCaerConfig(**{**fields, "class_specific_context": True}).id2label.values())
+        default_prompts = RAER_LABEL_PROMPTS if labels == RAER_LABELS else labels
+        label_prompts = fields.get("label_prompts") or list(default_prompts)
+        default_sentences = RAER_DESCRIPTIVE_PROMPTS if labels == RAER_LABELS else label_prompts
+        sentences = [_as_list(entry) for entry in fields.get("descriptive_prompts") or default_sentences]
+        fields |= {"label_prompts": label_prompts, "descriptive_prompts": sentences}
+        fields["label_token_ids"] = [tokenizer(_as_list(entry)).input_ids for entry in label_prompts]
+        model = cls(ClipCaerConfig(**fields), clip_model=clip)
+        model.model.encode_descriptive_prompts([_tokenize_sentences(tokenizer, entry, clip) for entry in sentences])
+        return model
+
+    @can_return_tuple
+    def forward(
+        self,
+        pixel_values: torch.FloatTensor | None = None,
+        face_pixel_values: torch.FloatTensor | None = None,
+        labels: torch.LongTensor | None = None,
+        context_embeds: torch.FloatTensor | None = None,
+        face_embeds: torch.FloatTensor | None = None,
+        frame_mask: torch.BoolTensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> ClipCaerOutput:
+        r"""
+        Args:
+            pixel_values (`torch.FloatTensor` of shape `(batch_size, num_frames, num_channels, height, width)`):
+                Frames of the context stream.
+            face_pixel_values (`torch.FloatTensor` of the same shape):
+                Frames of the face stream.
+            labels (`torch.LongTensor` of shape `(batch_size,)`, *optional*):
+                Label of each clip, 0-based; gives the loss.
+            context_embeds (`torch.FloatTensor` of shape `(batch_size, num_frames, projection_dim)`, *optional*):
+                Output of [`~ClipCaerModel.get_frame_embeds`] in place of `pixel_values`.
+            face_embeds (`torch.FloatTensor` of shape `(batch_size, num_frames, projection_dim)`, *optional*):
+                The same in place of `face_pixel_values`.
+            frame_mask (`torch.BoolTensor` of shape `(batch_size, num_frames)`, *optional*):
+                False where a shorter clip is padded.
+        """
+        outputs = self.model(
+            pixel_values=pixel_values,
+            face_pixel_values=face_pixel_values,
+            context_embeds=context_embeds,
+            face_embeds=face_embeds,
+            frame_mask=frame_mask,
+            **kwargs | {"return_dict": True},
+        )
+        outputs.logits = instance_logits(
+            outputs.video_embeds, self.select_prototypes(outputs), self.config.slerp_weight, self.config.temperature
+        )
+        if labels is not None:
+            outputs.loss = F.cross_entropy(outputs.logits, labels)
+        return outputs
+
+    def select_prototypes(self, outputs: ClipCaerOutput) -> torch.Tensor:
+        """The view that classifies: (num_labels, num_sentences, projection_dim) unit embeddings."""
+        source = self.config.resolved_prototype_source
+        if source == "soft":
+            return outputs.soft_prompt_embeds
+        descriptive = outputs.descriptive_text_embeds[:, None]
+        return descriptive if source == "descriptive" else F.normalize(outputs.soft_prompt_embeds + descriptive, dim=-1)
+
+
+def _as_list(prompts: str | Sequence[str]) -> list[str]:
+    return [prompts] if isinstance(prompts, str) else list(prompts)
+
+
+def _load_clip(clip_id_or_path: str):
+    """CLIP in fp32 and its tokenizer, or an `InputError`."""
+    try:
+        config, _ = CLIPConfig.get_config_dict(clip_id_or_path)
+        if config.get("model_type") != "clip":
+            raise InputError(f"{clip_id_or_path}: expected a CLIP checkpoint, found `{config.get('model_type')}`")
+        clip, info = CLIPModel.from_pretrained(clip_id_or_path, dtype=torch.float32, output_loading_info=True)
+        tokenizer = AutoTokenizer.from_pretrained(clip_id_or_path)
+    except (OSError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"{clip_id_or_path}: no CLIP checkpoint could be loaded from there: {reason}") from error
+    if info["missing_keys"]:
+        raise InputError(f"{clip_id_or_path}: the CLIP checkpoint lacks the weight `{min(info['missing_keys'])}`")
+    return clip, tokenizer
+
+
+def _tokenize_sentences(tokenizer, sentences: list[str], clip: CLIPModel) -> list[list[int]]:
+    ids = tokenizer(sentences).input_ids
+    limit = clip.config.text_config.max_position_embeddings
+    for sentence, tokens in zip(sentences, ids, strict=True):
+        if len(tokens) > limit:
+            raise InputError(f"`descriptive_prompts`: {len(tokens)} tokens, the text tower takes {limit}: {sentence!r}")
+    return ids
+
+
+__all__ = ["ClipCaerForVideoClassification", "ClipCaerModel", "ClipCaerOutput", "ClipCaerPreTrainedModel"]

@@ -1,0 +1,111 @@
+"""Soft prompts, and the CLIP text tower on token embeddings."""
+
+import torch
+from torch import nn
+from transformers import CLIPModel
+from transformers import initialization as init
+from transformers.masking_utils import create_causal_mask
+
+
+def encode_token_embeds(clip: CLIPModel, token_embeds: torch.Tensor, eos_positions: torch.Tensor) -> torch.Tensor:
+    """CLIP's text features of prompts given as token embeddings; real tokens give what `get_text_features` gives.
+
+    Args:
+        clip: the model whose text tower and projection are used.
+        token_embeds: (num_prompts, length, text_width), without position embeddings. What follows a prompt's end
+            token is never looked at: attention is causal.
+        eos_positions: (num_prompts,) position of each end token.
+
+    Returns:
+        (num_prompts, projection_dim), not normalised.
+    """
+    tower = clip.text_model
+    hidden_states = tower.embeddings(inputs_embeds=token_embeds)
+    mask = create_causal_mask(
+        config=tower.config, inputs_embeds=hidden_states, attention_mask=None, past_key_values=None
+    )
+    hidden_states = tower.encoder(inputs_embeds=hidden_states, attention_mask=mask, is_causal=True).last_hidden_state
+    rows = torch.arange(len(hidden_states), device=hidden_states.device)
+    return clip.text_projection(tower.final_layer_norm(hidden_states[rows, eos_positions]))
+
+
+def pad_token_ids(prompts: list[list[int]]) -> torch.Tensor:
+    """(num_prompts, longest) ids, padded behind the end token with 0."""
+    longest = max(len(ids) for ids in prompts)
+    return torch.tensor([ids + [0] * (longest - len(ids)) for ids in prompts])
+
+
+def layout_prompt(num_tokens: int, longest: int, num_context_tokens: int, position: str) -> list[int]:
+    """Where each token of a soft prompt comes from, as indices into `longest` text tokens followed by the context.
+
+    `num_tokens` counts the text's own tokens with begin and end; the rest up to `longest` is padding and stays last.
+    """
+    context = list(range(longest, longest + num_context_tokens))
+    text, end_and_padding = list(range(1, num_tokens - 1)), list(range(num_tokens - 1, longest))
+    before = {"end": num_context_tokens, "middle": num_context_tokens // 2, "front": 0}[position]
+    return [0, *context[:before], *text, *context[before:], *end_and_padding]
+
+
+class SoftPromptLearner(nn.Module):
+    r"""
+    Context optimisation (CoOp, Zhou et al., 2022): prompts `[SOS][context tokens][label's text][EOS]` in which the
+    context tokens are learned.
+
+    Prompts end at the longest one's end token instead of filling the text tower's whole length: causal attention
+    makes that exact.
+
+    Args:
+        token_ids: one list per prompt, begin and end tokens included.
+        num_context_tokens: M.
+        text_dim: width of the text tower.
+        class_specific: one set of context tokens a prompt, or one for all.
+        class_token_position: `"end"`, `"middle"` or `"front"`.
+        init_std: standard deviation of the initial context tokens.
+    """
+
+    def __init__(
+        self,
+        token_ids: list[list[int]],
+        num_context_tokens: int,
+        text_dim: int,
+        class_specific: bool,
+        class_token_position: str,
+        init_std: float,
+    ):
+        super().__init__()
+        self.prompts = token_ids
+        self.class_token_position = class_token_position
+        self.init_std = init_std
+        shape = (len(token_ids), num_context_tokens, text_dim) if class_specific else (num_context_tokens, text_dim)
+        self.context_tokens = nn.Parameter(torch.empty(shape))
+        for name, value in self._tables().items():
+            self.register_buffer(name, value, persistent=False)
+
+    def _tables(self) -> dict[str, torch.Tensor]:
+        num_context_tokens = self.context_tokens.shape[-2]
+        token_ids = pad_token_ids(self.prompts)
+        lengths = [len(ids) for ids in self.prompts]
+        layout = [
+            layout_prompt(length, token_ids.shape[1], num_context_tokens, self.class_token_position)
+            for length in lengths
+        ]
+        eos_positions = torch.tensor(lengths) + num_context_tokens - 1
+        return {"token_ids": token_ids, "layout": torch.tensor(layout), "eos_positions": eos_positions}
+
+    def reset_parameters(self):
+        """Draw the context tokens and fill the tables of token positions.
+
+        Keep: `from_pretrained` builds on the meta device, where buffers that are not in the checkpoint lose their
+        values; `init` leaves alone what was loaded.
+        """
+        init.normal_(self.context_tokens, std=self.init_std)
+        for name, value in self._tables().items():
+            init.copy_(getattr(self, name), value)
+
+    def forward(self, clip: CLIPModel) -> torch.Tensor:
+        """CLIP's text features of the soft prompts: (num_prompts, projection_dim), not normalised."""
+        text = clip.text_model.embeddings.token_embedding(self.token_ids)
+        context = self.context_tokens.expand(len(text), -1, -1)
+        tokens = torch.cat([text, context.to(text.dtype)], dim=1)
+        token_embeds = tokens.gather(1, self.layout[..., None].expand(-1, -1, tokens.shape[-1]))
+        return encode_token_embeds(clip, token_embeds, self.eos_positions)
