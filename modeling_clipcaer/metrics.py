@@ -1,0 +1,187 @@
+"""How well predicted labels match the references. Functions return fractions; logs and reports show percent."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .errors import InputError
+
+
+def _checked_labels(
+    references: ArrayLike, predictions: ArrayLike, num_labels: int | None
+) -> tuple[np.ndarray, np.ndarray, int]:
+    references, predictions = np.asarray(references), np.asarray(predictions)
+    if references.ndim != 1 or references.shape != predictions.shape:
+        raise InputError(
+            "references and predictions must be two lists of one label per clip, "
+            f"got shapes {references.shape} and {predictions.shape}"
+        )
+    if not len(references):
+        raise InputError("no clips to measure: the references are empty")
+    if num_labels is None:
+        num_labels = int(max(references.max(), predictions.max())) + 1
+    for name, labels in (("reference", references), ("prediction", predictions)):
+        wrong = np.flatnonzero(~np.isin(labels, np.arange(num_labels)))
+        if len(wrong):
+            found = f"{name} of clip {wrong[0]} is {labels[wrong[0]]}"
+            raise InputError(f"{found}, expected a whole number from 0 to {num_labels - 1}")
+    return references.astype(np.int64), predictions.astype(np.int64), num_labels
+
+
+def confusion_matrix(references: ArrayLike, predictions: ArrayLike, num_labels: int | None = None) -> np.ndarray:
+    """
+    Clips per (reference, prediction).
+
+    Args:
+        references (`num_clips` integers): True labels, 0-based.
+        predictions (`num_clips` integers): Predicted labels, 0-based.
+        num_labels (`int`, *optional*): Labels that exist. By default up to the largest one that occurs.
+
+    Returns:
+        `np.ndarray` of shape `(num_labels, num_labels)`, int64, rows = references.
+    """
+    references, predictions, num_labels = _checked_labels(references, predictions, num_labels)
+    return np.bincount(references * num_labels + predictions, minlength=num_labels**2).reshape(num_labels, num_labels)
+
+
+def per_class_scores(
+    references: ArrayLike, predictions: ArrayLike, num_labels: int | None = None
+) -> dict[str, np.ndarray]:
+    """
+    `recall`, `precision`, `f1` in [0, 1] and `support` (clips in the references), each of shape `(num_labels,)`.
+    NaN where undefined: recall of an absent label, precision of one never predicted, F1 of one that is both.
+    """
+    matrix = confusion_matrix(references, predictions, num_labels)
+    hits, support, predicted = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        recall, precision, f1 = hits / support, hits / predicted, 2 * hits / (support + predicted)
+    return {"recall": recall, "precision": precision, "f1": f1, "support": support}
+
+
+def unweighted_average_recall(references: ArrayLike, predictions: ArrayLike, num_labels: int | None = None) -> float:
+    """
+    UAR in [0, 1]: the mean recall over the labels that occur in the references. Rare labels count like frequent ones.
+    The research code counts an absent label as 0 where it is predicted: that punishes a model for the test set.
+    """
+    scores = per_class_scores(references, predictions, num_labels)
+    return float(scores["recall"][scores["support"] > 0].mean())
+
+
+def weighted_average_recall(references: ArrayLike, predictions: ArrayLike, num_labels: int | None = None) -> float:
+    """WAR in [0, 1]: recall weighted by how often each label occurs, which is the accuracy."""
+    matrix = confusion_matrix(references, predictions, num_labels)
+    return float(matrix.trace() / matrix.sum())
+
+
+def macro_f1(references: ArrayLike, predictions: ArrayLike, num_labels: int | None = None) -> float:
+    """Mean F1 in [0, 1] over the labels that occur in the references, as in UAR."""
+    scores = per_class_scores(references, predictions, num_labels)
+    return float(scores["f1"][scores["support"] > 0].mean())
+
+
+def absent_labels(references: ArrayLike, num_labels: int) -> list[int]:
+    """Labels without a clip in the references: they have no recall, and no part in UAR and macro F1."""
+    return np.flatnonzero(per_class_scores(references, references, num_labels)["support"] == 0).tolist()
+
+
+def bootstrap_confidence_intervals(
+    references: ArrayLike,
+    predictions: ArrayLike,
+    num_labels: int | None = None,
+    num_resamples: int = 2000,
+    seed: int = 0,
+) -> dict[str, tuple[float, float]]:
+    """
+    95 % percentile intervals of UAR and WAR (Efron and Tibshirani, 1993), for another draw of as many test clips.
+
+    Clips are redrawn within each label, so that UAR means the same in every resample; redrawn freely, a label of 7 in
+    528 clips would be missing from one resample in a thousand. Redrawing n clips of which h are hits is a binomial
+    draw of hits, `B(n, h / n)`. Two limits: clips count as independent (those of one person are not), and a label
+    with a recall of 0 or 1 adds no spread.
+
+    Returns:
+        `{"uar": (low, high), "war": (low, high)}` in [0, 1]; they depend on the confusion matrix and `seed` alone.
+    """
+    matrix = confusion_matrix(references, predictions, num_labels)
+    support = matrix.sum(axis=1)
+    hits, support = matrix.diagonal()[support > 0], support[support > 0]
+    redrawn = np.random.default_rng(seed).binomial(support, hits / support, size=(num_resamples, len(support)))
+    resamples = {"uar": (redrawn / support).mean(axis=1), "war": redrawn.sum(axis=1) / support.sum()}
+    return {name: tuple(np.percentile(values, [2.5, 97.5]).tolist()) for name, values in resamples.items()}
+
+
+def reliability_bins(probabilities: ArrayLike, references: ArrayLike, bins: int = 15) -> dict[str, np.ndarray]:
+    """
+    `count`, mean `confidence` and `accuracy` of the clips whose highest probability falls in each of `bins` equally
+    wide intervals (low, high], each of shape `(bins,)`; confidence and accuracy are NaN where there is no clip.
+
+    Args:
+        probabilities (`(num_clips, num_labels)` numbers): Rows that sum to 1.
+        references (`num_clips` integers): True labels, 0-based.
+        bins (`int`, *optional*, defaults to 15): As in Guo et al., 2017.
+    """
+    probabilities = np.asarray(probabilities, dtype=np.float64)
+    if probabilities.ndim != 2 or not np.allclose(probabilities.sum(axis=1), 1, rtol=0, atol=1e-3):
+        raise InputError(f"probabilities must be rows that sum to 1, got an array of shape {probabilities.shape}")
+    predictions, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    references, predictions, _ = _checked_labels(references, predictions, probabilities.shape[1])
+    bin_of_clip = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    count = np.bincount(bin_of_clip, minlength=bins)
+    with np.errstate(invalid="ignore"):
+        return {
+            "count": count,
+            "confidence": np.bincount(bin_of_clip, confidence, minlength=bins) / count,
+            "accuracy": np.bincount(bin_of_clip, references == predictions, minlength=bins) / count,
+        }
+
+
+def expected_calibration_error(probabilities: ArrayLike, references: ArrayLike, bins: int = 15) -> float:
+    """ECE in [0, 1] (Guo et al., 2017): mean over clips of |accuracy - confidence| of the clip's bin."""
+    found = reliability_bins(probabilities, references, bins)
+    gaps = np.abs(found["accuracy"] - found["confidence"])
+    return float(np.nansum(gaps * found["count"]) / found["count"].sum())
+
+
+def _checked_logits(logits: ArrayLike) -> np.ndarray:
+    logits = np.asarray(logits, dtype=np.float64)
+    if logits.ndim != 2:
+        raise InputError(f"logits must have the shape (num_clips, num_labels), got {logits.shape}")
+    # Keep: argmax takes NaN for the highest logit, and a model that diverged would be measured as if it answered.
+    broken = np.flatnonzero(~np.isfinite(logits).all(axis=1))
+    if len(broken):
+        raise InputError(f"logits of clip {broken[0]} are {logits[broken[0]].tolist()}, expected finite numbers")
+    return logits
+
+
+def predict_labels(logits: ArrayLike) -> np.ndarray:
+    """(num_clips, num_labels) -> (num_clips,), the label of the highest logit."""
+    return _checked_logits(logits).argmax(axis=1)
+
+
+def predict_probabilities(logits: ArrayLike) -> np.ndarray:
+    """(num_clips, num_labels) -> (num_clips, num_labels), the softmax in float64."""
+    logits = _checked_logits(logits)
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+def compute_uar_war(eval_prediction: Any) -> dict[str, float]:
+    """
+    `compute_metrics` of the Trainer.
+
+    Args:
+        eval_prediction (`transformers.EvalPrediction`):
+            `label_ids` of shape `(num_clips,)`, `predictions` = logits of shape `(num_clips, num_labels)`, or a tuple
+            that begins with them.
+
+    Returns:
+        `{"uar": …, "war": …}` in percent.
+    """
+    logits = eval_prediction.predictions
+    logits = logits[0] if isinstance(logits, tuple | list) else logits
+    predictions, num_labels = predict_labels(logits), np.shape(logits)[1]
+    return {
+        "uar": 100 * unweighted_average_recall(eval_prediction.label_ids, predictions, num_labels),
+        "war": 100 * weighted_average_recall(eval_prediction.label_ids, predictions, num_labels),
+    }

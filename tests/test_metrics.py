@@ -1,0 +1,222 @@
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.metrics import (
+    absent_labels,
+    bootstrap_confidence_intervals,
+    compute_uar_war,
+    confusion_matrix,
+    expected_calibration_error,
+    macro_f1,
+    per_class_scores,
+    predict_labels,
+    predict_probabilities,
+    reliability_bins,
+    unweighted_average_recall,
+    weighted_average_recall,
+)
+
+
+METRIC = Path(__file__).parent.parent / "metrics" / "uar_war"
+RAER_TEST = {"Neutrality": 345, "Enjoyment": 32, "Confusion": 7, "Fatigue": 39, "Distraction": 105}
+
+# recalls 3/4, 1/2, 0/1; accuracy 4/7
+REFERENCES = [0, 0, 0, 0, 1, 1, 2]
+PREDICTIONS = [0, 0, 0, 1, 1, 2, 0]
+
+
+def from_matrix(matrix):
+    """Clips, in a fixed order, that have this confusion matrix."""
+    cells = np.asarray(matrix)
+    return tuple(np.repeat(axis.ravel(), cells.ravel()) for axis in np.indices(cells.shape))
+
+
+def test_uar_is_the_mean_recall_and_war_the_accuracy_by_hand():
+    assert unweighted_average_recall(REFERENCES, PREDICTIONS) == pytest.approx((3 / 4 + 1 / 2 + 0) / 3)
+    assert weighted_average_recall(REFERENCES, PREDICTIONS) == pytest.approx(4 / 7)
+
+
+def test_rows_of_the_confusion_matrix_are_references():
+    assert confusion_matrix(REFERENCES, PREDICTIONS).tolist() == [[3, 1, 0], [0, 1, 1], [1, 0, 0]]
+    assert confusion_matrix([0], [1], num_labels=3).tolist() == [[0, 1, 0], [0, 0, 0], [0, 0, 0]]
+
+
+def test_always_answering_neutrality_on_raer_has_a_uar_of_20_and_a_war_of_65():
+    references = np.repeat(np.arange(5), list(RAER_TEST.values()))
+    neutrality = np.zeros_like(references)
+    assert unweighted_average_recall(references, neutrality) == pytest.approx(0.2)
+    assert weighted_average_recall(references, neutrality) == pytest.approx(0.653, abs=5e-4)
+
+
+def test_a_label_absent_from_the_references_is_named_and_not_counted_as_zero():
+    references, predictions = [0, 0, 3, 3], [0, 1, 3, 3]
+    assert unweighted_average_recall(references, predictions, num_labels=5) == pytest.approx((0.5 + 1) / 2)
+    assert absent_labels(references, num_labels=5) == [1, 2, 4]
+    assert absent_labels([0, 1], num_labels=2) == []
+
+
+def test_scores_of_each_label_by_hand():
+    scores = per_class_scores(REFERENCES, PREDICTIONS, num_labels=4)
+    np.testing.assert_allclose(scores["recall"], [3 / 4, 1 / 2, 0, math.nan])
+    np.testing.assert_allclose(scores["precision"], [3 / 4, 1 / 2, 0, math.nan])
+    np.testing.assert_allclose(scores["f1"], [3 / 4, 1 / 2, 0, math.nan])
+    assert scores["support"].tolist() == [4, 2, 1, 0]
+    assert macro_f1(REFERENCES, PREDICTIONS, num_labels=4) == pytest.approx((3 / 4 + 1 / 2 + 0) / 3)
+
+
+def test_scores_are_undefined_only_where_they_divide_by_zero():
+    # label 1 is never predicted, label 2 is predicted and absent
+    scores = per_class_scores([0, 0, 1], [0, 2, 0])
+    np.testing.assert_allclose(scores["recall"], [1 / 2, 0, math.nan])
+    np.testing.assert_allclose(scores["precision"], [1 / 2, math.nan, 0])
+    np.testing.assert_allclose(scores["f1"], [1 / 2, 0, 0])
+    assert macro_f1([0, 0, 1], [0, 2, 0]) == pytest.approx(1 / 4)
+
+
+@pytest.mark.parametrize(
+    ("references", "predictions", "message"),
+    [
+        ([], [], "no clips to measure"),
+        ([0, 1], [0], r"one label per clip, got shapes \(2,\) and \(1,\)"),
+        ([[0, 1]], [[0, 1]], "one label per clip"),
+        ([0, 5], [0, 1], "reference of clip 1 is 5, expected a whole number from 0 to 4"),
+        ([0, 1], [-1, 1], "prediction of clip 0 is -1, expected"),
+        ([0, 1], [0, 0.5], "prediction of clip 1 is 0.5, expected a whole number"),
+        ([0, 1], [0, math.nan], "prediction of clip 1 is nan"),
+    ],
+)
+def test_labels_that_cannot_be_measured_are_refused(references, predictions, message):
+    with pytest.raises(InputError, match=message):
+        unweighted_average_recall(references, predictions, num_labels=5)
+
+
+# --- bootstrap
+
+
+def test_bootstrap_spread_is_that_of_independent_clips():
+    # Two labels of 200 clips, recalls 0.5 and 0.8: standard error of UAR = ½ √(0.25/200 + 0.16/200), of WAR the same.
+    references, predictions = from_matrix([[100, 100], [40, 160]])
+    intervals = bootstrap_confidence_intervals(references, predictions, num_resamples=20_000)
+    half_width = 1.96 * 0.5 * math.sqrt((0.25 + 0.16) / 200)
+    for interval in intervals.values():
+        assert interval == pytest.approx((0.65 - half_width, 0.65 + half_width), abs=0.004)
+
+
+def test_bootstrap_shows_how_little_seven_clips_say():
+    matrix = np.diag([300, 20, 4, 25, 60])
+    matrix[:, 0] += np.array(list(RAER_TEST.values())) - matrix.sum(axis=1)
+    intervals = bootstrap_confidence_intervals(*from_matrix(matrix))
+    uar_width, war_width = (high - low for low, high in (intervals["uar"], intervals["war"]))
+    assert 0.15 < uar_width < 0.20  # a standard error of 4.2 to 4.5 points
+    assert war_width < 0.08
+
+
+def test_bootstrap_depends_on_the_confusion_matrix_and_the_seed_alone():
+    references, predictions = from_matrix([[30, 10, 2], [5, 20, 1], [2, 2, 6]])
+    shuffled = np.random.default_rng(1).permutation(len(references))
+    intervals = bootstrap_confidence_intervals(references, predictions, seed=3)
+    assert bootstrap_confidence_intervals(references[shuffled], predictions[shuffled], seed=3) == intervals
+    assert bootstrap_confidence_intervals(references, predictions, seed=4) != intervals
+    assert bootstrap_confidence_intervals(references, predictions, num_labels=5, seed=3) == intervals
+
+
+def test_bootstrap_of_a_perfect_model_is_a_point():
+    assert bootstrap_confidence_intervals([0, 1, 1], [0, 1, 1]) == {"uar": (1.0, 1.0), "war": (1.0, 1.0)}
+
+
+def test_two_thousand_resamples_take_well_under_a_second():
+    references = np.repeat(np.arange(5), list(RAER_TEST.values()))
+    predictions = np.roll(references, 40)
+    start = time.perf_counter()
+    bootstrap_confidence_intervals(references, predictions)
+    assert time.perf_counter() - start < 0.5
+
+
+# --- calibration and logits
+
+
+def test_ece_is_zero_where_confidence_equals_accuracy():
+    probabilities = [[0.75, 0.25]] * 4
+    assert expected_calibration_error(probabilities, [0, 0, 0, 1]) == pytest.approx(0)
+    assert expected_calibration_error(probabilities, [1, 1, 1, 1]) == pytest.approx(0.75)
+
+
+def test_ece_weighs_bins_by_their_clips_by_hand():
+    # bin (0.5, 1]: three clips of confidence 0.6, 0.7, 0.8 with one hit; bin (0, 0.5]: one of 0.4, missed
+    probabilities = [[0.6, 0.3, 0.1], [0.7, 0.2, 0.1], [0.8, 0.1, 0.1], [0.3, 0.3, 0.4]]
+    found = reliability_bins(probabilities, [0, 1, 1, 0], bins=2)
+    assert found["count"].tolist() == [1, 3]
+    np.testing.assert_allclose(found["confidence"], [0.4, 0.7])
+    np.testing.assert_allclose(found["accuracy"], [0, 1 / 3])
+    expected = (1 * 0.4 + 3 * abs(1 / 3 - 0.7)) / 4
+    assert expected_calibration_error(probabilities, [0, 1, 1, 0], bins=2) == pytest.approx(expected)
+
+
+def test_full_and_zero_confidence_fall_into_the_outer_bins():
+    found = reliability_bins([[1.0, 0.0], [0.5, 0.5]], [0, 0], bins=10)
+    assert found["count"].tolist() == [0, 0, 0, 0, 1, 0, 0, 0, 0, 1]
+
+
+def test_logits_in_place_of_probabilities_are_refused():
+    with pytest.raises(InputError, match="rows that sum to 1"):
+        expected_calibration_error([[2.0, 1.0]], [0])
+
+
+def test_probabilities_are_the_softmax_also_of_large_logits():
+    np.testing.assert_allclose(predict_probabilities([[0.0, math.log(3)]]), [[0.25, 0.75]])
+    np.testing.assert_allclose(predict_probabilities([[1e4, 0.0]]), [[1.0, 0.0]])
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_logits_of_a_model_that_diverged_are_not_measured(value):
+    with pytest.raises(InputError, match=r"logits of clip 1 are \[0.0, .*\], expected finite numbers"):
+        predict_labels([[0.0, 1.0], [0.0, value]])
+
+
+def test_the_trainer_gets_percent_from_logits_or_from_a_tuple_that_begins_with_them():
+    logits = np.eye(3, dtype=np.float32)[PREDICTIONS]
+    expected = {"uar": pytest.approx(100 * (3 / 4 + 1 / 2) / 3), "war": pytest.approx(400 / 7)}
+    for predictions in (logits, (logits, np.zeros((7, 2, 4)))):
+        eval_prediction = SimpleNamespace(predictions=predictions, label_ids=np.array(REFERENCES))
+        assert compute_uar_war(eval_prediction) == expected
+
+
+# --- the evaluate metric
+
+PROCESS = """
+import json, sys
+import evaluate
+path, rank, clips = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
+metric = evaluate.load(path, num_process=2, process_id=rank, experiment_id="test")
+metric.add_batch(**{name: labels[rank::2] for name, labels in clips.items()})
+alone = evaluate.load(path, experiment_id=f"alone{rank}").compute(**clips)
+print(json.dumps([metric.compute(), alone]))
+"""
+
+
+@pytest.mark.slow
+def test_the_evaluate_metric_loads_offline_and_sums_over_two_processes(tmp_path):
+    environment = os.environ | {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    clips = json.dumps({"references": REFERENCES, "predictions": PREDICTIONS})
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROCESS, str(METRIC), str(rank), clips],
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    found = [json.loads(process.communicate(timeout=300)[0]) for process in processes]
+    expected = {"uar": pytest.approx(5 / 12), "war": pytest.approx(4 / 7)}
+    assert found == [[expected, expected], [None, expected]]
