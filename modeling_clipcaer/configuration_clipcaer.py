@@ -8,10 +8,12 @@ from transformers import CLIPConfig, PreTrainedConfig
 from .raer_labels import RAER_LABELS
 
 
-# What `PreTrainedConfig` itself accepts beside its fields. Everything else that is not a field of ours is a misspelling.
+# What `PreTrainedConfig` accepts beside its fields. Everything else that is not a field of ours is a misspelling.
 _BASE_KEYWORDS = frozenset(
-    "model_type num_labels name_or_path output_attentions attn_implementation experts_implementation torch_dtype "
-    "auto_map custom_pipelines quantization_config per_layer_config".split()
+    (
+        *("model_type", "num_labels", "name_or_path", "output_attentions", "attn_implementation", "torch_dtype"),
+        *("experts_implementation", "auto_map", "custom_pipelines", "quantization_config", "per_layer_config"),
+    )
 )
 
 
@@ -69,9 +71,9 @@ class ClipCaerConfig(PreTrainedConfig):
             Which view classifies: `"descriptive"`, `"soft"` or `"mean"`. `None`: descriptive when `slerp_weight` > 0
             (as the method mixes from the descriptive view), else soft.
         slerp_weight (`float`, *optional*, defaults to 0.5):
-            How far the Instance-Enhanced Classifier moves each prototype towards the video, from 0 (off) to below 1. With
-            one weight for all labels the decision of a given checkpoint does not depend on it; the sharpness of the
-            softmax does, and with it the gradient and the calibration.
+            How far the Instance-Enhanced Classifier moves each prototype towards the video, from 0 (off) to below 1.
+            With one weight for all labels the decision of a given checkpoint does not depend on it; the sharpness of
+            the softmax does, and with it the gradient and the calibration.
         temperature (`float`, *optional*, defaults to 0.07):
             Divides the cosines to give logits.
         initializer_range (`float`, *optional*, defaults to 0.02):
@@ -94,7 +96,11 @@ class ClipCaerConfig(PreTrainedConfig):
     """
 
     model_type = "clipcaer"
-    sub_configs_defaults = {"clip_config": CLIPConfig}
+    sub_configs_defaults = {"clip_config": CLIPConfig}  # noqa: RUF012 - the base class declares it so
+    keys_to_ignore_at_inference = (
+        *("video_embeds", "face_video_embeds", "context_video_embeds", "soft_text_embeds"),
+        *("descriptive_text_embeds", "soft_prompt_embeds", "hidden_states", "attentions"),
+    )
 
     clip_config: dict | PreTrainedConfig | None = None
     num_frames: int = 16
@@ -186,7 +192,8 @@ class ClipCaerConfig(PreTrainedConfig):
         limit = self.clip_config.text_config.max_position_embeddings
         if longest > limit:
             raise ValueError(
-                f"`label_token_ids` and `num_context_tokens` make a prompt of {longest} tokens; the text tower takes {limit}"
+                f"`label_token_ids` and `num_context_tokens` make a prompt of {longest} tokens, "
+                f"the text tower takes {limit}"
             )
 
 

@@ -46,10 +46,11 @@ class ClipCaerOutput(ModelOutput):
         soft_prompt_embeds (`torch.FloatTensor` of shape `(num_labels, num_sentences, projection_dim)`):
             The members of the soft view's ensemble.
         hidden_states (`tuple(torch.FloatTensor)`, *optional*):
-            Hidden states of the vision tower, of shape `(num_images, num_patches + 1, hidden_size)`. Its images are the frames
-            of all context clips, then those of all face clips.
+            Hidden states of the vision tower, of shape `(num_images, num_patches + 1, hidden_size)`. Its images are
+            the frames of all context clips, then those of all face clips.
         attentions (`tuple(torch.FloatTensor)`, *optional*):
-            Attention weights of the vision tower, of shape `(num_images, num_heads, num_patches + 1, num_patches + 1)`.
+            Attention weights of the vision tower, of shape
+            `(num_images, num_heads, num_patches + 1, num_patches + 1)`.
     """
 
     loss: torch.FloatTensor | None = None
@@ -83,7 +84,7 @@ class ClipCaerPreTrainedModel(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module):
-        """Initialise what CLIP does not. Called for leaves: a container without tensors of its own is never visited."""
+        """Initialise what CLIP does not. A container without tensors of its own is never visited."""
         if isinstance(module, nn.Linear):
             # Scaled to the width, so that a tiny tower's heads start as lively as a large one's.
             init.kaiming_uniform_(module.weight, a=5**0.5)
@@ -240,7 +241,8 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
             )
         if embeds is not None and (embeds.ndim != 3 or embeds.shape[-1] != self.config.projection_dim):
             raise ValueError(
-                f"`{name}_embeds` must be (batch_size, num_frames, {self.config.projection_dim}), got {tuple(embeds.shape)}"
+                f"`{name}_embeds` must be (batch_size, num_frames, {self.config.projection_dim}), "
+                f"got {tuple(embeds.shape)}"
             )
 
     @can_return_tuple
@@ -325,7 +327,7 @@ class ClipCaerForVideoClassification(ClipCaerPreTrainedModel):
     @classmethod
     def from_clip_pretrained(cls, clip_id_or_path: str, **config_fields) -> "ClipCaerForVideoClassification":
         r"""
-        Start a model from a CLIP checkpoint, in fp32. Its adapter, temporal encoders, fusion and context tokens are new.
+        Start a model from a CLIP checkpoint, in fp32; adapter, temporal encoders, fusion and context tokens are new.
 
         Args:
             clip_id_or_path: any CLIP checkpoint of the Hub or on disk, with its tokenizer.
@@ -395,7 +397,9 @@ class ClipCaerForVideoClassification(ClipCaerPreTrainedModel):
         if source == "soft":
             return outputs.soft_prompt_embeds
         descriptive = outputs.descriptive_text_embeds[:, None]
-        return descriptive if source == "descriptive" else F.normalize(outputs.soft_prompt_embeds + descriptive, dim=-1)
+        return (
+            descriptive if source == "descriptive" else F.normalize(outputs.soft_prompt_embeds + descriptive, dim=-1)
+        )
 
 
 def _as_list(prompts: str | Sequence[str]) -> list[str]:
@@ -423,7 +427,9 @@ def _tokenize_sentences(tokenizer, sentences: list[str], clip: CLIPModel) -> lis
     limit = clip.config.text_config.max_position_embeddings
     for sentence, tokens in zip(sentences, ids, strict=True):
         if len(tokens) > limit:
-            raise InputError(f"`descriptive_prompts`: {len(tokens)} tokens, the text tower takes {limit}: {sentence!r}")
+            raise InputError(
+                f"`descriptive_prompts`: {len(tokens)} tokens, the text tower takes {limit}: {sentence!r}"
+            )
     return ids
 
 

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 
-# Below this sine (an angle of 1e-4 rad from parallel or opposite) the general formula divides rounding errors by each other.
+# Within this sine of parallel or opposite the general formula divides rounding errors by each other.
 _SINE_FLOOR = 1e-4
 
 

@@ -1,8 +1,8 @@
 """The labels of RAER and the sentences that describe them: words only.
 
-The order is that of RAER's annotation (stored there 1-based, here 0-based). All sentences were written for this project. They name
-what a camera can see, in the terms of facial action units (Ekman and Friesen, 1978) and of posture and gaze, because
-a CLIP text tower knows such words better than names of feelings.
+The order is that of RAER's annotation (stored there 1-based, here 0-based). All sentences were written for this
+project. They name what a camera can see, in the terms of facial action units (Ekman and Friesen, 1978) and of posture
+and gaze, because a CLIP text tower knows such words better than names of feelings.
 """
 
 RAER_LABELS = ("Neutrality", "Enjoyment", "Confusion", "Fatigue", "Distraction")
@@ -16,8 +16,8 @@ RAER_LABEL_PROMPTS = (
     "a student whose gaze has left the work, turned to a phone, a neighbour or the window.",
 )
 
-# Fixed sentences per label; their unit embeddings are averaged. The first of each speaks of the face, the second of the body and the
-# scene, the third of how it goes on over time.
+# Fixed sentences per label; their unit embeddings are averaged. The first of each speaks of the face, the second of
+# the body and the scene, the third of how it goes on over time.
 RAER_DESCRIPTIVE_PROMPTS = (
     (
         "a student's face at rest, with smooth forehead, eyes open and steady, lips closed and mouth corners level.",

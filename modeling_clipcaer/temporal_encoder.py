@@ -16,7 +16,7 @@ class TemporalAttention(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, hidden_states: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
-        """Attend over (batch_size, length, embed_dim); `attention_mask` is (batch_size, 1, 1, length), True = attend."""
+        """Attend over (batch_size, length, embed_dim); the mask is (batch_size, 1, 1, length), True = attend."""
         batch_size, length, _ = hidden_states.shape
         qkv = self.qkv_proj(hidden_states).view(batch_size, length, 3, self.num_heads, -1)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)

@@ -1,0 +1,73 @@
+"""Which weights train, at which learning rate, and whether a gradient reaches them."""
+
+from transformers.utils import logging
+
+from .errors import InputError
+from .training_arguments import ClipCaerTrainingArguments
+
+
+logger = logging.get_logger(__name__)
+
+# Which learning rate moves a weight, by how its name begins. The rest of CLIP, its text tower, stays frozen.
+_GROUP_PREFIXES = {
+    "model.face_temporal_encoder.": "base",
+    "model.context_temporal_encoder.": "base",
+    "model.fusion.": "fusion",
+    "model.face_adapter.": "adapter",
+    "model.prompt_learner.": "prompt_learner",
+    "model.clip.vision_model.": "image_encoder",
+    "model.clip.visual_projection.": "image_encoder",
+}
+
+
+def find_parameter_group(name: str) -> str | None:
+    """Group of the parameter `name`: base, fusion, adapter, prompt_learner or image_encoder; None: always frozen."""
+    name = name.removeprefix("module.")
+    return next((group for prefix, group in _GROUP_PREFIXES.items() if name.startswith(prefix)), None)
+
+
+def group_learning_rates(args: ClipCaerTrainingArguments) -> dict[str, float]:
+    """Learning rate of each group of weights."""
+    return {
+        "base": args.learning_rate,
+        "fusion": args.learning_rate if args.lr_fusion is None else args.lr_fusion,
+        "adapter": args.lr_adapter,
+        "prompt_learner": args.lr_prompt_learner,
+        "image_encoder": args.lr_image_encoder,
+    }
+
+
+def freeze_parameters(model, learning_rates: dict[str, float]):
+    """Let exactly those weights require a gradient whose group has a learning rate above 0."""
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(learning_rates.get(find_parameter_group(name), 0.0) > 0)
+
+
+def check_gradient_paths(config, args: ClipCaerTrainingArguments):
+    """Refuse settings in which a part that is to be trained receives no gradient, or a loss moves nothing."""
+    text_losses = args.mi_loss_weight > 0 or args.dc_loss_weight > 0
+    if args.lr_prompt_learner > 0 and config.resolved_prototype_source == "descriptive" and not text_losses:
+        raise InputError(
+            "the soft prompts can receive no gradient: the descriptive view classifies (`prototype_source`), and "
+            "`mi_loss_weight` and `dc_loss_weight` are 0; set one of them above 0, or `lr_prompt_learner` to 0"
+        )
+    if args.lr_prompt_learner == 0 and text_losses:
+        raise InputError(
+            "`mi_loss_weight` and `dc_loss_weight` move nothing but the soft prompts, and `lr_prompt_learner` is 0; "
+            "set both weights to 0, or `lr_prompt_learner` above 0"
+        )
+    adapter_trains = args.lr_adapter > 0 and config.use_face_adapter and config.face_stream
+    if adapter_trains and config.adapter_residual_ratio == 0:
+        raise InputError(
+            "the face adapter can receive no gradient: `adapter_residual_ratio` is 0; "
+            "set it above 0, or `lr_adapter` to 0"
+        )
+
+
+def warn_of_double_correction(args: ClipCaerTrainingArguments):
+    """Warn where several options correct for the same imbalance."""
+    active = [name for name in ("class_balanced_loss", "logit_adj", "weighted_sampler") if getattr(args, name)]
+    if args.classification_loss == "ldam":
+        active.append("classification_loss ldam")
+    if len(active) > 1:
+        logger.warning(f"several options correct for class imbalance at once: {', '.join(active)}; one is meant")

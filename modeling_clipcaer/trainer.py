@@ -1,0 +1,254 @@
+"""The Trainer with ClipCaer's losses, parameter groups and samplers."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch.utils.data import Sampler
+from transformers import Trainer, TrainerCallback
+from transformers.utils import logging
+
+from .data_collator import ClipCaerCollator
+from .errors import InputError
+from .losses import (
+    adjust_logits,
+    class_balanced_weights,
+    dc_loss,
+    focal_loss,
+    ldam_loss,
+    mi_loss,
+    ramp_weight,
+    smoothed_cross_entropy,
+)
+from .parameter_groups import (
+    check_gradient_paths,
+    find_parameter_group,
+    freeze_parameters,
+    group_learning_rates,
+    warn_of_double_correction,
+)
+from .training_arguments import ClipCaerTrainingArguments
+
+
+logger = logging.get_logger(__name__)
+
+
+class WeightedEpochSampler(Sampler[int]):
+    """Draws clips with replacement by weight. The draw depends on seed and epoch alone: a resumed run repeats it.
+
+    Every process draws the whole order, of which accelerate gives each its share.
+    """
+
+    def __init__(self, weights: torch.Tensor, seed: int, get_epoch: Callable[[], int]):
+        self.weights, self.seed, self.get_epoch = weights, seed, get_epoch
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self.seed + self.get_epoch())
+        yield from torch.multinomial(self.weights, len(self), replacement=True, generator=generator).tolist()
+
+
+class _CollatorEpoch(TrainerCallback):
+    """Tells the training collator the epoch before its workers start, so that each epoch has draws of its own."""
+
+    def __init__(self, collator: ClipCaerCollator):
+        self.collator = collator
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        self.collator.epoch = int(state.epoch or 0)
+
+
+class ClipCaerTrainer(Trainer):
+    r"""
+    Trains [`ClipCaerForVideoClassification`] on a dataset of clips.
+
+    Args:
+        model: the model; which of its weights train follows from the learning rates in `args`.
+        args: [`ClipCaerTrainingArguments`].
+        train_dataset, eval_dataset: `datasets.Dataset` with the columns that `data_scripts` write.
+        processing_class: [`ClipCaerVideoProcessor`].
+        kwargs: other arguments of `Trainer`.
+
+    Raises:
+        InputError: a weight that is to be trained can receive no gradient, or a label has no training clip where
+            the loss needs its count.
+    """
+
+    # Keep: our losses are means over the batch, which the Trainer must divide by the accumulation steps.
+    loss_is_scaled_for_ga = False
+
+    def __init__(self, model, args: ClipCaerTrainingArguments, train_dataset=None, processing_class=None, **kwargs):
+        streams = model.config.streams
+        self.eval_collator = ClipCaerCollator(processing_class, mode="eval", streams=streams)
+        self.train_collator = ClipCaerCollator(processing_class, mode="train", seed=args.seed, streams=streams)
+        super().__init__(
+            model,
+            args,
+            data_collator=self.eval_collator,
+            train_dataset=train_dataset,
+            processing_class=processing_class,
+            **kwargs,
+        )
+        self.add_callback(_CollatorEpoch(self.train_collator))
+        self.components = {"train": defaultdict(list), "eval": defaultdict(list)}
+        self.group_lrs: dict[str, float] = {}
+        self.class_counts = None
+        if train_dataset is not None:
+            labels = np.asarray(train_dataset["label"])
+            self.class_counts = np.bincount(labels, minlength=model.config.num_labels).tolist()
+            self._prepare_imbalance()
+            freeze_parameters(model, group_learning_rates(args))
+            check_gradient_paths(model.config, args)
+            warn_of_double_correction(args)
+
+    def _prepare_imbalance(self):
+        needs_counts = {
+            "class_balanced_loss": self.args.class_balanced_loss,
+            "logit_adj": self.args.logit_adj,
+            "weighted_sampler": self.args.weighted_sampler,
+            "classification_loss ldam": self.args.classification_loss == "ldam",
+        }
+        if 0 in self.class_counts and any(needs_counts.values()):
+            label = self.model.config.id2label[self.class_counts.index(0)]
+            option = next(name for name, needed in needs_counts.items() if needed)
+            raise InputError(f"the training split has no clip of `{label}`, which `{option}` needs")
+        self.class_weights = None
+        if self.args.class_balanced_loss:
+            self.class_weights = class_balanced_weights(self.class_counts, self.args.class_balanced_beta)
+        self.class_priors = torch.tensor(self.class_counts, dtype=torch.float64) / sum(self.class_counts)
+
+    # Data
+
+    def _get_dataloader(self, *args, is_training: bool = False, **kwargs):
+        self.data_collator = self.train_collator if is_training else self.eval_collator
+        return super()._get_dataloader(*args, is_training=is_training, **kwargs)
+
+    def _get_train_sampler(self, train_dataset=None):
+        if not self.args.weighted_sampler:
+            return super()._get_train_sampler(train_dataset)
+        weights = 1 / torch.tensor(self.class_counts, dtype=torch.float64)
+        labels = torch.as_tensor(np.asarray(self.train_dataset["label"]))
+        return WeightedEpochSampler(weights[labels], self.args.seed, lambda: int(self.state.epoch or 0))
+
+    def _prepare_inputs(self, inputs):
+        """Move a batch to the device as uint8, and normalise it there."""
+        inputs = super()._prepare_inputs(inputs)
+        return {
+            name: self.processing_class.normalize(value) if value.dtype == torch.uint8 else value
+            for name, value in inputs.items()
+        }
+
+    # Losses
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """Classification loss; in training also the MI and DC losses with their weights at this epoch."""
+        inputs = dict(inputs)
+        labels = inputs.pop("labels")
+        if not model.training:
+            outputs = model(**inputs)
+            loss = smoothed_cross_entropy(outputs.logits, labels)
+            self._record("eval", {"loss_classification": loss}, len(labels))
+            return (loss, outputs) if return_outputs else loss
+        partner, share = None, 1.0
+        if self.args.mixup_alpha > 0:
+            inputs, partner, share = self._mix(inputs)
+        outputs = model(**inputs)
+        loss = self.classification_loss(outputs.logits, labels)
+        if partner is not None:
+            loss = share * loss + (1 - share) * self.classification_loss(outputs.logits, labels[partner])
+        components = {"loss_classification": loss}
+        loss = loss + self._text_losses(outputs, components)
+        self._record("train", components, len(labels))
+        self.group_lrs = {f"lr/{group['name']}": group["lr"] for group in self.optimizer.param_groups}
+        return (loss, outputs) if return_outputs else loss
+
+    def classification_loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Training loss of logits (batch_size, num_labels) for labels (batch_size,)."""
+        args, weights = self.args, self.class_weights
+        if args.logit_adj:
+            logits = adjust_logits(logits, self.class_priors, args.logit_adj_tau)
+        if args.classification_loss == "focal":
+            return focal_loss(logits, labels, args.focal_gamma, args.focal_alpha, weights)
+        if args.classification_loss == "ldam":
+            cosines = logits * self.model.config.temperature
+            return ldam_loss(cosines, labels, self.class_counts, args.ldam_max_margin, args.ldam_scale, weights)
+        distribution = args.label_smoothing_distribution
+        return smoothed_cross_entropy(logits, labels, args.label_smoothing_factor, distribution, weights)
+
+    def _text_losses(self, outputs, components: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Weighted sum of the MI and DC losses, which are put into `components` unweighted."""
+        args, epoch = self.args, int(self.state.epoch or 0)
+        soft, total = outputs.soft_text_embeds, 0.0
+        # Keep: a weight of 0 during warm-up still multiplies the loss. DDP waits for a gradient of the context tokens
+        # in every step, if only of zeros.
+        if args.mi_loss_weight > 0:
+            components["loss_mi"] = mi_loss(soft, outputs.descriptive_text_embeds)
+            weight = ramp_weight(epoch, args.mi_warmup_epochs, args.mi_ramp_epochs, args.mi_loss_weight)
+            total = total + weight * components["loss_mi"]
+        if args.dc_loss_weight > 0:
+            components["loss_dc"] = dc_loss(soft)
+            weight = ramp_weight(epoch, args.dc_warmup_epochs, args.dc_ramp_epochs, args.dc_loss_weight)
+            total = total + weight * components["loss_dc"]
+        return total
+
+    def _mix(self, inputs):
+        """Mixup (Zhang et al., 2018): one share and one permutation for both streams."""
+        share = float(torch.distributions.Beta(self.args.mixup_alpha, self.args.mixup_alpha).sample())
+        partner = torch.randperm(len(next(iter(inputs.values()))))
+        return {name: share * value + (1 - share) * value[partner] for name, value in inputs.items()}, partner, share
+
+    # Logs
+
+    def _record(self, mode: str, components: dict[str, torch.Tensor], num_clips: int):
+        for name, value in components.items():
+            value = value.detach().float()
+            self.components[mode][name].append(torch.stack([value * num_clips, value.new_tensor(float(num_clips))]))
+
+    def _drain(self, mode: str, prefix: str = "") -> dict[str, float]:
+        """Mean of each recorded component over the clips of all processes since the last call."""
+        recorded = self.components[mode]
+        if not recorded:
+            return {}
+        sums = self.accelerator.reduce(torch.stack([torch.stack(recorded[name]).sum(0) for name in recorded]), "sum")
+        means = {prefix + name: total / count for name, (total, count) in zip(recorded, sums.tolist(), strict=True)}
+        recorded.clear()
+        return means
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log, with every component of the loss and every group's learning rate."""
+        if "loss" in logs:
+            logs |= self._drain("train") | self.group_lrs
+        elif any(name.startswith("eval_") for name in logs):
+            logs |= self._drain("eval", "eval_")
+        super().log(logs, start_time)
+
+    # Optimisation
+
+    def create_optimizer(self, model=None):
+        """One group of weights for each learning rate above 0. All of them decay, as in the paper."""
+        if self.optimizer is None:
+            grouped = defaultdict(list)
+            for name, parameter in (model or self.model).named_parameters():
+                if parameter.requires_grad:
+                    grouped[find_parameter_group(name)].append(parameter)
+            optimizer_class, kwargs = self.get_optimizer_cls_and_kwargs(self.args, self.model)
+            groups = [
+                {"name": name, "params": grouped[name], "lr": lr, "weight_decay": self.args.weight_decay}
+                for name, lr in group_learning_rates(self.args).items()
+                if grouped[name]
+            ]
+            self.optimizer = optimizer_class(groups, **kwargs)
+        return self.optimizer
+
+    def create_scheduler(self, num_training_steps: int, optimizer=None):
+        """The Trainer's schedule, or steps at `lr_milestones`."""
+        if self.lr_scheduler is None and self.args.lr_milestones is not None:
+            steps_per_epoch = num_training_steps / self.args.num_train_epochs
+            milestones = [round(epoch * steps_per_epoch) for epoch in self.args.lr_milestones]
+            optimizer = optimizer or self.optimizer
+            self.lr_scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones, self.args.lr_gamma)
+            self._created_lr_scheduler = True
+        return super().create_scheduler(num_training_steps, optimizer)

@@ -1,0 +1,104 @@
+"""Flags and YAML files to typed arguments: everything known, everything checked, in one way."""
+
+import argparse
+import difflib
+from pathlib import Path
+
+import yaml
+from transformers import HfArgumentParser
+
+from modeling_clipcaer.errors import InputError
+
+
+class _Parser(HfArgumentParser):
+    """Tells a bad flag in one line instead of printing hundreds of flags."""
+
+    def error(self, message: str):
+        raise InputError(message)
+
+
+def parse_arguments(types, argv: list[str], description: str):
+    """Fill the dataclasses `types` from `argv`.
+
+    `--config FILE.yaml`, once or more, holds flags by name, with dashes or underscores; flags on the command line
+    override it. The YAML is read as if its entries were flags, so that both are checked by the same rules.
+
+    Raises:
+        InputError: an unknown flag or key, or a value of the wrong type.
+    """
+    parser = _Parser(types, description=description, allow_abbrev=False, formatter_class=argparse.HelpFormatter)
+    parser.add_argument("--config", action="append", default=[], metavar="FILE", help="YAML file of flags.")
+    config_parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    config_parser.add_argument("--config", action="append", default=[])
+    configs, flags = config_parser.parse_known_args(argv)
+    from_files = [flag for path in configs.config for flag in _read_yaml_flags(path, parser)]
+    namespace, unknown = parser.parse_known_args([*from_files, *flags])
+    if unknown:
+        flag = next((word for word in unknown if word.startswith("-")), unknown[0])
+        raise InputError(f"unknown argument {flag}{_suggest(flag.split('=')[0], parser)}")
+    return _fill(parser, namespace)
+
+
+def _fill(parser: _Parser, namespace: argparse.Namespace) -> list:
+    values = vars(namespace)
+    filled = []
+    for type_ in parser.dataclass_types:
+        names = [name for name, field in type_.__dataclass_fields__.items() if field.init]
+        try:
+            filled.append(type_(**{name: values[name] for name in names}))
+        except (ValueError, ImportError) as error:
+            raise InputError(str(error).strip().splitlines()[0]) from error
+    return filled
+
+
+def _suggest(flag: str, parser: argparse.ArgumentParser) -> str:
+    close = difflib.get_close_matches(flag.replace("-", "_").lstrip("_"), _keys(parser), n=1, cutoff=0.6)
+    return f"; did you mean --{close[0]}?" if close else ""
+
+
+def _keys(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
+    return {
+        option.lstrip("-").replace("-", "_"): action for action in parser._actions for option in action.option_strings
+    }
+
+
+def _read_yaml_flags(path: str, parser: argparse.ArgumentParser) -> list[str]:
+    """The entries of a YAML file as command-line words; a bad one is named with its line."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        root = yaml.compose(text)
+        values = yaml.safe_load(text) or {}
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: expected `flag: value` lines, found a {type(values).__name__}")
+    keys, flags = _keys(parser), []
+    lines = {node.value: node.start_mark.line + 1 for node, _ in root.value} if root else {}
+    for key, value in values.items():
+        name = str(key).replace("-", "_")
+        where = f"{path}:{lines.get(str(key), 0)}"
+        if name not in keys or name in ("config", "help", "h"):
+            raise InputError(f"{where}: unknown key `{key}`{_suggest(name, parser)}")
+        words = _as_words(keys[name], value, f"{where}: `{key}`")
+        try:
+            parser.parse_known_args(words)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from error
+        flags += words
+    return flags
+
+
+def _as_words(action: argparse.Action, value, where: str) -> list[str]:
+    if value is None:
+        return []
+    if isinstance(value, dict):
+        raise InputError(f"{where}: expected a value, found a mapping")
+    if isinstance(value, list) and action.nargs not in ("+", "*"):
+        raise InputError(f"{where}: expected one value, found a list")
+    values = value if isinstance(value, list) else [value]
+    option = max(action.option_strings, key=len)
+    if action.nargs == 0:  # the `--no_x` form of a switch that is on by default
+        return [option] if value else []
+    return [f"{option}={values[0]}"] if len(values) == 1 else [option, *map(str, values)]

@@ -1,0 +1,48 @@
+"""Labels and prompts from a YAML file, so that new classes need no code."""
+
+from pathlib import Path
+
+import yaml
+
+from modeling_clipcaer.errors import InputError
+
+
+def read_labels_file(path: str, labels: list[str]) -> dict[str, list]:
+    """`label_prompts` and `descriptive_prompts` for `labels`, from a file of the form
+
+    ```yaml
+    labels:
+      Neutrality:
+        soft: a text, or a list of texts for an ensemble
+        descriptive: [a sentence, another]
+    ```
+
+    Raises:
+        InputError: the file has another form, or its labels are not the dataset's.
+    """
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from error
+    entries = content.get("labels") if isinstance(content, dict) else None
+    if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
+        raise InputError(f"{path}: expected `labels:` with an entry `soft` and `descriptive` for each label")
+    if sorted(entries) != sorted(labels):
+        raise InputError(f"{path}: its labels are {sorted(entries)}, the dataset's are {sorted(labels)}")
+    prompts = {"label_prompts": [], "descriptive_prompts": []}
+    for label in labels:
+        for key, field in (("soft", "label_prompts"), ("descriptive", "descriptive_prompts")):
+            prompts[field].append(_texts(entries[label].get(key), f"{path}: `{label}`: `{key}`"))
+        unknown = sorted(set(entries[label]) - {"soft", "descriptive"})
+        if unknown:
+            raise InputError(f"{path}: `{label}`: unknown key `{unknown[0]}`; expected `soft` and `descriptive`")
+    return prompts
+
+
+def _texts(value, where: str) -> list[str]:
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) and text.strip() for text in texts):
+        raise InputError(f"{where}: expected a text or a list of texts, found {value!r}")
+    return texts

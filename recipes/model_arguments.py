@@ -1,0 +1,95 @@
+"""Flags of the model and of the data. Defaults live with the configuration; here are only their names and help."""
+
+from dataclasses import dataclass, field, fields
+
+from modeling_clipcaer import ClipCaerConfig
+from modeling_clipcaer.errors import InputError
+
+
+# Names by which the public research code calls OpenAI's checkpoints.
+OPENAI_CHECKPOINTS = {
+    "ViT-B/32": "openai/clip-vit-base-patch32",
+    "ViT-B/16": "openai/clip-vit-base-patch16",
+    "ViT-L/14": "openai/clip-vit-large-patch14",
+}
+
+
+def _option(default, text: str, **kwargs):
+    return field(default=default, metadata={"help": text, **kwargs})
+
+
+@dataclass
+class ModelArguments:
+    """What the model computes: fields of `ClipCaerConfig`, the CLIP checkpoint and the labels' texts."""
+
+    clip_model: str = _option(
+        "openai/clip-vit-base-patch32",
+        "CLIP checkpoint, on the Hub or in a folder; ViT-B/32, ViT-B/16 and ViT-L/14 mean OpenAI's.",
+        aliases=["--clip_path", "--clip-path"],
+    )
+    labels_file: str | None = _option(None, "YAML file with soft and descriptive texts for each label.")
+    num_frames: int = _option(ClipCaerConfig.num_frames, "Frames sampled from a clip.")
+    streams: str = _option(ClipCaerConfig.streams, "Streams to build.", choices=["both", "face", "context"])
+    use_face_adapter: bool = _option(ClipCaerConfig.use_face_adapter, "Adapt the face stream.")
+    adapter_reduction: int = _option(ClipCaerConfig.adapter_reduction, "Width of the embedding over the adapter's.")
+    adapter_residual_ratio: float = _option(
+        ClipCaerConfig.adapter_residual_ratio, "Share of the adapted embedding in the blend with the unadapted."
+    )
+    temporal_layers: int = _option(ClipCaerConfig.temporal_layers, "Layers of each temporal encoder.")
+    temporal_heads: int = _option(ClipCaerConfig.temporal_heads, "Its attention heads.")
+    temporal_head_dim: int = _option(ClipCaerConfig.temporal_head_dim, "Width of a head.")
+    temporal_mlp_dim: int = _option(ClipCaerConfig.temporal_mlp_dim, "Hidden width of its MLP.")
+    temporal_dropout: float = _option(ClipCaerConfig.temporal_dropout, "Its dropout.")
+    temporal_pooling: str = _option(
+        ClipCaerConfig.temporal_pooling, "How frames become one embedding.", choices=["cls", "attention"]
+    )
+    temporal_init_std: float = _option(
+        ClipCaerConfig.temporal_init_std, "Deviation of its initial class token and position embeddings."
+    )
+    num_context_tokens: int = _option(
+        ClipCaerConfig.num_context_tokens,
+        "Learned tokens of a soft prompt.",
+        aliases=["--contexts_number", "--contexts-number"],
+    )
+    class_specific_context: bool = _option(
+        ClipCaerConfig.class_specific_context, "Context tokens for each prompt instead of shared ones."
+    )
+    class_token_position: str = _option(
+        ClipCaerConfig.class_token_position,
+        "Where the label's text stands among the context tokens.",
+        choices=["end", "middle", "front"],
+    )
+    prototype_source: str | None = _option(
+        ClipCaerConfig.prototype_source,
+        "View of the text that classifies; descriptive with a slerp weight above 0, else soft, by default.",
+        choices=["descriptive", "soft", "mean"],
+    )
+    slerp_weight: float = _option(ClipCaerConfig.slerp_weight, "How far prototypes move towards the video; 0: off.")
+    temperature: float = _option(ClipCaerConfig.temperature, "Divides the cosines.")
+    initializer_range: float = _option(ClipCaerConfig.initializer_range, "Deviation of the initial context tokens.")
+
+    def config_fields(self) -> dict:
+        """Those of the arguments that are fields of `ClipCaerConfig`."""
+        names = {config_field.name for config_field in fields(ClipCaerConfig)}
+        return {name: value for name, value in vars(self).items() if name in names}
+
+    def resolve_clip(self) -> str:
+        """Hub id or folder of the CLIP checkpoint."""
+        return OPENAI_CHECKPOINTS.get(self.clip_model, self.clip_model)
+
+
+@dataclass
+class DataArguments:
+    """Which clips: a dataset that was built, or RAER's own files, from which one is then built first."""
+
+    dataset: str | None = _option(None, "Folder written by data_scripts/build_raer.py.")
+    root_dir: str | None = _option(None, "RAER's folder or its parent, in place of --dataset.")
+    train_annotation: str | None = _option(None, "Annotation of the training clips, with --root-dir.")
+    val_annotation: str | None = _option(None, "Annotation of the validation clips, with --root-dir.")
+    test_annotation: str | None = _option(None, "Annotation of the test clips, with --root-dir.")
+    bounding_box_face: str | None = _option(None, "Face boxes, with --root-dir.")
+    bounding_box_body: str | None = _option(None, "Body boxes, with --root-dir.")
+
+    def __post_init__(self):
+        if (self.dataset is None) == (self.root_dir is None):
+            raise InputError("exactly one of `dataset` and `root_dir` says where the clips are")
