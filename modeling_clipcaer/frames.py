@@ -1,0 +1,154 @@
+"""Which frames of a clip are looked at, and where they come from: a folder, image files, a video, an array."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+
+from .errors import InputError
+from .frame_files import IMAGE_SUFFIXES, list_frame_names
+from .video_frames import VideoFrames
+
+
+def sample_frame_indices(
+    total: int,
+    num_frames: int,
+    mode: str = "train",
+    generator: torch.Generator | None = None,
+    sampling: str = "segments",
+) -> torch.LongTensor:
+    """Choose `num_frames` of `total` frames, in order and over the whole clip.
+
+    The clip is cut into `num_frames` equal segments with float bounds. Training takes a random frame of each,
+    evaluation the middle one. A clip with fewer frames repeats them by rounding, every frame at least once.
+
+    Args:
+        total (`int`): frames in the clip.
+        num_frames (`int`): frames to choose.
+        mode (`str`): "train" or "eval".
+        generator (`torch.Generator`, *optional*): of the training draws.
+        sampling (`str`): "segments", or "reference" for the public research code's rule: segments of whole frames,
+            counted from the start, so that training never sees the last `total % num_frames` frames (of 31 frames only
+            the first 16); a short clip repeats its last frame.
+
+    Returns:
+        `torch.LongTensor` of shape `(num_frames,)`, not decreasing.
+    """
+    if total < 1 or num_frames < 1:
+        raise InputError(f"`total` and `num_frames` must be at least 1, got {total} and {num_frames}")
+    if mode not in ("train", "eval") or sampling not in ("segments", "reference"):
+        raise InputError(
+            f"`mode` must be 'train' or 'eval' and `sampling` 'segments' or 'reference', got {mode!r} and {sampling!r}"
+        )
+    places = torch.arange(num_frames)
+    if total < num_frames and sampling == "reference":
+        return places.clamp(max=total - 1)
+    if mode == "eval" or total <= num_frames:
+        return (2 * places + 1) * total // (2 * num_frames)
+    draws = torch.rand(num_frames, dtype=torch.float64, generator=generator)
+    if sampling == "reference":
+        length = total // num_frames
+        return places * length + (draws * length).long()
+    # Keep: the clamp; the last place plus a draw just below 1 rounds up to the end of the clip.
+    return ((places + draws) * total / num_frames).long().clamp(max=total - 1)
+
+
+class FrameSource(Protocol):
+    """A clip whose frames are decoded on demand."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, indices: Sequence[int]) -> Iterator[torch.Tensor]:
+        """Yield the frames at `indices` (increasing, distinct), each a uint8 tensor (3, height, width), RGB."""
+
+
+class ImageFrames:
+    """Frames kept as image files, in the order given. The files may differ in size."""
+
+    def __init__(self, paths: Sequence[str | Path]):
+        self.paths = [str(path) for path in paths]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def read(self, indices: Sequence[int]) -> Iterator[torch.Tensor]:
+        """Decode the files at `indices`, each once."""
+        for index in indices:
+            yield read_image(self.paths[index])
+
+
+class ArrayFrames:
+    """Frames already in memory: uint8, (num_frames, height, width, 3) or (num_frames, 3, height, width)."""
+
+    def __init__(self, frames: np.ndarray | torch.Tensor):
+        # Keep: torch refuses the negative strides of arrays turned from BGR.
+        frames = frames if isinstance(frames, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(frames))
+        if frames.dtype != torch.uint8 or frames.dim() != 4 or 3 not in (frames.shape[1], frames.shape[3]):
+            raise InputError(
+                f"frames of shape {tuple(frames.shape)} and type {frames.dtype}: expected uint8 frames of shape "
+                "(num_frames, height, width, 3) or (num_frames, 3, height, width)"
+            )
+        self.frames = frames if frames.shape[1] == 3 else frames.permute(0, 3, 1, 2)
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def read(self, indices: Sequence[int]) -> Iterator[torch.Tensor]:
+        """Yield the frames at `indices`."""
+        for index in indices:
+            yield self.frames[index]
+
+
+def read_image(path: str | Path) -> torch.Tensor:
+    """Decode one image file to a uint8 tensor (3, height, width), RGB; grey, palette, CMYK and alpha are converted.
+
+    The EXIF orientation is ignored, as the research code does: boxes are in pixels of the stored image.
+
+    Raises:
+        InputError: the file is missing, corrupt, truncated, or holds more than 8 bits a channel.
+    """
+    try:
+        with Image.open(path) as image:
+            mode = image.mode
+            pixels = np.array(image.convert("RGB"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: expected an image file, found nothing") from error
+    # Pillow's decoders report broken files by any of these.
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: cannot be read as an image ({error})") from error
+    if mode.startswith(("I", "F")):
+        # Keep: Pillow cuts deeper images off at 255, which makes them white, instead of scaling them.
+        raise InputError(f"{path}: expected an image of 8 bits a channel, found Pillow's mode {mode}")
+    return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+def is_image_path(path: object) -> bool:
+    """Whether `path` is named like an image file."""
+    return isinstance(path, str | Path) and str(path).lower().endswith(IMAGE_SUFFIXES)
+
+
+def open_clip(clip) -> FrameSource:
+    """The frames of `clip`: the path of a video or of a folder of frames, an http(s) address of a video, a list of
+    image files in order, or an array of frames.
+
+    Raises:
+        InputError: there is no such clip, or it has no frames.
+    """
+    if isinstance(clip, str | Path) and Path(clip).is_dir():
+        source = ImageFrames([Path(clip, name) for name in list_frame_names(clip)])
+    elif isinstance(clip, str | Path):
+        source = VideoFrames(clip)
+    elif isinstance(clip, np.ndarray | torch.Tensor):
+        source = ArrayFrames(clip)
+    elif isinstance(clip, Sequence) and all(map(is_image_path, clip)):
+        source = ImageFrames(clip)
+    else:
+        raise InputError(
+            f"clip of type {type(clip).__name__}: expected a path, a list of image files, or an array of frames"
+        )
+    if len(source) == 0:
+        raise InputError(f"{clip if isinstance(clip, str | Path) else 'clip'}: expected frames, found none")
+    return source
