@@ -1,0 +1,21 @@
+"""Small real things that many tests need."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+
+# Keep: the Hub is never asked. A test that needs the network would otherwise wait for it instead of failing.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+ROOT = Path(__file__).parent.parent
+TINY_CLIP = ROOT / "tests" / "fixtures" / "tiny_clip"
+sys.path.insert(0, str(ROOT / "tests"))
+
+
+@pytest.fixture(autouse=True)
+def fixed_seed():
+    torch.manual_seed(0)

@@ -1,0 +1,69 @@
+import pytest
+from tiny import CLIP, TOKEN_IDS, tiny_config
+from transformers import AutoConfig, CLIPConfig
+
+from modeling_clipcaer import ClipCaerConfig
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"slerp_wieght": 0.3}, "`slerp_wieght` is not a field"),
+        ({"temperature": 0}, "`temperature` must be above 0"),
+        ({"slerp_weight": 1.0}, r"`slerp_weight` must lie in \[0, 1\)"),
+        ({"adapter_residual_ratio": 1.5}, "`adapter_residual_ratio`"),
+        ({"num_frames": "16"}, "num_frames"),
+        ({"streams": "body"}, "streams"),
+        ({"prototype_source": "best"}, "prototype_source"),
+        ({"label_token_ids": TOKEN_IDS[:4]}, "one entry per label, got 4 for 5"),
+        ({"label_token_ids": [*TOKEN_IDS[:4], TOKEN_IDS[4] * 2]}, "equally many sentences"),
+        ({"label_token_ids": None, "class_specific_context": False}, "all labels would be equal"),
+        ({"num_context_tokens": 30}, "a prompt of 35 tokens, the text tower takes 32"),
+    ],
+)
+def test_wrong_fields_are_refused_by_name(fields, message):
+    with pytest.raises(Exception, match=message):
+        tiny_config(**fields)
+
+
+def test_wrong_values_are_refused_on_assignment():
+    config = tiny_config()
+    with pytest.raises(Exception, match="num_frames"):
+        config.num_frames = "many"
+
+
+def test_the_defaults_are_raers_labels_and_the_documented_numbers():
+    config = ClipCaerConfig()
+    assert list(config.id2label.values()) == ["Neutrality", "Enjoyment", "Confusion", "Fatigue", "Distraction"]
+    assert config.label2id["Fatigue"] == 3
+    assert (config.num_frames, config.num_context_tokens, config.slerp_weight, config.temperature) == (
+        16,
+        12,
+        0.5,
+        0.07,
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "source"),
+    [({}, "descriptive"), ({"slerp_weight": 0.0}, "soft"), ({"prototype_source": "mean"}, "mean")],
+)
+def test_the_prototype_source_follows_the_slerp_weight_unless_named(fields, source):
+    assert tiny_config(**fields).resolved_prototype_source == source
+
+
+def test_custom_labels_bring_their_inverse():
+    config = tiny_config(id2label={0: "bored", 1: "tense"}, label_token_ids=TOKEN_IDS[:2])
+    assert config.num_labels == 2 and config.label2id == {"bored": 0, "tense": 1}
+
+
+def test_a_saved_configuration_comes_back_equal(tmp_path):
+    config = tiny_config(slerp_weight=0.25, streams="face")
+    config.save_pretrained(tmp_path)
+    loaded = AutoConfig.from_pretrained(tmp_path)
+    assert type(loaded) is ClipCaerConfig and isinstance(loaded.clip_config, CLIPConfig)
+    assert loaded.to_diff_dict() == config.to_diff_dict()
+
+
+def test_sizes_come_from_the_clip_configuration():
+    assert tiny_config().projection_dim == CLIP["projection_dim"]
