@@ -1,0 +1,217 @@
+"""What a run leaves to read: report.json, report.md, the confusion matrix, two diagrams."""
+
+import csv
+import json
+import os
+import platform
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.metrics import (
+    absent_labels,
+    bootstrap_confidence_intervals,
+    confusion_matrix,
+    expected_calibration_error,
+    macro_f1,
+    per_class_scores,
+    predict_labels,
+    predict_probabilities,
+    reliability_bins,
+    unweighted_average_recall,
+    weighted_average_recall,
+)
+from recipes.plots import draw_confusion_matrix, draw_reliability, draw_training_curves
+
+
+PACKAGES = ("clipcaer", "torch", "transformers", "datasets", "accelerate", "numpy", "av", "pillow")
+UNITS = "percent, but for ece and reliability, which are fractions; null where undefined (0 of 0)"
+MEANING = (
+    "UAR is the mean recall over the labels that occur in the test clips: every label counts alike. "
+    "WAR is the accuracy: every clip counts alike. [low, high] is a 95 % bootstrap interval over clips; clips of one "
+    "person resemble each other, so the true one is wider."
+)
+RESPONSIBLE_USE = (
+    "Research software. The EU AI Act, Art. 5(1)(f), prohibits inferring emotions of people in education institutions "
+    "except for medical or safety reasons: use it for research, with consent, and for no decision about a person."
+)
+
+
+def _rounded(number: float, digits: int = 4) -> float | None:
+    return None if np.isnan(number) else round(float(number), digits)
+
+
+def _percent(fraction: float) -> float | None:
+    return _rounded(100 * fraction, 6)
+
+
+def _installed_version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None  # our own package, run from a clone without installation
+
+
+def build_report(
+    logits: ArrayLike,
+    references: ArrayLike,
+    labels: Sequence[str],
+    *,
+    checkpoint: str,
+    dataset: str,
+    split: str,
+    seed: int,
+) -> dict[str, Any]:
+    """
+    Everything `report.json` holds. It depends on the arguments and the installed versions alone, and is rounded, so
+    that one process and several, whose logits differ in the last bits, write the same file.
+
+    Args:
+        logits (`(num_clips, num_labels)` numbers): The model's logits, unadjusted.
+        references (`num_clips` integers): True labels, 0-based.
+        labels (sequence of `num_labels` strings): Names, in the order of the logits.
+        checkpoint, dataset, split (`str`): What was measured on what.
+        seed (`int`): The run's seed; also that of the bootstrap.
+    """
+    labels = list(labels)
+    if np.ndim(logits) != 2 or np.shape(logits)[1] != len(labels):
+        raise InputError(f"logits must have one column for each of the {len(labels)} labels, got {np.shape(logits)}")
+    predictions, probabilities = predict_labels(logits), predict_probabilities(logits)
+    measured = (references, predictions, len(labels))
+    matrix, scores = confusion_matrix(*measured), per_class_scores(*measured)
+    intervals = bootstrap_confidence_intervals(*measured, seed=seed)
+    majority = int(scores["support"].argmax())
+    always_majority = (references, np.full_like(predictions, majority), len(labels))
+    bins = reliability_bins(probabilities, references)
+    return {
+        "uar": _percent(unweighted_average_recall(*measured)),
+        "war": _percent(weighted_average_recall(*measured)),
+        "macro_f1": _percent(macro_f1(*measured)),
+        "uar_ci95": [_percent(bound) for bound in intervals["uar"]],
+        "war_ci95": [_percent(bound) for bound in intervals["war"]],
+        "majority_baseline": {
+            "label": labels[majority],
+            "uar": _percent(unweighted_average_recall(*always_majority)),
+            "war": _percent(weighted_average_recall(*always_majority)),
+        },
+        "per_class": {
+            label: {name: _percent(scores[name][index]) for name in ("recall", "precision", "f1")}
+            | {"support": int(scores["support"][index])}
+            for index, label in enumerate(labels)
+        },
+        "confusion_matrix": matrix.tolist(),
+        "labels": labels,
+        "absent_labels": [labels[index] for index in absent_labels(references, len(labels))],
+        "ece": _rounded(expected_calibration_error(probabilities, references)),
+        "reliability": {
+            "count": bins["count"].tolist(),
+            "confidence": [_rounded(value) for value in bins["confidence"]],
+            "accuracy": [_rounded(value) for value in bins["accuracy"]],
+        },
+        "num_clips": int(matrix.sum()),
+        "units": UNITS,
+        "checkpoint": str(checkpoint),
+        "dataset": str(dataset),
+        "split": split,
+        "seed": seed,
+        "versions": {"python": platform.python_version()} | {name: _installed_version(name) for name in PACKAGES},
+    }
+
+
+@contextmanager
+def complete_file(path: str | os.PathLike) -> Iterator[Path]:
+    """Yields a temporary path beside `path` and renames it when the block ends well, so that no half file is left."""
+    path = Path(path)
+    partial = path.with_name(f".partial-{path.name}")
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A Markdown table, its first column to the left, the others to the right."""
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def render_report(report: dict[str, Any]) -> str:
+    """`report.json` as a page to read, in Markdown."""
+
+    def show(number: float | None) -> str:
+        return "–" if number is None else f"{number:.1f}"
+
+    def headline(name: str) -> str:
+        low, high = report[f"{name}_ci95"]
+        return f"**{name.upper()} {report[name]:.1f} %** [{low:.1f}, {high:.1f}]"
+
+    labels, baseline = report["labels"], report["majority_baseline"]
+    scores = [
+        [label, *(show(report["per_class"][label][name]) for name in ("recall", "precision", "f1")), support]
+        for label, support in ((label, report["per_class"][label]["support"]) for label in labels)
+    ]
+    counts = [[label, *row] for label, row in zip(labels, report["confusion_matrix"], strict=True)]
+    parts = [
+        f"# {report['split']} split, {report['num_clips']} clips",
+        f"{headline('uar')} · {headline('war')}",
+        f"Macro F1 {report['macro_f1']:.1f} %, calibration error (ECE) {100 * report['ece']:.1f} %. "
+        f"Always answering {baseline['label']} gives UAR {baseline['uar']:.1f} %, WAR {baseline['war']:.1f} %.",
+        MEANING,
+    ]
+    if report["absent_labels"]:
+        names = ", ".join(report["absent_labels"])
+        parts.append(f"**No clip of: {names}.** These labels have no recall and no part in UAR and macro F1.")
+    parts += [
+        "## By label, %",
+        _table(["label", "recall", "precision", "F1", "clips"], scores),
+        "## Confusion matrix, clips (rows: reference, columns: prediction)",
+        _table(["", *labels], counts),
+        "![Confusion matrix](confusion_matrix.png)",
+        "![Reliability diagram](reliability.png)",
+        "## How it was measured",
+        "\n".join(f"- {name}: `{report[name]}`" for name in ("checkpoint", "dataset", "split", "seed"))
+        + "\n- versions: "
+        + ", ".join(f"{name} {number or 'not installed'}" for name, number in report["versions"].items()),
+        RESPONSIBLE_USE,
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def write_report(report: dict[str, Any], output_dir: str | os.PathLike) -> None:
+    """Writes report.json, report.md, confusion_matrix.csv and .png, and reliability.png into `output_dir`."""
+    output_dir = Path(output_dir)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    with (
+        complete_file(output_dir / "confusion_matrix.csv") as path,
+        path.open("w", newline="", encoding="utf-8") as csv_file,
+    ):
+        writer = csv.writer(csv_file)
+        writer.writerow(["reference", *report["labels"]])
+        writer.writerows(
+            [label, *row] for label, row in zip(report["labels"], report["confusion_matrix"], strict=True)
+        )
+    with complete_file(output_dir / "confusion_matrix.png") as path:
+        draw_confusion_matrix(report, path)
+    with complete_file(output_dir / "reliability.png") as path:
+        draw_reliability(report, path)
+    with complete_file(output_dir / "report.md") as path:
+        path.write_text(render_report(report), encoding="utf-8")
+    # Keep: last. Its presence says that the others are complete.
+    with complete_file(output_dir / "report.json") as path:
+        path.write_text(json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def plot_training_curves(log_history: list[dict[str, Any]], path: str | os.PathLike) -> None:
+    """
+    Draws `Trainer.state.log_history` into the PNG `path`: `loss` and every `loss_*` in training and, where logged, on
+    validation (`eval_*`), `eval_uar` and `eval_war`, and the learning rates (`lr/<group>`, else `learning_rate`).
+    """
+    with complete_file(path) as partial:
+        draw_training_curves(log_history, partial)
