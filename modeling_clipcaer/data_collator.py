@@ -1,0 +1,79 @@
+"""ClipCaerCollator: rows of the dataset -> a batch of uint8 pixels."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .errors import InputError
+from .processing_clipcaer import STREAMS, ClipCaerVideoProcessor
+
+
+class ClipCaerCollator:
+    """Decodes the sampled frames of a batch of rows and cuts both streams from them. Pixels leave as uint8, a quarter
+    of float32; [`ClipCaerVideoProcessor.normalize`] belongs on the device.
+
+    Training draws (frames, augmentation) depend on nothing but `seed`, `epoch`, the clips of the batch and the place
+    in it: a resumed run repeats them with any number of workers, and a clip drawn twice is seen twice differently.
+
+    Args:
+        processor ([`ClipCaerVideoProcessor`]): cuts the pixels.
+        mode (`str`): "train", or "eval" for the same frames every time and no augmentation.
+        seed (`int`): of the training draws.
+        streams (`str`): "both", or "face" or "context" where the model has no use for the other.
+    """
+
+    def __init__(self, processor: ClipCaerVideoProcessor, mode: str = "train", seed: int = 0, streams: str = "both"):
+        if mode not in ("train", "eval"):
+            raise InputError(f"`mode` must be 'train' or 'eval', got {mode!r}")
+        if streams not in STREAMS:
+            raise InputError(f"`streams` must be one of {', '.join(STREAMS)}, got {streams!r}")
+        self.processor, self.mode, self.seed, self.streams = processor, mode, seed, streams
+        # Keep: shared memory; workers that outlive an epoch hold a copy of this object and would stay at its number.
+        self._epoch = torch.zeros((), dtype=torch.long).share_memory_()
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the training draws, to be set before each."""
+        return int(self._epoch)
+
+    @epoch.setter
+    def epoch(self, epoch: int) -> None:
+        self._epoch.fill_(epoch)
+
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+        """Batch `rows`.
+
+        Returns:
+            `pixel_values` and `face_pixel_values`, uint8 of shape `(batch_size, num_frames, 3, size, size)`, without
+            the stream that is not wanted, and `labels` of shape `(batch_size,)` where the rows have them.
+
+        Raises:
+            InputError: a clip cannot be read; the message begins with its `clip_id`.
+        """
+        clip_ids = [row["clip_id"] for row in rows]
+        clips = [self._process(row, place, clip_ids) for place, row in enumerate(rows)]
+        streams = zip(("pixel_values", "face_pixel_values"), zip(*clips, strict=True), strict=True)
+        batch = {name: torch.stack(pixels) for name, pixels in streams if pixels[0] is not None}
+        labels = [row.get("label") for row in rows]
+        if None not in labels:
+            batch["labels"] = torch.tensor(labels)
+        elif self.mode == "train" or set(labels) != {None}:
+            raise InputError(f"clip {clip_ids[labels.index(None)]}: expected a label, found none")
+        return batch
+
+    def _process(self, row: Mapping[str, Any], place: int, clip_ids: list[str]) -> tuple:
+        paths = [Path(row["frame_dir"], name) for name in row["frame_names"]]
+        generator = self._generator(place, clip_ids) if self.mode == "train" else None
+        try:
+            return self.processor.process_clip(
+                paths, row["face_boxes"], row["body_box"], mode=self.mode, generator=generator, streams=self.streams
+            )
+        except InputError as error:
+            raise InputError(f"clip {row['clip_id']}: {error}") from error
+
+    def _generator(self, place: int, clip_ids: list[str]) -> torch.Generator:
+        key = repr((self.seed, self.epoch, place, clip_ids)).encode()
+        return torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(key).digest()[:7], "big"))
