@@ -1,0 +1,125 @@
+"""RAER on disk, or any data in its layout, as a dataset of frame paths, boxes and labels."""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import datasets
+from datasets.exceptions import DatasetGenerationError
+
+from data_scripts.raer_annotations import AnnotatedClip, check_disjoint, read_annotation
+from data_scripts.raer_boxes import check_coverage, explain_missing_face, read_body_file, read_face_file
+from data_scripts.raer_config import RaerConfig, Sources, hash_contents, list_code, locate_sources
+from data_scripts.raer_rows import AUDIT_FEATURES, FEATURES, ClipTask, make_row
+from data_scripts.raer_splits import cut_validation
+from modeling_clipcaer.errors import InputError
+
+
+# Keep pathlib out of this module: `as_streaming_dataset` replaces `Path` in the module of its builder for good.
+NUM_SHARDS = 64  # upper bound of the processes that can share the work and of the shards of a stream
+
+
+class Raer(datasets.GeneratorBasedBuilder):
+    """Builder of RAER, used as a class: `Raer.create(root=...)`, `download_and_prepare()`, `as_dataset()`."""
+
+    BUILDER_CONFIG_CLASS = RaerConfig
+    unused_box_keys: dict[str, int] | None = None
+
+    @classmethod
+    def create(cls, cache_dir: str | os.PathLike | None = None, **options: Any) -> "Raer":
+        """A builder whose cache is keyed by the content of this code, the lists and the box files.
+
+        Without that `hash`, `datasets` keys by the paths alone and gives the old rows after an edit. The frames are no
+        part of it: after changing frame folders, prepare with `download_mode="force_redownload"`.
+
+        Args:
+            cache_dir: `datasets`' cache, by default the user's.
+            options: fields of `RaerConfig`.
+        """
+        options = {
+            name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in options.items()
+        }
+        sources = locate_sources(RaerConfig(**options))
+        digest = hash_contents([*list_code(), *sources.files()])
+        return cls(cache_dir=os.fspath(cache_dir) if cache_dir is not None else None, hash=digest, **options)
+
+    def _info(self) -> datasets.DatasetInfo:
+        return datasets.DatasetInfo(
+            description="Academic emotion clips in RAER's layout: frame paths, face and body boxes, five labels.",
+            features=datasets.Features({**FEATURES, **AUDIT_FEATURES}),
+        )
+
+    def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
+        sources = locate_sources(self.config)
+        splits = read_splits(self.config, sources)
+        tasks, self.unused_box_keys = attach_boxes(self.config, sources, splits)
+        return [
+            datasets.SplitGenerator(name=split, gen_kwargs={"shards": cut_shards(tasks[split])}) for split in tasks
+        ]
+
+    def _generate_examples(self, shards: list[list[ClipTask]]) -> Iterator[tuple[str, dict[str, Any]]]:
+        sources = locate_sources(self.config)
+        for shard in shards:
+            for task in shard:
+                yield task.clip.clip_id, make_row(task, sources, self.config.outside_boxes)
+
+    def _prepare_split_single(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        # Keep: `datasets` wraps what the generator raises, and the cause is lost on the way from a worker process.
+        try:
+            yield from super()._prepare_split_single(*args, **kwargs)
+        except DatasetGenerationError as error:
+            if isinstance(error.__cause__, InputError):
+                raise error.__cause__ from None
+            raise
+
+
+def read_splits(config: RaerConfig, sources: Sources) -> dict[str, list[AnnotatedClip]]:
+    train, test = read_annotation(sources.train), read_annotation(sources.test)
+    lists = {"train": train, "test": test}
+    if sources.validation is not None:
+        lists["validation"] = read_annotation(sources.validation)
+    check_disjoint(lists)
+    for clip in (clip for clips in lists.values() for clip in clips):
+        if not (sources.raer / clip.clip_id).is_dir():
+            raise InputError(f"{clip.place}: expected the clip folder {sources.raer / clip.clip_id}, found none")
+    if sources.validation is None:
+        lists["train"], lists["validation"] = cut_validation(train, config.val_share, config.val_split, config.seed)
+    return {split: lists[split] for split in ("train", "validation", "test")}
+
+
+def attach_boxes(
+    config: RaerConfig, sources: Sources, splits: dict[str, list[AnnotatedClip]]
+) -> tuple[dict[str, list[ClipTask]], dict[str, int]]:
+    """Boxes of every clip by its key, and how many keys of each box file belong to no clip."""
+    faces = read_face_file(sources.face) if sources.face is not None else {}
+    bodies = read_body_file(sources.body) if sources.body is not None else {}
+    known = {clip.clip_id for clips in splits.values() for clip in clips}
+    unused_faces = [key for key in faces if key not in known]
+    unused_bodies = [key for key in bodies if key not in known]
+    for annotation, clips in group_by_list(splits).items():
+        if sources.face is not None:
+            gaps = [explain_missing_face(clip.clip_id, sources.raer / clip.clip_id, faces) for clip in clips]
+            check_coverage(sources.face, annotation, gaps, unused_faces, config.min_face_share, "min-face-share")
+        if sources.body is not None:
+            gaps = [None if clip.clip_id in bodies else f"'{clip.clip_id}' has no entry" for clip in clips]
+            check_coverage(sources.body, annotation, gaps, unused_bodies, config.min_body_share, "min-body-share")
+    tasks = {
+        split: [ClipTask(clip, faces.get(clip.clip_id, {}), bodies.get(clip.clip_id)) for clip in clips]
+        for split, clips in splits.items()
+    }
+    return tasks, {"face": len(unused_faces), "body": len(unused_bodies)}
+
+
+def group_by_list(splits: dict[str, list[AnnotatedClip]]) -> dict[str, list[AnnotatedClip]]:
+    """Clips by annotation file, since spellings differ between files, and a validation split may be tiny."""
+    groups = defaultdict(list)
+    for clips in splits.values():
+        for clip in clips:
+            groups[clip.place.rpartition(":")[0]].append(clip)
+    return groups
+
+
+def cut_shards(tasks: Sequence[ClipTask]) -> list[list[ClipTask]]:
+    size = -(-len(tasks) // NUM_SHARDS)
+    return [list(tasks[start : start + size]) for start in range(0, len(tasks), size)]

@@ -1,0 +1,116 @@
+"""What a RAER build reads, and how: options, files and folders."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import datasets
+
+from modeling_clipcaer import frame_files, raer_labels
+from modeling_clipcaer.errors import InputError
+
+
+NO_BOXES = "none"
+
+
+@dataclass
+class RaerConfig(datasets.BuilderConfig):
+    """What to read and how.
+
+    Args:
+        root: the RAER folder or its parent.
+        train_annotation, test_annotation: lists of clips; by default `annotation/{train,test}.txt` of the RAER folder.
+        val_annotation: a list of validation clips; by default validation is cut from the training list.
+        bounding_box_face, bounding_box_body: box files, by default `bounding_box/{face,body}.json` of the RAER folder;
+            "none" does without, and every face or context is then cut from the fall-backs, in the end the whole frame.
+        val_share: validation's share of the training list.
+        val_split: "clip" cuts clips, "person" whole persons.
+        seed: of the cut.
+        outside_boxes: what a box wholly outside its frame is: an "error", or "missing" and replaced by the fall-backs.
+        min_face_share, min_body_share: the share of every list's clips that must have a box.
+    """
+
+    root: str = "."
+    train_annotation: str | None = None
+    val_annotation: str | None = None
+    test_annotation: str | None = None
+    bounding_box_face: str | None = None
+    bounding_box_body: str | None = None
+    val_share: float = 0.1
+    val_split: str = "clip"
+    seed: int = 42
+    outside_boxes: str = "error"
+    min_face_share: float = 0.5
+    min_body_share: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.val_share < 1:
+            raise InputError(f"`val_share` is {self.val_share}, expected a number between 0 and 1, both excluded")
+        for field in ("min_face_share", "min_body_share"):
+            if not 0 <= getattr(self, field) <= 1:
+                raise InputError(f"`{field}` is {getattr(self, field)}, expected a number from 0 to 1")
+        for field, choices in (("val_split", ("clip", "person")), ("outside_boxes", ("error", "missing"))):
+            if getattr(self, field) not in choices:
+                raise InputError(f"`{field}` is '{getattr(self, field)}', expected one of {', '.join(choices)}")
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The files and the folder that a configuration means."""
+
+    raer: Path
+    train: Path
+    test: Path
+    validation: Path | None
+    face: Path | None
+    body: Path | None
+
+    def files(self) -> list[Path]:
+        return [path for name, path in vars(self).items() if name != "raer" and path is not None]
+
+
+def locate_sources(config: RaerConfig) -> Sources:
+    raer = find_raer_folder(config.root)
+
+    def locate(given: str | None, default: str, option: str | None = None) -> Path | None:
+        if option is not None and given == NO_BOXES:
+            return None
+        path = raer / default if given is None else Path(given)
+        if path.is_file():
+            return path
+        hint = f", or --{option} {NO_BOXES} to do without" if option is not None and given is None else ""
+        raise InputError(f"{path}: expected a file, found {'a folder' if path.exists() else 'nothing'}{hint}")
+
+    return Sources(
+        raer=raer,
+        train=locate(config.train_annotation, "annotation/train.txt"),
+        test=locate(config.test_annotation, "annotation/test.txt"),
+        validation=locate(config.val_annotation, "") if config.val_annotation is not None else None,
+        face=locate(config.bounding_box_face, "bounding_box/face.json", "bounding-box-face"),
+        body=locate(config.bounding_box_body, "bounding_box/body.json", "bounding-box-body"),
+    )
+
+
+def find_raer_folder(root: str) -> Path:
+    """The absolute folder that holds `images`: `root`, `root/RAER`, or `root/RAER/RAER` as archives may unpack it."""
+    folder = Path(root).absolute()
+    for candidate in (folder, folder / "RAER", folder / "RAER" / "RAER"):
+        if (candidate / "images").is_dir():
+            return candidate
+    raise InputError(f"{root}: expected the RAER folder (with images/ in it) or its parent, found no images folder")
+
+
+def list_code() -> list[Path]:
+    """The source files that decide what a build's rows are."""
+    return [*sorted(Path(__file__).parent.glob("raer*.py")), Path(frame_files.__file__), Path(raer_labels.__file__)]
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_contents(paths: Iterable[Path]) -> str:
+    return hashlib.sha256("".join(map(file_sha256, paths)).encode()).hexdigest()
