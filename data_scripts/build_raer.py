@@ -1,0 +1,151 @@
+"""Build RAER, or any data in its layout, into a dataset on disk with an audit.
+
+    python data_scripts/build_raer.py --root DIR --output OUT
+
+writes OUT for `datasets.load_from_disk` (splits train, validation, test) and OUT/build.json, which tells what was
+counted, matched, filled in and left out. Frames stay where they are: the dataset holds their paths.
+"""
+
+import argparse
+import json
+import platform
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NoReturn
+
+import datasets
+
+from data_scripts.raer import Raer
+from data_scripts.raer_config import NO_BOXES, RaerConfig, file_sha256, locate_sources
+from data_scripts.raer_rows import FEATURES
+from data_scripts.raer_summary import count_shared_persons, format_table, summarise_split
+from modeling_clipcaer.errors import InputError, run_command
+
+
+AUDIT_NAME = "build.json"
+
+
+def build_dataset(root: str | Path, output: str | Path, num_proc: int = 1, **options: Any) -> dict[str, Any]:
+    """Build the dataset of `root` into `output` and return the audit, which is also written to `output/build.json`.
+
+    An earlier build in `output` is replaced once the new one is complete; any other content is refused.
+
+    Args:
+        root: the RAER folder or its parent.
+        output: the folder to write.
+        num_proc: processes to read with.
+        options: the other fields of `RaerConfig`; `None` stands for the default.
+
+    Raises:
+        InputError: the data or an option is not as expected; `output` is then as it was before.
+    """
+    output = Path(output).absolute()
+    if num_proc < 1:
+        raise InputError(f"`num_proc` is {num_proc}, expected at least 1")
+    if output.exists() and not is_replaceable(output):
+        raise InputError(f"{output}: exists and is no dataset of this builder; expected a new or an empty folder")
+    options = {name: value for name, value in options.items() if value is not None}
+    config = RaerConfig(root=str(root), **options)
+    locate_sources(config)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    # The builder's cache lives and dies beside the output, so that no stale rows can come from an earlier build.
+    with tempfile.TemporaryDirectory(prefix=f".{output.name}-building-", dir=output.parent) as temporary:
+        builder = Raer.create(cache_dir=Path(temporary, "cache"), root=str(root), **options)
+        builder.download_and_prepare(num_proc=num_proc)
+        rows = builder.as_dataset()
+        audit = make_audit(builder, rows, output)
+        complete = Path(temporary, "dataset")
+        rows.select_columns(list(FEATURES)).save_to_disk(complete)
+        (complete / AUDIT_NAME).write_text(json.dumps(audit, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        replace_folder(complete, output, Path(temporary, "replaced"))
+    return audit
+
+
+def make_audit(builder: Raer, rows: datasets.DatasetDict, output: Path) -> dict[str, Any]:
+    sources = locate_sources(builder.config)
+    options = {name: value for name, value in vars(builder.config).items() if name in RaerConfig.__annotations__}
+    return {
+        "splits": {split: summarise_split(rows[split]) for split in rows},
+        "shared_persons": count_shared_persons({split: rows[split]["person_id"] for split in rows}),
+        "box_keys_without_clip": builder.unused_box_keys,
+        "sources": {str(path.absolute()): file_sha256(path) for path in sources.files()},
+        "arguments": {**options, "root": str(sources.raer), "output": str(output)},
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in ("datasets", "numpy")}},
+    }
+
+
+def is_replaceable(output: Path) -> bool:
+    """Whether `output` is an earlier build or an empty folder."""
+    if not output.is_dir():
+        return False
+    names = {entry.name for entry in output.iterdir()}
+    return not names or {AUDIT_NAME, "dataset_dict.json"} <= names
+
+
+def replace_folder(new: Path, target: Path, aside: Path) -> None:
+    if target.exists():
+        target.rename(aside)
+    new.rename(target)
+
+
+class CommandParser(argparse.ArgumentParser):
+    """A parser whose refusals are one line, as those of every command here."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(message)
+
+
+def parse_arguments(arguments: list[str]) -> argparse.Namespace:
+    # Defaults are RaerConfig's own, so that they have one home: a flag not given is not in the namespace.
+    parser = CommandParser(description=__doc__.split("\n")[0], allow_abbrev=False, argument_default=argparse.SUPPRESS)
+    add = parser.add_argument
+    box_help = f"default RAER/bounding_box/%s.json; '{NO_BOXES}' does without"
+    add("--root", required=True, metavar="DIR", help="the RAER folder or its parent")
+    add("--output", required=True, metavar="DIR", help="the dataset to write; an earlier build there is replaced")
+    add("--train-annotation", metavar="FILE", help="default RAER/annotation/train.txt")
+    add("--val-annotation", metavar="FILE", help="validation clips; by default they are cut from the training list")
+    add("--test-annotation", metavar="FILE", help="default RAER/annotation/test.txt")
+    add("--bounding-box-face", metavar="FILE", help=box_help % "face")
+    add("--bounding-box-body", metavar="FILE", help=box_help % "body")
+    add("--val-share", type=float, help=f"validation's share of the training list (default {RaerConfig.val_share})")
+    add("--val-split", choices=("clip", "person"), help=f"what validation is cut by (default {RaerConfig.val_split})")
+    add("--seed", type=int, help=f"of the validation split (default {RaerConfig.seed})")
+    outside_help = f"a box wholly outside its frame is this (default {RaerConfig.outside_boxes})"
+    add("--outside-boxes", choices=("error", "missing"), help=outside_help)
+    for kind in ("face", "body"):
+        default = getattr(RaerConfig, f"min_{kind}_share")
+        share_help = f"share of every list's clips that must have a {kind} box (default {default})"
+        add(f"--min-{kind}-share", type=float, metavar="SHARE", help=share_help)
+    add("--num-proc", type=int, help="processes to read with (default 1)")
+    parser.epilog = "Dashes and underscores in flags are the same."
+    options = parser.parse_args([spell_flag(argument) for argument in arguments])
+    for cut in ("val_share", "val_split"):
+        if "val_annotation" in options and cut in options:
+            parser.error(f"--{cut.replace('_', '-')} has no effect with --val-annotation; expected one of the two")
+    return options
+
+
+def spell_flag(argument: str) -> str:
+    """`--val_share=0.2` as `--val-share=0.2`; other arguments as they are."""
+    name, equals, value = argument.partition("=")
+    return name.replace("_", "-") + equals + value if argument.startswith("--") else argument
+
+
+def main() -> None:
+    options = parse_arguments(sys.argv[1:])
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()
+    audit = build_dataset(**vars(options))
+    print(format_table(audit))
+    for kind in ("face", "body"):
+        if audit["arguments"][f"bounding_box_{kind}"] == NO_BOXES:
+            print(f"no {kind} boxes were given: see the lines above for what stands in")
+        elif audit["box_keys_without_clip"][kind]:
+            print(f"{audit['box_keys_without_clip'][kind]} keys of the {kind} box file belong to no listed clip")
+    print(f"dataset and {AUDIT_NAME}: {options.output}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_command(main))
