@@ -67,6 +67,9 @@ class ClipCaerConfig(PreTrainedConfig):
             prompts hold context tokens alone. Kept here so that a checkpoint needs no tokenizer.
         descriptive_prompts (`list[str]` or `list[list[str]]`, *optional*):
             Sentences per label for the descriptive view, any number each. Their embeddings are kept with the weights.
+        descriptive_token_ids (`list[list[list[int]]]`, *optional*):
+            Token ids of `descriptive_prompts`, begin and end tokens included: label, sentence, token. They tell what
+            the kept embeddings are of where there is no tokenizer.
         prototype_source (`str`, *optional*):
             Which view classifies: `"descriptive"`, `"soft"` or `"mean"`. `None`: descriptive when `slerp_weight` > 0
             (as the method mixes from the descriptive view), else soft.
@@ -97,10 +100,10 @@ class ClipCaerConfig(PreTrainedConfig):
 
     model_type = "clipcaer"
     sub_configs_defaults = {"clip_config": CLIPConfig}  # noqa: RUF012 - the base class declares it so
-    keys_to_ignore_at_inference = (
+    keys_to_ignore_at_inference = [  # noqa: RUF012
         *("video_embeds", "face_video_embeds", "context_video_embeds", "soft_text_embeds"),
         *("descriptive_text_embeds", "soft_prompt_embeds", "hidden_states", "attentions"),
-    )
+    ]
 
     clip_config: dict | PreTrainedConfig | None = None
     num_frames: int = 16
@@ -124,6 +127,7 @@ class ClipCaerConfig(PreTrainedConfig):
     label_prompts: list[str] | list[list[str]] | None = None
     label_token_ids: list[list[list[int]]] | None = None
     descriptive_prompts: list[str] | list[list[str]] | None = None
+    descriptive_token_ids: list[list[list[int]]] | None = None
 
     prototype_source: Literal["descriptive", "soft", "mean"] | None = None
     slerp_weight: int | float = 0.5
@@ -178,7 +182,7 @@ class ClipCaerConfig(PreTrainedConfig):
         """Part of `@strict`'s validation: prompts fit the labels, the context tokens and the text tower."""
         if self.id2label is None:
             return  # Keep: `@strict` also validates before `__post_init__` has filled the labels.
-        for name in ("label_prompts", "label_token_ids", "descriptive_prompts"):
+        for name in ("label_prompts", "label_token_ids", "descriptive_prompts", "descriptive_token_ids"):
             prompts = getattr(self, name)
             if prompts is not None and len(prompts) != self.num_labels:
                 raise ValueError(f"`{name}` must hold one entry per label, got {len(prompts)} for {self.num_labels}")

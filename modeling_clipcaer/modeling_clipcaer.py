@@ -338,7 +338,9 @@ class ClipCaerForVideoClassification(ClipCaerPreTrainedModel):
             InputError: there is no CLIP checkpoint of that name, or weights are missing from it.
         """
         clip, tokenizer = _load_clip(clip_id_or_path)
-        fields = {"clip_config": clip.config, **config_fields}
+        # Keep: a new configuration sets the attention of those inside it, which would fall back to eager.
+        attention = clip.config._attn_implementation
+        fields = {"clip_config": clip.config, "attn_implementation": attention, **config_fields}
         labels = tuple(ClipCaerConfig(**{**fields, "class_specific_context": True}).id2label.values())
         default_prompts = RAER_LABEL_PROMPTS if labels == RAER_LABELS else labels
         label_prompts = fields.get("label_prompts") or list(default_prompts)
@@ -346,8 +348,9 @@ class ClipCaerForVideoClassification(ClipCaerPreTrainedModel):
         sentences = [_as_list(entry) for entry in fields.get("descriptive_prompts") or default_sentences]
         fields |= {"label_prompts": label_prompts, "descriptive_prompts": sentences}
         fields["label_token_ids"] = [tokenizer(_as_list(entry)).input_ids for entry in label_prompts]
+        fields["descriptive_token_ids"] = [_tokenize_sentences(tokenizer, entry, clip) for entry in sentences]
         model = cls(ClipCaerConfig(**fields), clip_model=clip)
-        model.model.encode_descriptive_prompts([_tokenize_sentences(tokenizer, entry, clip) for entry in sentences])
+        model.model.encode_descriptive_prompts(fields["descriptive_token_ids"])
         return model
 
     @can_return_tuple

@@ -16,6 +16,7 @@ from modeling_clipcaer import ClipCaerConfig
         ({"streams": "body"}, "streams"),
         ({"prototype_source": "best"}, "prototype_source"),
         ({"label_token_ids": TOKEN_IDS[:4]}, "one entry per label, got 4 for 5"),
+        ({"descriptive_token_ids": TOKEN_IDS[:4]}, "`descriptive_token_ids` must hold one entry per label"),
         ({"label_token_ids": [*TOKEN_IDS[:4], TOKEN_IDS[4] * 2]}, "equally many sentences"),
         ({"label_token_ids": None, "class_specific_context": False}, "all labels would be equal"),
         ({"num_context_tokens": 30}, "a prompt of 35 tokens, the text tower takes 32"),
