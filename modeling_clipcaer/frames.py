@@ -113,7 +113,7 @@ def read_image(path: str | Path) -> torch.Tensor:
     try:
         with Image.open(path) as image:
             mode = image.mode
-            pixels = np.array(image.convert("RGB"))
+            pixels = np.array(image if mode == "RGB" else image.convert("RGB"))
     except FileNotFoundError as error:
         raise InputError(f"{path}: expected an image file, found nothing") from error
     # Pillow's decoders report broken files by any of these.
