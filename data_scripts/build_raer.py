@@ -68,7 +68,7 @@ def make_audit(builder: Raer, rows: datasets.DatasetDict, output: Path) -> dict[
     options = {name: value for name, value in vars(builder.config).items() if name in RaerConfig.__annotations__}
     return {
         "splits": {split: summarise_split(rows[split]) for split in rows},
-        "shared_persons": count_shared_persons({split: rows[split]["person_id"] for split in rows}),
+        "shared_persons": count_shared_persons({split: rows[split]["person_id"][:] for split in rows}),
         "box_keys_without_clip": builder.unused_box_keys,
         "sources": {str(path.absolute()): file_sha256(path) for path in sources.files()},
         "arguments": {**options, "root": str(sources.raer), "output": str(output)},

@@ -165,11 +165,14 @@ def fill_face_boxes(boxes: Sequence[Box | None], body_box: Box | None) -> tuple[
         return [fallback] * len(boxes), [source] * len(boxes)
     median = tuple(np.median([boxes[index] for index in own], axis=0).tolist())
     filled, sources = [], []
-    for index in range(len(boxes)):
-        nearest = min(own, key=lambda other: abs(other - index))
-        distance = abs(nearest - index)
+    for index, box in enumerate(boxes):
+        if box is not None:
+            filled.append(box)
+            sources.append("annotated")
+            continue
+        distance, nearest = min((abs(other - index), other) for other in own)
         filled.append(boxes[nearest] if distance <= NEAREST_REACH else median)
-        sources.append("annotated" if distance == 0 else "nearest" if distance <= NEAREST_REACH else "median")
+        sources.append("nearest" if distance <= NEAREST_REACH else "median")
     return filled, sources
 
 

@@ -14,9 +14,10 @@ from modeling_clipcaer.raer_labels import RAER_LABELS
 
 def summarise_split(rows: Dataset) -> dict[str, Any]:
     """Counts of one split, from its rows with their audit columns."""
-    lengths = np.array([len(names) for names in rows["frame_names"]])
-    listed = np.array(rows["listed_frames"])
-    labels = np.bincount(rows["label"], minlength=len(RAER_LABELS)).tolist()
+    # Keep the [:]: a column read item by item decodes its whole row each time.
+    lengths = np.array([len(names) for names in rows["frame_names"][:]])
+    listed = np.array(rows["listed_frames"][:])
+    labels = np.bincount(rows["label"][:], minlength=len(RAER_LABELS)).tolist()
     differing = np.flatnonzero(lengths != listed)
     return {
         "num_clips": len(rows),
@@ -24,7 +25,7 @@ def summarise_split(rows: Dataset) -> dict[str, Any]:
         "labels": dict(zip(RAER_LABELS, labels, strict=True)),
         "absent_labels": [name for name, count in zip(RAER_LABELS, labels, strict=True) if count == 0],
         "imbalance": round(max(labels) / min(count for count in labels if count), 2),
-        "num_persons": len(set(rows["person_id"])),
+        "num_persons": len(set(rows["person_id"][:])),
         "frames_per_clip": {
             "min": int(lengths.min()),
             "median": float(np.median(lengths)),
@@ -39,16 +40,16 @@ def summarise_split(rows: Dataset) -> dict[str, Any]:
                 for index in differing[:5]
             ],
         },
-        "repeated_lines_dropped": sum(rows["list_lines"]) - len(rows),
+        "repeated_lines_dropped": sum(rows["list_lines"][:]) - len(rows),
     }
 
 
 def summarise_boxes(rows: Dataset, num_frames: int) -> dict[str, Any]:
-    per_clip = [np.bincount(sources, minlength=len(BOX_SOURCES)) for sources in rows["face_box_sources"]]
+    per_clip = [np.bincount(sources, minlength=len(BOX_SOURCES)) for sources in rows["face_box_sources"][:]]
     sources = np.sum(per_clip, axis=0)
     annotated = BOX_SOURCES.index("annotated")
     face_clips = sum(counts[annotated] > 0 for counts in per_clip)
-    body_clips = sum(len(box) > 0 for box in rows["body_box"])
+    body_clips = sum(len(box) > 0 for box in rows["body_box"][:])
     return {
         "face_boxes": {
             "clips": int(face_clips),
@@ -56,15 +57,15 @@ def summarise_boxes(rows: Dataset, num_frames: int) -> dict[str, Any]:
             "frames": int(sources[annotated]),
             "frame_share": round(sources[annotated] / num_frames, 4),
             "sources": dict(zip(BOX_SOURCES, sources.tolist(), strict=True)),
-            "clamped": sum(rows["face_boxes_clamped"]),
-            "outside": sum(rows["face_boxes_outside"]),
-            "without_frame": sum(rows["face_boxes_without_frame"]),
+            "clamped": sum(rows["face_boxes_clamped"][:]),
+            "outside": sum(rows["face_boxes_outside"][:]),
+            "without_frame": sum(rows["face_boxes_without_frame"][:]),
         },
         "body_boxes": {
             "clips": body_clips,
             "clip_share": round(body_clips / len(rows), 4),
-            "clamped": sum(rows["body_boxes_clamped"]),
-            "outside": sum(rows["body_boxes_outside"]),
+            "clamped": sum(rows["body_boxes_clamped"][:]),
+            "outside": sum(rows["body_boxes_outside"][:]),
         },
     }
 
