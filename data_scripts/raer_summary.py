@@ -106,4 +106,9 @@ def format_table(audit: Mapping[str, Any]) -> str:
         for title, cells in rows
     ]
     shared = ", ".join(f"{pair} {count}" for pair, count in audit["shared_persons"].items())
-    return "\n".join([*lines, f"persons in two splits: {shared}"])
+    absent = [
+        f"{name} has no clip of: {', '.join(split['absent_labels'])}"
+        for name, split in splits.items()
+        if split["absent_labels"]
+    ]
+    return "\n".join([*lines, f"persons in two splits: {shared}", *absent])

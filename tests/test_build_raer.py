@@ -11,6 +11,7 @@ from raer_tree import FACE_BOX, make_tree, write_frames
 
 from data_scripts.build_raer import build_dataset, main, parse_arguments
 from data_scripts.raer_rows import FEATURES
+from data_scripts.raer_summary import format_table
 from modeling_clipcaer.errors import InputError, run_command
 
 
@@ -202,6 +203,14 @@ def test_persons_shared_by_train_and_test_are_counted(tree):
     audit = build_dataset(tree.raer, tree.raer.parent / "out", val_split="person", val_share=0.2)
     shared = audit["shared_persons"]
     assert shared["train/validation"] == 0 and shared["train/test"] + shared["validation/test"] == 1
+
+
+def test_a_split_without_a_label_is_named_in_the_table(tree):
+    tree.test = tree.test[:3]
+    tree.write_files()
+    audit = build_dataset(tree.raer, tree.raer.parent / "out")
+    assert audit["splits"]["test"]["absent_labels"] == ["Fatigue", "Distraction"]
+    assert format_table(audit).endswith("test has no clip of: Fatigue, Distraction")
 
 
 def test_a_rebuild_replaces_an_earlier_build_and_an_error_leaves_it(tree):
