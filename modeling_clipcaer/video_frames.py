@@ -17,6 +17,8 @@ from .errors import InputError
 
 # A seek throws the decoder's work away; below this many skipped frames decoding through is faster.
 SEEK_DISTANCE = 12
+# The place of no frame, far enough from the first one not to be taken for its neighbour.
+BEFORE_FIRST = -2
 # Without these flags the chroma of 4:2:0 video is repeated, not interpolated: up to 31 levels off, now at most 3.
 INTERPOLATION = Interpolation.BILINEAR | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
 
@@ -80,15 +82,17 @@ class VideoFrames:
     def _index(self) -> None:
         container, stream = self._open()
         with container:
-            packets = [packet for packet in container.demux(stream) if packet.size and not packet.is_discard]
-            stamps = [packet.pts for packet in packets]
+            # Keep: the three fields, not the packets; those hold the whole file in memory.
+            packets = [(p.pts, p.is_keyframe, p.is_discard) for p in container.demux(stream) if p.size]
+            # An edit list marks the packets that are decoded and not shown.
+            stamps = [pts for pts, _, is_discard in packets if not is_discard]
             # Keep: AVI states decoding times as presentation times, raw streams state none.
             self._counted = None in stamps or container.format.name == "avi"
             if self._counted:
                 self._index_by_decoding(stamps, stream)
                 return
-            keys = sorted({packet.pts for packet in packets if packet.is_keyframe})
-            # Frames before the first key frame, in a recording that was cut, cannot be decoded.
+            keys = sorted({pts for pts, is_keyframe, _ in packets if is_keyframe and pts is not None})
+            # Keep: frames before the first key frame, where a recording was cut, cannot be decoded.
             self._timestamps = sorted({stamp for stamp in stamps if not keys or stamp >= keys[0]})
             self._keyframes = [bisect_left(self._timestamps, key) for key in keys]
             self.seconds = [float(stamp * stream.time_base) for stamp in self._timestamps]
@@ -107,13 +111,12 @@ class VideoFrames:
         container, stream = self._open()
         reformatter = VideoReformatter()
         with container:
-            frames, place = self._decode(container, stream), -1
+            frames, place = self._decode(container, stream), BEFORE_FIRST
             for done, index in enumerate(indices):
                 start = self._keyframe_at_or_before(index)
-                sought = may_seek and start - place > SEEK_DISTANCE
+                sought = may_seek and start - max(place, 0) > SEEK_DISTANCE and self._seek(container, stream, start)
                 if sought:
-                    container.seek(self._timestamps[start], stream=stream)
-                    frames, place = self._decode(container, stream), -1
+                    frames, place = self._decode(container, stream), BEFORE_FIRST
                 sound = not sought
                 while place < index and (decoded := next(frames, None)) is not None:
                     place, frame = decoded
@@ -126,6 +129,13 @@ class VideoFrames:
                     return
                 else:
                     raise InputError(f"{self.path}: the frame at {self.seconds[index]:.2f} s cannot be decoded")
+
+    def _seek(self, container, stream, place: int) -> bool:
+        try:
+            container.seek(self._timestamps[place], stream=stream)
+        except av.FFmpegError:  # raw streams and some live recordings cannot
+            return False
+        return True
 
     def _decode(self, container, stream) -> Iterator[tuple[int, av.VideoFrame]]:
         for count, frame in enumerate(container.decode(stream)):

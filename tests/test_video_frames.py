@@ -8,6 +8,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from av.stream import Disposition
 from PIL import Image
 
 from modeling_clipcaer import video_frames
@@ -110,6 +111,12 @@ def test_a_seek_that_lands_too_far_falls_back_to_decoding_through(tmp_path, monk
     assert places(video, [1, 42]) == [1, 42]
 
 
+def test_a_file_that_cannot_be_sought_is_decoded_through(tmp_path):
+    video = VideoFrames(write_video(tmp_path / "raw.h264"))
+    video._keyframes = [0, 40]
+    assert places(video, [1, 42]) == [1, 42]
+
+
 @pytest.mark.parametrize(
     ("degrees", "matrix"),
     [(0, (1, 0, 0, 1)), (90, (0, 1, -1, 0)), (180, (-1, 0, 0, -1)), (270, (0, -1, 1, 0))],
@@ -138,13 +145,44 @@ def test_a_jpeg_frame_of_a_video_has_the_colours_that_pillow_reads(tmp_path):
     assert (frame.int() - pillow.int()).abs().max() <= 4
 
 
-def write_sound(path):
+def copy_packets(source, target, skip=0, shift=0, options=None):
+    """Copy the packets of a video but the first `skip`, `shift` frames earlier, without encoding them anew."""
+    with av.open(str(source)) as original, av.open(str(target), "w", options=options or {}) as container:
+        stream = container.add_stream_from_template(original.streams.video[0])
+        packets = [packet for packet in original.demux(video=0) if packet.size]
+        for packet in packets[skip:]:
+            ticks = round(shift / 25 / packet.time_base)
+            packet.pts, packet.dts, packet.stream = packet.pts - ticks, packet.dts - ticks, stream
+            container.mux(packet)
+    return target
+
+
+def test_a_recording_that_was_cut_begins_at_its_first_key_frame(tmp_path):
+    whole = write_video(tmp_path / "whole.ts", keyframe_distance=15)
+    video = VideoFrames(copy_packets(whole, tmp_path / "cut.ts", skip=5))
+    assert len(video) == 45 and places(video, [0, 1, 20, 44]) == [15, 16, 35, 59]
+
+
+def test_frames_hidden_by_an_edit_list_are_not_counted(tmp_path):
+    whole = write_video(tmp_path / "whole.mp4", keyframe_distance=15)
+    options = {"avoid_negative_ts": "disabled"}
+    video = VideoFrames(copy_packets(whole, tmp_path / "trimmed.mp4", shift=7, options=options))
+    assert len(video) == 53 and places(video, [0, 1, 20, 52]) == [7, 8, 27, 59]
+    assert video.seconds[:2] == pytest.approx([0, 0.04])
+
+
+def write_sound(path, cover=False):
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("aac", rate=16000)
+        sound = container.add_stream("aac", rate=16000)
+        if cover:
+            picture = container.add_stream("png", rate=1)
+            picture.width, picture.height, picture.pix_fmt = 32, 32, "rgb24"
+            picture.disposition = Disposition.attached_pic
+            pixels = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), dtype=np.uint8), "rgb24")
+            container.mux([*picture.encode(pixels), *picture.encode(None)])
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 16000), dtype=np.float32), "fltp", "mono")
         frame.sample_rate = 16000
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+        container.mux([*sound.encode(frame), *sound.encode(None)])
     return path
 
 
@@ -154,22 +192,33 @@ def test_files_without_pictures_are_refused_by_name(tmp_path):
     whole = write_video(tmp_path / "whole.mp4").read_bytes()
     (tmp_path / "headless.mp4").write_bytes(whole[: len(whole) // 2])
     write_sound(tmp_path / "sound.mp4")
-    for name in ["text.mp4", "empty.mp4", "headless.mp4", "sound.mp4", "missing.mp4"]:
+    write_sound(tmp_path / "cover.mp4", cover=True)
+    for name in ["text.mp4", "empty.mp4", "headless.mp4", "sound.mp4", "cover.mp4", "missing.mp4"]:
         with pytest.raises(InputError, match=name) as refusal:
             VideoFrames(tmp_path / name)
         assert "\n" not in str(refusal.value)
 
 
-def test_a_video_whose_packets_are_damaged_is_refused_or_read_but_never_short(tmp_path):
-    path = write_video(tmp_path / "damaged.mp4", keyframe_distance=15)
+def zeros(size):
+    return bytes(size)
+
+
+def filler(size):
+    """An H.264 unit that decodes to nothing, without complaint."""
+    return struct.pack(">IB", size - 4, 12) + b"\xff" * (size - 6) + b"\x80"
+
+
+@pytest.mark.parametrize(("damage", "first", "last"), [(zeros, 20, 50), (filler, 20, 60), (filler, 0, 60)])
+def test_damaged_packets_never_pass_for_other_frames(tmp_path, damage, first, last):
+    path = write_video(tmp_path / "damaged.mp4", keyframe_distance=60)
     with av.open(str(path)) as container:
         spans = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
     data = bytearray(path.read_bytes())
-    for start, size in spans[20:50]:
-        data[start : start + size] = bytes(size)
+    for start, size in spans[first:last]:
+        data[start : start + size] = damage(size)
     path.write_bytes(data)
     with pytest.raises(InputError, match=r"damaged\.mp4"):
-        list(VideoFrames(path).read([5, 30, 40]))
+        list(VideoFrames(path).read([0, 30, 40]))
 
 
 @pytest.fixture
