@@ -4,12 +4,45 @@ Importing the package registers its classes with the Auto classes of transformer
 first used, so that inference does not wait for it.
 """
 
+from importlib import import_module
+
 from transformers import AutoConfig, AutoModel, AutoModelForVideoClassification
+from transformers.models.auto.video_processing_auto import AutoVideoProcessor
+from transformers.pipelines import PIPELINE_REGISTRY
 
 from .configuration_clipcaer import ClipCaerConfig
 from .modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerModel
+from .pipeline_clipcaer import ClipCaerPipeline
+from .processing_clipcaer import ClipCaerVideoProcessor
 
 
 AutoConfig.register("clipcaer", ClipCaerConfig, exist_ok=True)
 AutoModel.register(ClipCaerConfig, ClipCaerModel, exist_ok=True)
 AutoModelForVideoClassification.register(ClipCaerConfig, ClipCaerForVideoClassification, exist_ok=True)
+AutoVideoProcessor.register(ClipCaerConfig, ClipCaerVideoProcessor, exist_ok=True)
+PIPELINE_REGISTRY.register_pipeline(
+    "academic-emotion-recognition", pipeline_class=ClipCaerPipeline, pt_model=AutoModelForVideoClassification
+)
+
+_TRAINING = {
+    "ClipCaerCollator": "data_collator",
+    "ClipCaerTrainer": "trainer",
+    "ClipCaerTrainingArguments": "training_arguments",
+}
+
+__all__ = [
+    "ClipCaerCollator",
+    "ClipCaerConfig",
+    "ClipCaerForVideoClassification",
+    "ClipCaerModel",
+    "ClipCaerPipeline",
+    "ClipCaerTrainer",
+    "ClipCaerTrainingArguments",
+    "ClipCaerVideoProcessor",
+]
+
+
+def __getattr__(name: str):
+    if name in _TRAINING:
+        return getattr(import_module(f".{_TRAINING[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

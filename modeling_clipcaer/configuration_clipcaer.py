@@ -13,6 +13,7 @@ _BASE_KEYWORDS = frozenset(
     (
         *("model_type", "num_labels", "name_or_path", "output_attentions", "attn_implementation", "torch_dtype"),
         *("experts_implementation", "auto_map", "custom_pipelines", "quantization_config", "per_layer_config"),
+        "use_cache",  # Keep: the Trainer writes it into every configuration, and so into its checkpoints.
     )
 )
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 
 class InputError(ValueError):
-    """Bad input. The message is one line that names the file, line, field or clip, what was found and what was expected."""
+    """Bad input. Its message is one line: the file, line, field or clip, what was found and what was expected."""
 
 
 def run_command(main: Callable[[], None]) -> int:
@@ -16,6 +16,8 @@ def run_command(main: Callable[[], None]) -> int:
     try:
         main()
     except InputError as error:
-        sys.stderr.write(f"error: {error}\n")
+        # Keep: the last line. A loader's worker hands its error on with a whole traceback before the message.
+        message = str(error).strip().splitlines()[-1].removeprefix(f"{InputError.__module__}.InputError: ")
+        sys.stderr.write(f"error: {message}\n")
         return 2
     return 0

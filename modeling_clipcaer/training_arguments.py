@@ -7,7 +7,8 @@ import torch
 from transformers import TrainingArguments
 
 
-def _option(default, text: str, **kwargs):
+def option(default, text: str, **kwargs):
+    """A field that `HfArgumentParser` makes a flag of, with its help."""
     return field(default=default, metadata={"help": text, **kwargs})
 
 
@@ -18,68 +19,67 @@ class ClipCaerTrainingArguments(TrainingArguments):
     A learning rate of 0 freezes its group. The text tower is always frozen.
     """
 
-    learning_rate: float = _option(
+    learning_rate: float = option(
         3e-4, "Learning rate of the temporal encoders, and of the fusion by default.", aliases=["--lr"]
     )
-    lr_image_encoder: float = _option(0.0, "Learning rate of CLIP's vision tower; 0 freezes it.")
-    lr_prompt_learner: float = _option(1e-3, "Learning rate of the soft prompts' context tokens; 0 freezes them.")
-    lr_adapter: float = _option(1e-4, "Learning rate of the face adapter; 0 freezes it.")
-    lr_fusion: float | None = _option(None, "Learning rate of the fusion; that of the temporal encoders by default.")
-    lr_milestones: list[float] | None = _option(
+    lr_image_encoder: float = option(0.0, "Learning rate of CLIP's vision tower; 0 freezes it.")
+    lr_prompt_learner: float = option(1e-3, "Learning rate of the soft prompts' context tokens; 0 freezes them.")
+    lr_adapter: float = option(1e-4, "Learning rate of the face adapter; 0 freezes it.")
+    lr_fusion: float | None = option(None, "Learning rate of the fusion; that of the temporal encoders by default.")
+    lr_milestones: list[float] | None = option(
         None, "Epochs at which every learning rate is multiplied by --lr-gamma, in place of --lr-scheduler-type."
     )
-    lr_gamma: float = _option(0.1, "Factor at each of --lr-milestones.")
+    lr_gamma: float = option(0.1, "Factor at each of --lr-milestones.")
 
-    mi_loss_weight: float = _option(0.5, "Weight of the mutual-information loss between the two text views; 0: off.")
-    mi_warmup_epochs: float = _option(0.0, "Epochs before the MI loss sets in.")
-    mi_ramp_epochs: float = _option(0.0, "Epochs over which its weight then grows to the full one.")
-    dc_loss_weight: float = _option(0.1, "Weight of the decorrelation loss of the soft view; 0: off.")
-    dc_warmup_epochs: float = _option(0.0, "Epochs before the DC loss sets in.")
-    dc_ramp_epochs: float = _option(0.0, "Epochs over which its weight then grows to the full one.")
+    mi_loss_weight: float = option(0.5, "Weight of the mutual-information loss between the two text views; 0: off.")
+    mi_warmup_epochs: float = option(0.0, "Epochs before the MI loss sets in.")
+    mi_ramp_epochs: float = option(0.0, "Epochs over which its weight then grows to the full one.")
+    dc_loss_weight: float = option(0.1, "Weight of the decorrelation loss of the soft view; 0: off.")
+    dc_warmup_epochs: float = option(0.0, "Epochs before the DC loss sets in.")
+    dc_ramp_epochs: float = option(0.0, "Epochs over which its weight then grows to the full one.")
 
-    classification_loss: str = _option(
+    classification_loss: str = option(
         "cross_entropy", "Loss of the logits.", choices=["cross_entropy", "focal", "ldam"]
     )
-    label_smoothing_distribution: list[float] | None = _option(
+    label_smoothing_distribution: list[float] | None = option(
         None, "Shares of the labels in the mass that --label-smoothing-factor takes away; even by default."
     )
-    focal_gamma: float = _option(2.0, "Exponent of the focal loss.")
-    focal_alpha: float = _option(1.0, "Factor of the focal loss.")
-    ldam_max_margin: float = _option(0.5, "Greatest margin of the LDAM loss, that of the rarest label.")
-    ldam_scale: float = _option(30.0, "Scale of the cosines in the LDAM loss.")
-    class_balanced_loss: bool = _option(False, "Weight clips by their label's effective number (Cui et al., 2019).")
-    class_balanced_beta: float = _option(0.999, "Its beta.")
-    logit_adj: bool = _option(False, "Train on logits adjusted by the labels' log-priors (Menon et al., 2021).")
-    logit_adj_tau: float = _option(1.0, "Their factor.")
-    weighted_sampler: bool = _option(False, "Draw training clips by inverse label frequency, with replacement.")
-    mixup_alpha: float = _option(0.0, "Parameter of mixup's Beta distribution (Zhang et al., 2018); 0: off.")
+    focal_gamma: float = option(2.0, "Exponent of the focal loss.")
+    focal_alpha: float = option(1.0, "Factor of the focal loss.")
+    ldam_max_margin: float = option(0.5, "Greatest margin of the LDAM loss, that of the rarest label.")
+    ldam_scale: float = option(30.0, "Scale of the cosines in the LDAM loss.")
+    class_balanced_loss: bool = option(False, "Weight clips by their label's effective number (Cui et al., 2019).")
+    class_balanced_beta: float = option(0.999, "Its beta.")
+    logit_adj: bool = option(False, "Train on logits adjusted by the labels' log-priors (Menon et al., 2021).")
+    logit_adj_tau: float = option(1.0, "Their factor.")
+    weighted_sampler: bool = option(False, "Draw training clips by inverse label frequency, with replacement.")
+    mixup_alpha: float = option(0.0, "Parameter of mixup's Beta distribution (Zhang et al., 2018); 0: off.")
 
-    per_device_train_batch_size: int = _option(
+    per_device_train_batch_size: int = option(
         8, "Clips a training step and process.", aliases=["--batch_size", "--batch-size"]
     )
-    per_device_eval_batch_size: int = _option(8, "Clips an evaluation step and process.")
-    num_train_epochs: float = _option(20.0, "Epochs.", aliases=["--epochs"])
-    weight_decay: float = _option(1e-4, "Weight decay of every trained weight; norms and biases too, as in the paper.")
-    eval_strategy: str = _option("epoch", "When the validation split is evaluated.")
-    save_strategy: str = _option("epoch", "When a checkpoint is saved.")
-    save_total_limit: int | None = _option(2, "Checkpoints kept: the best and the latest.")
-    logging_strategy: str = _option("epoch", "When losses are logged.")
-    metric_for_best_model: str | None = _option("uar", "Validation measure that selects the checkpoint.")
-    greater_is_better: bool | None = _option(True, "Whether more of it is better.")
-    remove_unused_columns: bool | None = _option(False, "Keep: the collator needs every column.")
-    ddp_find_unused_parameters: bool | None = _option(
+    per_device_eval_batch_size: int = option(8, "Clips an evaluation step and process.")
+    num_train_epochs: float = option(20.0, "Epochs.", aliases=["--epochs"])
+    weight_decay: float = option(1e-4, "Weight decay of every trained weight; norms and biases too, as in the paper.")
+    eval_strategy: str = option("epoch", "When the validation split is evaluated.")
+    save_strategy: str = option("epoch", "When a checkpoint is saved.")
+    save_total_limit: int | None = option(2, "Checkpoints kept: the best and the latest.")
+    logging_strategy: str = option("epoch", "When losses are logged.")
+    metric_for_best_model: str | None = option("uar", "Validation measure that selects the checkpoint.")
+    greater_is_better: bool | None = option(True, "Whether more of it is better.")
+    remove_unused_columns: bool | None = option(False, "Keep: the collator needs every column.")
+    ddp_find_unused_parameters: bool | None = option(
         False, "Every trained weight has a gradient in every step, so no step needs a search for those without."
     )
     dataloader_num_workers: int = field(
         default_factory=lambda: min(4, os.cpu_count() or 1),
         metadata={"help": "Processes that decode frames, for each training process."},
     )
-    use_cpu: bool = field(
-        default_factory=lambda: not torch.accelerator.is_available(),
-        metadata={"help": "Stay on the CPU; the default where there is no accelerator."},
-    )
 
     def __post_init__(self):
+        # Keep: launched processes without an accelerator would otherwise find no common backend, and train apart.
+        self.use_cpu = self.use_cpu or not torch.accelerator.is_available()
+        self.dataloader_pin_memory = self.dataloader_pin_memory and not self.use_cpu
         super().__post_init__()
         for name in ("mi_loss_weight", "dc_loss_weight", "mixup_alpha", "lr_image_encoder", "lr_adapter"):
             if getattr(self, name) < 0:
@@ -91,5 +91,5 @@ class ClipCaerTrainingArguments(TrainingArguments):
                 "`label_smoothing_factor` applies to cross_entropy only, "
                 f"`classification_loss` is {self.classification_loss}"
             )
-        if self.dataloader_persistent_workers:
-            raise ValueError("`dataloader_persistent_workers` would repeat the first epoch's augmentation")
+        if self.classification_loss == "ldam" and self.logit_adj:
+            raise ValueError("`logit_adj` and `classification_loss` ldam shift the same logits: take one of them")

@@ -17,7 +17,7 @@ class _Parser(HfArgumentParser):
         raise InputError(message)
 
 
-def parse_arguments(types, argv: list[str], description: str):
+def parse_arguments(types, argv: list[str], description: str) -> list:
     """Fill the dataclasses `types` from `argv`.
 
     `--config FILE.yaml`, once or more, holds flags by name, with dashes or underscores; flags on the command line
@@ -26,17 +26,36 @@ def parse_arguments(types, argv: list[str], description: str):
     Raises:
         InputError: an unknown flag or key, or a value of the wrong type.
     """
-    parser = _Parser(types, description=description, allow_abbrev=False, formatter_class=argparse.HelpFormatter)
-    parser.add_argument("--config", action="append", default=[], metavar="FILE", help="YAML file of flags.")
-    config_parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    config_parser.add_argument("--config", action="append", default=[])
-    configs, flags = config_parser.parse_known_args(argv)
-    from_files = [flag for path in configs.config for flag in _read_yaml_flags(path, parser)]
-    namespace, unknown = parser.parse_known_args([*from_files, *flags])
+    parser = _build_parser(types, description)
+    namespace, unknown = parser.parse_known_args(_all_words(parser, argv))
     if unknown:
         flag = next((word for word in unknown if word.startswith("-")), unknown[0])
         raise InputError(f"unknown argument {flag}{_suggest(flag.split('=')[0], parser)}")
     return _fill(parser, namespace)
+
+
+def given_flags(types, argv: list[str]) -> dict:
+    """What `argv` and its `--config` files set, by name: the content of a `--config` file for the same run."""
+    parser = _build_parser(types, "")
+    words = _all_words(parser, argv)
+    for action in parser._actions:
+        action.default = argparse.SUPPRESS
+    values = vars(parser.parse_known_args(words)[0])
+    return {name: getattr(value, "value", value) for name, value in sorted(values.items()) if name != "config"}
+
+
+def _build_parser(types, description: str) -> _Parser:
+    parser = _Parser(types, description=description, allow_abbrev=False, formatter_class=argparse.HelpFormatter)
+    parser.add_argument("--config", action="append", default=[], metavar="FILE", help="YAML file of flags.")
+    return parser
+
+
+def _all_words(parser: _Parser, argv: list[str]) -> list[str]:
+    """The words of the `--config` files in `argv`, then the others."""
+    config_parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    config_parser.add_argument("--config", action="append", default=[])
+    configs, words = config_parser.parse_known_args(argv)
+    return [flag for path in configs.config for flag in _read_yaml_flags(path, parser)] + words
 
 
 def _fill(parser: _Parser, namespace: argparse.Namespace) -> list:
@@ -85,7 +104,8 @@ def _read_yaml_flags(path: str, parser: argparse.ArgumentParser) -> list[str]:
         try:
             parser.parse_known_args(words)
         except InputError as error:
-            raise InputError(f"{where}: {error}") from error
+            if str(error).startswith("argument "):  # not: a required flag that this one word does not bring
+                raise InputError(f"{where}: {error}") from error
         flags += words
     return flags
 

@@ -1,9 +1,11 @@
-"""Flags of the model and of the data. Defaults live with the configuration; here are only their names and help."""
+"""Flags of the model, the pixels and the data. Defaults live with configuration and processor, not here."""
 
-from dataclasses import dataclass, field, fields
+import inspect
+from dataclasses import dataclass, fields
 
-from modeling_clipcaer import ClipCaerConfig
+from modeling_clipcaer import ClipCaerConfig, ClipCaerVideoProcessor
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.training_arguments import option
 
 
 # Names by which the public research code calls OpenAI's checkpoints.
@@ -14,59 +16,55 @@ OPENAI_CHECKPOINTS = {
 }
 
 
-def _option(default, text: str, **kwargs):
-    return field(default=default, metadata={"help": text, **kwargs})
-
-
 @dataclass
 class ModelArguments:
     """What the model computes: fields of `ClipCaerConfig`, the CLIP checkpoint and the labels' texts."""
 
-    clip_model: str = _option(
+    clip_model: str = option(
         "openai/clip-vit-base-patch32",
         "CLIP checkpoint, on the Hub or in a folder; ViT-B/32, ViT-B/16 and ViT-L/14 mean OpenAI's.",
         aliases=["--clip_path", "--clip-path"],
     )
-    labels_file: str | None = _option(None, "YAML file with soft and descriptive texts for each label.")
-    num_frames: int = _option(ClipCaerConfig.num_frames, "Frames sampled from a clip.")
-    streams: str = _option(ClipCaerConfig.streams, "Streams to build.", choices=["both", "face", "context"])
-    use_face_adapter: bool = _option(ClipCaerConfig.use_face_adapter, "Adapt the face stream.")
-    adapter_reduction: int = _option(ClipCaerConfig.adapter_reduction, "Width of the embedding over the adapter's.")
-    adapter_residual_ratio: float = _option(
+    labels_file: str | None = option(None, "YAML file with soft and descriptive texts for each label.")
+    num_frames: int = option(ClipCaerConfig.num_frames, "Frames sampled from a clip.")
+    streams: str = option(ClipCaerConfig.streams, "Streams to build.", choices=["both", "face", "context"])
+    use_face_adapter: bool = option(ClipCaerConfig.use_face_adapter, "Adapt the face stream.")
+    adapter_reduction: int = option(ClipCaerConfig.adapter_reduction, "Width of the embedding over the adapter's.")
+    adapter_residual_ratio: float = option(
         ClipCaerConfig.adapter_residual_ratio, "Share of the adapted embedding in the blend with the unadapted."
     )
-    temporal_layers: int = _option(ClipCaerConfig.temporal_layers, "Layers of each temporal encoder.")
-    temporal_heads: int = _option(ClipCaerConfig.temporal_heads, "Its attention heads.")
-    temporal_head_dim: int = _option(ClipCaerConfig.temporal_head_dim, "Width of a head.")
-    temporal_mlp_dim: int = _option(ClipCaerConfig.temporal_mlp_dim, "Hidden width of its MLP.")
-    temporal_dropout: float = _option(ClipCaerConfig.temporal_dropout, "Its dropout.")
-    temporal_pooling: str = _option(
+    temporal_layers: int = option(ClipCaerConfig.temporal_layers, "Layers of each temporal encoder.")
+    temporal_heads: int = option(ClipCaerConfig.temporal_heads, "Its attention heads.")
+    temporal_head_dim: int = option(ClipCaerConfig.temporal_head_dim, "Width of a head.")
+    temporal_mlp_dim: int = option(ClipCaerConfig.temporal_mlp_dim, "Hidden width of its MLP.")
+    temporal_dropout: float = option(ClipCaerConfig.temporal_dropout, "Its dropout.")
+    temporal_pooling: str = option(
         ClipCaerConfig.temporal_pooling, "How frames become one embedding.", choices=["cls", "attention"]
     )
-    temporal_init_std: float = _option(
+    temporal_init_std: float = option(
         ClipCaerConfig.temporal_init_std, "Deviation of its initial class token and position embeddings."
     )
-    num_context_tokens: int = _option(
+    num_context_tokens: int = option(
         ClipCaerConfig.num_context_tokens,
         "Learned tokens of a soft prompt.",
         aliases=["--contexts_number", "--contexts-number"],
     )
-    class_specific_context: bool = _option(
+    class_specific_context: bool = option(
         ClipCaerConfig.class_specific_context, "Context tokens for each prompt instead of shared ones."
     )
-    class_token_position: str = _option(
+    class_token_position: str = option(
         ClipCaerConfig.class_token_position,
         "Where the label's text stands among the context tokens.",
         choices=["end", "middle", "front"],
     )
-    prototype_source: str | None = _option(
+    prototype_source: str | None = option(
         ClipCaerConfig.prototype_source,
         "View of the text that classifies; descriptive with a slerp weight above 0, else soft, by default.",
         choices=["descriptive", "soft", "mean"],
     )
-    slerp_weight: float = _option(ClipCaerConfig.slerp_weight, "How far prototypes move towards the video; 0: off.")
-    temperature: float = _option(ClipCaerConfig.temperature, "Divides the cosines.")
-    initializer_range: float = _option(ClipCaerConfig.initializer_range, "Deviation of the initial context tokens.")
+    slerp_weight: float = option(ClipCaerConfig.slerp_weight, "How far prototypes move towards the video; 0: off.")
+    temperature: float = option(ClipCaerConfig.temperature, "Divides the cosines.")
+    initializer_range: float = option(ClipCaerConfig.initializer_range, "Deviation of the initial context tokens.")
 
     def config_fields(self) -> dict:
         """Those of the arguments that are fields of `ClipCaerConfig`."""
@@ -78,17 +76,38 @@ class ModelArguments:
         return OPENAI_CHECKPOINTS.get(self.clip_model, self.clip_model)
 
 
+def _setting(name: str, text: str, **kwargs):
+    return option(inspect.signature(ClipCaerVideoProcessor).parameters[name].default, text, **kwargs)
+
+
+@dataclass
+class ProcessorArguments:
+    """How frames become pixels: settings of `ClipCaerVideoProcessor`. The image size is the CLIP model's."""
+
+    face_margin: float = _setting("face_margin", "Pixels by which a face box grows on every side.")
+    context: str = _setting("context", "What the context stream shows.", choices=["body", "frame"])
+    do_normalize: bool = _setting("do_normalize", "Normalise pixels by CLIP's mean and deviation.")
+    resample: str = _setting("resample", "How frames are resized.", choices=["bicubic", "bilinear"])
+    letterbox: str = _setting("letterbox", "How the context is fitted.", choices=["centered", "reference"])
+    frame_sampling: str = _setting("frame_sampling", "Which frames are taken.", choices=["segments", "reference"])
+    frame_order: str = _setting("frame_order", "How frame files are ordered.", choices=["natural", "string"])
+    flip_prob: float = _setting("flip_prob", "Probability that a training clip is mirrored.")
+    rotation_degrees: float = _setting("rotation_degrees", "Greatest rotation of a training clip, either way.")
+    color_jitter: float = _setting("color_jitter", "Greatest change of a training clip's brightness and contrast.")
+    augment_per_stream: bool = _setting("augment_per_stream", "Draw augmentation for each stream on its own.")
+
+
 @dataclass
 class DataArguments:
     """Which clips: a dataset that was built, or RAER's own files, from which one is then built first."""
 
-    dataset: str | None = _option(None, "Folder written by data_scripts/build_raer.py.")
-    root_dir: str | None = _option(None, "RAER's folder or its parent, in place of --dataset.")
-    train_annotation: str | None = _option(None, "Annotation of the training clips, with --root-dir.")
-    val_annotation: str | None = _option(None, "Annotation of the validation clips, with --root-dir.")
-    test_annotation: str | None = _option(None, "Annotation of the test clips, with --root-dir.")
-    bounding_box_face: str | None = _option(None, "Face boxes, with --root-dir.")
-    bounding_box_body: str | None = _option(None, "Body boxes, with --root-dir.")
+    dataset: str | None = option(None, "Folder written by data_scripts/build_raer.py.")
+    root_dir: str | None = option(None, "RAER's folder or its parent, in place of --dataset.")
+    train_annotation: str | None = option(None, "Annotation of the training clips, with --root-dir.")
+    val_annotation: str | None = option(None, "Annotation of the validation clips, with --root-dir.")
+    test_annotation: str | None = option(None, "Annotation of the test clips, with --root-dir.")
+    bounding_box_face: str | None = option(None, "Face boxes, with --root-dir.")
+    bounding_box_body: str | None = option(None, "Body boxes, with --root-dir.")
 
     def __post_init__(self):
         if (self.dataset is None) == (self.root_dir is None):

@@ -1,0 +1,50 @@
+"""Pipeline `academic-emotion-recognition`: clips, with boxes where there are any, to labels and scores."""
+
+from typing import Any
+
+from transformers import Pipeline
+
+
+class ClipCaerPipeline(Pipeline):
+    r"""
+    Answers which label a clip shows.
+
+    The builtin `video-classification` pipeline takes a clip alone. This one also takes boxes of the face and the body;
+    without them both streams see the whole frame.
+
+    Args of a call:
+        inputs: a clip as [`ClipCaerVideoProcessor`] takes it (path of a video, folder of frames, frames), a mapping
+            `{"video": clip, "face_boxes": ..., "body_box": ...}`, or a list of either.
+        top_k (`int`, *optional*): how many labels; all by default.
+
+    Returns:
+        For each clip a list of `{"label": str, "score": float}`, the likeliest first.
+    """
+
+    _load_video_processor = True
+    _load_processor = False
+    _load_image_processor = False
+    _load_feature_extractor = False
+    _load_tokenizer = False
+
+    def _sanitize_parameters(self, top_k: int | None = None, **kwargs):
+        if kwargs:
+            raise ValueError(f"unknown argument `{min(kwargs)}`; the pipeline takes `top_k`")
+        return {}, {}, {} if top_k is None else {"top_k": top_k}
+
+    def preprocess(self, inputs: Any):
+        """A clip to one batch of pixels."""
+        clip = inputs if isinstance(inputs, dict) else {"video": inputs}
+        pixels = self.video_processor(
+            [clip["video"]], face_boxes=[clip.get("face_boxes")], body_boxes=[clip.get("body_box")]
+        )
+        return pixels.to(self.dtype)
+
+    def _forward(self, model_inputs):
+        return self.model(**model_inputs)
+
+    def postprocess(self, model_outputs, top_k: int | None = None) -> list[dict[str, Any]]:
+        """Logits (1, num_labels) to labels and probabilities."""
+        scores = model_outputs.logits[0].float().softmax(-1)
+        order = scores.argsort(descending=True)[:top_k].tolist()
+        return [{"label": self.model.config.id2label[index], "score": scores[index].item()} for index in order]

@@ -1,0 +1,41 @@
+"""Boxes for single clips, from JSON files in RAER's form."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from data_scripts.raer_annotations import clip_key
+from data_scripts.raer_boxes import Box, fill_face_boxes, read_body_file, read_face_file
+from modeling_clipcaer.errors import InputError
+
+
+@dataclass
+class ClipBoxes:
+    """Boxes of faces, by clip and frame, and of bodies, by clip. A file that was given must know every clip."""
+
+    face: dict[str, dict[str, Box]] = field(default_factory=dict)
+    body: dict[str, Box] = field(default_factory=dict)
+
+    def find(self, path: str, frame_names: list[str]) -> tuple[list[Box | None], list[str], Box | None]:
+        """A face box for every frame (`None`: the whole frame), where each is from, and the body box."""
+        face, body = _look_up(self.face, path, "face"), _look_up(self.body, path, "body")
+        unknown = sorted(set(face or {}) - set(frame_names))
+        if unknown:
+            raise InputError(f"{path}: has no frame `{unknown[0]}`, for which there is a face box")
+        face_boxes, sources = fill_face_boxes([(face or {}).get(name) for name in frame_names], body)
+        return face_boxes, sources, body
+
+
+def read_boxes(face_file: str | None, body_file: str | None) -> ClipBoxes:
+    """Boxes of the files given; a file that is not given leaves the documented fall-backs."""
+    return ClipBoxes(
+        read_face_file(Path(face_file)) if face_file else {}, read_body_file(Path(body_file)) if body_file else {}
+    )
+
+
+def _look_up(boxes: dict, path: str, kind: str):
+    if not boxes:
+        return None
+    keys = [key for key in (path, clip_key(str(Path(path).absolute())), Path(path).name) if key in boxes]
+    if not keys:
+        raise InputError(f"{path}: the {kind} boxes hold no such clip; theirs begin with `{next(iter(boxes))}`")
+    return boxes[keys[0]]

@@ -1,0 +1,59 @@
+"""Checkpoints as folders that need nothing from this repository."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from modeling_clipcaer import ClipCaerConfig, ClipCaerForVideoClassification, ClipCaerModel, ClipCaerVideoProcessor
+from modeling_clipcaer.errors import InputError
+
+
+@contextmanager
+def staged_folder(output_dir: str | os.PathLike) -> Iterator[Path]:
+    """A temporary folder whose files are moved into `output_dir` once the block has ended without an error."""
+    output_dir = Path(output_dir)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=output_dir, prefix=".partial-") as folder:
+        yield Path(folder)
+        # Keep: the report last. Its presence says that the others are complete.
+        for path in sorted(Path(folder).iterdir(), key=lambda path: path.name == "report.json"):
+            os.replace(path, output_dir / path.name)
+
+
+def save_checkpoint(
+    model: ClipCaerForVideoClassification, processor: ClipCaerVideoProcessor, folder: str | os.PathLike
+) -> None:
+    """Write weights, configuration, processor and their code, so that `trust_remote_code=True` loads the folder."""
+    ClipCaerConfig.register_for_auto_class()
+    ClipCaerModel.register_for_auto_class("AutoModel")
+    ClipCaerForVideoClassification.register_for_auto_class("AutoModelForVideoClassification")
+    ClipCaerVideoProcessor.register_for_auto_class("AutoVideoProcessor")
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+
+
+def load_checkpoint(folder: str) -> tuple[ClipCaerForVideoClassification, ClipCaerVideoProcessor]:
+    """Model in fp32 and evaluation mode, and processor. A checkpoint that does not fit to the last key is refused.
+
+    Raises:
+        InputError: there is no ClipCaer checkpoint, or weights are missing, unexpected or of another shape.
+    """
+    try:
+        config, _ = ClipCaerConfig.get_config_dict(folder)
+        if config.get("model_type") != "clipcaer":
+            raise InputError(f"{folder}: expected a ClipCaer checkpoint, found `{config.get('model_type')}`")
+        model, info = ClipCaerForVideoClassification.from_pretrained(
+            folder, dtype=torch.float32, output_loading_info=True
+        )
+        processor = ClipCaerVideoProcessor.from_pretrained(folder)
+    except (OSError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"{folder}: no ClipCaer checkpoint could be loaded from there: {reason}") from error
+    for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        if info[problem]:
+            raise InputError(f"{folder}: {problem.replace('_', ' ')} in the checkpoint: {min(info[problem])}")
+    return model.eval(), processor

@@ -1,0 +1,58 @@
+"""The dataset that a recipe reads."""
+
+from pathlib import Path
+
+from datasets import DatasetDict, load_from_disk
+
+from data_scripts.build_raer import build_dataset
+from modeling_clipcaer.errors import InputError
+
+from .model_arguments import DataArguments
+
+
+COLUMNS = {"clip_id", "frame_dir", "frame_names", "face_boxes", "body_box", "label"}
+
+
+def load_clips(folder: str | Path, splits: tuple[str, ...]) -> DatasetDict:
+    """The dataset in `folder`, written by `data_scripts`, with at least `splits`.
+
+    Raises:
+        InputError: there is none, or it lacks a split or a column.
+    """
+    try:
+        clips = load_from_disk(str(folder))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(f"{folder}: expected a dataset written by data_scripts/build_raer.py, found none") from error
+    if not isinstance(clips, DatasetDict):
+        raise InputError(f"{folder}: expected a dataset with splits, found one split alone")
+    for split in splits:
+        if split not in clips:
+            raise InputError(f"{folder}: has no split `{split}`; it has {', '.join(clips)}")
+        missing = sorted(COLUMNS - set(clips[split].column_names))
+        if missing:
+            raise InputError(f"{folder}: split `{split}` has no column `{missing[0]}`")
+        if not len(clips[split]):
+            raise InputError(f"{folder}: split `{split}` holds no clip")
+    return clips
+
+
+def get_labels(clips: DatasetDict) -> list[str]:
+    """Names of the labels, in the order of their numbers."""
+    return next(iter(clips.values())).features["label"].names
+
+
+def prepare_clips(args: DataArguments, build_dir: Path, is_main_process: bool) -> Path:
+    """Folder of the dataset: the one given, or one built from RAER's own files into `build_dir`."""
+    if args.dataset is not None:
+        return Path(args.dataset)
+    if is_main_process:
+        build_dataset(
+            args.root_dir,
+            build_dir,
+            train_annotation=args.train_annotation,
+            val_annotation=args.val_annotation,
+            test_annotation=args.test_annotation,
+            bounding_box_face=args.bounding_box_face,
+            bounding_box_body=args.bounding_box_body,
+        )
+    return build_dir

@@ -1,0 +1,70 @@
+"""Measure a checkpoint on one split of a dataset.
+
+python recipes/evaluate.py --model DIR --dataset DIR --split test --output_dir OUT
+"""
+
+import sys
+from dataclasses import MISSING, dataclass
+
+from modeling_clipcaer import ClipCaerTrainer, ClipCaerTrainingArguments
+from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.training_arguments import option
+from recipes.checkpoints import load_checkpoint, staged_folder
+from recipes.clips import get_labels, load_clips
+from recipes.command_line import parse_arguments
+from recipes.reporting import build_report, write_report
+
+
+@dataclass
+class EvaluationArguments:
+    """What is measured on what."""
+
+    model: str = option(MISSING, "Checkpoint: a folder, or an id on the Hub.")
+    dataset: str = option(MISSING, "Folder written by data_scripts/build_raer.py.")
+    output_dir: str = option(MISSING, "Folder for report.json, report.md and plots.")
+    split: str = option("test", "Split to measure.")
+    batch_size: int = option(8, "Clips a step and process.")
+    num_workers: int = option(2, "Processes that decode frames, for each evaluating process.")
+    bf16: bool = option(False, "Compute in bfloat16.")
+    seed: int = option(42, "Seed of the bootstrap.")
+
+
+def main() -> None:
+    (args,) = parse_arguments((EvaluationArguments,), sys.argv[1:], __doc__)
+    model, processor = load_checkpoint(args.model)
+    clips = load_clips(args.dataset, (args.split,))
+    check_labels(args, list(model.config.id2label.values()), get_labels(clips))
+    trainer_args = ClipCaerTrainingArguments(
+        args.output_dir,
+        eval_strategy="no",
+        save_strategy="no",
+        per_device_eval_batch_size=args.batch_size,
+        dataloader_num_workers=args.num_workers,
+        bf16=args.bf16,
+        seed=args.seed,
+    )
+    trainer = ClipCaerTrainer(model, trainer_args, processing_class=processor)
+    prediction = trainer.predict(clips[args.split])
+    if trainer.is_world_process_zero():
+        report = build_report(
+            prediction.predictions,
+            prediction.label_ids,
+            get_labels(clips),
+            checkpoint=args.model,
+            dataset=args.dataset,
+            split=args.split,
+            seed=args.seed,
+        )
+        with staged_folder(args.output_dir) as folder:
+            write_report(report, folder)
+        print(f"{args.split} UAR {report['uar']:.1f} %, WAR {report['war']:.1f} %: {args.output_dir}/report.md")
+
+
+def check_labels(args: EvaluationArguments, model_labels: list[str], dataset_labels: list[str]) -> None:
+    """The model's answers mean the dataset's labels only if names and order agree."""
+    if model_labels != dataset_labels:
+        raise InputError(f"{args.model} answers {model_labels}, the labels of {args.dataset} are {dataset_labels}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_command(main))

@@ -1,0 +1,164 @@
+"""Train ClipCaer, select by the validation split, test once.
+
+accelerate launch --config_file accelerate_config.yaml recipes/train.py --config recipes/NAME.yaml --output_dir OUT
+"""
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+import yaml
+from datasets import DatasetDict
+from huggingface_hub.errors import StrictDataclassError
+from safetensors.torch import load_file
+from transformers import set_seed
+from transformers.trainer_utils import get_last_checkpoint
+
+from modeling_clipcaer import (
+    ClipCaerForVideoClassification,
+    ClipCaerTrainer,
+    ClipCaerTrainingArguments,
+    ClipCaerVideoProcessor,
+)
+from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.metrics import compute_uar_war
+from recipes.checkpoints import save_checkpoint, staged_folder
+from recipes.clips import get_labels, load_clips, prepare_clips
+from recipes.command_line import given_flags, parse_arguments
+from recipes.labels_file import read_labels_file
+from recipes.model_arguments import DataArguments, ModelArguments, ProcessorArguments
+from recipes.model_card import render_model_card
+from recipes.reporting import build_report, plot_training_curves, write_report
+
+
+logger = logging.getLogger(__name__)
+
+
+def main() -> None:
+    argument_types = (ModelArguments, ProcessorArguments, DataArguments, ClipCaerTrainingArguments)
+    model_args, processor_args, data_args, training_args = parse_arguments(argument_types, sys.argv[1:], __doc__)
+    check_processes(training_args)
+    checkpoint = find_resume_checkpoint(training_args)
+    set_seed(training_args.seed)
+    with training_args.main_process_first(desc="building the dataset"):
+        dataset = prepare_clips(data_args, Path(training_args.output_dir, "dataset"), training_args.process_index == 0)
+    clips = load_clips(dataset, ("train", "validation", "test"))
+    model = build_model(model_args, get_labels(clips))
+    trainer = ClipCaerTrainer(
+        model,
+        training_args,
+        train_dataset=clips["train"],
+        eval_dataset=clips["validation"],
+        processing_class=build_processor(model, processor_args),
+        compute_metrics=compute_uar_war,
+    )
+    trainer.train(resume_from_checkpoint=checkpoint)
+    report = test_once(trainer, clips, str(dataset))
+    if trainer.is_world_process_zero():
+        write_results(trainer, report, model_args.resolve_clip(), given_flags(argument_types, sys.argv[1:]))
+
+
+def check_processes(args: ClipCaerTrainingArguments) -> None:
+    """Keep: without it a launcher's processes that found no common backend would train apart into one folder."""
+    launched = int(os.environ.get("WORLD_SIZE", 1))
+    if launched != args.world_size:
+        raise InputError(
+            f"{launched} processes were launched, but {args.world_size} work together: check the launcher"
+        )
+
+
+def find_resume_checkpoint(args: ClipCaerTrainingArguments) -> str | None:
+    """The checkpoint to go on from. A folder with checkpoints is never trained into by accident."""
+    output_dir = Path(args.output_dir)
+    last = get_last_checkpoint(args.output_dir) if output_dir.is_dir() else None
+    if args.resume_from_checkpoint is None:
+        if last is not None:
+            raise InputError(
+                f"{output_dir}: holds checkpoints of an earlier run; go on with --resume_from_checkpoint last, "
+                "or name another --output_dir"
+            )
+        return None
+    if args.resume_from_checkpoint == "last":
+        if last is None:
+            raise InputError(f"{output_dir}: holds no checkpoint to resume from")
+        return last
+    if not Path(args.resume_from_checkpoint, "trainer_state.json").is_file():
+        raise InputError(f"{args.resume_from_checkpoint}: is no checkpoint of a training run")
+    return args.resume_from_checkpoint
+
+
+def build_model(args: ModelArguments, labels: list[str]) -> ClipCaerForVideoClassification:
+    """A new model on the CLIP checkpoint, with the labels' prompts."""
+    prompts = read_labels_file(args.labels_file, labels) if args.labels_file else {}
+    try:
+        return ClipCaerForVideoClassification.from_clip_pretrained(
+            args.resolve_clip(),
+            id2label=dict(enumerate(labels)),
+            label2id={label: index for index, label in enumerate(labels)},
+            **args.config_fields(),
+            **prompts,
+        )
+    except StrictDataclassError as error:
+        raise InputError(str(error.__cause__ or error)) from error
+
+
+def build_processor(model: ClipCaerForVideoClassification, args: ProcessorArguments) -> ClipCaerVideoProcessor:
+    """The processor for the model's frames and image size."""
+    image_size = model.config.clip_config.vision_config.image_size
+    return ClipCaerVideoProcessor(num_frames=model.config.num_frames, image_size=image_size, **vars(args))
+
+
+def test_once(trainer: ClipCaerTrainer, clips: DatasetDict, dataset: str) -> dict:
+    """Report of the selected checkpoint on the test split, with the last epoch's figures. The model ends selected."""
+    state, labels = trainer.state, get_labels(clips)
+
+    def measure() -> dict:
+        prediction = trainer.predict(clips["test"], metric_key_prefix="test")
+        return build_report(
+            prediction.predictions,
+            prediction.label_ids,
+            labels,
+            checkpoint=trainer.args.output_dir,
+            dataset=dataset,
+            split="test",
+            seed=trainer.args.seed,
+        )
+
+    last = measure()
+    best_step = state.best_global_step or state.global_step
+    report = last
+    if best_step != state.global_step:
+        weights = load_file(Path(trainer.args.output_dir, f"checkpoint-{best_step}", "model.safetensors"))
+        trainer.accelerator.unwrap_model(trainer.model).load_state_dict(weights)
+        report = measure()
+    validation = {entry["step"]: entry for entry in state.log_history if "eval_uar" in entry}.get(best_step, {})
+    return {
+        **report,
+        "selected": {
+            "epoch": round(best_step * state.num_train_epochs / state.max_steps, 4),
+            "validation_uar": validation.get("eval_uar"),
+            "validation_war": validation.get("eval_war"),
+        },
+        "last_epoch": {name: last[name] for name in ("uar", "war", "macro_f1", "uar_ci95", "war_ci95", "ece")},
+        "training_clips": dict(zip(labels, trainer.class_counts, strict=True)),
+        "class_priors": dict(zip(labels, trainer.class_priors.tolist(), strict=True)),
+    }
+
+
+def write_results(trainer: ClipCaerTrainer, report: dict, base_model: str, flags: dict) -> None:
+    """Checkpoint, report, curves, model card and the flags of this run, moved into place when all are complete."""
+    output_dir = trainer.args.output_dir
+    with staged_folder(output_dir) as folder:
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        save_checkpoint(model, trainer.processing_class, folder)
+        write_report(report, folder)
+        plot_training_curves(trainer.state.log_history, folder / "training_curves.png")
+        (folder / "README.md").write_text(render_model_card(report, base_model), encoding="utf-8")
+        (folder / "run.yaml").write_text(yaml.safe_dump(flags, allow_unicode=True), encoding="utf-8")
+    low, high = report["uar_ci95"]
+    print(f"test UAR {report['uar']:.1f} % [{low:.1f}, {high:.1f}], WAR {report['war']:.1f} %: {output_dir}/report.md")
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_command(main))
