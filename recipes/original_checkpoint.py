@@ -1,7 +1,9 @@
 """Read a checkpoint file of the public research code into tensors, each under one name and in fp32."""
 
 import pickle
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -23,8 +25,17 @@ class _StandIn:
         pass
 
 
-def read_original_checkpoint(path: str | Path, trust: bool = False) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """Tensors of a training checkpoint or of a bare state dict, and what else the file holds, by name and type.
+@dataclass
+class OriginalCheckpoint:
+    """Tensors by their canonical names, the second names that some had, and the type of what was no tensor."""
+
+    state: dict[str, torch.Tensor] = field(default_factory=dict)
+    second_names: list[str] = field(default_factory=list)
+    others: dict[str, str] = field(default_factory=dict)
+
+
+def read_original_checkpoint(path: str | Path, trust: bool = False) -> OriginalCheckpoint:
+    """Read a training checkpoint or a bare state dict.
 
     Nothing of the file is ever run: it is read as weights only, and with `trust` objects of other classes, which
     stand in training checkpoints beside the weights, are replaced by empty ones.
@@ -38,8 +49,10 @@ def read_original_checkpoint(path: str | Path, trust: bool = False) -> tuple[dic
     state = content.get("state_dict", content)
     if not isinstance(state, Mapping) or not state:
         raise InputError("expected a state dict with tensors, found none")
-    others = {str(name): _type_name(value) for name, value in content.items() if value is not state}
-    return _merge_names(state), {} if state is content else others
+    checkpoint = _merge_names(state)
+    if state is not content:
+        checkpoint.others = {name: _type_name(value) for name, value in content.items() if value is not state}
+    return checkpoint
 
 
 def _load(path: str | Path, trust: bool):
@@ -58,17 +71,19 @@ def _load(path: str | Path, trust: bool):
         with torch.serialization.safe_globals([(_StandIn, name) for name in foreign]):
             return torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, TypeError, AttributeError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"cannot be read as a checkpoint of tensors: {reason}") from error
+        # Keep: torch's message begins with the advice to load the file with code and all.
+        told = re.split(r"WeightsUnpickler error:\s*", str(error))[-1].strip() or type(error).__name__
+        raise InputError(f"cannot be read as a checkpoint of tensors: {told.splitlines()[0]}") from error
 
 
 def _type_name(value) -> str:
     return "object that was not read" if isinstance(value, _StandIn) else type(value).__name__
 
 
-def _merge_names(state: Mapping) -> dict[str, torch.Tensor]:
+def _merge_names(state: Mapping) -> OriginalCheckpoint:
     """One fp32 tensor for each tensor of the model, which may stand under two names and behind `module.`."""
-    merged, first_names = {}, {}
+    checkpoint = OriginalCheckpoint()
+    merged = checkpoint.state
     for name, tensor in state.items():
         if not isinstance(tensor, torch.Tensor) or not tensor.is_floating_point():
             found = tensor.dtype if isinstance(tensor, torch.Tensor) else _type_name(tensor)
@@ -77,8 +92,9 @@ def _merge_names(state: Mapping) -> dict[str, torch.Tensor]:
         if canonical not in merged:
             if not tensor.isfinite().all():
                 raise InputError(f"`{name}`: holds NaN or infinite numbers")
-            merged[canonical], first_names[canonical] = tensor, name
+            merged[canonical] = tensor
         elif not torch.equal(merged[canonical], tensor):
-            first = first_names[canonical]
-            raise InputError(f"`{first}` and `{name}` are one tensor in the research code, but differ")
-    return merged
+            raise InputError(f"two tensors that are one in the research code differ: `{canonical}`, by `{name}`")
+        else:
+            checkpoint.second_names.append(name)
+    return checkpoint

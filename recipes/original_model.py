@@ -40,7 +40,7 @@ def build_model(
     Raises:
         InputError: a tensor is missing, unknown or misshapen, or a prompt is not made of rows of the token embedding.
     """
-    places = _find_places(state)
+    places = find_places(state)
     config = infer_config(state, labels, class_token_position, temperature, slerp_weight)
     with torch.device("meta"):
         expected = ClipCaerForVideoClassification(config).state_dict()
@@ -56,7 +56,7 @@ def build_model(
     return model
 
 
-def _find_places(state: Mapping[str, torch.Tensor]) -> dict[str, Place]:
+def find_places(state: Mapping[str, torch.Tensor]) -> dict[str, Place]:
     """Where each tensor goes; the names must be those of the research code's model, of either version."""
     layers = [count_layers(state, stack) for stack in ("vision", "text", "temporal")]
     places = list_places(*layers, face_adapter=any(name.startswith("face_adapter.") for name in state))
@@ -77,7 +77,7 @@ def infer_config(
     slerp_weight: float | None,
 ) -> ClipCaerConfig:
     """Configuration from the tensors' shapes and the embedding rows of the prompts; arguments as in `build_model`."""
-    clip_config = _infer_clip_config(state)
+    clip_config = infer_clip_config(state)
     context_shape = _shape(state, "prompt_learner.ctx", 2, 3)
     prompts, descriptive = _recover_prompts(state, num_context_tokens=context_shape[-2])
     labels = _name_labels(labels, len(prompts), descriptive)
@@ -109,7 +109,8 @@ def infer_config(
         raise InputError(" ".join(str(error).split())) from error
 
 
-def _infer_clip_config(state: Mapping[str, torch.Tensor]) -> CLIPConfig:
+def infer_clip_config(state: Mapping[str, torch.Tensor]) -> CLIPConfig:
+    """Sizes of OpenAI's CLIP from the shapes of its tensors."""
     vision_width, _, _, patch_size = _shape(state, "clip_model_.visual.conv1.weight", 4)
     num_patches = _shape(state, "clip_model_.visual.positional_embedding", 2)[0] - 1
     length, text_width = _shape(state, "clip_model_.positional_embedding", 2)
