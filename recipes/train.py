@@ -10,25 +10,19 @@ from pathlib import Path
 
 import yaml
 from datasets import DatasetDict
-from huggingface_hub.errors import StrictDataclassError
 from safetensors.torch import load_file
 from transformers import set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
-from modeling_clipcaer import (
-    ClipCaerForVideoClassification,
-    ClipCaerTrainer,
-    ClipCaerTrainingArguments,
-    ClipCaerVideoProcessor,
-)
+from modeling_clipcaer import ClipCaerTrainer, ClipCaerTrainingArguments
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.metrics import compute_uar_war
 from recipes.checkpoints import save_checkpoint, staged_folder
 from recipes.clips import get_labels, load_clips, prepare_clips
 from recipes.command_line import given_flags, parse_arguments
-from recipes.labels_file import read_labels_file
 from recipes.model_arguments import DataArguments, ModelArguments, ProcessorArguments
 from recipes.model_card import render_model_card
+from recipes.models import build_model, build_processor
 from recipes.reporting import build_report, plot_training_curves, write_report
 
 
@@ -86,27 +80,6 @@ def find_resume_checkpoint(args: ClipCaerTrainingArguments) -> str | None:
     if not Path(args.resume_from_checkpoint, "trainer_state.json").is_file():
         raise InputError(f"{args.resume_from_checkpoint}: is no checkpoint of a training run")
     return args.resume_from_checkpoint
-
-
-def build_model(args: ModelArguments, labels: list[str]) -> ClipCaerForVideoClassification:
-    """A new model on the CLIP checkpoint, with the labels' prompts."""
-    prompts = read_labels_file(args.labels_file, labels) if args.labels_file else {}
-    try:
-        return ClipCaerForVideoClassification.from_clip_pretrained(
-            args.resolve_clip(),
-            id2label=dict(enumerate(labels)),
-            label2id={label: index for index, label in enumerate(labels)},
-            **args.config_fields(),
-            **prompts,
-        )
-    except StrictDataclassError as error:
-        raise InputError(str(error.__cause__ or error)) from error
-
-
-def build_processor(model: ClipCaerForVideoClassification, args: ProcessorArguments) -> ClipCaerVideoProcessor:
-    """The processor for the model's frames and image size."""
-    image_size = model.config.clip_config.vision_config.image_size
-    return ClipCaerVideoProcessor(num_frames=model.config.num_frames, image_size=image_size, **vars(args))
 
 
 def test_once(trainer: ClipCaerTrainer, clips: DatasetDict, dataset: str) -> dict:

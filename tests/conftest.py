@@ -19,3 +19,9 @@ sys.path.insert(0, str(ROOT / "tests"))
 @pytest.fixture(autouse=True)
 def fixed_seed():
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def tiny_clip() -> str:
+    """Folder of the CLIP checkpoint that was trained on drawings."""
+    return str(TINY_CLIP)

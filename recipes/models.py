@@ -1,0 +1,30 @@
+"""A new model and its processor from flags."""
+
+from huggingface_hub.errors import StrictDataclassError
+
+from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
+from modeling_clipcaer.errors import InputError
+
+from .labels_file import read_labels_file
+from .model_arguments import ModelArguments, ProcessorArguments
+
+
+def build_model(args: ModelArguments, labels: list[str]) -> ClipCaerForVideoClassification:
+    """A new model on the CLIP checkpoint, with the labels' prompts."""
+    prompts = read_labels_file(args.labels_file, labels) if args.labels_file else {}
+    try:
+        return ClipCaerForVideoClassification.from_clip_pretrained(
+            args.resolve_clip(),
+            id2label=dict(enumerate(labels)),
+            label2id={label: index for index, label in enumerate(labels)},
+            **args.config_fields(),
+            **prompts,
+        )
+    except StrictDataclassError as error:
+        raise InputError(str(error.__cause__ or error)) from error
+
+
+def build_processor(model: ClipCaerForVideoClassification, args: ProcessorArguments) -> ClipCaerVideoProcessor:
+    """The processor for the model's frames and image size."""
+    image_size = model.config.clip_config.vision_config.image_size
+    return ClipCaerVideoProcessor(num_frames=model.config.num_frames, image_size=image_size, **vars(args))

@@ -1,0 +1,83 @@
+"""Measure a plain CLIP checkpoint on one split, without training: the baseline that training has to beat.
+
+python recipes/zero_shot.py --clip_model ID_OR_DIR --labels_file F.yaml --dataset DIR --output_dir OUT
+
+A clip's embedding is the mean of its frames' unit embeddings in both streams; the descriptive sentences classify.
+"""
+
+import sys
+from dataclasses import MISSING, dataclass
+
+import torch
+from datasets import Dataset
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from modeling_clipcaer import ClipCaerCollator, ClipCaerForVideoClassification, ClipCaerVideoProcessor
+from modeling_clipcaer.errors import run_command
+from modeling_clipcaer.training_arguments import option
+from recipes.checkpoints import staged_folder
+from recipes.clips import get_labels, load_clips
+from recipes.command_line import parse_arguments
+from recipes.model_arguments import ModelArguments, ProcessorArguments
+from recipes.models import build_model, build_processor
+from recipes.reporting import build_report, write_report
+
+
+@dataclass
+class ZeroShotArguments:
+    """What is measured, and where the report goes."""
+
+    dataset: str = option(MISSING, "Folder written by data_scripts/build_raer.py.")
+    output_dir: str = option(MISSING, "Folder for report.json, report.md and plots.")
+    split: str = option("test", "Split to measure.")
+    batch_size: int = option(8, "Clips a step.")
+    num_workers: int = option(2, "Processes that decode frames.")
+    seed: int = option(42, "Seed of the bootstrap.")
+
+
+def main() -> None:
+    types = (ModelArguments, ProcessorArguments, ZeroShotArguments)
+    model_args, processor_args, args = parse_arguments(types, sys.argv[1:], __doc__)
+    clips = load_clips(args.dataset, (args.split,))
+    model = build_model(model_args, get_labels(clips)).eval()
+    processor = build_processor(model, processor_args)
+    logits = score_clips(model, processor, clips[args.split], args)
+    report = build_report(
+        logits.numpy(),
+        clips[args.split]["label"],
+        get_labels(clips),
+        checkpoint=f"{model_args.resolve_clip()} (zero-shot)",
+        dataset=args.dataset,
+        split=args.split,
+        seed=args.seed,
+    )
+    with staged_folder(args.output_dir) as folder:
+        write_report(report, folder)
+    print(f"zero-shot {args.split} UAR {report['uar']:.1f} %, WAR {report['war']:.1f} %: {args.output_dir}/report.md")
+
+
+@torch.no_grad()
+def score_clips(
+    model: ClipCaerForVideoClassification, processor: ClipCaerVideoProcessor, rows: Dataset, args: ZeroShotArguments
+) -> torch.Tensor:
+    """Cosines with the descriptive view, in CLIP's own scale: (num_clips, num_labels)."""
+    collator = ClipCaerCollator(processor, mode="eval", streams=model.config.streams)
+    loader = DataLoader(rows, args.batch_size, collate_fn=collator, num_workers=args.num_workers)
+    text = to_unit(model.model.descriptive_text_embeds)
+    scale = model.model.clip.logit_scale.exp()
+    logits = []
+    for batch in tqdm(loader, desc="zero-shot", disable=None):
+        streams = [processor.normalize(batch[name]) for name in batch if name != "labels"]
+        frames = torch.cat([model.model.get_frame_embeds(pixels) for pixels in streams], dim=1)
+        logits.append(scale * to_unit(to_unit(frames).mean(dim=1)) @ text.T)
+    return torch.cat(logits)
+
+
+def to_unit(embeds: torch.Tensor) -> torch.Tensor:
+    """(..., dim) embeddings at unit length."""
+    return embeds / embeds.norm(dim=-1, keepdim=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_command(main))

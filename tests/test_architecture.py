@@ -1,0 +1,97 @@
+"""The import law: arrows point one way, and the model's files survive a move to the Hub."""
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+
+PACKAGE = ROOT / "modeling_clipcaer"
+# What each file may import beside the standard library, `errors` and `frame_files`.
+ALLOWED = {
+    "errors": set(),
+    "frame_files": set(),
+    "raer_labels": set(),
+    "configuration_clipcaer": {"transformers", "huggingface_hub", ".raer_labels"},
+    "face_adapter": {"torch"},
+    "temporal_encoder": {"torch"},
+    "prototypes": {"torch"},
+    "prompt_learner": {"torch", "transformers"},
+    "pixels": {"torch"},
+    "video_frames": {"torch", "numpy", "av"},
+    "frames": {"torch", "numpy", "PIL", ".video_frames"},
+    "modeling_clipcaer": {
+        *("torch", "transformers", ".configuration_clipcaer", ".face_adapter", ".temporal_encoder", ".prototypes"),
+        *(".prompt_learner", ".raer_labels"),
+    },
+    "processing_clipcaer": {"torch", "numpy", "transformers", ".frames", ".pixels"},
+    "pipeline_clipcaer": {"transformers"},
+    "losses": {"torch"},
+    "metrics": {"numpy"},
+    "data_collator": {"torch", ".processing_clipcaer"},
+    "training_arguments": {"torch", "transformers"},
+    "parameter_groups": {"transformers", ".training_arguments"},
+    "trainer": {
+        *("torch", "numpy", "transformers", ".data_collator", ".losses", ".parameter_groups", ".training_arguments"),
+    },
+    "__init__": {
+        *("transformers", ".configuration_clipcaer", ".modeling_clipcaer", ".pipeline_clipcaer"),
+        ".processing_clipcaer",
+    },
+}
+
+
+def find_imports(path: Path) -> set[str]:
+    """Top-level packages that a file imports, and `.module` for its siblings."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            assert node.level == 1 and node.module and "." not in node.module, f"{path.name}: line {node.lineno}"
+            found.add(f".{node.module}")
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module.split(".")[0])
+    return found - set(sys.stdlib_module_names)
+
+
+def test_the_law_knows_every_file():
+    assert {path.stem for path in PACKAGE.glob("*.py")} == set(ALLOWED)
+
+
+@pytest.mark.parametrize("name", ALLOWED)
+def test_a_file_of_the_package_imports_only_what_it_may(name):
+    assert find_imports(PACKAGE / f"{name}.py") - {".errors", ".frame_files"} <= ALLOWED[name]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "data_scripts").glob("*.py")), ids=lambda path: path.stem)
+def test_data_scripts_know_neither_torch_nor_the_model(path):
+    assert find_imports(path) <= {"datasets", "numpy", "PIL", "av", "tqdm", "data_scripts", "modeling_clipcaer"}
+    used = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module == "modeling_clipcaer":
+            used |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module.startswith("modeling_clipcaer."):
+            used.add(node.module.removeprefix("modeling_clipcaer."))
+    assert used <= {"errors", "frame_files", "raer_labels"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.py")), ids=lambda path: path.stem)
+def test_recipes_build_no_layers(path):
+    assert not re.search(r"import torch\.nn|from torch\.nn|from torch import nn", path.read_text(encoding="utf-8"))
+
+
+def test_no_file_prints_from_the_package_or_imports_by_star():
+    for path in PACKAGE.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            assert not (isinstance(node, ast.Call) and getattr(node.func, "id", "") == "print"), path.name
+            assert not (isinstance(node, ast.ImportFrom) and node.names[0].name == "*"), path.name
+
+
+def test_files_stay_small_enough_to_read():
+    for folder in ("modeling_clipcaer", "recipes", "data_scripts"):
+        for path in (ROOT / folder).glob("*.py"):
+            assert len(path.read_text(encoding="utf-8").splitlines()) <= 450, path.name

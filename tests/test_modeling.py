@@ -1,0 +1,256 @@
+import pytest
+import torch
+from tiny import TOKEN_IDS, tiny_config, tiny_model, tiny_pixels
+from torch.nn import functional as F
+from transformers import AutoModel, AutoModelForVideoClassification, CLIPModel
+
+from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerModel
+from modeling_clipcaer.errors import InputError
+
+
+def test_forward_gives_the_documented_shapes():
+    outputs = tiny_model()(**tiny_pixels(batch_size=3), labels=torch.tensor([0, 1, 2]))
+    shapes = {name: tuple(value.shape) for name, value in outputs.items()}
+    assert shapes == {
+        "loss": (),
+        "logits": (3, 5),
+        "video_embeds": (3, 24),
+        "face_video_embeds": (3, 24),
+        "context_video_embeds": (3, 24),
+        "soft_text_embeds": (5, 24),
+        "descriptive_text_embeds": (5, 24),
+        "soft_prompt_embeds": (5, 1, 24),
+    }
+
+
+def test_the_loss_is_the_cross_entropy_of_the_logits():
+    labels = torch.tensor([3, 1])
+    outputs = tiny_model()(**tiny_pixels(), labels=labels)
+    torch.testing.assert_close(outputs.loss, F.cross_entropy(outputs.logits, labels))
+
+
+def test_embeddings_of_texts_and_videos_have_unit_norm():
+    outputs = tiny_model()(**tiny_pixels())
+    for embeds in (outputs.video_embeds, outputs.descriptive_text_embeds, outputs.soft_prompt_embeds):
+        torch.testing.assert_close(embeds.norm(dim=-1), torch.ones(embeds.shape[:-1]))
+
+
+def test_both_streams_share_one_call_of_the_tower(monkeypatch):
+    model, calls = tiny_model(), []
+    original = CLIPModel.get_image_features
+    monkeypatch.setattr(
+        CLIPModel,
+        "get_image_features",
+        lambda self, pixels, **kw: calls.append(len(pixels)) or original(self, pixels, **kw),
+    )
+    model(**tiny_pixels(batch_size=2))
+    assert calls == [2 * 4 * 2]
+
+
+def test_frame_embeddings_replace_pixels():
+    model, pixels = tiny_model(), tiny_pixels()
+    expected = model(**pixels).logits
+    context = model.model.get_frame_embeds(pixels["pixel_values"])
+    face = model.model.get_frame_embeds(pixels["face_pixel_values"])
+    torch.testing.assert_close(model(context_embeds=context, face_embeds=face).logits, expected)
+    torch.testing.assert_close(model(pixels["pixel_values"], face_embeds=face).logits, expected)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({}, "the context stream takes exactly one of `pixel_values` and `context_embeds`"),
+        ({"pixel_values": torch.rand(2, 4, 3, 32, 32)}, "the face stream takes exactly one of"),
+        ({"pixel_values": torch.rand(2, 3, 32, 32)}, r"must be \(batch_size, num_frames, num_channels.* got \(2, 3"),
+        ({"context_embeds": torch.rand(2, 4, 23)}, r"`context_embeds` must be .*24\), got \(2, 4, 23\)"),
+    ],
+)
+def test_inputs_of_the_wrong_kind_are_refused_by_name(inputs, message):
+    with pytest.raises(ValueError, match=message):
+        tiny_model()(**inputs)
+
+
+@pytest.mark.parametrize("stream", ["face", "context"])
+def test_a_stream_switched_off_is_neither_built_nor_looked_at(stream):
+    model, pixels = tiny_model(streams=stream), tiny_pixels()
+    other = "context" if stream == "face" else "face"
+    assert not any(name.startswith(f"model.{other}_") for name, _ in model.named_parameters())
+    assert model.model.fusion.in_features == 24
+    key = "face_pixel_values" if stream == "face" else "pixel_values"
+    torch.testing.assert_close(model(**pixels).logits, model(**{key: pixels[key]}).logits)
+
+
+def test_a_shorter_clip_equals_its_padded_and_masked_self():
+    model, pixels = tiny_model(), tiny_pixels()
+    short = {name: values[:, :3] for name, values in pixels.items()}
+    mask = torch.tensor([[True, True, True, False]] * 2)
+    torch.testing.assert_close(model(**pixels, frame_mask=mask).logits, model(**short).logits, rtol=1e-4, atol=1e-4)
+
+
+def test_frozen_towers_leave_no_autograd_graph():
+    model = tiny_model().train()
+    model.model.clip.requires_grad_(False)
+    embeds = model.model.get_frame_embeds(tiny_pixels()["pixel_values"])
+    assert embeds.grad_fn is None
+    assert model(**tiny_pixels()).logits.grad_fn is not None
+
+
+@pytest.mark.parametrize("source", ["descriptive", "soft", "mean"])
+def test_the_prototype_source_classifies(source):
+    model = tiny_model(prototype_source=source, slerp_weight=0.0)
+    outputs = model(**tiny_pixels())
+    soft, descriptive = outputs.soft_text_embeds, outputs.descriptive_text_embeds
+    text = {"soft": soft, "descriptive": descriptive, "mean": F.normalize(soft + descriptive, dim=-1)}[source]
+    torch.testing.assert_close(outputs.logits, outputs.video_embeds @ text.T / 0.07, rtol=1e-4, atol=1e-4)
+
+
+def test_an_ensembles_logits_are_averaged_over_its_sentences():
+    ids = [[*sentences, [97, 30 + k, 98]] for k, sentences in enumerate(TOKEN_IDS)]
+    outputs = tiny_model(label_token_ids=ids, prototype_source="soft", slerp_weight=0.0)(**tiny_pixels())
+    assert outputs.soft_prompt_embeds.shape == (5, 2, 24)
+    cosines = torch.einsum("bd,ksd->bks", outputs.video_embeds, outputs.soft_prompt_embeds)
+    torch.testing.assert_close(outputs.logits, cosines.mean(-1) / 0.07, rtol=1e-4, atol=1e-4)
+
+
+def count_text_passes(model, monkeypatch) -> list:
+    calls, original = [], model.model.clip.text_model.encoder.forward
+    monkeypatch.setattr(model.model.clip.text_model.encoder, "forward", lambda **kw: calls.append(1) or original(**kw))
+    return calls
+
+
+def test_evaluation_computes_the_text_side_once(monkeypatch):
+    model = tiny_model()
+    calls = count_text_passes(model, monkeypatch)
+    with torch.no_grad():
+        first, second = model(**tiny_pixels()).soft_text_embeds, model(**tiny_pixels()).soft_text_embeds
+    assert len(calls) == 1 and torch.equal(first, second)
+
+
+@pytest.mark.parametrize("change", ["optimizer step", "load_state_dict", "text tower", "cast"])
+def test_kept_text_embeddings_follow_a_change_of_weights(change, monkeypatch):
+    model = tiny_model(prototype_source="soft")
+    with torch.no_grad():
+        before = model(**tiny_pixels()).soft_text_embeds
+        if change == "optimizer step":
+            context = model.model.prompt_learner.context_tokens
+            context.grad = torch.randn_like(context)
+            torch.optim.AdamW([context], lr=0.1).step()
+        elif change == "load_state_dict":
+            model.load_state_dict(tiny_model(prototype_source="soft").state_dict())
+        elif change == "text tower":
+            model.model.clip.text_projection.weight.mul_(torch.rand(24, 1))
+        else:
+            model.to(torch.bfloat16)
+        after = model(**{k: v.to(model.dtype) for k, v in tiny_pixels().items()}).soft_text_embeds
+    assert not torch.equal(before, after.float())
+    assert after.dtype == model.dtype
+
+
+def test_training_never_uses_kept_text_embeddings():
+    model = tiny_model(prototype_source="soft")
+    with torch.no_grad():
+        model(**tiny_pixels())
+    model.train()
+    model(**tiny_pixels(), labels=torch.tensor([0, 1])).loss.backward()
+    assert model.model.prompt_learner.context_tokens.grad.abs().sum() > 0
+
+
+def test_every_trainable_weight_receives_a_gradient():
+    model = tiny_model(prototype_source="mean").train()
+    model.model.clip.text_model.requires_grad_(False)
+    model.model.clip.text_projection.requires_grad_(False)
+    model.model.clip.logit_scale.requires_grad_(False)
+    model(**tiny_pixels(), labels=torch.tensor([0, 1])).loss.backward()
+    silent = [name for name, p in model.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
+    # Keys have one bias for all, which the softmax of attention cancels.
+    assert [name for name in silent if "k_proj.bias" not in name] == []
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_autocast_gives_finite_logits_near_those_of_fp32(dtype):
+    model, pixels = tiny_model(), tiny_pixels()
+    expected = model(**pixels).logits
+    with torch.autocast("cpu", dtype=dtype):
+        logits = model(**pixels, labels=torch.tensor([0, 1])).logits
+    assert logits.dtype == torch.float32
+    torch.testing.assert_close(logits, expected, atol=0.3, rtol=0)
+
+
+def test_a_saved_model_comes_back_to_the_last_bit(tmp_path):
+    model, pixels = tiny_model(), tiny_pixels()
+    model.save_pretrained(tmp_path)
+    loaded, info = ClipCaerForVideoClassification.from_pretrained(tmp_path, output_loading_info=True)
+    assert not any(info.values())
+    torch.testing.assert_close(loaded.eval()(**pixels).logits, model(**pixels).logits, rtol=0, atol=0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
+
+
+def test_the_auto_classes_resolve_it(tmp_path):
+    tiny_model().save_pretrained(tmp_path)
+    assert type(AutoModelForVideoClassification.from_pretrained(tmp_path)) is ClipCaerForVideoClassification
+    assert type(AutoModel.from_pretrained(tmp_path)) is ClipCaerModel
+
+
+def test_initial_weights_follow_the_configuration():
+    config = tiny_config(temporal_init_std=1.0, num_frames=64, num_context_tokens=20)
+    model = ClipCaerModel(config)
+    for values, expected in (
+        (model.face_temporal_encoder.position_embeds, 1.0),
+        (model.prompt_learner.context_tokens, 0.02),
+    ):
+        assert abs(values.std().item() / expected - 1) < 0.1
+    assert model.fusion.bias.abs().sum() == 0
+    assert model.face_adapter.up_proj.weight.abs().sum() > 0
+
+
+def test_sdpa_is_used_unless_another_attention_is_named():
+    assert tiny_model().model.clip.vision_model.config._attn_implementation == "sdpa"
+
+
+class TestFromClipPretrained:
+    def test_every_clip_weight_is_taken_over(self, tiny_clip):
+        clip = CLIPModel.from_pretrained(tiny_clip)
+        model = ClipCaerForVideoClassification.from_clip_pretrained(tiny_clip, num_context_tokens=4)
+        taken = model.model.clip.state_dict()
+        assert taken.keys() == clip.state_dict().keys()
+        assert all(torch.equal(taken[name], value) for name, value in clip.state_dict().items())
+        assert model.config.projection_dim == clip.config.projection_dim and model.dtype == torch.float32
+
+    def test_sdpa_survives(self, tiny_clip):
+        model = ClipCaerForVideoClassification.from_clip_pretrained(tiny_clip, **self.texts())
+        assert model.model.clip.vision_model.config._attn_implementation == "sdpa"
+
+    @staticmethod
+    def texts():
+        return {
+            "id2label": {0: "calm", 1: "smile"},
+            "label_prompts": ["a calm face", "a smile"],
+            "descriptive_prompts": [["a calm face", "reading a book"], ["a smile"]],
+            "num_context_tokens": 4,
+        }
+
+    def test_descriptive_embeddings_are_the_mean_of_the_sentences_features(self, tiny_clip):
+        from transformers import AutoTokenizer
+
+        model = ClipCaerForVideoClassification.from_clip_pretrained(tiny_clip, **self.texts()).eval()
+        tokens = AutoTokenizer.from_pretrained(tiny_clip)(
+            ["a calm face", "reading a book"], padding=True, return_tensors="pt"
+        )
+        features = model.model.clip.get_text_features(**tokens).pooler_output
+        expected = F.normalize(F.normalize(features, dim=-1).mean(0), dim=-1)
+        torch.testing.assert_close(model.model.descriptive_text_embeds[0], expected, rtol=1e-4, atol=1e-5)
+
+    def test_the_checkpoint_needs_no_tokenizer(self, tiny_clip, tmp_path):
+        model = ClipCaerForVideoClassification.from_clip_pretrained(tiny_clip, **self.texts()).eval()
+        model.save_pretrained(tmp_path)
+        loaded = ClipCaerForVideoClassification.from_pretrained(tmp_path).eval()
+        size = model.config.clip_config.vision_config.image_size
+        pixels = {name: torch.randn(1, 2, 3, size, size) for name in ("pixel_values", "face_pixel_values")}
+        torch.testing.assert_close(loaded(**pixels).logits, model(**pixels).logits, rtol=0, atol=0)
+
+    def test_a_folder_without_clip_is_refused_in_one_line(self, tmp_path):
+        tiny_model().save_pretrained(tmp_path)
+        with pytest.raises(InputError, match="expected a CLIP checkpoint, found `clipcaer`"):
+            ClipCaerForVideoClassification.from_clip_pretrained(str(tmp_path))
+        with pytest.raises(InputError, match="nowhere: no CLIP checkpoint"):
+            ClipCaerForVideoClassification.from_clip_pretrained(str(tmp_path / "nowhere"))
