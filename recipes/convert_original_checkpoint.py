@@ -8,7 +8,7 @@ import hashlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 
 import torch
@@ -16,6 +16,7 @@ from transformers import AutoTokenizer
 
 from modeling_clipcaer import ClipCaerConfig, ClipCaerVideoProcessor
 from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.training_arguments import option
 from recipes.checkpoints import load_checkpoint, save_checkpoint, staged_folder
 from recipes.command_line import parse_arguments
 from recipes.original_checkpoint import read_original_checkpoint
@@ -37,28 +38,24 @@ REFERENCE_PIXELS = {
 }
 
 
-def _option(default, text: str, **kwargs):
-    return field(default=default, metadata={"help": text, **kwargs})
-
-
 @dataclass
 class ConversionArguments:
     """What to convert, and what the checkpoint's tensors do not tell."""
 
-    checkpoint: str = field(metadata={"help": "The research code's .pth file; with --to-original a ClipCaer folder."})
-    output_dir: str = field(metadata={"help": "Folder to write; it must be new or empty."})
-    to_original: bool = _option(False, "Write model.pth for the research code instead.")
-    trust_checkpoint: bool = _option(
+    checkpoint: str = option(MISSING, "The research code's .pth file; with --to-original a ClipCaer folder.")
+    output_dir: str = option(MISSING, "Folder to write; it must be new or empty.")
+    to_original: bool = option(False, "Write model.pth for the research code instead.")
+    trust_checkpoint: bool = option(
         False, "Read a file that holds other objects beside tensors, as training checkpoints do. They are left out."
     )
-    labels: list[str] | None = _option(None, "Names of the labels, in order; RAER's when there are five.")
-    tokenizer: str | None = _option(None, "CLIP checkpoint or folder whose tokenizer turns the prompts into text.")
-    class_token_position: str = _option(
+    labels: list[str] | None = option(None, "Names of the labels, in order; RAER's when there are five.")
+    tokenizer: str | None = option(None, "CLIP checkpoint or folder whose tokenizer turns the prompts into text.")
+    class_token_position: str = option(
         "end", "Its --class-token-position when it was trained.", choices=["end", "middle", "front"]
     )
-    temperature: float | None = _option(None, "Its --temperature; 0.07, for the original model 0.01, by default.")
-    slerp_weight: float | None = _option(None, "Its --slerp-weight; 0.5, for the original model 0, by default.")
-    crop_body: bool = _option(False, "It was trained with --crop-body. The original model always is.")
+    temperature: float | None = option(None, "Its --temperature; 0.07, for the original model 0.01, by default.")
+    slerp_weight: float | None = option(None, "Its --slerp-weight; 0.5, for the original model 0, by default.")
+    crop_body: bool = option(False, "It was trained with --crop-body. The original model always is.")
 
 
 def main() -> None:
