@@ -1,10 +1,10 @@
-"""Draw a data set of student scenes in RAER's own layout: frames, annotation, face and body boxes, a caption per frame.
+"""Draw a data set of student scenes in RAER's own layout: frames, annotation, boxes, and a caption per frame.
 
     python data_scripts/make_synthetic_raer.py --output data/drawn --seed 0
 
 writes `data/drawn/RAER/{images,annotation,bounding_box}` and `data/drawn/RAER/captions.jsonl`. The same seed gives the
-same bytes, whatever the number of processes. Persons of the test split do not occur in training, and the test split has
-at least 30 clips of each label (a fifth of the clips where there are fewer than 150), so that recalls mean something.
+same bytes, whatever the number of processes. Persons of the test split do not occur in training, and the test split
+has at least 30 clips of each label (a fifth where it has fewer than 150 clips), so that recalls mean something.
 """
 
 import argparse
@@ -19,18 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from data_scripts.synthetic_drawing import Stage, draw_moment
-from data_scripts.synthetic_world import (
-    PLACES,
-    SCENES,
-    Person,
-    describe_context,
-    describe_face,
-    draw_scene,
-    join_context_caption,
-    join_face_caption,
-    make_person,
-    plan_clip,
-)
+from data_scripts.synthetic_words import describe_context, describe_face, join_context_caption, join_face_caption
+from data_scripts.synthetic_world import PLACES, SCENES, Person, draw_scene, make_person, plan_clip
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.raer_labels import RAER_LABELS
 
