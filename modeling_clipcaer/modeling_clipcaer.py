@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from torch.nn import functional as F
 from transformers import AutoTokenizer, CLIPConfig, CLIPModel, PreTrainedModel
@@ -417,7 +418,7 @@ def _load_clip(clip_id_or_path: str):
             raise InputError(f"{clip_id_or_path}: expected a CLIP checkpoint, found `{config.get('model_type')}`")
         clip, info = CLIPModel.from_pretrained(clip_id_or_path, dtype=torch.float32, output_loading_info=True)
         tokenizer = AutoTokenizer.from_pretrained(clip_id_or_path)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"{clip_id_or_path}: no CLIP checkpoint could be loaded from there: {reason}") from error
     if info["missing_keys"]:

@@ -5,6 +5,18 @@ from dataclasses import dataclass, field
 
 import torch
 from transformers import TrainingArguments
+from transformers.integrations import get_available_reporting_integrations
+
+from .errors import InputError
+
+
+_AT_LEAST_ZERO = (
+    *("learning_rate", "lr_image_encoder", "lr_prompt_learner", "lr_adapter", "lr_fusion", "lr_gamma", "weight_decay"),
+    *("mi_loss_weight", "mi_warmup_epochs", "mi_ramp_epochs", "dc_loss_weight", "dc_warmup_epochs", "dc_ramp_epochs"),
+    *("focal_gamma", "focal_alpha", "ldam_max_margin", "ldam_scale", "logit_adj_tau", "mixup_alpha"),
+    *("num_train_epochs", "dataloader_num_workers"),
+)
+_AT_LEAST_ONE = ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps")
 
 
 def option(default, text: str, **kwargs):
@@ -81,15 +93,31 @@ class ClipCaerTrainingArguments(TrainingArguments):
         self.use_cpu = self.use_cpu or not torch.accelerator.is_available()
         self.dataloader_pin_memory = self.dataloader_pin_memory and not self.use_cpu
         super().__post_init__()
-        for name in ("mi_loss_weight", "dc_loss_weight", "mixup_alpha", "lr_image_encoder", "lr_adapter"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"`{name}` must be at least 0, got {getattr(self, name)}")
+        self._check_ranges()
+        self._check_combinations()
+
+    def _check_ranges(self):
+        for name in (*_AT_LEAST_ZERO, *_AT_LEAST_ONE):
+            value, least = getattr(self, name), int(name in _AT_LEAST_ONE)
+            if value is not None and not value >= least:
+                raise InputError(f"`{name}` must be at least {least}, got {value}")
         if not 0 <= self.class_balanced_beta < 1:
-            raise ValueError(f"`class_balanced_beta` must lie in [0, 1), got {self.class_balanced_beta}")
+            raise InputError(f"`class_balanced_beta` must lie in [0, 1), got {self.class_balanced_beta}")
+        if not 0 <= self.label_smoothing_factor < 1:
+            raise InputError(f"`label_smoothing_factor` must lie in [0, 1), got {self.label_smoothing_factor}")
+        missing = sorted(set(self.report_to) - set(get_available_reporting_integrations()))
+        if missing:
+            raise InputError(f"`report_to` {missing[0]}: that tracker is not installed")
+
+    def _check_combinations(self):
         if self.classification_loss != "cross_entropy" and self.label_smoothing_factor:
-            raise ValueError(
+            raise InputError(
                 "`label_smoothing_factor` applies to cross_entropy only, "
                 f"`classification_loss` is {self.classification_loss}"
             )
+        if self.label_smoothing_distribution and not self.label_smoothing_factor:
+            raise InputError("`label_smoothing_distribution` spreads nothing, `label_smoothing_factor` is 0")
         if self.classification_loss == "ldam" and self.logit_adj:
-            raise ValueError("`logit_adj` and `classification_loss` ldam shift the same logits: take one of them")
+            raise InputError("`logit_adj` and `classification_loss` ldam shift the same logits: take one of them")
+        if self.lr_milestones and self.warmup_steps:
+            raise InputError("`lr_milestones` replace the schedule that `warmup_steps` belong to: take one of them")

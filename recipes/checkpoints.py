@@ -7,9 +7,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
+from safetensors import SafetensorError
 
 from modeling_clipcaer import ClipCaerConfig, ClipCaerForVideoClassification, ClipCaerModel, ClipCaerVideoProcessor
 from modeling_clipcaer.errors import InputError
+
+
+def check_output_dir(path: str | os.PathLike) -> None:
+    """Refuse, before any work, a folder that cannot be written to."""
+    nearest = next(folder for folder in (Path(path).absolute(), *Path(path).absolute().parents) if folder.exists())
+    if not nearest.is_dir():
+        raise InputError(f"{path}: expected a folder to write to, but {nearest} is a file")
+    if not os.access(nearest, os.W_OK):
+        raise InputError(f"{path}: expected a folder to write to, but {nearest} is not writable")
 
 
 @contextmanager
@@ -50,7 +60,7 @@ def load_checkpoint(folder: str) -> tuple[ClipCaerForVideoClassification, ClipCa
             folder, dtype=torch.float32, output_loading_info=True
         )
         processor = ClipCaerVideoProcessor.from_pretrained(folder)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"{folder}: no ClipCaer checkpoint could be loaded from there: {reason}") from error
     for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"):

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from datasets import DatasetDict, load_from_disk
+from datasets import ClassLabel, DatasetDict, load_from_disk
 
 from data_scripts.build_raer import build_dataset
 from modeling_clipcaer.errors import InputError
@@ -17,12 +17,15 @@ def load_clips(folder: str | Path, splits: tuple[str, ...]) -> DatasetDict:
     """The dataset in `folder`, written by `data_scripts`, with at least `splits`.
 
     Raises:
-        InputError: there is none, or it lacks a split or a column.
+        InputError: there is none, it is damaged, or it lacks a split, a column or the labels' names.
     """
     try:
         clips = load_from_disk(str(folder))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(f"{folder}: expected a dataset written by data_scripts/build_raer.py, found none") from error
+    except (OSError, ValueError, LookupError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"{folder}: is a damaged or empty dataset, build it again: {reason}") from error
     if not isinstance(clips, DatasetDict):
         raise InputError(f"{folder}: expected a dataset with splits, found one split alone")
     for split in splits:
@@ -31,6 +34,8 @@ def load_clips(folder: str | Path, splits: tuple[str, ...]) -> DatasetDict:
         missing = sorted(COLUMNS - set(clips[split].column_names))
         if missing:
             raise InputError(f"{folder}: split `{split}` has no column `{missing[0]}`")
+        if not isinstance(clips[split].features["label"], ClassLabel):
+            raise InputError(f"{folder}: split `{split}`: `label` has no names, expected a ClassLabel")
         if not len(clips[split]):
             raise InputError(f"{folder}: split `{split}` holds no clip")
     return clips

@@ -9,7 +9,7 @@ from dataclasses import MISSING, dataclass
 from modeling_clipcaer import ClipCaerTrainer, ClipCaerTrainingArguments
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.training_arguments import option
-from recipes.checkpoints import load_checkpoint, staged_folder
+from recipes.checkpoints import check_output_dir, load_checkpoint, staged_folder
 from recipes.clips import get_labels, load_clips
 from recipes.command_line import parse_arguments
 from recipes.reporting import build_report, write_report
@@ -31,6 +31,7 @@ class EvaluationArguments:
 
 def main() -> None:
     (args,) = parse_arguments((EvaluationArguments,), sys.argv[1:], __doc__)
+    check_output_dir(args.output_dir)
     model, processor = load_checkpoint(args.model)
     clips = load_clips(args.dataset, (args.split,))
     check_labels(args, list(model.config.id2label.values()), get_labels(clips))

@@ -22,15 +22,15 @@ def read_labels_file(path: str, labels: list[str]) -> dict[str, list]:
     """
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', 'it is not UTF-8')}") from error
     except yaml.YAMLError as error:
         raise InputError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from error
     entries = content.get("labels") if isinstance(content, dict) else None
     if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
         raise InputError(f"{path}: expected `labels:` with an entry `soft` and `descriptive` for each label")
-    if sorted(entries) != sorted(labels):
-        raise InputError(f"{path}: its labels are {sorted(entries)}, the dataset's are {sorted(labels)}")
+    if set(entries) != set(labels):
+        raise InputError(f"{path}: its labels are {list(entries)}, the dataset's are {labels}")
     prompts = {"label_prompts": [], "descriptive_prompts": []}
     for label in labels:
         for key, field in (("soft", "label_prompts"), ("descriptive", "descriptive_prompts")):

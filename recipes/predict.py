@@ -14,13 +14,15 @@ import sys
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 
+import torch
+
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.frame_files import list_frame_names
 from modeling_clipcaer.frames import open_clip
 from modeling_clipcaer.pipeline_clipcaer import ClipCaerPipeline
 from modeling_clipcaer.training_arguments import option
 from recipes.boxes import ClipBoxes, read_boxes
-from recipes.checkpoints import load_checkpoint, staged_folder
+from recipes.checkpoints import check_output_dir, load_checkpoint, staged_folder
 from recipes.command_line import parse_arguments
 from recipes.reporting import RESPONSIBLE_USE
 
@@ -39,6 +41,8 @@ class PredictionArguments:
 
 def main() -> None:
     (args,) = parse_arguments((PredictionArguments,), name_inputs(sys.argv[1:]), __doc__)
+    check_output_dir(args.output_dir)
+    check_device(args.device)
     print(RESPONSIBLE_USE)
     clips = [find_clip(path) for path in args.inputs]
     boxes = read_boxes(args.bounding_box_face, args.bounding_box_body)
@@ -58,6 +62,15 @@ def name_inputs(argv: list[str]) -> list[str]:
     """The words before the first flag are the inputs."""
     first_flag = next((place for place, word in enumerate(argv) if word.startswith("-")), len(argv))
     return ["--inputs", *argv] if first_flag else argv
+
+
+def check_device(name: str | None) -> None:
+    """Refuse a device that torch does not know or does not have."""
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"--device {name}: expected a device of this machine: {reason}") from error
 
 
 def find_clip(path: str) -> str:

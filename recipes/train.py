@@ -3,7 +3,9 @@
 accelerate launch --config_file accelerate_config.yaml recipes/train.py --config recipes/NAME.yaml --output_dir OUT
 """
 
+import json
 import logging
+import math
 import os
 import sys
 from pathlib import Path
@@ -12,12 +14,11 @@ import yaml
 from datasets import DatasetDict
 from safetensors.torch import load_file
 from transformers import set_seed
-from transformers.trainer_utils import get_last_checkpoint
 
 from modeling_clipcaer import ClipCaerTrainer, ClipCaerTrainingArguments
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.metrics import compute_uar_war
-from recipes.checkpoints import save_checkpoint, staged_folder
+from recipes.checkpoints import check_output_dir, save_checkpoint, staged_folder
 from recipes.clips import get_labels, load_clips, prepare_clips
 from recipes.command_line import given_flags, parse_arguments
 from recipes.model_arguments import DataArguments, ModelArguments, ProcessorArguments
@@ -33,6 +34,8 @@ def main() -> None:
     argument_types = (ModelArguments, ProcessorArguments, DataArguments, ClipCaerTrainingArguments)
     model_args, processor_args, data_args, training_args = parse_arguments(argument_types, sys.argv[1:], __doc__)
     check_processes(training_args)
+    check_output_dir(training_args.output_dir)
+    check_selection(training_args)
     checkpoint = find_resume_checkpoint(training_args)
     set_seed(training_args.seed)
     with training_args.main_process_first(desc="building the dataset"):
@@ -62,10 +65,30 @@ def check_processes(args: ClipCaerTrainingArguments) -> None:
         )
 
 
+def check_selection(args: ClipCaerTrainingArguments) -> None:
+    """Refuse, before any work, settings in which the selected checkpoint might not have been saved."""
+    if args.eval_strategy == "no" or args.save_strategy == "no":
+        return
+    if (args.metric_for_best_model or "").removeprefix("eval_") not in ("uar", "war"):
+        raise InputError(f"`metric_for_best_model` must be uar or war, got {args.metric_for_best_model}")
+    if args.save_strategy != "best" and args.save_strategy != args.eval_strategy:
+        raise InputError(
+            f"`save_strategy` {args.save_strategy.value} and `eval_strategy` {args.eval_strategy.value} differ: the "
+            "selected checkpoint might not have been saved; make them equal"
+        )
+    if args.save_strategy == "steps" and not math.isclose((args.eval_steps / args.save_steps + 0.5) % 1, 0.5):
+        raise InputError(
+            f"`eval_steps` {args.eval_steps:g} is no multiple of `save_steps` {args.save_steps:g}: the selected "
+            "checkpoint might not have been saved"
+        )
+
+
 def find_resume_checkpoint(args: ClipCaerTrainingArguments) -> str | None:
     """The checkpoint to go on from. A folder with checkpoints is never trained into by accident."""
     output_dir = Path(args.output_dir)
-    last = get_last_checkpoint(args.output_dir) if output_dir.is_dir() else None
+    # Keep: a run that was killed while saving leaves half a checkpoint, which lacks its step.
+    steps = {folder: read_step(folder) for folder in output_dir.glob("checkpoint-*")}
+    last = max((folder for folder in steps if steps[folder] is not None), key=steps.get, default=None)
     if args.resume_from_checkpoint is None:
         if last is not None:
             raise InputError(
@@ -76,10 +99,18 @@ def find_resume_checkpoint(args: ClipCaerTrainingArguments) -> str | None:
     if args.resume_from_checkpoint == "last":
         if last is None:
             raise InputError(f"{output_dir}: holds no checkpoint to resume from")
-        return last
-    if not Path(args.resume_from_checkpoint, "trainer_state.json").is_file():
+        return str(last)
+    if read_step(Path(args.resume_from_checkpoint)) is None:
         raise InputError(f"{args.resume_from_checkpoint}: is no checkpoint of a training run")
     return args.resume_from_checkpoint
+
+
+def read_step(checkpoint: Path) -> int | None:
+    """Training step of a checkpoint that is complete: its state is what is written last."""
+    try:
+        return json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))["global_step"]
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def test_once(trainer: ClipCaerTrainer, clips: DatasetDict, dataset: str) -> dict:
