@@ -31,6 +31,8 @@ class ClipCaerTrainingArguments(TrainingArguments):
     A learning rate of 0 freezes its group. The text tower is always frozen.
     """
 
+    exper_name: str | None = option(None, "Name of the run: its folder is outputs/NAME unless --output_dir is given.")
+
     learning_rate: float = option(
         3e-4, "Learning rate of the temporal encoders, and of the fusion by default.", aliases=["--lr"]
     )
@@ -92,6 +94,10 @@ class ClipCaerTrainingArguments(TrainingArguments):
         # Keep: launched processes without an accelerator would otherwise find no common backend, and train apart.
         self.use_cpu = self.use_cpu or not torch.accelerator.is_available()
         self.dataloader_pin_memory = self.dataloader_pin_memory and not self.use_cpu
+        if self.output_dir is None:
+            if self.exper_name is None:
+                raise ValueError("`output_dir` (or `exper_name`) must say where the run goes")
+            self.output_dir = f"outputs/{self.exper_name}"
         super().__post_init__()
         self._check_ranges()
         self._check_combinations()

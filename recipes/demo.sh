@@ -15,7 +15,8 @@ python data_scripts/make_synthetic_raer.py --output "$out/drawn" --seed 1
 step "2/6 build the dataset"
 python data_scripts/build_raer.py --root "$out/drawn" --output "$out/dataset"
 step "3/6 measure the CLIP model without training"
-python recipes/zero_shot.py --config recipes/demo_model.yaml --dataset "$out/dataset" --output_dir "$out/zero_shot"
+python recipes/zero_shot.py --clip_model tests/fixtures/tiny_clip --labels_file recipes/demo_labels.yaml \
+    --num_frames 8 --num_context_tokens 4 --face_margin 4 --dataset "$out/dataset" --output_dir "$out/zero_shot"
 step "4/6 train, select on the validation split, test once"
 accelerate launch --config_file accelerate_config.yaml recipes/train.py --config recipes/demo.yaml \
     --dataset "$out/dataset" --output_dir "$out/model"

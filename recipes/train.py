@@ -25,6 +25,7 @@ from recipes.model_arguments import DataArguments, ModelArguments, ProcessorArgu
 from recipes.model_card import render_model_card
 from recipes.models import build_model, build_processor
 from recipes.reporting import build_report, plot_training_curves, write_report
+from recipes.research_flags import explain_research_flags, rename_research_flags
 
 
 logger = logging.getLogger(__name__)
@@ -32,7 +33,9 @@ logger = logging.getLogger(__name__)
 
 def main() -> None:
     argument_types = (ModelArguments, ProcessorArguments, DataArguments, ClipCaerTrainingArguments)
-    model_args, processor_args, data_args, training_args = parse_arguments(argument_types, sys.argv[1:], __doc__)
+    words = rename_research_flags(sys.argv[1:])
+    arguments = parse_arguments(argument_types, words, __doc__, explain_research_flags)
+    model_args, processor_args, data_args, training_args = arguments
     check_processes(training_args)
     check_output_dir(training_args.output_dir)
     check_selection(training_args)
@@ -53,7 +56,7 @@ def main() -> None:
     trainer.train(resume_from_checkpoint=checkpoint)
     report = test_once(trainer, clips, str(dataset))
     if trainer.is_world_process_zero():
-        write_results(trainer, report, model_args.resolve_clip(), given_flags(argument_types, sys.argv[1:]))
+        write_results(trainer, report, model_args.resolve_clip(), given_flags(argument_types, words))
 
 
 def check_processes(args: ClipCaerTrainingArguments) -> None:

@@ -9,11 +9,17 @@ import yaml
 from golden_cases import GOLDEN
 
 from modeling_clipcaer import ClipCaerTrainingArguments
+from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.losses import REFERENCE_SMOOTHING_DISTRIBUTION
-from recipes.command_line import _build_parser, _keys
+from recipes.command_line import _build_parser, _keys, parse_arguments
 from recipes.convert_original_checkpoint import REFERENCE_PIXELS
 from recipes.model_arguments import DataArguments, ModelArguments, ProcessorArguments
-from recipes.research_flags import RESEARCH_FLAGS, explain_research_flags
+from recipes.research_flags import (
+    RENAMED_FLAGS,
+    RESEARCH_FLAGS,
+    explain_research_flags,
+    rename_research_flags,
+)
 
 
 ROOT = Path(__file__).parent.parent
@@ -28,7 +34,7 @@ def flags_in(text: str) -> set[str]:
 
 @pytest.mark.parametrize("name", GOLDEN["args"])
 def test_every_argument_of_the_research_code_is_ours_or_explained(name):
-    assert name in OURS or name in RESEARCH_FLAGS
+    assert name in OURS or name in RESEARCH_FLAGS or name in RENAMED_FLAGS
     assert name in flags_in(PAGE)
 
 
@@ -38,9 +44,40 @@ def test_what_is_to_be_written_instead_is_a_flag_of_ours(name):
     assert flags_in(RESEARCH_FLAGS[name]) - {"model"} <= OURS
 
 
-def test_pasted_flags_are_explained_at_once():
-    told = explain_research_flags(["--lr", "1e-3", "--lambda_mi", "0.7", "--mi-warmup=5", "--frobnicate"])
-    assert told == "--lambda_mi: write --mi-loss-weight; --mi-warmup: write --mi-warmup-epochs"
+@pytest.mark.parametrize("name", RENAMED_FLAGS)
+def test_a_renamed_flag_is_read_as_ours(name):
+    assert name in flags_in(PAGE) and name not in OURS and RENAMED_FLAGS[name] in OURS
+    ours = f"--{RENAMED_FLAGS[name]}"
+    assert rename_research_flags([f"--{name.replace('_', '-')}=1", "--lr", "2"]) == [f"{ours}=1", "--lr", "2"]
+
+
+def test_unknown_flags_are_explained_at_once():
+    told = explain_research_flags(["--lr", "1e-3", "--gpu", "0", "--duration=1", "--frobnicate"])
+    assert told.startswith("--gpu: leave it out: ") and "; --duration: leave it out: " in told
+    assert "frobnicate" not in told
+
+
+def pasted_command() -> list[str]:
+    command = PAGE.split("python main.py --mode train")[1].split("accelerate launch")[0]
+    return rename_research_flags(shlex.split(command.replace("\\\n", " ").split("```")[0]))
+
+
+def test_a_pasted_command_says_exactly_what_differs():
+    with pytest.raises(InputError) as told:
+        parse_arguments(ARGUMENT_TYPES, pasted_command(), "", explain_research_flags)
+    explained = flags_in(str(told.value).replace("write --", "").replace("beside --", ""))
+    assert {"gpu", "optimizer", "momentum", "text_type", "label_smoothing"} <= explained
+    assert not explained & set(OURS - {"optim", "labels_file"}) - {"label_smoothing_distribution"}
+
+
+def test_a_pasted_command_without_those_flags_trains_as_it_says(tmp_path):
+    explained = r"--(gpu|optimizer|momentum|text-type|label-smoothing) \S+"
+    words = re.sub(explained, "", shlex.join(pasted_command())).split()
+    model, _, data, training = parse_arguments(ARGUMENT_TYPES, words, "", explain_research_flags)
+    assert (model.resolve_clip(), model.num_context_tokens) == ("openai/clip-vit-base-patch32", 12)
+    assert data.root_dir == "RAER" and training.output_dir == "outputs/all"
+    assert (training.mi_loss_weight, training.mi_warmup_epochs, training.dc_ramp_epochs) == (0.7, 5, 10)
+    assert training.lr_milestones == [20, 35] and training.logit_adj and training.num_train_epochs == 50
 
 
 def test_the_reference_recipe_has_the_converters_pixels_and_the_reference_smoothing():
