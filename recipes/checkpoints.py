@@ -13,6 +13,15 @@ from modeling_clipcaer import ClipCaerConfig, ClipCaerForVideoClassification, Cl
 from modeling_clipcaer.errors import InputError
 
 
+# By which names transformers finds our classes in a saved folder.
+AUTO_CLASSES = {
+    ClipCaerConfig: "AutoConfig",
+    ClipCaerModel: "AutoModel",
+    ClipCaerForVideoClassification: "AutoModelForVideoClassification",
+    ClipCaerVideoProcessor: "AutoVideoProcessor",
+}
+
+
 def check_output_dir(path: str | os.PathLike) -> None:
     """Refuse, before any work, a folder that cannot be written to."""
     nearest = next(folder for folder in (Path(path).absolute(), *Path(path).absolute().parents) if folder.exists())
@@ -38,12 +47,15 @@ def save_checkpoint(
     model: ClipCaerForVideoClassification, processor: ClipCaerVideoProcessor, folder: str | os.PathLike
 ) -> None:
     """Write weights, configuration, processor and their code, so that `trust_remote_code=True` loads the folder."""
-    ClipCaerConfig.register_for_auto_class()
-    ClipCaerModel.register_for_auto_class("AutoModel")
-    ClipCaerForVideoClassification.register_for_auto_class("AutoModelForVideoClassification")
-    ClipCaerVideoProcessor.register_for_auto_class("AutoVideoProcessor")
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
+    for class_, auto_class in AUTO_CLASSES.items():
+        class_.register_for_auto_class(auto_class)
+    try:
+        model.save_pretrained(folder)
+        processor.save_pretrained(folder)
+    finally:
+        # Keep: the registration is for the whole process, whose other checkpoints need no copy of the code.
+        for class_ in AUTO_CLASSES:
+            class_._auto_class = None
 
 
 def load_checkpoint(folder: str) -> tuple[ClipCaerForVideoClassification, ClipCaerVideoProcessor]:
