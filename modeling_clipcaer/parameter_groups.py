@@ -1,8 +1,11 @@
 """Which weights train, at which learning rate, and whether a gradient reaches them."""
 
+import math
+
 from transformers.utils import logging
 
 from .errors import InputError
+from .losses import ramp_weight
 from .training_arguments import ClipCaerTrainingArguments
 
 
@@ -46,11 +49,17 @@ def freeze_parameters(model, learning_rates: dict[str, float]):
 def check_gradient_paths(config, args: ClipCaerTrainingArguments):
     """Refuse settings in which a part that is to be trained receives no gradient, or a loss moves nothing."""
     text_losses = args.mi_loss_weight > 0 or args.dc_loss_weight > 0
-    if args.lr_prompt_learner > 0 and config.resolved_prototype_source == "descriptive" and not text_losses:
-        raise InputError(
-            "the soft prompts can receive no gradient: the descriptive view classifies (`prototype_source`), and "
-            "`mi_loss_weight` and `dc_loss_weight` are 0; set one of them above 0, or `lr_prompt_learner` to 0"
-        )
+    if args.lr_prompt_learner > 0 and config.resolved_prototype_source == "descriptive":
+        if not text_losses:
+            raise InputError(
+                "the soft prompts can receive no gradient: the descriptive view classifies (`prototype_source`), and "
+                "`mi_loss_weight` and `dc_loss_weight` are 0; set one of them above 0, or `lr_prompt_learner` to 0"
+            )
+        if not _text_losses_set_in(args):
+            raise InputError(
+                "the soft prompts can receive no gradient: the descriptive view classifies (`prototype_source`), and "
+                f"the warm-up of the MI and DC losses lasts all {args.num_train_epochs:g} epochs; shorten it"
+            )
     if args.lr_prompt_learner == 0 and text_losses:
         raise InputError(
             "`mi_loss_weight` and `dc_loss_weight` move nothing but the soft prompts, and `lr_prompt_learner` is 0; "
@@ -62,6 +71,24 @@ def check_gradient_paths(config, args: ClipCaerTrainingArguments):
             "the face adapter can receive no gradient: `adapter_residual_ratio` is 0; "
             "set it above 0, or `lr_adapter` to 0"
         )
+    if args.learning_rate > 0 and config.temporal_pooling == "attention" and config.num_frames == 1:
+        raise InputError(
+            "attention pooling can receive no gradient: with `num_frames` 1 there is nothing to weigh; "
+            "set `temporal_pooling` to cls"
+        )
+    rates = group_learning_rates(args) | ({} if adapter_trains else {"adapter": 0.0})
+    if not any(rates.values()):
+        raise InputError("nothing would train: every learning rate is 0 of the parts that the model has")
+
+
+def _text_losses_set_in(args: ClipCaerTrainingArguments) -> bool:
+    """Whether MI or DC loss has a weight above 0 in the last epoch. A trial run of `max_steps` may end before."""
+    last_epoch = math.ceil(args.num_train_epochs) - 1
+    ramps = (
+        (args.mi_warmup_epochs, args.mi_ramp_epochs, args.mi_loss_weight),
+        (args.dc_warmup_epochs, args.dc_ramp_epochs, args.dc_loss_weight),
+    )
+    return args.max_steps > 0 or any(ramp_weight(last_epoch, *ramp) > 0 for ramp in ramps)
 
 
 def warn_of_double_correction(args: ClipCaerTrainingArguments):

@@ -33,7 +33,7 @@ ALLOWED = {
     "metrics": {"numpy"},
     "data_collator": {"torch", ".processing_clipcaer"},
     "training_arguments": {"torch", "transformers"},
-    "parameter_groups": {"transformers", ".training_arguments"},
+    "parameter_groups": {"transformers", ".losses", ".training_arguments"},
     "trainer": {
         *("torch", "numpy", "transformers", ".data_collator", ".losses", ".parameter_groups", ".training_arguments"),
     },
