@@ -1,5 +1,6 @@
 """The Trainer with ClipCaer's losses, parameter groups and samplers."""
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 
@@ -20,6 +21,7 @@ from .losses import (
     mi_loss,
     ramp_weight,
     smoothed_cross_entropy,
+    smoothed_targets,
 )
 from .parameter_groups import (
     check_gradient_paths,
@@ -40,15 +42,17 @@ class WeightedEpochSampler(Sampler[int]):
     Every process draws the whole order, of which accelerate gives each its share.
     """
 
-    def __init__(self, weights: torch.Tensor, seed: int, get_epoch: Callable[[], int]):
+    def __init__(self, weights: np.ndarray, seed: int, get_epoch: Callable[[], int]):
         self.weights, self.seed, self.get_epoch = weights, seed, get_epoch
 
     def __len__(self) -> int:
         return len(self.weights)
 
     def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(self.seed + self.get_epoch())
-        yield from torch.multinomial(self.weights, len(self), replacement=True, generator=generator).tolist()
+        # Keep: a pair as the seed. Their sum would give a run with the next seed this run's draws, an epoch earlier.
+        generator = np.random.default_rng((self.seed, self.get_epoch()))
+        shares = self.weights / self.weights.sum()
+        yield from generator.choice(len(self), size=len(self), p=shares).tolist()
 
 
 class _CollatorEpoch(TrainerCallback):
@@ -97,12 +101,18 @@ class ClipCaerTrainer(Trainer):
         self.group_lrs: dict[str, float] = {}
         self.class_counts = None
         if train_dataset is not None:
-            labels = np.asarray(train_dataset["label"])
-            self.class_counts = np.bincount(labels, minlength=model.config.num_labels).tolist()
+            self.class_counts = self._count_labels()
             self._prepare_imbalance()
             freeze_parameters(model, group_learning_rates(args))
             check_gradient_paths(model.config, args)
             warn_of_double_correction(args)
+
+    def _count_labels(self) -> list[int]:
+        labels, num_labels = np.asarray(self.train_dataset["label"]), self.model.config.num_labels
+        if labels.min() < 0 or labels.max() >= num_labels:
+            found = f"from {labels.min()} to {labels.max()}"
+            raise InputError(f"the training split has labels {found}, the model has {num_labels}, from 0")
+        return np.bincount(labels, minlength=num_labels).tolist()
 
     def _prepare_imbalance(self):
         needs_counts = {
@@ -119,6 +129,8 @@ class ClipCaerTrainer(Trainer):
         if self.args.class_balanced_loss:
             self.class_weights = class_balanced_weights(self.class_counts, self.args.class_balanced_beta)
         self.class_priors = torch.tensor(self.class_counts, dtype=torch.float64) / sum(self.class_counts)
+        # Refuses a distribution that does not fit the labels, before the first step.
+        smoothed_targets(len(self.class_counts), 0.0, self.args.label_smoothing_distribution)
 
     # Data
 
@@ -129,9 +141,8 @@ class ClipCaerTrainer(Trainer):
     def _get_train_sampler(self, train_dataset=None):
         if not self.args.weighted_sampler:
             return super()._get_train_sampler(train_dataset)
-        weights = 1 / torch.tensor(self.class_counts, dtype=torch.float64)
-        labels = torch.as_tensor(np.asarray(self.train_dataset["label"]))
-        return WeightedEpochSampler(weights[labels], self.args.seed, lambda: int(self.state.epoch or 0))
+        weights = 1 / np.array(self.class_counts)[np.asarray(self.train_dataset["label"])]
+        return WeightedEpochSampler(weights, self.args.seed, lambda: int(self.state.epoch or 0))
 
     def _prepare_inputs(self, inputs):
         """Move a batch to the device as uint8, and normalise it there."""
@@ -200,6 +211,11 @@ class ClipCaerTrainer(Trainer):
         partner = torch.randperm(len(next(iter(inputs.values()))))
         return {name: share * value + (1 - share) * value[partner] for name, value in inputs.items()}, partner, share
 
+    def evaluation_loop(self, *args, **kwargs):
+        """Evaluate or predict; the logged components are those of this call alone."""
+        self.components["eval"].clear()
+        return super().evaluation_loop(*args, **kwargs)
+
     # Logs
 
     def _record(self, mode: str, components: dict[str, torch.Tensor], num_clips: int):
@@ -246,7 +262,8 @@ class ClipCaerTrainer(Trainer):
     def create_scheduler(self, num_training_steps: int, optimizer=None):
         """The Trainer's schedule, or steps at `lr_milestones`."""
         if self.lr_scheduler is None and self.args.lr_milestones is not None:
-            steps_per_epoch = num_training_steps / self.args.num_train_epochs
+            batches = math.ceil(len(self.train_dataset) / (self.args.train_batch_size * self.args.world_size))
+            steps_per_epoch = math.ceil(batches / self.args.gradient_accumulation_steps)
             milestones = [round(epoch * steps_per_epoch) for epoch in self.args.lr_milestones]
             optimizer = optimizer or self.optimizer
             self.lr_scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones, self.args.lr_gamma)

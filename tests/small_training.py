@@ -1,5 +1,6 @@
 """A tiny model's training in this process."""
 
+import torch
 from datasets import Dataset, load_from_disk
 from small_material import NUM_FRAMES, Material
 from tiny import tiny_model
@@ -21,6 +22,7 @@ def make_trainer(material: Material, folder, model_fields=None, clips: Dataset |
         "lr_scheduler_type": "constant",
         "disable_tqdm": True,
     }
+    torch.manual_seed(0)
     model = tiny_model(num_frames=NUM_FRAMES, **(model_fields or {}))
     splits = load_from_disk(material.dataset)
     return ClipCaerTrainer(
