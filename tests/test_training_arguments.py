@@ -1,0 +1,61 @@
+import pytest
+import torch
+
+from modeling_clipcaer import ClipCaerTrainingArguments
+from modeling_clipcaer.errors import InputError
+
+
+def test_the_documented_defaults():
+    args = ClipCaerTrainingArguments("unused")
+    assert (args.mi_loss_weight, args.dc_loss_weight, args.lr_adapter) == (0.5, 0.1, 1e-4)
+    assert (args.logit_adj, args.logit_adj_tau, args.class_balanced_loss) == (False, 1.0, False)
+    assert (args.per_device_train_batch_size, args.num_train_epochs, args.seed) == (8, 20, 42)
+    assert args.metric_for_best_model == "uar" and args.greater_is_better
+    assert args.lr_image_encoder == 0  # the tower is frozen unless asked for
+    assert args.report_to == []
+
+
+def test_without_an_accelerator_processes_work_together_on_the_cpu():
+    assert ClipCaerTrainingArguments("unused").use_cpu == (not torch.accelerator.is_available())
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *((name, -0.1) for name in ("learning_rate", "lr_fusion", "lr_adapter", "lr_prompt_learner", "lr_gamma")),
+        *((name, -1.0) for name in ("mi_warmup_epochs", "dc_ramp_epochs", "focal_gamma", "mixup_alpha")),
+        *((name, 0) for name in ("per_device_train_batch_size", "per_device_eval_batch_size")),
+        ("gradient_accumulation_steps", 0),
+        ("dataloader_num_workers", -1),
+        ("class_balanced_beta", 1.0),
+        ("label_smoothing_factor", 1.0),
+        ("mi_loss_weight", float("nan")),
+    ],
+)
+def test_a_value_out_of_range_is_named_with_what_was_found(field, value):
+    with pytest.raises(InputError, match=rf"`{field}` must .* got {value}"):
+        ClipCaerTrainingArguments("unused", **{field: value})
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"classification_loss": "focal", "label_smoothing_factor": 0.1},
+        {"classification_loss": "ldam", "label_smoothing_factor": 0.1},
+        {"classification_loss": "ldam", "logit_adj": True},
+        {"label_smoothing_distribution": [1.0] * 5},
+        {"lr_milestones": [1.0], "warmup_steps": 5},
+    ],
+)
+def test_options_of_which_one_would_be_ignored_or_doubled_are_refused(fields):
+    with pytest.raises(InputError) as error:
+        ClipCaerTrainingArguments("unused", **fields)
+    assert all(f"`{name}`" in str(error.value) for name in fields if name != "label_smoothing_distribution")
+    for name in fields:  # each alone is fine, but for the distribution, which needs something to spread
+        if name != "label_smoothing_distribution":
+            ClipCaerTrainingArguments("unused", **{name: fields[name]})
+
+
+def test_a_tracker_that_is_not_installed_is_named():
+    with pytest.raises(InputError, match="`report_to` mlflo"):
+        ClipCaerTrainingArguments("unused", report_to=["mlflo"])
