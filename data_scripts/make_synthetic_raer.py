@@ -80,7 +80,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--imbalance", choices=LABEL_SHARES, default="mild", help="label shares of the training split (default: mild)"
     )
-    parser.add_argument("--clips-train", "--clips_train", type=int, default=360)
+    parser.add_argument("--clips-train", "--clips_train", type=int, default=420)
     parser.add_argument("--clips-test", "--clips_test", type=int, default=180)
     parser.add_argument("--num-workers", "--num_workers", type=int, default=os.cpu_count(), help="drawing processes")
     return parser.parse_args()
