@@ -11,11 +11,23 @@ from transformers import HfArgumentParser
 from modeling_clipcaer.errors import InputError
 
 
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
+    """Shows defaults, where there are any."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default in (None, []) else super()._get_help_string(action)
+
+
 class _Parser(HfArgumentParser):
     """Tells a bad flag in one line instead of printing hundreds of flags."""
 
     def error(self, message: str):
         raise InputError(message)
+
+
+def _add_config(parser: _Parser) -> _Parser:
+    parser.add_argument("--config", action="append", default=[], metavar="FILE", help="YAML file of flags.")
+    return parser
 
 
 def parse_arguments(
@@ -49,15 +61,12 @@ def given_flags(types, argv: list[str]) -> dict:
 
 
 def _build_parser(types, description: str) -> _Parser:
-    parser = _Parser(types, description=description, allow_abbrev=False, formatter_class=argparse.HelpFormatter)
-    parser.add_argument("--config", action="append", default=[], metavar="FILE", help="YAML file of flags.")
-    return parser
+    return _add_config(_Parser(types, description=description, allow_abbrev=False, formatter_class=_HelpFormatter))
 
 
 def _all_words(parser: _Parser, argv: list[str]) -> list[str]:
     """The words of the `--config` files in `argv`, then the others."""
-    config_parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    config_parser.add_argument("--config", action="append", default=[])
+    config_parser = _add_config(_Parser((), add_help=False, allow_abbrev=False))
     configs, words = config_parser.parse_known_args(argv)
     return [flag for path in configs.config for flag in _read_yaml_flags(path, parser)] + words
 
@@ -91,19 +100,26 @@ def _read_yaml_flags(path: str, parser: argparse.ArgumentParser) -> list[str]:
         text = Path(path).read_text(encoding="utf-8")
         root = yaml.compose(text)
         values = yaml.safe_load(text) or {}
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', 'it is not UTF-8')}") from error
     except yaml.YAMLError as error:
         raise InputError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected `flag: value` lines, found a {type(values).__name__}")
-    keys, flags = _keys(parser), []
-    lines = {node.value: node.start_mark.line + 1 for node, _ in root.value} if root else {}
+    keys, flags, seen = _keys(parser), [], {}
+    lines = {}
+    for node, _ in root.value if root else ():
+        if node.value in lines:
+            raise InputError(f"{path}:{node.start_mark.line + 1}: `{node.value}` is also on line {lines[node.value]}")
+        lines[node.value] = node.start_mark.line + 1
     for key, value in values.items():
         name = str(key).replace("-", "_")
         where = f"{path}:{lines.get(str(key), 0)}"
         if name not in keys or name in ("config", "help", "h"):
             raise InputError(f"{where}: unknown key `{key}`{_suggest(name, parser)}")
+        if keys[name].dest in seen:
+            raise InputError(f"{where}: `{key}` and `{seen[keys[name].dest]}` are the same flag")
+        seen[keys[name].dest] = key
         words = _as_words(keys[name], value, f"{where}: `{key}`")
         try:
             parser.parse_known_args(words)
