@@ -1,6 +1,7 @@
 """ClipCaer: context-aware academic emotion recognition with CLIP.
 
-Importing the package registers its classes with the Auto classes of transformers. The training side is imported when
+Importing the package registers its classes with the Auto classes of transformers, and lets whatever is saved with
+them (`save_pretrained`, `push_to_hub`, the Trainer's checkpoints) carry their code. The training side is imported when
 first used, so that inference does not wait for it.
 """
 
@@ -12,7 +13,7 @@ from transformers.pipelines import PIPELINE_REGISTRY
 
 from .configuration_clipcaer import ClipCaerConfig
 from .modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerModel
-from .pipeline_clipcaer import ClipCaerPipeline
+from .pipeline_clipcaer import ClipCaerPipeline, StrictAutoModel
 from .processing_clipcaer import ClipCaerVideoProcessor
 
 
@@ -21,8 +22,13 @@ AutoModel.register(ClipCaerConfig, ClipCaerModel, exist_ok=True)
 AutoModelForVideoClassification.register(ClipCaerConfig, ClipCaerForVideoClassification, exist_ok=True)
 AutoVideoProcessor.register(ClipCaerConfig, ClipCaerVideoProcessor, exist_ok=True)
 PIPELINE_REGISTRY.register_pipeline(
-    "academic-emotion-recognition", pipeline_class=ClipCaerPipeline, pt_model=AutoModelForVideoClassification
+    "academic-emotion-recognition", pipeline_class=ClipCaerPipeline, pt_model=StrictAutoModel
 )
+
+ClipCaerConfig.register_for_auto_class("AutoConfig")
+ClipCaerModel.register_for_auto_class("AutoModel")
+ClipCaerForVideoClassification.register_for_auto_class("AutoModelForVideoClassification")
+ClipCaerVideoProcessor.register_for_auto_class("AutoVideoProcessor")
 
 _TRAINING = {
     "ClipCaerCollator": "data_collator",

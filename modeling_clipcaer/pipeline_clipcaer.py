@@ -1,16 +1,39 @@
 """Pipeline `academic-emotion-recognition`: clips, with boxes where there are any, to labels and scores."""
 
+import os
 from typing import Any
 
-from transformers import Pipeline
+from transformers import AutoModelForVideoClassification, Pipeline
+
+from .errors import InputError
+
+
+class StrictAutoModel(AutoModelForVideoClassification):
+    """Loads what fits to the last weight. transformers would log what does not, and go on with random weights."""
+
+    @classmethod
+    def from_pretrained(cls, folder: str | os.PathLike, **kwargs):
+        """The model of a folder or a Hub id, from safetensors files alone.
+
+        Raises:
+            InputError: a weight is missing, unexpected or of another shape.
+        """
+        kwargs |= {"use_safetensors": True, "ignore_mismatched_sizes": True, "output_loading_info": True}
+        model, info = AutoModelForVideoClassification.from_pretrained(folder, **kwargs)
+        for name, found, expected in sorted(info["mismatched_keys"]):
+            raise InputError(f"{folder}: `{name}` is of shape {tuple(found)}, expected {tuple(expected)}")
+        for problem in ("missing", "unexpected"):
+            for name in sorted(info[f"{problem}_keys"]):
+                raise InputError(f"{folder}: {problem} weight `{name}`")
+        return model
 
 
 class ClipCaerPipeline(Pipeline):
     r"""
     Answers which label a clip shows.
 
-    The builtin `video-classification` pipeline takes a clip alone. This one also takes boxes of the face and the body;
-    without them both streams see the whole frame.
+    The builtin `video-classification` pipeline takes a clip alone, and works where this package is not installed. This
+    one also takes boxes of the face and the body; without them both streams see the whole frame.
 
     Args of a call:
         inputs: a clip as [`ClipCaerVideoProcessor`] takes it (path of a video, folder of frames, frames), a mapping
@@ -26,6 +49,15 @@ class ClipCaerPipeline(Pipeline):
     _load_image_processor = False
     _load_feature_extractor = False
     _load_tokenizer = False
+
+    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs):
+        """Save model and video processor with their code.
+
+        Keep: not the base class's way, which leaves out the video processor and makes the folder name this pipeline,
+        whose file the next one to save it would not have.
+        """
+        self.model.save_pretrained(save_directory, **kwargs)
+        self.video_processor.save_pretrained(save_directory)
 
     def _sanitize_parameters(self, top_k: int | None = None, **kwargs):
         if kwargs:

@@ -11,14 +11,18 @@ from safetensors import SafetensorError
 
 from modeling_clipcaer import ClipCaerConfig, ClipCaerForVideoClassification, ClipCaerModel, ClipCaerVideoProcessor
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.pipeline_clipcaer import StrictAutoModel
 
 
-# By which names transformers finds our classes in a saved folder.
-AUTO_CLASSES = {
-    ClipCaerConfig: "AutoConfig",
-    ClipCaerModel: "AutoModel",
-    ClipCaerForVideoClassification: "AutoModelForVideoClassification",
-    ClipCaerVideoProcessor: "AutoVideoProcessor",
+# Which class each Auto class finds in a saved folder. transformers itself names the one that was saved alone, so that
+# `AutoModel` would find none beside a classifier.
+AUTO_MAP = {
+    auto_class: f"{class_.__module__.split('.')[-1]}.{class_.__name__}"
+    for auto_class, class_ in (
+        ("AutoConfig", ClipCaerConfig),
+        ("AutoModel", ClipCaerModel),
+        ("AutoModelForVideoClassification", ClipCaerForVideoClassification),
+    )
 }
 
 
@@ -47,35 +51,25 @@ def save_checkpoint(
     model: ClipCaerForVideoClassification, processor: ClipCaerVideoProcessor, folder: str | os.PathLike
 ) -> None:
     """Write weights, configuration, processor and their code, so that `trust_remote_code=True` loads the folder."""
-    for class_, auto_class in AUTO_CLASSES.items():
-        class_.register_for_auto_class(auto_class)
-    try:
-        model.save_pretrained(folder)
-        processor.save_pretrained(folder)
-    finally:
-        # Keep: the registration is for the whole process, whose other checkpoints need no copy of the code.
-        for class_ in AUTO_CLASSES:
-            class_._auto_class = None
+    model.config.auto_map = dict(AUTO_MAP)
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
 
 
 def load_checkpoint(folder: str) -> tuple[ClipCaerForVideoClassification, ClipCaerVideoProcessor]:
     """Model in fp32 and evaluation mode, and processor. A checkpoint that does not fit to the last key is refused.
 
     Raises:
-        InputError: there is no ClipCaer checkpoint, or weights are missing, unexpected or of another shape.
+        InputError: there is no ClipCaer checkpoint with safetensors files, or weights are missing, unexpected or of
+            another shape.
     """
     try:
         config, _ = ClipCaerConfig.get_config_dict(folder)
         if config.get("model_type") != "clipcaer":
             raise InputError(f"{folder}: expected a ClipCaer checkpoint, found `{config.get('model_type')}`")
-        model, info = ClipCaerForVideoClassification.from_pretrained(
-            folder, dtype=torch.float32, output_loading_info=True
-        )
+        model = StrictAutoModel.from_pretrained(folder, dtype=torch.float32)
         processor = ClipCaerVideoProcessor.from_pretrained(folder)
     except (OSError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"{folder}: no ClipCaer checkpoint could be loaded from there: {reason}") from error
-    for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-        if info[problem]:
-            raise InputError(f"{folder}: {problem.replace('_', ' ')} in the checkpoint: {min(info[problem])}")
     return model.eval(), processor

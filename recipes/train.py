@@ -18,7 +18,7 @@ from transformers import set_seed
 from modeling_clipcaer import ClipCaerTrainer, ClipCaerTrainingArguments
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.metrics import compute_uar_war
-from recipes.checkpoints import check_output_dir, save_checkpoint, staged_folder
+from recipes.checkpoints import AUTO_MAP, check_output_dir, save_checkpoint, staged_folder
 from recipes.clips import get_labels, load_clips, prepare_clips
 from recipes.command_line import given_flags, parse_arguments
 from recipes.model_arguments import DataArguments, ModelArguments, ProcessorArguments
@@ -45,6 +45,7 @@ def main() -> None:
         dataset = prepare_clips(data_args, Path(training_args.output_dir, "dataset"), training_args.process_index == 0)
     clips = load_clips(dataset, ("train", "validation", "test"))
     model = build_model(model_args, get_labels(clips))
+    model.config.auto_map = dict(AUTO_MAP)
     trainer = ClipCaerTrainer(
         model,
         training_args,

@@ -182,7 +182,8 @@ def test_a_saved_model_comes_back_to_the_last_bit(tmp_path):
     loaded, info = ClipCaerForVideoClassification.from_pretrained(tmp_path, output_loading_info=True)
     assert not any(info.values())
     torch.testing.assert_close(loaded.eval()(**pixels).logits, model(**pixels).logits, rtol=0, atol=0)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
+    files = {path.name for path in tmp_path.iterdir() if path.suffix != ".py"}  # beside the code it travels with
+    assert files == {"config.json", "model.safetensors"}
 
 
 def test_the_auto_classes_resolve_it(tmp_path):

@@ -1,0 +1,84 @@
+"""A checkpoint folder carries its code: a stranger's process gives the same numbers to the last bit."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+import torch
+from small_run import ask_stranger, train_small, write_clip
+from transformers import AutoModel, AutoModelForVideoClassification, pipeline
+from transformers.models.auto.video_processing_auto import AutoVideoProcessor
+
+from modeling_clipcaer import ClipCaerPipeline
+from recipes.checkpoints import load_checkpoint
+
+
+CODE = {
+    *("configuration_clipcaer", "errors", "face_adapter", "frame_files", "frames", "modeling_clipcaer", "pixels"),
+    *("processing_clipcaer", "prompt_learner", "prototypes", "raer_labels", "temporal_encoder", "video_frames"),
+}
+
+
+def answer_here(clip, folder) -> dict:
+    """What `stranger.py` asks of a folder, with the package."""
+    pixels = AutoVideoProcessor.from_pretrained(folder)(str(clip))
+    with torch.no_grad():
+        logits = AutoModelForVideoClassification.from_pretrained(folder).eval()(**pixels).logits
+        embeds = AutoModel.from_pretrained(folder).eval()(**pixels).video_embeds
+    ranking = pipeline("video-classification", model=str(folder))(str(clip), top_k=5)
+    return {
+        "logits": logits[0].tolist(),
+        "video_embeds": embeds[0].tolist(),
+        "scores": {entry["label"]: entry["score"] for entry in ranking},
+    }
+
+
+@pytest.fixture(scope="module")
+def stranger(tmp_path_factory):
+    """A run, and what a stranger got from its folder and from the Trainer's checkpoint."""
+    run = train_small(tmp_path_factory.getbasetemp())
+    folder = tmp_path_factory.mktemp("stranger")
+    clip = write_clip(folder / "clip.mp4")
+    folders = [run, next(run.glob("checkpoint-*"))]
+    answers = ask_stranger(clip, folders, folder / "asked")
+    return SimpleNamespace(clip=clip, folders=folders, answers=answers, saved=folder / "asked")
+
+
+@pytest.mark.slow
+def test_a_stranger_gets_the_same_numbers_to_the_last_bit(stranger):
+    for folder, answer in zip(stranger.folders, stranger.answers, strict=True):
+        assert answer.pop("modules") == ["transformers", "transformers_modules"]
+        assert answer == answer_here(stranger.clip, folder)
+        assert len(set(answer["logits"])) == 5
+
+
+@pytest.mark.slow
+def test_what_a_stranger_saves_again_works_for_the_next_one(stranger, tmp_path):
+    copies = [stranger.saved / str(number) / kind for number in (0, 1) for kind in ("model", "pipeline")]
+    answers = ask_stranger(stranger.clip, copies, tmp_path / "asked")
+    for copy, answer in zip(copies, answers, strict=True):
+        del answer["modules"]
+        assert answer == answer_here(stranger.clip, copy)
+        assert {path.stem for path in copy.glob("*.py")} == CODE
+    assert answers[0] == answers[1] and answers[2] == answers[3]
+
+
+@pytest.mark.slow
+def test_folders_hold_the_models_side_alone_and_name_every_auto_class(stranger):
+    for folder in stranger.folders:
+        assert {path.stem for path in folder.glob("*.py")} == CODE
+        config = json.loads((folder / "config.json").read_text())
+        assert config["auto_map"].keys() == {"AutoConfig", "AutoModel", "AutoModelForVideoClassification"}
+        assert "custom_pipelines" not in config
+        assert [path.name for path in folder.glob("*model*.*") if path.suffix != ".py"] == ["model.safetensors"]
+
+
+@pytest.mark.slow
+def test_the_pipeline_of_the_package_saves_what_it_needs(stranger, tmp_path):
+    pipe = pipeline("academic-emotion-recognition", model=str(stranger.folders[0]))
+    assert isinstance(pipe, ClipCaerPipeline)
+    pipe.save_pretrained(tmp_path / "saved")
+    again = pipeline("academic-emotion-recognition", model=str(tmp_path / "saved"))
+    clip = {"video": str(stranger.clip), "face_boxes": [8, 8, 30, 30], "body_box": [0, 0, 40, 48]}
+    assert again(clip) == pipe(clip) != pipe(str(stranger.clip))
+    load_checkpoint(str(tmp_path / "saved"))
