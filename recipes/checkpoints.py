@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 
 from modeling_clipcaer import ClipCaerConfig, ClipCaerForVideoClassification, ClipCaerModel, ClipCaerVideoProcessor
 from modeling_clipcaer.errors import InputError
@@ -73,3 +73,22 @@ def load_checkpoint(folder: str) -> tuple[ClipCaerForVideoClassification, ClipCa
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"{folder}: no ClipCaer checkpoint could be loaded from there: {reason}") from error
     return model.eval(), processor
+
+
+def check_weights(model: ClipCaerForVideoClassification, checkpoint: str) -> None:
+    """Refuse a checkpoint to resume from that is not of `model`: the Trainer would warn and train on.
+
+    Raises:
+        InputError: there is no safetensors file, or a weight in it is missing, unexpected or of another shape.
+    """
+    path = Path(checkpoint, "model.safetensors")
+    try:
+        with safe_open(path, "pt") as weights:
+            found = {name: tuple(weights.get_slice(name).get_shape()) for name in weights.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path}: expected the weights of a checkpoint: {error}") from error
+    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    for name in sorted(found.keys() | expected.keys()):
+        if found.get(name) != expected.get(name):
+            shapes = (found.get(name, "nothing"), expected.get(name, "nothing"))
+            raise InputError("{}: weight `{}`: found {}, expected {}".format(path, name, *shapes))

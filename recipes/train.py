@@ -18,7 +18,7 @@ from transformers import set_seed
 from modeling_clipcaer import ClipCaerTrainer, ClipCaerTrainingArguments
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.metrics import compute_uar_war
-from recipes.checkpoints import AUTO_MAP, check_output_dir, save_checkpoint, staged_folder
+from recipes.checkpoints import AUTO_MAP, check_output_dir, check_weights, save_checkpoint, staged_folder
 from recipes.clips import get_labels, load_clips, prepare_clips
 from recipes.command_line import given_flags, parse_arguments
 from recipes.model_arguments import DataArguments, ModelArguments, ProcessorArguments
@@ -46,6 +46,8 @@ def main() -> None:
     clips = load_clips(dataset, ("train", "validation", "test"))
     model = build_model(model_args, get_labels(clips))
     model.config.auto_map = dict(AUTO_MAP)
+    if checkpoint is not None:
+        check_weights(model, checkpoint)
     trainer = ClipCaerTrainer(
         model,
         training_args,
