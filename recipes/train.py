@@ -139,7 +139,7 @@ def test_once(trainer: ClipCaerTrainer, clips: DatasetDict, dataset: str) -> dic
     best_step = state.best_global_step or state.global_step
     report = last
     if best_step != state.global_step:
-        weights = load_file(Path(trainer.args.output_dir, f"checkpoint-{best_step}", "model.safetensors"))
+        weights = load_file(find_selected_checkpoint(trainer) / "model.safetensors")
         trainer.accelerator.unwrap_model(trainer.model).load_state_dict(weights)
         report = measure()
     validation = {entry["step"]: entry for entry in state.log_history if "eval_uar" in entry}.get(best_step, {})
@@ -154,6 +154,17 @@ def test_once(trainer: ClipCaerTrainer, clips: DatasetDict, dataset: str) -> dic
         "training_clips": dict(zip(labels, trainer.class_counts, strict=True)),
         "class_priors": dict(zip(labels, trainer.class_priors.tolist(), strict=True)),
     }
+
+
+def find_selected_checkpoint(trainer: ClipCaerTrainer) -> Path:
+    """The selected checkpoint, which is in another folder when it is older than the one that a run went on from."""
+    name = f"checkpoint-{trainer.state.best_global_step}"
+    resumed = trainer.args.resume_from_checkpoint
+    folders = [Path(trainer.args.output_dir), *([Path(resumed).parent] if resumed not in (None, "last") else [])]
+    for folder in folders:
+        if (folder / name / "model.safetensors").is_file():
+            return folder / name
+    raise InputError(f"{folders[-1] / name}: expected the checkpoint of the best validation UAR, found none")
 
 
 def write_results(trainer: ClipCaerTrainer, report: dict, base_model: str, flags: dict) -> None:
