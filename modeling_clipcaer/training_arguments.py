@@ -81,6 +81,14 @@ class ClipCaerTrainingArguments(TrainingArguments):
     logging_strategy: str = option("epoch", "When losses are logged.")
     metric_for_best_model: str | None = option("uar", "Validation measure that selects the checkpoint.")
     greater_is_better: bool | None = option(True, "Whether more of it is better.")
+    push_to_hub: bool = option(
+        False, "Push the result to the Hub: once, when it is complete, in one commit. The token comes from HF_TOKEN."
+    )
+    hub_model_id: str | None = option(None, "Repository on the Hub, user/name; the output folder's name by default.")
+    # Weights carry the terms of the data they were trained on, which often forbid passing them on.
+    hub_private_repo: bool | None = option(True, "Make a new repository private.")
+    hub_strategy: str = option("end", "What is pushed when; recipes/train.py takes `end` alone.")
+    hub_token: str | None = option(None, "Refused by recipes/train.py: others can see a flag. Set HF_TOKEN instead.")
     remove_unused_columns: bool | None = option(False, "Keep: the collator needs every column.")
     ddp_find_unused_parameters: bool | None = option(
         False, "Every trained weight has a gradient in every step, so no step needs a search for those without."

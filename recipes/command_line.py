@@ -64,11 +64,17 @@ def _build_parser(types, description: str) -> _Parser:
     return _add_config(_Parser(types, description=description, allow_abbrev=False, formatter_class=_HelpFormatter))
 
 
-def _all_words(parser: _Parser, argv: list[str]) -> list[str]:
-    """The words of the `--config` files in `argv`, then the others."""
+def split_configs(argv: list[str]) -> tuple[list[str], list[str]]:
+    """The `--config` files in `argv`, and its other words."""
     config_parser = _add_config(_Parser((), add_help=False, allow_abbrev=False))
     configs, words = config_parser.parse_known_args(argv)
-    return [flag for path in configs.config for flag in _read_yaml_flags(path, parser)] + words
+    return configs.config, words
+
+
+def _all_words(parser: _Parser, argv: list[str]) -> list[str]:
+    """The words of the `--config` files in `argv`, then the others."""
+    configs, words = split_configs(argv)
+    return [flag for path in configs for flag in _read_yaml_flags(path, parser)] + words
 
 
 def _fill(parser: _Parser, namespace: argparse.Namespace) -> list:

@@ -1,64 +1,198 @@
-"""The README.md of a checkpoint."""
+"""README.md and LICENSE of a checkpoint."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from .reporting import RESPONSIBLE_USE
 
 
 TEMPLATE = """---
-library_name: transformers
-pipeline_tag: video-classification
-base_model: {base_model}
-tags:
-- clipcaer
-- emotion-recognition
-- learning-analytics
-metrics:
-- uar
-- war
+{{ card_data }}
 ---
 
-# ClipCaer: {labels}
+# {{ name }}
 
-Recognises, from a clip of the face and its context, which of these states a student shows. Trained from `{base_model}`
-with [CLIP-CAER](https://github.com/zgsfer/CLIP-CAER)'s method: face adapter, temporal encoders, two views of the text.
+Tells from a clip of a student's face and its surroundings which of these states it shows: {{ labels }}.
+Trained from {{ base }} by CLIP-CAER's method (ICCV 2025): two streams of frames, a face adapter, temporal encoders,
+and the labels' texts in two views.
 
-| measured on {split} ({num_clips} clips of `{dataset}`) | % | 95 % interval |
-|---|---|---|
-| UAR (mean recall) | {uar:.1f} | {uar_low:.1f} to {uar_high:.1f} |
-| WAR (accuracy) | {war:.1f} | {war_low:.1f} to {war_high:.1f} |
+## Results
 
-{recalls}
+{{ split }} split of {{ dataset }}, {{ num_clips }} clips, each judged once, after the checkpoint had been chosen by
+validation UAR (epoch {{ epoch }}; the last epoch's UAR is {{ last_uar }} %).
 
-## Use
+| | % | 95 % interval |
+|---|---:|---:|
+| UAR: mean recall of the labels, each counting alike | {{ uar }} | {{ uar_ci95 }} |
+| WAR: accuracy, each clip counting alike | {{ war }} | {{ war_ci95 }} |
+
+| label | recall, % | clips | training clips |
+|---|---:|---:|---:|
+{% for row in rows -%}
+| {{ row | join(" | ") }} |
+{% endfor %}
+The intervals are bootstrapped over clips. Clips of one person resemble each other, so the true ones are wider. Always
+answering {{ majority.label }} gives UAR {{ majority.uar }} %, WAR {{ majority.war }} %. All figures: `report.json`.
+
+## How to run it
+
+Without this project, with `pip install transformers torch av pillow`. Both streams then see the whole frame:
 
 ```python
 from transformers import pipeline
 
-pipe = pipeline("video-classification", model="THIS_FOLDER_OR_HUB_ID", trust_remote_code=True)
+pipe = pipeline("video-classification", model="{{ place }}", trust_remote_code=True)
 pipe("lesson.mp4")
 ```
 
+With its package `clipcaer` installed, and boxes of the face and the body (left, top, right, bottom in pixels):
+
+```python
+import modeling_clipcaer
+from transformers import pipeline
+
+pipe = pipeline("academic-emotion-recognition", model="{{ place }}")
+pipe({"video": "lesson.mp4", "face_boxes": [412, 80, 560, 260], "body_box": [300, 40, 700, 700]})
+```
+
+## Training
+
+Data: {{ dataset }}, {{ num_training_clips }} clips. Preset: {{ preset }}. Settings of the run beside the defaults:
+
+```yaml
+{{ settings }}
+```
+
+Versions: {{ versions }}.
+
 ## Intended and prohibited use
 
-{responsible_use}
+{{ responsible_use }}
 
-The weights carry the licence terms of the data that they were trained on and of `{base_model}`; RAER is for
-non-commercial research and may not be passed on.
+* Intended: research on academic emotions and on methods that recognise them, on clips of people who have consented.
+* Prohibited: watching students or employees; grades, admission, discipline or any other decision about a person;
+  diagnosis; recording people without their knowledge; identifying people.
+* Faces and their expression differ between people, ages and cultures. What the model answers is the label that the
+  annotators of its training clips would most likely have chosen, not what a person feels.
+* Results hold for clips like the training clips. A label with few clips above has a recall that says little.
+
+## Licence
+
+{{ licence }}
 """
 
+LICENCE = (
+    "The weights carry the terms of the data they were trained on ({dataset}) and of the model they were trained from "
+    "({base}); who publishes them answers for that. RAER is for non-commercial research and may not be passed on. "
+    "The code beside them, the files that end in .py, is licensed under the Apache License 2.0."
+)
 
-def render_model_card(report: dict, base_model: str) -> str:
-    """Model card of a checkpoint from its test report."""
-    rows = [f"| {label} | {scores['recall']:.1f} | {scores['support']} |" for label, scores in _present(report)]
-    return TEMPLATE.format(
-        base_model=base_model,
-        labels=", ".join(report["labels"]),
-        **{name: report[name] for name in ("split", "num_clips", "dataset", "uar", "war")},
-        **dict(zip(("uar_low", "uar_high"), report["uar_ci95"], strict=True)),
-        **dict(zip(("war_low", "war_high"), report["war_ci95"], strict=True)),
-        recalls="\n".join(["| label | recall, % | clips |", "|---|---|---|", *rows]),
-        responsible_use=RESPONSIBLE_USE,
+
+def render_model_card(report: dict[str, Any], base_model: str, presets: list[str], flags: dict, place: str) -> str:
+    """
+    Model card of a training run.
+
+    Args:
+        report: of the test split, as in `report.json`.
+        base_model: id on the Hub or folder of the CLIP checkpoint.
+        presets: names of the files of flags that the run was given.
+        flags: all that it was given. Those that name places of this machine stay out of the card.
+        place: id on the Hub, or folder, of the checkpoint.
+    """
+    name, dataset = f"{Path(place).name}: ClipCaer on {_dataset_name(report)}", f"`{_dataset_name(report)}`"
+    data = ModelCardData(
+        model_name=name,
+        base_model=None if Path(base_model).exists() else base_model,
+        license="other",
+        license_name="terms-of-data-and-base-model",
+        license_link="LICENSE",
+        library_name="transformers",
+        pipeline_tag="video-classification",
+        tags=["clipcaer", "emotion-recognition", "learning-analytics"],
+        metrics=["recall", "accuracy"],
+        eval_results=_eval_results(report),
     )
+    clips = report["training_clips"]
+    scores = ((label, report["per_class"][label]) for label in report["labels"])
+    settings = {name: value for name, value in flags.items() if not _is_local(name, value)}
+    card = ModelCard.from_template(
+        data,
+        template_str=TEMPLATE,
+        name=name,
+        place=place,
+        labels=", ".join(report["labels"]),
+        base=f"`{Path(base_model).name if Path(base_model).exists() else base_model}`",
+        dataset=dataset,
+        **{name: report[name] for name in ("split", "num_clips")},
+        **{name: _percent(report[name]) for name in ("uar", "war")},
+        **{name: " to ".join(map(_percent, report[name])) for name in ("uar_ci95", "war_ci95")},
+        epoch=f"{report['selected']['epoch']:g}",
+        last_uar=_percent(report["last_epoch"]["uar"]),
+        rows=[(label, _percent(score["recall"]), score["support"], clips[label]) for label, score in scores],
+        majority={
+            name: value if name == "label" else _percent(value) for name, value in report["majority_baseline"].items()
+        },
+        num_training_clips=sum(clips.values()),
+        preset=", ".join(f"`{preset}`" for preset in presets) or "none",
+        settings=yaml.safe_dump(settings, allow_unicode=True).strip() if settings else "# none",
+        versions=", ".join(f"{package} {number}" for package, number in report["versions"].items() if number),
+        responsible_use=RESPONSIBLE_USE,
+        licence=_licence(report, base_model),
+    )
+    return f"{card}\n"
 
 
-def _present(report: dict):
-    return ((label, report["per_class"][label]) for label in report["labels"] if report["per_class"][label]["support"])
+def render_licence(report: dict[str, Any], base_model: str) -> str:
+    """LICENSE of a checkpoint: what holds for the weights, then the text of the code's licence."""
+    code = Path(__file__).parent.parent / "LICENSE"
+    return f"{_licence(report, base_model)}\n\n\n{code.read_text(encoding='utf-8')}"
+
+
+def _licence(report: dict[str, Any], base_model: str) -> str:
+    base = Path(base_model).name if Path(base_model).exists() else base_model
+    return LICENCE.format(dataset=_dataset_name(report), base=base)
+
+
+def _eval_results(report: dict[str, Any]) -> list[EvalResult]:
+    """UAR and WAR with their intervals, and the recall of every label that occurs, for the Hub's model index."""
+    dataset = _dataset_name(report)
+
+    def result(metric: str, name: str, value: float, **metric_args) -> EvalResult:
+        return EvalResult(
+            task_type="video-classification",
+            dataset_type=dataset,
+            dataset_name=dataset,
+            dataset_split=report["split"],
+            metric_type=metric,
+            metric_name=name,
+            metric_value=round(value, 2),
+            metric_args={key: [round(bound, 2) for bound in bounds] for key, bounds in metric_args.items()} or None,
+        )
+
+    recalls = {label: report["per_class"][label]["recall"] for label in report["labels"]}
+    return [
+        result("recall", "UAR, %", report["uar"], confidence_interval_95=report["uar_ci95"]),
+        result("accuracy", "WAR, %", report["war"], confidence_interval_95=report["war_ci95"]),
+        *(
+            result("recall", f"recall of {label}, %", recall)
+            for label, recall in recalls.items()
+            if recall is not None
+        ),
+    ]
+
+
+def _dataset_name(report: dict[str, Any]) -> str:
+    return Path(report["dataset"]).name
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f}"
+
+
+def _is_local(name: str, value) -> bool:
+    """Whether a flag names a place of this machine, or of the Hub."""
+    return name.startswith(("hub_", "push_")) or (isinstance(value, str) and os.sep in value)

@@ -20,9 +20,10 @@ from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.metrics import compute_uar_war
 from recipes.checkpoints import AUTO_MAP, check_output_dir, check_weights, save_checkpoint, staged_folder
 from recipes.clips import get_labels, load_clips, prepare_clips
-from recipes.command_line import given_flags, parse_arguments
+from recipes.command_line import given_flags, parse_arguments, split_configs
+from recipes.hub import check_hub_arguments, create_repository, push_files
 from recipes.model_arguments import DataArguments, ModelArguments, ProcessorArguments
-from recipes.model_card import render_model_card
+from recipes.model_card import render_licence, render_model_card
 from recipes.models import build_model, build_processor
 from recipes.reporting import build_report, plot_training_curves, write_report
 from recipes.research_flags import explain_research_flags, rename_research_flags
@@ -39,6 +40,7 @@ def main() -> None:
     check_processes(training_args)
     check_output_dir(training_args.output_dir)
     check_selection(training_args)
+    check_hub_arguments(training_args)
     checkpoint = find_resume_checkpoint(training_args)
     set_seed(training_args.seed)
     with training_args.main_process_first(desc="building the dataset"):
@@ -48,6 +50,7 @@ def main() -> None:
     model.config.auto_map = dict(AUTO_MAP)
     if checkpoint is not None:
         check_weights(model, checkpoint)
+    repository = create_repository(training_args)
     trainer = ClipCaerTrainer(
         model,
         training_args,
@@ -59,7 +62,8 @@ def main() -> None:
     trainer.train(resume_from_checkpoint=checkpoint)
     report = test_once(trainer, clips, str(dataset))
     if trainer.is_world_process_zero():
-        write_results(trainer, report, model_args.resolve_clip(), given_flags(argument_types, words))
+        flags, presets = given_flags(argument_types, words), [Path(path).stem for path in split_configs(words)[0]]
+        write_results(trainer, report, model_args.resolve_clip(), flags, presets, repository)
 
 
 def check_processes(args: ClipCaerTrainingArguments) -> None:
@@ -167,18 +171,31 @@ def find_selected_checkpoint(trainer: ClipCaerTrainer) -> Path:
     raise InputError(f"{folders[-1] / name}: expected the checkpoint of the best validation UAR, found none")
 
 
-def write_results(trainer: ClipCaerTrainer, report: dict, base_model: str, flags: dict) -> None:
+def write_results(
+    trainer: ClipCaerTrainer,
+    report: dict,
+    base_model: str,
+    flags: dict,
+    presets: list[str],
+    repository: str | None,
+) -> None:
     """Checkpoint, report, curves, model card and the flags of this run, moved into place when all are complete."""
     output_dir = trainer.args.output_dir
+    card = render_model_card(report, base_model, presets, flags, repository or output_dir)
     with staged_folder(output_dir) as folder:
         model = trainer.accelerator.unwrap_model(trainer.model)
         save_checkpoint(model, trainer.processing_class, folder)
         write_report(report, folder)
         plot_training_curves(trainer.state.log_history, folder / "training_curves.png")
-        (folder / "README.md").write_text(render_model_card(report, base_model), encoding="utf-8")
+        (folder / "README.md").write_text(card, encoding="utf-8")
+        (folder / "LICENSE").write_text(render_licence(report, base_model), encoding="utf-8")
+        names = [path.name for path in folder.iterdir()]
         (folder / "run.yaml").write_text(yaml.safe_dump(flags, allow_unicode=True), encoding="utf-8")
     low, high = report["uar_ci95"]
     print(f"test UAR {report['uar']:.1f} % [{low:.1f}, {high:.1f}], WAR {report['war']:.1f} %: {output_dir}/report.md")
+    if repository is not None:
+        # Without run.yaml, which is full of this machine's paths.
+        print(f"pushed: {push_files(output_dir, names, repository, trainer.args.hub_revision)}")
 
 
 if __name__ == "__main__":
