@@ -67,6 +67,12 @@ class ClipCaerPipeline(Pipeline):
     def preprocess(self, inputs: Any):
         """A clip to one batch of pixels."""
         clip = inputs if isinstance(inputs, dict) else {"video": inputs}
+        unknown = sorted(set(clip) - {"video", "face_boxes", "body_box"})
+        if unknown or "video" not in clip:
+            found = f"unknown key `{unknown[0]}`" if unknown else "no key `video`"
+            raise InputError(
+                f"{found} in a clip; expected `video`, and `face_boxes` and `body_box` where there are any"
+            )
         pixels = self.video_processor(
             [clip["video"]], face_boxes=[clip.get("face_boxes")], body_boxes=[clip.get("body_box")]
         )
