@@ -22,8 +22,8 @@ and the labels' texts in two views.
 
 ## Results
 
-{{ split }} split of {{ dataset }}, {{ num_clips }} clips, each judged once, after the checkpoint had been chosen by
-validation UAR (epoch {{ epoch }}; the last epoch's UAR is {{ last_uar }} %).
+{{ split | capitalize }} split of {{ dataset }}, {{ num_clips }} clips, measured once at the end of training. The
+checkpoint is that of epoch {{ epoch }}, {{ choice }}; the last epoch's UAR is {{ last_uar }} %.
 
 | | % | 95 % interval |
 |---|---:|---:|
@@ -92,7 +92,9 @@ LICENCE = (
 )
 
 
-def render_model_card(report: dict[str, Any], base_model: str, presets: list[str], flags: dict, place: str) -> str:
+def render_model_card(
+    report: dict[str, Any], base_model: str, presets: list[str], flags: dict, repository: str | None
+) -> str:
     """
     Model card of a training run.
 
@@ -101,9 +103,9 @@ def render_model_card(report: dict[str, Any], base_model: str, presets: list[str
         base_model: id on the Hub or folder of the CLIP checkpoint.
         presets: names of the files of flags that the run was given.
         flags: all that it was given. Those that name places of this machine stay out of the card.
-        place: id on the Hub, or folder, of the checkpoint.
+        repository: id of the checkpoint on the Hub, where it is pushed.
     """
-    name, dataset = f"{Path(place).name}: ClipCaer on {_dataset_name(report)}", f"`{_dataset_name(report)}`"
+    name, dataset = f"ClipCaer on {_dataset_name(report)}", f"`{_dataset_name(report)}`"
     data = ModelCardData(
         model_name=name,
         base_model=None if Path(base_model).exists() else base_model,
@@ -123,7 +125,7 @@ def render_model_card(report: dict[str, Any], base_model: str, presets: list[str
         data,
         template_str=TEMPLATE,
         name=name,
-        place=place,
+        place=repository or "THIS_FOLDER",
         labels=", ".join(report["labels"]),
         base=f"`{Path(base_model).name if Path(base_model).exists() else base_model}`",
         dataset=dataset,
@@ -131,6 +133,7 @@ def render_model_card(report: dict[str, Any], base_model: str, presets: list[str
         **{name: _percent(report[name]) for name in ("uar", "war")},
         **{name: " to ".join(map(_percent, report[name])) for name in ("uar_ci95", "war_ci95")},
         epoch=f"{report['selected']['epoch']:g}",
+        choice="the last" if report["selected"]["validation_uar"] is None else "chosen on the validation split",
         last_uar=_percent(report["last_epoch"]["uar"]),
         rows=[(label, _percent(score["recall"]), score["support"], clips[label]) for label, score in scores],
         majority={

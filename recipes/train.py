@@ -181,7 +181,7 @@ def write_results(
 ) -> None:
     """Checkpoint, report, curves, model card and the flags of this run, moved into place when all are complete."""
     output_dir = trainer.args.output_dir
-    card = render_model_card(report, base_model, presets, flags, repository or output_dir)
+    card = render_model_card(report, base_model, presets, flags, repository)
     with staged_folder(output_dir) as folder:
         model = trainer.accelerator.unwrap_model(trainer.model)
         save_checkpoint(model, trainer.processing_class, folder)

@@ -38,9 +38,9 @@ def write_clip(path: Path) -> Path:
     return path
 
 
-def ask_stranger(clip: Path, folders: list[Path], output_dir: Path) -> list[dict]:
-    """The answers of `stranger.py`, run where this project cannot be imported."""
-    output_dir.mkdir()
+def ask_stranger(clip: Path, folders: list[Path | str], output_dir: Path) -> list[dict]:
+    """The answers of `stranger.py`, run where this project cannot be imported. Its HF_HOME is `output_dir`/home."""
+    output_dir.mkdir(exist_ok=True)
     environment = {
         **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
         "HF_HOME": str(output_dir / "home"),

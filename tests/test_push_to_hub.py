@@ -17,6 +17,7 @@ from recipes.checkpoints import load_checkpoint
 
 
 TOKEN = "hf_SecretOfThisTest"
+REVISION = "0123456789abcdef0123456789abcdef01234567"
 
 
 class Hub:
@@ -36,6 +37,14 @@ class Hub:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(operation.path_or_fileobj, target)
         return SimpleNamespace(commit_url=f"https://hub.test/{repo_id}/commit/1")
+
+
+def download(pushed: Path, repo_id: str, home: Path) -> None:
+    """What a user's cache holds of a repository after a download."""
+    cache = home / "hub" / f"models--{repo_id.replace('/', '--')}"
+    shutil.copytree(pushed, cache / "snapshots" / REVISION)
+    (cache / "refs").mkdir()
+    (cache / "refs" / "main").write_text(REVISION)
 
 
 def no_card(*args, **kwargs):
@@ -82,7 +91,8 @@ def test_a_run_pushes_its_result_once_and_whole(hub, train_on, tmp_path, capfd):
     assert ModelCard((pushed / "README.md").read_text()).data.eval_results
     assert 'model="me/emotions"' in (pushed / "README.md").read_text()
     clip = write_clip(tmp_path / "clip.mp4")
-    (answer,) = ask_stranger(clip, [pushed], tmp_path / "asked")
+    download(pushed, "me/emotions", tmp_path / "asked" / "home")
+    (answer,) = ask_stranger(clip, ["me/emotions"], tmp_path / "asked")
     del answer["modules"]
     assert answer == answer_here(clip, run)
     output = "".join(capfd.readouterr())
