@@ -216,6 +216,22 @@ def test_the_weighted_samplers_draw_depends_on_seed_and_epoch_alone():
     assert draws[1, 1] == list(WeightedEpochSampler(weights, 1, lambda: 1))
 
 
+@pytest.mark.parametrize("workers", [{}, {"dataloader_num_workers": 1, "dataloader_persistent_workers": True}])
+def test_each_epoch_has_draws_of_its_own(material, tmp_path, workers, monkeypatch):
+    trainer = make_trainer(material, tmp_path, num_train_epochs=2, lr_scheduler_type="constant", **workers)
+    trainer.processing_class.rotation_degrees = 30
+    batches = []
+    prepare = trainer._prepare_inputs
+    monkeypatch.setattr(trainer, "_prepare_inputs", lambda batch: batches.append(batch) or prepare(batch))
+    monkeypatch.setattr(trainer, "_get_train_sampler", lambda dataset=None: range(24))  # the same clips in both epochs
+    trainer.train()
+    first, second = batches[:3], batches[3:]
+    for before, after in zip(first, second, strict=True):
+        assert torch.equal(before["labels"], after["labels"])
+        same = [torch.equal(x, y) for x, y in zip(before["pixel_values"], after["pixel_values"], strict=True)]
+        assert not any(same)
+
+
 # Optimisation
 
 
