@@ -13,7 +13,7 @@ step() { printf '\n== %s\n' "$1"; }
 step "1/6 draw student scenes in RAER's layout"
 python data_scripts/make_synthetic_raer.py --output "$out/drawn" --seed 1
 step "2/6 build the dataset"
-python data_scripts/build_raer.py --root "$out/drawn" --output "$out/dataset"
+python data_scripts/build_raer.py --root "$out/drawn" --output "$out/dataset" --val-share 0.15
 step "3/6 measure the CLIP model without training"
 python recipes/zero_shot.py --clip_model tests/fixtures/tiny_clip --labels_file recipes/demo_labels.yaml \
     --num_frames 8 --num_context_tokens 4 --face_margin 4 --dataset "$out/dataset" --output_dir "$out/zero_shot"
