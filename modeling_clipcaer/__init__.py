@@ -1,8 +1,8 @@
 """ClipCaer: context-aware academic emotion recognition with CLIP.
 
-Importing the package registers its classes with the Auto classes of transformers, and lets whatever is saved with
-them (`save_pretrained`, `push_to_hub`, the Trainer's checkpoints) carry their code. The training side is imported when
-first used, so that inference does not wait for it.
+Importing the package registers its classes with the Auto classes of transformers and with PEFT, and lets whatever is
+saved with them (`save_pretrained`, `push_to_hub`, the Trainer's checkpoints) carry their code. The training side is
+imported when first used, so that inference does not wait for it.
 """
 
 from importlib import import_module
@@ -13,6 +13,7 @@ from transformers.pipelines import PIPELINE_REGISTRY
 
 from .configuration_clipcaer import ClipCaerConfig
 from .modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerModel
+from .peft_adapter import load_face_adapter, save_face_adapter
 from .pipeline_clipcaer import ClipCaerPipeline, StrictAutoModel
 from .processing_clipcaer import ClipCaerVideoProcessor
 
@@ -45,6 +46,8 @@ __all__ = [
     "ClipCaerTrainer",
     "ClipCaerTrainingArguments",
     "ClipCaerVideoProcessor",
+    "load_face_adapter",
+    "save_face_adapter",
 ]
 
 

@@ -29,6 +29,7 @@ ALLOWED = {
     },
     "processing_clipcaer": {"torch", "numpy", "transformers", ".frames", ".pixels"},
     "pipeline_clipcaer": {"transformers"},
+    "peft_adapter": {"torch", "safetensors", "peft", ".face_adapter"},
     "losses": {"torch"},
     "metrics": {"numpy"},
     "data_collator": {"torch", ".processing_clipcaer"},
@@ -39,7 +40,7 @@ ALLOWED = {
     },
     "__init__": {
         *("transformers", ".configuration_clipcaer", ".modeling_clipcaer", ".pipeline_clipcaer"),
-        ".processing_clipcaer",
+        *(".processing_clipcaer", ".peft_adapter"),
     },
 }
 
