@@ -118,6 +118,8 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
         default = getattr(RaerConfig, f"min_{kind}_share")
         share_help = f"share of every list's clips that must have a {kind} box (default {default})"
         add(f"--min-{kind}-share", type=float, metavar="SHARE", help=share_help)
+    label_help = "names of the labels 1, 2, ... of the lists (default RAER's five)"
+    add("--labels", nargs="+", metavar="NAME", help=label_help)
     add("--num-proc", type=int, help="processes to read with (default 1)")
     parser.epilog = "Dashes and underscores in flags are the same."
     options = parser.parse_args([spell_flag(argument) for argument in arguments])

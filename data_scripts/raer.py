@@ -11,7 +11,7 @@ from datasets.exceptions import DatasetGenerationError
 from data_scripts.raer_annotations import AnnotatedClip, check_disjoint, read_annotation
 from data_scripts.raer_boxes import check_coverage, explain_missing_face, read_body_file, read_face_file
 from data_scripts.raer_config import RaerConfig, Sources, hash_contents, list_code, locate_sources
-from data_scripts.raer_rows import AUDIT_FEATURES, FEATURES, ClipTask, make_row
+from data_scripts.raer_rows import AUDIT_FEATURES, ClipTask, make_features, make_row
 from data_scripts.raer_splits import cut_validation
 from modeling_clipcaer.errors import InputError
 
@@ -46,8 +46,8 @@ class Raer(datasets.GeneratorBasedBuilder):
 
     def _info(self) -> datasets.DatasetInfo:
         return datasets.DatasetInfo(
-            description="Academic emotion clips in RAER's layout: frame paths, face and body boxes, five labels.",
-            features=datasets.Features({**FEATURES, **AUDIT_FEATURES}),
+            description="Academic emotion clips in RAER's layout: frame paths, face and body boxes, labels.",
+            features=datasets.Features({**make_features(self.config.labels), **AUDIT_FEATURES}),
         )
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
@@ -75,10 +75,10 @@ class Raer(datasets.GeneratorBasedBuilder):
 
 
 def read_splits(config: RaerConfig, sources: Sources) -> dict[str, list[AnnotatedClip]]:
-    train, test = read_annotation(sources.train), read_annotation(sources.test)
+    train, test = (read_annotation(path, config.labels) for path in (sources.train, sources.test))
     lists = {"train": train, "test": test}
     if sources.validation is not None:
-        lists["validation"] = read_annotation(sources.validation)
+        lists["validation"] = read_annotation(sources.validation, config.labels)
     check_disjoint(lists)
     for clip in (clip for clips in lists.values() for clip in clips):
         if not (sources.raer / clip.clip_id).is_dir():

@@ -16,7 +16,7 @@ class AnnotatedClip:
 
     Args:
         clip_id: the clip's folder relative to the RAER folder, e.g. `images/SelfStudy/Library/P012/003`.
-        label: 0-based index into `RAER_LABELS` (the files are 1-based).
+        label: 0-based number of the label (the files are 1-based).
         listed_frames: the list's own frame count; the folder wins where they differ.
         place: `file:line` of the clip, for messages.
         num_lines: how often the list repeats the clip with this label.
@@ -67,8 +67,8 @@ def read_text(path: Path) -> str:
         raise InputError(f"{path}: expected a readable file, found: {error.strerror}") from None
 
 
-def read_annotation(path: Path) -> list[AnnotatedClip]:
-    """Clips of a list of `<clip dir> <num_frames> <label>` lines, in the list's order.
+def read_annotation(path: Path, labels: Sequence[str] = RAER_LABELS) -> list[AnnotatedClip]:
+    """Clips of a list of `<clip dir> <num_frames> <label>` lines, in the list's order; `labels` names 1, 2, ...
 
     A clip listed twice with one label counts once, since the repetition would only weight the clip; the
     dropped lines stay countable as `num_lines`. With two labels nobody can say which is true: an error.
@@ -78,7 +78,7 @@ def read_annotation(path: Path) -> list[AnnotatedClip]:
     for number, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip():
             continue
-        clip = parse_line(line, f"{path}:{number}")
+        clip = parse_line(line, f"{path}:{number}", labels)
         earlier = clips.setdefault(clip.clip_id, clip)
         if earlier.label != clip.label:
             raise InputError(
@@ -92,14 +92,14 @@ def read_annotation(path: Path) -> list[AnnotatedClip]:
     return list(clips.values())
 
 
-def parse_line(line: str, place: str) -> AnnotatedClip:
+def parse_line(line: str, place: str, labels: Sequence[str] = RAER_LABELS) -> AnnotatedClip:
     """One line, read from the right, so that paths may hold spaces."""
     fields = line.split()
     if len(fields) < 3 or not (fields[-1].isdecimal() and fields[-2].isdecimal()):
         raise InputError(f"{place}: expected '<clip dir> <num_frames> <label>', found '{line.strip()}'")
     spelling, listed_frames, label = line.strip().rsplit(maxsplit=2)
-    if not 1 <= int(label) <= len(RAER_LABELS):
-        names = ", ".join(f"{number} {name}" for number, name in enumerate(RAER_LABELS, start=1))
+    if not 1 <= int(label) <= len(labels):
+        names = ", ".join(f"{number} {name}" for number, name in enumerate(labels, start=1))
         raise InputError(f"{place}: unknown label {label}, expected one of: {names}")
     key = clip_key(spelling)
     if key is None or key.count("/") < 2:

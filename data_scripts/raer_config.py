@@ -1,7 +1,7 @@
 """What a RAER build reads, and how: options, files and folders."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import datasets
 
 from modeling_clipcaer import frame_files, raer_labels
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.raer_labels import RAER_LABELS
 
 
 NO_BOXES = "none"
@@ -29,6 +30,7 @@ class RaerConfig(datasets.BuilderConfig):
         seed: of the cut.
         outside_boxes: what a box wholly outside its frame is: an "error", or "missing" and replaced by the fall-backs.
         min_face_share, min_body_share: the share of every list's clips that must have a box.
+        labels: names of the labels 1, 2, ... of the lists.
     """
 
     root: str = "."
@@ -43,6 +45,7 @@ class RaerConfig(datasets.BuilderConfig):
     outside_boxes: str = "error"
     min_face_share: float = 0.5
     min_body_share: float = 0.5
+    labels: Sequence[str] = RAER_LABELS
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -51,6 +54,8 @@ class RaerConfig(datasets.BuilderConfig):
         for field in ("min_face_share", "min_body_share"):
             if not 0 <= getattr(self, field) <= 1:
                 raise InputError(f"`{field}` is {getattr(self, field)}, expected a number from 0 to 1")
+        if len(self.labels) < 2 or len(set(self.labels)) < len(self.labels):
+            raise InputError(f"`labels` is {list(self.labels)}, expected at least two different names")
         for field, choices in (("val_split", ("clip", "person")), ("outside_boxes", ("error", "missing"))):
             if getattr(self, field) not in choices:
                 raise InputError(f"`{field}` is '{getattr(self, field)}', expected one of {', '.join(choices)}")

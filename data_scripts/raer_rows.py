@@ -1,5 +1,6 @@
 """One clip of RAER to one row: frames, a box for every frame, and what had to be repaired."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,11 @@ AUDIT_FEATURES = Features(
     }
 )
 ALL_FRAMES = "all frames"
+
+
+def make_features(labels: Sequence[str]) -> Features:
+    """Columns of a dataset whose labels have these names."""
+    return Features({**FEATURES, "label": ClassLabel(names=list(labels))})
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ import numpy as np
 
 from data_scripts.raer_annotations import AnnotatedClip, has_person_folder
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.raer_labels import RAER_LABELS
 
 
 def cut_validation(
@@ -40,7 +39,7 @@ def count_targets(totals: Sequence[int], share: float) -> list[int]:
 
 def draw_clips(clips: Sequence[AnnotatedClip], share: float, seed: int) -> set[str]:
     chosen: set[str] = set()
-    for label in range(len(RAER_LABELS)):
+    for label in sorted({clip.label for clip in clips}):
         clip_ids = sorted(clip.clip_id for clip in clips if clip.label == label)
         random.Random(f"{seed}/{label}").shuffle(clip_ids)
         chosen.update(clip_ids[: count_targets([len(clip_ids)], share)[0]])
@@ -59,8 +58,9 @@ def draw_persons(clips: Sequence[AnnotatedClip], share: float, seed: int) -> set
         clips_of[clip.person_id].append(clip)
     persons = sorted(clips_of)
     random.Random(str(seed)).shuffle(persons)
+    num_labels = max(clip.label for clip in clips) + 1
     counts = np.array(
-        [np.bincount([clip.label for clip in clips_of[person]], minlength=len(RAER_LABELS)) for person in persons]
+        [np.bincount([clip.label for clip in clips_of[person]], minlength=num_labels) for person in persons]
     )
     return {clip.clip_id for index in np.flatnonzero(choose_rows(counts, share)) for clip in clips_of[persons[index]]}
 

@@ -9,7 +9,6 @@ import numpy as np
 from datasets import Dataset
 
 from data_scripts.raer_boxes import BOX_SOURCES
-from modeling_clipcaer.raer_labels import RAER_LABELS
 
 
 def summarise_split(rows: Dataset) -> dict[str, Any]:
@@ -17,13 +16,14 @@ def summarise_split(rows: Dataset) -> dict[str, Any]:
     # Keep the [:]: a column read item by item decodes its whole row each time.
     lengths = np.array([len(names) for names in rows["frame_names"][:]])
     listed = np.array(rows["listed_frames"][:])
-    labels = np.bincount(rows["label"][:], minlength=len(RAER_LABELS)).tolist()
+    names = rows.features["label"].names
+    labels = np.bincount(rows["label"][:], minlength=len(names)).tolist()
     differing = np.flatnonzero(lengths != listed)
     return {
         "num_clips": len(rows),
         "num_frames": int(lengths.sum()),
-        "labels": dict(zip(RAER_LABELS, labels, strict=True)),
-        "absent_labels": [name for name, count in zip(RAER_LABELS, labels, strict=True) if count == 0],
+        "labels": dict(zip(names, labels, strict=True)),
+        "absent_labels": [name for name, count in zip(names, labels, strict=True) if count == 0],
         "imbalance": round(max(labels) / min(count for count in labels if count), 2),
         "num_persons": len(set(rows["person_id"][:])),
         "frames_per_clip": {
@@ -85,7 +85,7 @@ def format_table(audit: Mapping[str, Any]) -> str:
         rows.append((title, [str(cell(split)) for split in splits.values()]))
 
     add("clips", lambda split: split["num_clips"])
-    for name in RAER_LABELS:
+    for name in next(iter(splits.values()))["labels"]:
         add(f"  {name}", lambda split, name=name: split["labels"][name])
     add("most / fewest of a label", lambda split: split["imbalance"])
     add("persons", lambda split: split["num_persons"])

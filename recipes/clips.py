@@ -7,6 +7,7 @@ from datasets import ClassLabel, DatasetDict, load_from_disk
 from data_scripts.build_raer import build_dataset
 from modeling_clipcaer.errors import InputError
 
+from .labels_file import read_label_entries
 from .model_arguments import DataArguments
 
 
@@ -46,8 +47,11 @@ def get_labels(clips: DatasetDict) -> list[str]:
     return next(iter(clips.values())).features["label"].names
 
 
-def prepare_clips(args: DataArguments, build_dir: Path, is_main_process: bool) -> Path:
-    """Folder of the dataset: the one given, or one built from RAER's own files into `build_dir`."""
+def prepare_clips(args: DataArguments, labels_file: str | None, build_dir: Path, is_main_process: bool) -> Path:
+    """Folder of the dataset: the one given, or one built from RAER's own files into `build_dir`.
+
+    The lists' label numbers mean the labels of `labels_file` in its order, or RAER's.
+    """
     if args.dataset is not None:
         return Path(args.dataset)
     if is_main_process:
@@ -59,5 +63,6 @@ def prepare_clips(args: DataArguments, build_dir: Path, is_main_process: bool) -
             test_annotation=args.test_annotation,
             bounding_box_face=args.bounding_box_face,
             bounding_box_body=args.bounding_box_body,
+            labels=list(read_label_entries(labels_file)) if labels_file else None,
         )
     return build_dir

@@ -7,8 +7,8 @@ import yaml
 from modeling_clipcaer.errors import InputError
 
 
-def read_labels_file(path: str, labels: list[str]) -> dict[str, list]:
-    """`label_prompts` and `descriptive_prompts` for `labels`, from a file of the form
+def read_label_entries(path: str) -> dict[str, dict]:
+    """Entries by label, in the file's order, of a file of the form
 
     ```yaml
     labels:
@@ -18,7 +18,7 @@ def read_labels_file(path: str, labels: list[str]) -> dict[str, list]:
     ```
 
     Raises:
-        InputError: the file has another form, or its labels are not the dataset's.
+        InputError: the file has another form.
     """
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
@@ -29,16 +29,26 @@ def read_labels_file(path: str, labels: list[str]) -> dict[str, list]:
     entries = content.get("labels") if isinstance(content, dict) else None
     if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
         raise InputError(f"{path}: expected `labels:` with an entry `soft` and `descriptive` for each label")
-    if set(entries) != set(labels):
-        raise InputError(f"{path}: its labels are {list(entries)}, the dataset's are {labels}")
-    prompts = {"label_prompts": [], "descriptive_prompts": []}
-    for label in labels:
-        for key, field in (("soft", "label_prompts"), ("descriptive", "descriptive_prompts")):
-            prompts[field].append(_texts(entries[label].get(key), f"{path}: `{label}`: `{key}`"))
-        unknown = sorted(set(entries[label]) - {"soft", "descriptive"})
+    for label, entry in entries.items():
+        unknown = sorted(set(entry) - {"soft", "descriptive"})
         if unknown:
             raise InputError(f"{path}: `{label}`: unknown key `{unknown[0]}`; expected `soft` and `descriptive`")
-    return prompts
+    return entries
+
+
+def read_labels_file(path: str, labels: list[str]) -> dict[str, list]:
+    """`label_prompts` and `descriptive_prompts` for `labels`, in their order.
+
+    Raises:
+        InputError: the file has another form, or its labels are not the dataset's.
+    """
+    entries = read_label_entries(path)
+    if set(entries) != set(labels):
+        raise InputError(f"{path}: its labels are {list(entries)}, the dataset's are {labels}")
+    return {
+        field: [_texts(entries[label].get(key), f"{path}: `{label}`: `{key}`") for label in labels]
+        for key, field in (("soft", "label_prompts"), ("descriptive", "descriptive_prompts"))
+    }
 
 
 def _texts(value, where: str) -> list[str]:

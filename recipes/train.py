@@ -12,13 +12,12 @@ from pathlib import Path
 
 import yaml
 from datasets import DatasetDict
-from safetensors.torch import load_file
 from transformers import set_seed
 
 from modeling_clipcaer import ClipCaerTrainer, ClipCaerTrainingArguments
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.metrics import compute_uar_war
-from recipes.checkpoints import AUTO_MAP, check_output_dir, check_weights, save_checkpoint, staged_folder
+from recipes.checkpoints import AUTO_MAP, check_output_dir, save_checkpoint, staged_folder
 from recipes.clips import get_labels, load_clips, prepare_clips
 from recipes.command_line import given_flags, parse_arguments, split_configs
 from recipes.hub import check_hub_arguments, create_repository, push_files
@@ -27,16 +26,24 @@ from recipes.model_card import render_licence, render_model_card
 from recipes.models import build_model, build_processor
 from recipes.reporting import build_report, plot_training_curves, write_report
 from recipes.research_flags import explain_research_flags, rename_research_flags
+from recipes.trainable import (
+    TrainableArguments,
+    check_weights,
+    complete_model,
+    limit_training,
+    prepare_lora,
+    restore_weights,
+)
 
 
 logger = logging.getLogger(__name__)
 
 
 def main() -> None:
-    argument_types = (ModelArguments, ProcessorArguments, DataArguments, ClipCaerTrainingArguments)
+    argument_types = (ModelArguments, ProcessorArguments, DataArguments, TrainableArguments, ClipCaerTrainingArguments)
     words = rename_research_flags(sys.argv[1:])
     arguments = parse_arguments(argument_types, words, __doc__, explain_research_flags)
-    model_args, processor_args, data_args, training_args = arguments
+    model_args, processor_args, data_args, trainable_args, training_args = arguments
     check_processes(training_args)
     check_output_dir(training_args.output_dir)
     check_selection(training_args)
@@ -44,12 +51,12 @@ def main() -> None:
     checkpoint = find_resume_checkpoint(training_args)
     set_seed(training_args.seed)
     with training_args.main_process_first(desc="building the dataset"):
-        dataset = prepare_clips(data_args, Path(training_args.output_dir, "dataset"), training_args.process_index == 0)
+        build_dir, is_main_process = Path(training_args.output_dir, "dataset"), training_args.process_index == 0
+        dataset = prepare_clips(data_args, model_args.labels_file, build_dir, is_main_process)
     clips = load_clips(dataset, ("train", "validation", "test"))
     model = build_model(model_args, get_labels(clips))
     model.config.auto_map = dict(AUTO_MAP)
-    if checkpoint is not None:
-        check_weights(model, checkpoint)
+    prepare_lora(model, trainable_args, training_args.lr_image_encoder)
     repository = create_repository(training_args)
     trainer = ClipCaerTrainer(
         model,
@@ -59,6 +66,9 @@ def main() -> None:
         processing_class=build_processor(model, processor_args),
         compute_metrics=compute_uar_war,
     )
+    limit_training(trainer, trainable_args, model_args.resolve_clip())
+    if checkpoint is not None:
+        check_weights(model, checkpoint)
     trainer.train(resume_from_checkpoint=checkpoint)
     report = test_once(trainer, clips, str(dataset))
     if trainer.is_world_process_zero():
@@ -143,8 +153,7 @@ def test_once(trainer: ClipCaerTrainer, clips: DatasetDict, dataset: str) -> dic
     best_step = state.best_global_step or state.global_step
     report = last
     if best_step != state.global_step:
-        weights = load_file(find_selected_checkpoint(trainer) / "model.safetensors")
-        trainer.accelerator.unwrap_model(trainer.model).load_state_dict(weights)
+        restore_weights(trainer.accelerator.unwrap_model(trainer.model), find_selected_checkpoint(trainer))
         report = measure()
     validation = {entry["step"]: entry for entry in state.log_history if "eval_uar" in entry}.get(best_step, {})
     return {
@@ -184,6 +193,7 @@ def write_results(
     card = render_model_card(report, base_model, presets, flags, repository)
     with staged_folder(output_dir) as folder:
         model = trainer.accelerator.unwrap_model(trainer.model)
+        complete_model(model)
         save_checkpoint(model, trainer.processing_class, folder)
         write_report(report, folder)
         plot_training_curves(trainer.state.log_history, folder / "training_curves.png")

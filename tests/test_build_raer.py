@@ -241,3 +241,16 @@ def test_dashes_and_underscores_are_the_same_and_values_stay_as_they_are():
         ["--root", "my_data", "--output=out_dir", "--val_split", "person", "--min_face_share=0.9"]
     )
     assert vars(options) == {"root": "my_data", "output": "out_dir", "val_split": "person", "min_face_share": 0.9}
+
+
+def test_own_labels_give_their_names_to_the_lists_numbers(tree):
+    names = ["calm", "glad", "puzzled", "tired", "elsewhere"]
+    audit = build_dataset(tree.raer, tree.raer.parent / "out", labels=names)
+    rows = load_from_disk(tree.raer.parent / "out")
+    assert rows["train"].features["label"].names == names
+    assert list(audit["splits"]["train"]["labels"]) == names and "puzzled" in format_table(audit)
+
+
+def test_a_number_beyond_the_labels_names_them(tree):
+    with pytest.raises(InputError, match=r"train.txt:\d+: unknown label [3-5], expected one of: 1 calm, 2 glad"):
+        build_dataset(tree.raer, tree.raer.parent / "out", labels=["calm", "glad"])
