@@ -7,11 +7,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
 from modeling_clipcaer import ClipCaerConfig, ClipCaerForVideoClassification, ClipCaerModel, ClipCaerVideoProcessor
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.pipeline_clipcaer import StrictAutoModel
+from recipes.trainable import NOTES, load_trainable
 
 
 # Which class each Auto class finds in a saved folder. transformers itself names the one that was saved alone, so that
@@ -67,28 +68,12 @@ def load_checkpoint(folder: str) -> tuple[ClipCaerForVideoClassification, ClipCa
         config, _ = ClipCaerConfig.get_config_dict(folder)
         if config.get("model_type") != "clipcaer":
             raise InputError(f"{folder}: expected a ClipCaer checkpoint, found `{config.get('model_type')}`")
-        model = StrictAutoModel.from_pretrained(folder, dtype=torch.float32)
+        if Path(folder, NOTES).is_file():
+            model = load_trainable(folder)
+        else:
+            model = StrictAutoModel.from_pretrained(folder, dtype=torch.float32)
         processor = ClipCaerVideoProcessor.from_pretrained(folder)
     except (OSError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"{folder}: no ClipCaer checkpoint could be loaded from there: {reason}") from error
     return model.eval(), processor
-
-
-def check_weights(model: ClipCaerForVideoClassification, checkpoint: str) -> None:
-    """Refuse a checkpoint to resume from that is not of `model`: the Trainer would warn and train on.
-
-    Raises:
-        InputError: there is no safetensors file, or a weight in it is missing, unexpected or of another shape.
-    """
-    path = Path(checkpoint, "model.safetensors")
-    try:
-        with safe_open(path, "pt") as weights:
-            found = {name: tuple(weights.get_slice(name).get_shape()) for name in weights.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: expected the weights of a checkpoint: {error}") from error
-    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    for name in sorted(found.keys() | expected.keys()):
-        if found.get(name) != expected.get(name):
-            shapes = (found.get(name, "nothing"), expected.get(name, "nothing"))
-            raise InputError("{}: weight `{}`: found {}, expected {}".format(path, name, *shapes))

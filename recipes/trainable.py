@@ -1,0 +1,159 @@
+"""Training a part of CLIP or none of it: LoRA on the vision tower, and checkpoints without the frozen weights."""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, LoraModel
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from transformers import CLIPModel, TrainerCallback
+
+from modeling_clipcaer import ClipCaerConfig, ClipCaerForVideoClassification, ClipCaerTrainer
+from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.training_arguments import option
+
+
+# Beside the weights of a checkpoint that are not whole: what completes them.
+NOTES = "trainable.json"
+
+
+@dataclass
+class TrainableArguments:
+    """Which weights of CLIP train, and which are saved."""
+
+    use_lora: bool = option(
+        False,
+        "Train the vision tower's attention by LoRA (Hu et al., 2022) at --lr-image-encoder; merged at the end.",
+    )
+    lora_rank: int = option(8, "Its rank.")
+    lora_alpha: float = option(16.0, "Its alpha: the update is scaled by alpha over rank.")
+    save_trainable_only: bool = option(
+        False,
+        "Leave CLIP's frozen weights out of the checkpoints of training; recipes/evaluate.py and predict.py add them "
+        "again from the CLIP checkpoint. The result of the run is whole.",
+    )
+
+    def __post_init__(self):
+        for name in ("lora_rank", "lora_alpha"):
+            if getattr(self, name) <= 0:
+                raise InputError(f"`{name}` must be above 0, got {getattr(self, name)}")
+
+
+class _NoteWhatIsLeftOut(TrainerCallback):
+    def __init__(self, notes: dict):
+        self.notes = notes
+
+    def on_save(self, args, state, control, **kwargs):
+        if state.is_world_process_zero:
+            folder = Path(args.output_dir, f"checkpoint-{state.global_step}")
+            (folder / NOTES).write_text(json.dumps(self.notes, indent=2) + "\n", encoding="utf-8")
+
+
+def add_lora(model: ClipCaerForVideoClassification, rank: int, alpha: float) -> LoraModel:
+    """Put LoRA on the queries and values of the vision tower, in place. It starts as no change."""
+    target = r".*\.vision_model\..*\.(q_proj|v_proj)"
+    return LoraModel(model, LoraConfig(r=rank, lora_alpha=alpha, target_modules=target), "default")
+
+
+def merge_lora(model: ClipCaerForVideoClassification) -> None:
+    """Add LoRA's updates to the weights they are of, in place, so that the model is a plain one again."""
+    for name, layer in [(name, module) for name, module in model.named_modules() if hasattr(module, "lora_A")]:
+        layer.merge(safe_merge=True)
+        model.set_submodule(name, layer.get_base_layer())
+    if hasattr(model, "peft_config"):
+        del model.peft_config
+
+
+def prepare_lora(model: ClipCaerForVideoClassification, args: TrainableArguments, learning_rate: float) -> None:
+    """Put LoRA into a new model if the flags ask for it."""
+    if args.use_lora:
+        if learning_rate <= 0:
+            raise InputError("`use_lora` trains the vision tower: set `lr_image_encoder` above 0")
+        add_lora(model, args.lora_rank, args.lora_alpha)
+
+
+def limit_training(trainer: ClipCaerTrainer, args: TrainableArguments, base_model: str) -> None:
+    """Freeze what LoRA stands in for, and leave CLIP's frozen weights out of checkpoints, as the flags ask for."""
+    model, frozen = trainer.model, set()
+    for name, parameter in model.named_parameters():
+        if args.use_lora and name.startswith(("model.clip.vision_model.", "model.clip.visual_projection.")):
+            parameter.requires_grad_(".lora_" in name)
+        if name.startswith("model.clip.") and not parameter.requires_grad:
+            frozen.add(name)
+    notes = {"lora": {"rank": args.lora_rank, "alpha": args.lora_alpha} if args.use_lora else None, "base_model": None}
+    if args.save_trainable_only:
+        model._keys_to_ignore_on_save = frozen
+        notes["base_model"] = str(Path(base_model).resolve()) if Path(base_model).exists() else base_model
+        notes["frozen_sha256"] = fingerprint_weights(model.state_dict(), frozen)
+    if args.use_lora or args.save_trainable_only:
+        trainer.add_callback(_NoteWhatIsLeftOut(notes))
+
+
+def complete_model(model: ClipCaerForVideoClassification) -> None:
+    """After training: a plain model that is saved whole."""
+    merge_lora(model)
+    model._keys_to_ignore_on_save = None
+
+
+def fingerprint_weights(state: dict[str, torch.Tensor], names: set[str]) -> str:
+    """SHA-256 of the weights `names`, in fp32."""
+    digest = hashlib.sha256()
+    for name in sorted(names):
+        digest.update(name.encode())
+        digest.update(state[name].detach().float().cpu().contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def load_trainable(folder: str) -> ClipCaerForVideoClassification:
+    """A plain model from a checkpoint of training: CLIP's weights from where they are named, LoRA merged.
+
+    Raises:
+        InputError: the CLIP checkpoint is not the one that was trained on, or weights do not fit.
+    """
+    notes = json.loads(Path(folder, NOTES).read_text(encoding="utf-8"))
+    model = ClipCaerForVideoClassification(ClipCaerConfig.from_pretrained(folder))
+    if notes["base_model"]:
+        clip = CLIPModel.from_pretrained(notes["base_model"], dtype=torch.float32, use_safetensors=True)
+        model.model.clip.load_state_dict(clip.state_dict())
+    if notes["lora"]:
+        add_lora(model, **notes["lora"])
+    if notes["base_model"]:
+        found = load_file(Path(folder, "model.safetensors"))
+        model._keys_to_ignore_on_save = {
+            name for name in model.state_dict() if name.startswith("model.clip.") and name not in found
+        }
+        if fingerprint_weights(model.state_dict(), model._keys_to_ignore_on_save) != notes["frozen_sha256"]:
+            raise InputError(f"{folder}: `{notes['base_model']}` is not the CLIP checkpoint that this was trained on")
+    restore_weights(model, folder)
+    complete_model(model)
+    return model
+
+
+def restore_weights(model: ClipCaerForVideoClassification, checkpoint: str | os.PathLike) -> None:
+    """Give `model` the weights of a checkpoint of its own training, after a check."""
+    check_weights(model, checkpoint)
+    model.load_state_dict(load_file(Path(checkpoint, "model.safetensors")), strict=False)
+
+
+def check_weights(model: ClipCaerForVideoClassification, checkpoint: str | os.PathLike) -> None:
+    """Refuse a checkpoint that is not of `model`. The Trainer, which resumes from it, would warn and train on.
+
+    Raises:
+        InputError: there is no safetensors file, or a weight in it is missing, unexpected or of another shape.
+    """
+    path = Path(checkpoint, "model.safetensors")
+    try:
+        with safe_open(path, "pt") as weights:
+            found = {name: tuple(weights.get_slice(name).get_shape()) for name in weights.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path}: expected the weights of a checkpoint: {error}") from error
+    left_out = model._keys_to_ignore_on_save or ()
+    expected = {name: tuple(value.shape) for name, value in model.state_dict().items() if name not in left_out}
+    for name in sorted(found.keys() | expected.keys()):
+        if found.get(name) != expected.get(name):
+            shapes = (found.get(name, "nothing"), expected.get(name, "nothing"))
+            raise InputError("{}: weight `{}`: found {}, expected {}".format(path, name, *shapes))
