@@ -27,8 +27,8 @@ from recipes.models import build_model, build_processor
 from recipes.reporting import build_report, plot_training_curves, write_report
 from recipes.research_flags import explain_research_flags, rename_research_flags
 from recipes.trainable import (
+    RestoringTrainer,
     TrainableArguments,
-    check_weights,
     complete_model,
     limit_training,
     prepare_lora,
@@ -58,7 +58,7 @@ def main() -> None:
     model.config.auto_map = dict(AUTO_MAP)
     prepare_lora(model, trainable_args, training_args.lr_image_encoder)
     repository = create_repository(training_args)
-    trainer = ClipCaerTrainer(
+    trainer = RestoringTrainer(
         model,
         training_args,
         train_dataset=clips["train"],
@@ -67,8 +67,6 @@ def main() -> None:
         compute_metrics=compute_uar_war,
     )
     limit_training(trainer, trainable_args, model_args.resolve_clip())
-    if checkpoint is not None:
-        check_weights(model, checkpoint)
     trainer.train(resume_from_checkpoint=checkpoint)
     report = test_once(trainer, clips, str(dataset))
     if trainer.is_world_process_zero():
@@ -175,7 +173,7 @@ def find_selected_checkpoint(trainer: ClipCaerTrainer) -> Path:
     resumed = trainer.args.resume_from_checkpoint
     folders = [Path(trainer.args.output_dir), *([Path(resumed).parent] if resumed not in (None, "last") else [])]
     for folder in folders:
-        if (folder / name / "model.safetensors").is_file():
+        if (folder / name).is_dir():
             return folder / name
     raise InputError(f"{folders[-1] / name}: expected the checkpoint of the best validation UAR, found none")
 

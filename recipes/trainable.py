@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from peft import LoraConfig, LoraModel
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import CLIPModel, TrainerCallback
 
@@ -17,8 +17,10 @@ from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.training_arguments import option
 
 
-# Beside the weights of a checkpoint that are not whole: what completes them.
-NOTES = "trainable.json"
+# A checkpoint of training that is no plain model has its weights by this name, and beside them what completes them.
+# Keep: not model.safetensors. `from_pretrained` would take it, fill in random weights, and only log that it did.
+WEIGHTS, NOTES = "trainable.safetensors", "trainable.json"
+PLAIN_WEIGHTS = "model.safetensors"
 
 
 @dataclass
@@ -50,7 +52,15 @@ class _NoteWhatIsLeftOut(TrainerCallback):
     def on_save(self, args, state, control, **kwargs):
         if state.is_world_process_zero:
             folder = Path(args.output_dir, f"checkpoint-{state.global_step}")
+            os.replace(folder / PLAIN_WEIGHTS, folder / WEIGHTS)
             (folder / NOTES).write_text(json.dumps(self.notes, indent=2) + "\n", encoding="utf-8")
+
+
+class RestoringTrainer(ClipCaerTrainer):
+    """Resumes from weights that fit to the last key, and from those that are not whole. The Trainer would warn."""
+
+    def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
+        restore_weights(model or self.model, resume_from_checkpoint)
 
 
 def add_lora(model: ClipCaerForVideoClassification, rank: int, alpha: float) -> LoraModel:
@@ -122,7 +132,7 @@ def load_trainable(folder: str) -> ClipCaerForVideoClassification:
     if notes["lora"]:
         add_lora(model, **notes["lora"])
     if notes["base_model"]:
-        found = load_file(Path(folder, "model.safetensors"))
+        found = load_file(find_weights(folder))
         model._keys_to_ignore_on_save = {
             name for name in model.state_dict() if name.startswith("model.clip.") and name not in found
         }
@@ -133,27 +143,28 @@ def load_trainable(folder: str) -> ClipCaerForVideoClassification:
     return model
 
 
+def find_weights(checkpoint: str | os.PathLike) -> Path:
+    """The weights in a folder, whole or not."""
+    path = Path(checkpoint, WEIGHTS)
+    return path if path.is_file() else path.with_name(PLAIN_WEIGHTS)
+
+
 def restore_weights(model: ClipCaerForVideoClassification, checkpoint: str | os.PathLike) -> None:
-    """Give `model` the weights of a checkpoint of its own training, after a check."""
-    check_weights(model, checkpoint)
-    model.load_state_dict(load_file(Path(checkpoint, "model.safetensors")), strict=False)
-
-
-def check_weights(model: ClipCaerForVideoClassification, checkpoint: str | os.PathLike) -> None:
-    """Refuse a checkpoint that is not of `model`. The Trainer, which resumes from it, would warn and train on.
+    """Give `model` the weights of a checkpoint of its training.
 
     Raises:
         InputError: there is no safetensors file, or a weight in it is missing, unexpected or of another shape.
     """
-    path = Path(checkpoint, "model.safetensors")
+    path = find_weights(checkpoint)
     try:
-        with safe_open(path, "pt") as weights:
-            found = {name: tuple(weights.get_slice(name).get_shape()) for name in weights.keys()}  # noqa: SIM118
+        weights = load_file(path)
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path}: expected the weights of a checkpoint: {error}") from error
     left_out = model._keys_to_ignore_on_save or ()
+    found = {name: tuple(value.shape) for name, value in weights.items()}
     expected = {name: tuple(value.shape) for name, value in model.state_dict().items() if name not in left_out}
     for name in sorted(found.keys() | expected.keys()):
         if found.get(name) != expected.get(name):
             shapes = (found.get(name, "nothing"), expected.get(name, "nothing"))
             raise InputError("{}: weight `{}`: found {}, expected {}".format(path, name, *shapes))
+    model.load_state_dict(weights, strict=False)

@@ -9,7 +9,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from small_material import make_material, run_main
 from tiny import tiny_model, tiny_pixels
-from transformers import CLIPModel
+from transformers import AutoModelForVideoClassification, CLIPModel
 
 from modeling_clipcaer.errors import InputError
 from recipes import train
@@ -61,7 +61,7 @@ def test_a_checkpoint_of_training_is_completed_and_merged_exactly(run):
 
 def test_checkpoints_hold_what_trains_alone_and_name_their_clip(run, material):
     kind, _, folder = run
-    saved = load_file(find_selected(folder) / "model.safetensors")
+    saved = load_file(find_selected(folder) / "trainable.safetensors")
     notes = json.loads((find_selected(folder) / "trainable.json").read_text())
     of_clip = {name for name in saved if name.startswith("model.clip.")}
     if kind == "LoRA, whole":
@@ -73,6 +73,11 @@ def test_checkpoints_hold_what_trains_alone_and_name_their_clip(run, material):
     assert {name.split(".")[1] for name in saved} >= set(PARTS)
     assert not [name for name in load_file(folder / "model.safetensors") if "lora" in name or "base_layer" in name]
     assert not (folder / "trainable.json").exists()
+
+
+def test_transformers_does_not_take_such_a_checkpoint_for_a_model(run):
+    with pytest.raises(OSError, match=r"model\.safetensors"):
+        AutoModelForVideoClassification.from_pretrained(find_selected(run[2]))
 
 
 def test_lora_moves_queries_and_values_of_the_vision_tower_alone(run, material):
