@@ -13,6 +13,7 @@ _BASE_KEYWORDS = frozenset(
     (
         *("model_type", "num_labels", "name_or_path", "output_attentions", "attn_implementation", "torch_dtype"),
         *("experts_implementation", "auto_map", "custom_pipelines", "quantization_config", "per_layer_config"),
+        "tie_word_embeddings",  # The library asks every configuration for it.
         "use_cache",  # Keep: the Trainer writes it into every configuration, and so into its checkpoints.
     )
 )
@@ -103,7 +104,8 @@ class ClipCaerConfig(PreTrainedConfig):
     sub_configs_defaults = {"clip_config": CLIPConfig}  # noqa: RUF012 - the base class declares it so
     keys_to_ignore_at_inference = [  # noqa: RUF012
         *("video_embeds", "face_video_embeds", "context_video_embeds", "soft_text_embeds"),
-        *("descriptive_text_embeds", "soft_prompt_embeds", "hidden_states", "attentions"),
+        *("descriptive_text_embeds", "soft_prompt_embeds", "hidden_states", "face_temporal_hidden_states"),
+        *("context_temporal_hidden_states", "attentions", "face_temporal_attentions", "context_temporal_attentions"),
     ]
 
     clip_config: dict | PreTrainedConfig | None = None
@@ -166,6 +168,16 @@ class ClipCaerConfig(PreTrainedConfig):
         if self.prototype_source is not None:
             return self.prototype_source
         return "descriptive" if self.slerp_weight > 0 else "soft"
+
+    @property
+    def soft_prompt_token_ids(self) -> list[list[int]]:
+        """Token ids of every soft prompt's text, label by label: begin and end alone without `label_token_ids`."""
+        if self.label_token_ids is not None:
+            return [ids for sentences in self.label_token_ids for ids in sentences]
+        text_config = self.clip_config.text_config
+        # CLIP's published configurations carry 2 for the end token, which is the last of the vocabulary.
+        end = text_config.vocab_size - 1 if text_config.eos_token_id == 2 else text_config.eos_token_id
+        return [[text_config.bos_token_id, end]] * self.num_labels
 
     def validate_ranges(self):
         """Part of `@strict`'s validation: every number within its range."""

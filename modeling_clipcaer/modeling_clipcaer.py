@@ -1,6 +1,5 @@
 """PyTorch ClipCaer model: context-aware academic emotion recognition on CLIP."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,13 +8,14 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import AutoTokenizer, CLIPConfig, CLIPModel, PreTrainedModel
 from transformers import initialization as init
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.processing_utils import Unpack
 from transformers.utils import ModelOutput, TransformersKwargs, can_return_tuple, logging
 
 from .configuration_clipcaer import ClipCaerConfig
 from .errors import InputError
 from .face_adapter import FaceAdapter
-from .prompt_learner import SoftPromptLearner, encode_token_embeds, pad_token_ids
+from .prompt_learner import DescriptivePrompts, SoftPromptLearner, as_list, tokenize_sentences
 from .prototypes import instance_logits
 from .raer_labels import RAER_DESCRIPTIVE_PROMPTS, RAER_LABEL_PROMPTS, RAER_LABELS
 from .temporal_encoder import TemporalEncoder
@@ -46,12 +46,22 @@ class ClipCaerOutput(ModelOutput):
             Descriptive view: unit embeddings of the fixed sentences.
         soft_prompt_embeds (`torch.FloatTensor` of shape `(num_labels, num_sentences, projection_dim)`):
             The members of the soft view's ensemble.
-        hidden_states (`tuple(torch.FloatTensor)`, *optional*):
-            Hidden states of the vision tower, of shape `(num_images, num_patches + 1, hidden_size)`. Its images are
-            the frames of all context clips, then those of all face clips.
-        attentions (`tuple(torch.FloatTensor)`, *optional*):
-            Attention weights of the vision tower, of shape
-            `(num_images, num_heads, num_patches + 1, num_patches + 1)`.
+        hidden_states (`tuple(torch.FloatTensor)`, *optional*, returned with `output_hidden_states=True`):
+            Hidden states of the vision tower, one of its embeddings and one of each layer, of shape
+            `(batch_size * num_streams * num_frames, num_patches + 1, hidden_size)`: of each clip the context frames,
+            then the face frames. Only streams given as pixels are encoded; without any the tuple is absent.
+        face_temporal_hidden_states, context_temporal_hidden_states (`tuple(torch.FloatTensor)`, *optional*):
+            The same of a stream's temporal encoder, of shape `(batch_size, num_frames + 1, projection_dim)` with the
+            class token in front, `(batch_size, num_frames, projection_dim)` under attention pooling.
+        attentions (`tuple(torch.FloatTensor)`, *optional*, returned with `output_attentions=True`):
+            Attention weights of each layer of the vision tower, of shape
+            `(batch_size * num_streams * num_frames, num_heads, num_patches + 1, num_patches + 1)`. Empty unless the
+            tower's attention is `"eager"`, as in CLIP.
+        face_temporal_attentions, context_temporal_attentions (`tuple(torch.FloatTensor)`, *optional*):
+            Attention weights of each layer of a stream's temporal encoder, of shape `(batch_size, temporal_heads,
+            num_frames + 1, num_frames + 1)`; row 0 tells which frames the clip embedding was drawn from.
+
+    The text tower's states are not returned: outside training its pass is made once and kept.
     """
 
     loss: torch.FloatTensor | None = None
@@ -63,7 +73,11 @@ class ClipCaerOutput(ModelOutput):
     descriptive_text_embeds: torch.FloatTensor | None = None
     soft_prompt_embeds: torch.FloatTensor | None = None
     hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    face_temporal_hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    context_temporal_hidden_states: tuple[torch.FloatTensor, ...] | None = None
     attentions: tuple[torch.FloatTensor, ...] | None = None
+    face_temporal_attentions: tuple[torch.FloatTensor, ...] | None = None
+    context_temporal_attentions: tuple[torch.FloatTensor, ...] | None = None
 
 
 class ClipCaerPreTrainedModel(PreTrainedModel):
@@ -75,6 +89,9 @@ class ClipCaerPreTrainedModel(PreTrainedModel):
     main_input_name = "pixel_values"
     input_modalities = ("video",)
     supports_gradient_checkpointing = True
+    _no_split_modules = ["TemporalEncoder", "SoftPromptLearner"]  # noqa: RUF012 - the base class declares it so
+    # Keep: the prompt learner is called with a model, which accelerate would move whole to where the learner is.
+    _skip_keys_device_placement = ["clip"]  # noqa: RUF012
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_flex_attn = True
@@ -95,10 +112,8 @@ class ClipCaerPreTrainedModel(PreTrainedModel):
             init.normal_(module.position_embeds, std=self.config.temporal_init_std)
             if module.pooling == "cls":
                 init.normal_(module.cls_token, std=self.config.temporal_init_std)
-        elif isinstance(module, SoftPromptLearner):
+        elif isinstance(module, SoftPromptLearner | DescriptivePrompts):
             module.reset_parameters()
-        elif isinstance(module, ClipCaerModel):
-            init.normal_(module.descriptive_text_embeds)
         else:
             super()._init_weights(module)
 
@@ -124,14 +139,14 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
             self.context_temporal_encoder = self._build_temporal_encoder()
         self.fusion = nn.Linear(dim * (config.face_stream + config.context_stream), dim)
         self.prompt_learner = SoftPromptLearner(
-            self._soft_token_ids(),
+            config.soft_prompt_token_ids,
             config.num_context_tokens,
             config.clip_config.text_config.hidden_size,
             config.class_specific_context,
             config.class_token_position,
             config.initializer_range,
         )
-        self.register_buffer("descriptive_text_embeds", torch.empty(config.num_labels, dim))
+        self.descriptive_prompts = DescriptivePrompts(config.num_labels, dim)
         self._soft_prompt_cache: tuple[tuple, torch.Tensor] | None = None
         self.post_init()
 
@@ -148,17 +163,18 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
             config.temporal_pooling,
         )
 
-    def _soft_token_ids(self) -> list[list[int]]:
-        if self.config.label_token_ids is not None:
-            return [ids for sentences in self.config.label_token_ids for ids in sentences]
-        text_config = self.config.clip_config.text_config
-        # CLIP's published configurations carry 2 for the end token, which is the last of the vocabulary.
-        end = text_config.vocab_size - 1 if text_config.eos_token_id == 2 else text_config.eos_token_id
-        return [[text_config.bos_token_id, end]] * self.config.num_labels
+    @property
+    def descriptive_text_embeds(self) -> torch.Tensor:
+        """(num_labels, projection_dim) unit embeddings of the descriptive view."""
+        return self.descriptive_prompts()
 
     def get_input_embeddings(self) -> nn.Module:
         """The vision tower's patch embedding."""
         return self.clip.vision_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module):
+        """Replace the vision tower's patch embedding."""
+        self.clip.vision_model.set_input_embeddings(value)
 
     def get_frame_embeds(self, pixel_values: torch.Tensor, **kwargs: Unpack[TransformersKwargs]) -> torch.Tensor:
         """Embed frames with the vision tower.
@@ -172,25 +188,45 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
         return self._encode_frames([pixel_values], **kwargs)[0][0]
 
     def _encode_frames(self, streams: list[torch.Tensor], **kwargs):
-        """One call of the tower for all streams: a list of frame embeddings, and the tower's output."""
-        images = torch.cat([pixel_values.flatten(0, 1) for pixel_values in streams])
-        output = self.clip.get_image_features(images, return_dict=True, **kwargs)
-        frames = output.pooler_output.split([stream.shape[0] * stream.shape[1] for stream in streams])
-        return [embeds.unflatten(0, stream.shape[:2]) for embeds, stream in zip(frames, streams, strict=True)], output
+        """One call of the tower for all streams: the frame embeddings of each, and the tower's output."""
+        images = torch.stack(streams, dim=1)  # (batch_size, num_streams, num_frames, num_channels, height, width)
+        output = self.clip.get_image_features(images.flatten(0, 2), return_dict=True, **kwargs)
+        return output.pooler_output.unflatten(0, images.shape[:3]).unbind(dim=1), output
 
-    def encode_video(self, context_embeds: torch.Tensor | None, face_embeds: torch.Tensor | None, frame_mask=None):
+    def _embed_streams(self, streams: dict[str, tuple], **kwargs):
+        """Frame embeddings of each stream that is built, and the tower's output, empty where there are no pixels."""
+        streams = {name: given for name, given in streams.items() if self.config.streams in (name, "both")}
+        for name, (pixels, embeds) in streams.items():
+            self._check_stream(name, pixels, embeds)
+        frame_embeds = {name: embeds for name, (_, embeds) in streams.items()}
+        to_encode = {name: pixels for name, (pixels, _) in streams.items() if pixels is not None}
+        if not to_encode:
+            return frame_embeds, BaseModelOutputWithPooling()
+        encoded, tower_output = self._encode_frames(list(to_encode.values()), **kwargs)
+        return frame_embeds | dict(zip(to_encode, encoded, strict=True)), tower_output
+
+    def encode_video(
+        self,
+        context_embeds: torch.Tensor | None,
+        face_embeds: torch.Tensor | None,
+        frame_mask: torch.Tensor | None = None,
+        states: dict[str, dict[str, list[torch.Tensor]]] | None = None,
+    ):
         """Frame embeddings (batch_size, num_frames, projection_dim) of each stream to clip embeddings.
+
+        `states` has for each stream the lists that its temporal encoder is to fill.
 
         Returns:
             The fused unit embedding, the face stream's and the context stream's, each (batch_size, projection_dim).
         """
+        states = states or {}
         face_video_embeds = context_video_embeds = None
         if self.config.face_stream:
             if self.face_adapter is not None:
                 face_embeds = self.face_adapter(face_embeds)
-            face_video_embeds = self.face_temporal_encoder(face_embeds, frame_mask)
+            face_video_embeds = self.face_temporal_encoder(face_embeds, frame_mask, states.get("face"))
         if self.config.context_stream:
-            context_video_embeds = self.context_temporal_encoder(context_embeds, frame_mask)
+            context_video_embeds = self.context_temporal_encoder(context_embeds, frame_mask, states.get("context"))
         parts = [embeds for embeds in (face_video_embeds, context_video_embeds) if embeds is not None]
         video_embeds = F.normalize(self.fusion(torch.cat(parts, dim=-1)), dim=-1)
         return video_embeds, face_video_embeds, context_video_embeds
@@ -209,27 +245,19 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
         return self._soft_prompt_cache[1]
 
     def _encode_soft_prompts(self) -> torch.Tensor:
-        embeds = F.normalize(self.prompt_learner(self.clip), dim=-1)
+        embeds = F.normalize(self.prompt_learner(clip=self.clip), dim=-1)
         return embeds.unflatten(0, (self.config.num_labels, -1))
 
     def _text_state(self) -> tuple:
         """Changes whenever a weight that the soft prompts depend on is written, moved or cast, or autocast changes."""
         modules = (self.prompt_learner, self.clip.text_model, self.clip.text_projection)
         weights = tuple((p.data_ptr(), p._version, p.dtype) for module in modules for p in module.parameters())
-        device_type = self.clip.text_projection.weight.device.type
+        device_type = self.prompt_learner.token_ids.device.type
         return (torch.is_autocast_enabled(device_type), torch.get_autocast_dtype(device_type), weights)
 
-    @torch.no_grad()
     def encode_descriptive_prompts(self, token_ids: list[list[list[int]]]):
         """Encode sentences (label, sentence, token; begin and end included) once and keep them with the weights."""
-        embeds = []
-        for sentences in token_ids:
-            ids = pad_token_ids(sentences).to(self.device)
-            eos_positions = torch.tensor([len(sentence) - 1 for sentence in sentences], device=self.device)
-            tokens = self.clip.text_model.embeddings.token_embedding(ids)
-            features = F.normalize(encode_token_embeds(self.clip, tokens, eos_positions), dim=-1)
-            embeds.append(F.normalize(features.mean(dim=0), dim=-1))
-        self.descriptive_text_embeds.copy_(torch.stack(embeds))
+        self.descriptive_prompts.encode(self.clip, token_ids)
 
     def _check_stream(self, name: str, pixel_values, embeds) -> None:
         if (pixel_values is None) == (embeds is None):
@@ -269,21 +297,14 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
             frame_mask (`torch.BoolTensor` of shape `(batch_size, num_frames)`, *optional*):
                 False where a shorter clip is padded.
         """
-        hidden_states = attentions = None
-        pixels, embeds = {}, {}
-        if self.config.context_stream:
-            self._check_stream("context", pixel_values, context_embeds)
-            pixels["context"], embeds["context"] = pixel_values, context_embeds
-        if self.config.face_stream:
-            self._check_stream("face", face_pixel_values, face_embeds)
-            pixels["face"], embeds["face"] = face_pixel_values, face_embeds
-        to_encode = {name: values for name, values in pixels.items() if values is not None}
-        if to_encode:
-            encoded, tower_output = self._encode_frames(list(to_encode.values()), **kwargs)
-            embeds.update(zip(to_encode, encoded, strict=True))
-            hidden_states, attentions = tower_output.hidden_states, tower_output.attentions
+        for flag in ("output_hidden_states", "output_attentions"):
+            kwargs.setdefault(flag, getattr(self.config, flag))
+        streams = {"context": (pixel_values, context_embeds), "face": (face_pixel_values, face_embeds)}
+        frame_embeds, tower_output = self._embed_streams(streams, **kwargs)
+        wanted = [name for name in ("hidden_states", "attentions") if kwargs[f"output_{name}"]]
+        states = {stream: {name: [] for name in wanted} for stream in frame_embeds}
         video_embeds, face_video_embeds, context_video_embeds = self.encode_video(
-            embeds.get("context"), embeds.get("face"), frame_mask
+            frame_embeds.get("context"), frame_embeds.get("face"), frame_mask, states
         )
         soft_prompt_embeds = self.encode_soft_prompts()
         return ClipCaerOutput(
@@ -291,10 +312,11 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
             face_video_embeds=face_video_embeds,
             context_video_embeds=context_video_embeds,
             soft_text_embeds=soft_prompt_embeds.mean(dim=1),
-            descriptive_text_embeds=F.normalize(self.descriptive_text_embeds, dim=-1),
+            descriptive_text_embeds=self.descriptive_text_embeds,
             soft_prompt_embeds=soft_prompt_embeds,
-            hidden_states=hidden_states,
-            attentions=attentions,
+            hidden_states=tower_output.hidden_states,
+            attentions=tower_output.attentions,
+            **{f"{stream}_temporal_{name}": tuple(states[stream][name]) for stream in states for name in wanted},
         )
 
 
@@ -346,10 +368,11 @@ class ClipCaerForVideoClassification(ClipCaerPreTrainedModel):
         default_prompts = RAER_LABEL_PROMPTS if labels == RAER_LABELS else labels
         label_prompts = fields.get("label_prompts") or list(default_prompts)
         default_sentences = RAER_DESCRIPTIVE_PROMPTS if labels == RAER_LABELS else label_prompts
-        sentences = [_as_list(entry) for entry in fields.get("descriptive_prompts") or default_sentences]
+        sentences = [as_list(entry) for entry in fields.get("descriptive_prompts") or default_sentences]
         fields |= {"label_prompts": label_prompts, "descriptive_prompts": sentences}
-        fields["label_token_ids"] = [tokenizer(_as_list(entry)).input_ids for entry in label_prompts]
-        fields["descriptive_token_ids"] = [_tokenize_sentences(tokenizer, entry, clip) for entry in sentences]
+        fields["label_token_ids"] = [tokenizer(as_list(entry)).input_ids for entry in label_prompts]
+        limit = clip.config.text_config.max_position_embeddings
+        fields["descriptive_token_ids"] = [tokenize_sentences(tokenizer, entry, limit) for entry in sentences]
         model = cls(ClipCaerConfig(**fields), clip_model=clip)
         model.model.encode_descriptive_prompts(fields["descriptive_token_ids"])
         return model
@@ -406,10 +429,6 @@ class ClipCaerForVideoClassification(ClipCaerPreTrainedModel):
         )
 
 
-def _as_list(prompts: str | Sequence[str]) -> list[str]:
-    return [prompts] if isinstance(prompts, str) else list(prompts)
-
-
 def _load_clip(clip_id_or_path: str):
     """CLIP in fp32 and its tokenizer, or an `InputError`."""
     try:
@@ -424,17 +443,6 @@ def _load_clip(clip_id_or_path: str):
     if info["missing_keys"]:
         raise InputError(f"{clip_id_or_path}: the CLIP checkpoint lacks the weight `{min(info['missing_keys'])}`")
     return clip, tokenizer
-
-
-def _tokenize_sentences(tokenizer, sentences: list[str], clip: CLIPModel) -> list[list[int]]:
-    ids = tokenizer(sentences).input_ids
-    limit = clip.config.text_config.max_position_embeddings
-    for sentence, tokens in zip(sentences, ids, strict=True):
-        if len(tokens) > limit:
-            raise InputError(
-                f"`descriptive_prompts`: {len(tokens)} tokens, the text tower takes {limit}: {sentence!r}"
-            )
-    return ids
 
 
 __all__ = ["ClipCaerForVideoClassification", "ClipCaerModel", "ClipCaerOutput", "ClipCaerPreTrainedModel"]

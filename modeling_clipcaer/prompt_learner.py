@@ -1,10 +1,15 @@
 """Soft prompts, and the CLIP text tower on token embeddings."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
+from torch.nn import functional as F
 from transformers import CLIPModel
 from transformers import initialization as init
 from transformers.masking_utils import create_causal_mask
+
+from .errors import InputError
 
 
 def encode_token_embeds(clip: CLIPModel, token_embeds: torch.Tensor, eos_positions: torch.Tensor) -> torch.Tensor:
@@ -33,6 +38,22 @@ def pad_token_ids(prompts: list[list[int]]) -> torch.Tensor:
     """(num_prompts, longest) ids, padded behind the end token with 0."""
     longest = max(len(ids) for ids in prompts)
     return torch.tensor([ids + [0] * (longest - len(ids)) for ids in prompts])
+
+
+def as_list(prompts: str | Sequence[str]) -> list[str]:
+    """The sentences of a label that may have one."""
+    return [prompts] if isinstance(prompts, str) else list(prompts)
+
+
+def tokenize_sentences(tokenizer, sentences: list[str], limit: int) -> list[list[int]]:
+    """Token ids of each sentence with begin and end, none longer than the text tower takes."""
+    ids = tokenizer(sentences).input_ids
+    for sentence, tokens in zip(sentences, ids, strict=True):
+        if len(tokens) > limit:
+            raise InputError(
+                f"`descriptive_prompts`: {len(tokens)} tokens, the text tower takes {limit}: {sentence!r}"
+            )
+    return ids
 
 
 def layout_prompt(num_tokens: int, longest: int, num_context_tokens: int, position: str) -> list[int]:
@@ -109,3 +130,39 @@ class SoftPromptLearner(nn.Module):
         tokens = torch.cat([text, context.to(text.dtype)], dim=1)
         token_embeds = tokens.gather(1, self.layout[..., None].expand(-1, -1, tokens.shape[-1]))
         return encode_token_embeds(clip, token_embeds, self.eos_positions)
+
+
+class DescriptivePrompts(nn.Module):
+    r"""
+    The descriptive view: one embedding per label, computed once from fixed sentences and kept with the weights.
+
+    A module of its own, because a buffer right on the model would have no device in a `device_map` that splits it.
+
+    Args:
+        num_labels: K.
+        embed_dim: width D of text embeddings.
+    """
+
+    def __init__(self, num_labels: int, embed_dim: int):
+        super().__init__()
+        self.register_buffer("text_embeds", torch.empty(num_labels, embed_dim))
+        self.reset_parameters()
+
+    def reset_parameters(self):
+        """One axis per label, until [`~DescriptivePrompts.encode`] is called."""
+        num_labels, dim = self.text_embeds.shape
+        init.copy_(self.text_embeds, F.one_hot(torch.arange(num_labels) % dim, dim).to(self.text_embeds))
+
+    @torch.no_grad()
+    def encode(self, clip: CLIPModel, token_ids: list[list[list[int]]]):
+        """Keep the unit mean of the unit text features of each label's sentences (label, sentence, token)."""
+        for row, sentences in zip(self.text_embeds, token_ids, strict=True):
+            ids = pad_token_ids(sentences).to(clip.device)
+            eos_positions = torch.tensor([len(sentence) - 1 for sentence in sentences], device=clip.device)
+            tokens = clip.text_model.embeddings.token_embedding(ids)
+            features = F.normalize(encode_token_embeds(clip, tokens, eos_positions), dim=-1)
+            row.copy_(F.normalize(features.mean(dim=0), dim=-1))
+
+    def forward(self) -> torch.Tensor:
+        """(num_labels, embed_dim) unit vectors."""
+        return F.normalize(self.text_embeds, dim=-1)

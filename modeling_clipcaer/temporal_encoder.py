@@ -15,13 +15,30 @@ class TemporalAttention(nn.Module):
         self.out_proj = nn.Linear(num_heads * head_dim, embed_dim)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, hidden_states: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
-        """Attend over (batch_size, length, embed_dim); the mask is (batch_size, 1, 1, length), True = attend."""
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        output_attentions: bool = False,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Attend over (batch_size, length, embed_dim); the mask is (batch_size, 1, 1, length), True = attend.
+
+        Returns:
+            (batch_size, length, embed_dim), and the weights (batch_size, num_heads, length, length) where asked for.
+        """
         batch_size, length, _ = hidden_states.shape
         qkv = self.qkv_proj(hidden_states).view(batch_size, length, 3, self.num_heads, -1)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=attention_mask)
-        return self.dropout(self.out_proj(mixed.transpose(1, 2).reshape(batch_size, length, -1)))
+        weights = None
+        if output_attentions:
+            scores = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5
+            if attention_mask is not None:
+                scores = scores.masked_fill(~attention_mask, torch.finfo(scores.dtype).min)
+            weights = scores.softmax(dim=-1)
+            mixed = weights @ value
+        else:
+            mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=attention_mask)
+        return self.dropout(self.out_proj(mixed.transpose(1, 2).reshape(batch_size, length, -1))), weights
 
 
 class TemporalLayer(nn.Module):
@@ -36,11 +53,17 @@ class TemporalLayer(nn.Module):
         self.mlp_down = nn.Linear(mlp_dim, embed_dim)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, hidden_states: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
-        """(batch_size, length, embed_dim) in and out."""
-        hidden_states = hidden_states + self.attention(self.attention_norm(hidden_states), attention_mask)
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        output_attentions: bool = False,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """(batch_size, length, embed_dim) in and out, and the attention weights where asked for."""
+        mixed, weights = self.attention(self.attention_norm(hidden_states), attention_mask, output_attentions)
+        hidden_states = hidden_states + mixed
         mlp = self.dropout(F.gelu(self.mlp_up(self.mlp_norm(hidden_states)), approximate="tanh"))
-        return hidden_states + self.dropout(self.mlp_down(mlp))
+        return hidden_states + self.dropout(self.mlp_down(mlp)), weights
 
 
 class TemporalEncoder(nn.Module):
@@ -79,12 +102,20 @@ class TemporalEncoder(nn.Module):
             TemporalLayer(embed_dim, num_heads, head_dim, mlp_dim, dropout) for _ in range(num_layers)
         )
 
-    def forward(self, frame_embeds: torch.Tensor, frame_mask: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(
+        self,
+        frame_embeds: torch.Tensor,
+        frame_mask: torch.Tensor | None = None,
+        states: dict[str, list[torch.Tensor]] | None = None,
+    ) -> torch.Tensor:
         """Encode a batch of clips.
 
         Args:
             frame_embeds: (batch_size, num_frames, embed_dim), at most `self.num_frames` frames.
             frame_mask: bool (batch_size, num_frames), False where a shorter clip is padded.
+            states: the lists to fill. `"hidden_states"` gets the input of the first layer and the output of each,
+                (batch_size, length, embed_dim); `"attentions"` each layer's weights, (batch_size, num_heads, length,
+                length). The length is num_frames, plus the class token in front where there is one.
 
         Returns:
             (batch_size, embed_dim)
@@ -97,8 +128,12 @@ class TemporalEncoder(nn.Module):
             frame_mask = None if frame_mask is None else F.pad(frame_mask, (1, 0), value=True)
         hidden_states = hidden_states + self.position_embeds[:, : hidden_states.shape[1]]
         attention_mask = None if frame_mask is None else frame_mask[:, None, None, :]
+        states = {} if states is None else states
+        states.get("hidden_states", []).append(hidden_states)
         for layer in self.layers:
-            hidden_states = layer(hidden_states, attention_mask)
+            hidden_states, weights = layer(hidden_states, attention_mask, "attentions" in states)
+            states.get("hidden_states", []).append(hidden_states)
+            states.get("attentions", []).append(weights)
         if self.pooling == "cls":
             return hidden_states[:, 0]
         return self._pool(hidden_states, frame_mask)

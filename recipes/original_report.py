@@ -72,7 +72,7 @@ def render_table(checkpoint: OriginalCheckpoint) -> str:
         counts[key], places[key] = 1, "label_token_ids in config.json, by look-up in the token embedding"
     if DESCRIPTIVE_ROWS in checkpoint.state:
         counts[DESCRIPTIVE_ROWS] = 1
-        places[DESCRIPTIVE_ROWS] = "descriptive_token_ids in config.json, model.descriptive_text_embeds"
+        places[DESCRIPTIVE_ROWS] = "descriptive_token_ids in config.json, model.descriptive_prompts.text_embeds"
     for name in checkpoint.second_names:
         kind = f"{name.removeprefix('module.').split('.')[0]}.*"
         counts[kind] += 1
