@@ -142,15 +142,20 @@ class ClipCaerConfig(PreTrainedConfig):
         if unknown:
             raise ValueError(f"`{unknown[0]}` is not a field of {type(self).__name__}")
         if self.id2label is None and kwargs.get("num_labels") is None:
-            self.id2label = dict(enumerate(RAER_LABELS))
+            self.id2label: dict[int, str] = dict(enumerate(RAER_LABELS))
         super().__post_init__(**kwargs)
         if self.label2id is None:
-            self.label2id = {label: index for index, label in self.id2label.items()}
+            self.label2id: dict[str, int] = {label: index for index, label in self.id2label.items()}
 
     @property
     def projection_dim(self) -> int:
         """Width D of frame, video and text embeddings."""
-        return self.clip_config.projection_dim
+        return self.clip_config.projection_dim  # type: ignore[union-attr]  # a dict only until `__post_init__`
+
+    @property
+    def text_tower_config(self) -> PreTrainedConfig:
+        """The part of `clip_config` on the text tower."""
+        return self.clip_config.text_config  # type: ignore[union-attr]
 
     @property
     def face_stream(self) -> bool:
@@ -174,7 +179,7 @@ class ClipCaerConfig(PreTrainedConfig):
         """Token ids of every soft prompt's text, label by label: begin and end alone without `label_token_ids`."""
         if self.label_token_ids is not None:
             return [ids for sentences in self.label_token_ids for ids in sentences]
-        text_config = self.clip_config.text_config
+        text_config = self.text_tower_config
         # CLIP's published configurations carry 2 for the end token, which is the last of the vocabulary.
         end = text_config.vocab_size - 1 if text_config.eos_token_id == 2 else text_config.eos_token_id
         return [[text_config.bos_token_id, end]] * self.num_labels
@@ -206,7 +211,7 @@ class ClipCaerConfig(PreTrainedConfig):
         if len({len(sentences) for sentences in self.label_token_ids}) != 1 or not self.label_token_ids[0]:
             raise ValueError("`label_token_ids` must hold equally many sentences for every label, at least one")
         longest = max(len(ids) for sentences in self.label_token_ids for ids in sentences) + self.num_context_tokens
-        limit = self.clip_config.text_config.max_position_embeddings
+        limit = self.text_tower_config.max_position_embeddings
         if longest > limit:
             raise ValueError(
                 f"`label_token_ids` and `num_context_tokens` make a prompt of {longest} tokens, "

@@ -1,6 +1,7 @@
 """PyTorch ClipCaer model: context-aware academic emotion recognition on CLIP."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -15,6 +16,7 @@ from transformers.utils import ModelOutput, TransformersKwargs, can_return_tuple
 from .configuration_clipcaer import ClipCaerConfig
 from .errors import InputError
 from .face_adapter import FaceAdapter
+from .input_checks import check_streams
 from .prompt_learner import DescriptivePrompts, SoftPromptLearner, as_list, tokenize_sentences
 from .prototypes import instance_logits
 from .raer_labels import RAER_DESCRIPTIVE_PROMPTS, RAER_LABEL_PROMPTS, RAER_LABELS
@@ -64,20 +66,20 @@ class ClipCaerOutput(ModelOutput):
     The text tower's states are not returned: outside training its pass is made once and kept.
     """
 
-    loss: torch.FloatTensor | None = None
-    logits: torch.FloatTensor | None = None
-    video_embeds: torch.FloatTensor | None = None
-    face_video_embeds: torch.FloatTensor | None = None
-    context_video_embeds: torch.FloatTensor | None = None
-    soft_text_embeds: torch.FloatTensor | None = None
-    descriptive_text_embeds: torch.FloatTensor | None = None
-    soft_prompt_embeds: torch.FloatTensor | None = None
-    hidden_states: tuple[torch.FloatTensor, ...] | None = None
-    face_temporal_hidden_states: tuple[torch.FloatTensor, ...] | None = None
-    context_temporal_hidden_states: tuple[torch.FloatTensor, ...] | None = None
-    attentions: tuple[torch.FloatTensor, ...] | None = None
-    face_temporal_attentions: tuple[torch.FloatTensor, ...] | None = None
-    context_temporal_attentions: tuple[torch.FloatTensor, ...] | None = None
+    loss: torch.Tensor | None = None
+    logits: torch.Tensor | None = None
+    video_embeds: torch.Tensor | None = None
+    face_video_embeds: torch.Tensor | None = None
+    context_video_embeds: torch.Tensor | None = None
+    soft_text_embeds: torch.Tensor | None = None
+    descriptive_text_embeds: torch.Tensor | None = None
+    soft_prompt_embeds: torch.Tensor | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
+    face_temporal_hidden_states: tuple[torch.Tensor, ...] | None = None
+    context_temporal_hidden_states: tuple[torch.Tensor, ...] | None = None
+    attentions: tuple[torch.Tensor, ...] | None = None
+    face_temporal_attentions: tuple[torch.Tensor, ...] | None = None
+    context_temporal_attentions: tuple[torch.Tensor, ...] | None = None
 
 
 class ClipCaerPreTrainedModel(PreTrainedModel):
@@ -141,7 +143,7 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
         self.prompt_learner = SoftPromptLearner(
             config.soft_prompt_token_ids,
             config.num_context_tokens,
-            config.clip_config.text_config.hidden_size,
+            config.text_tower_config.hidden_size,
             config.class_specific_context,
             config.class_token_position,
             config.initializer_range,
@@ -193,11 +195,10 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
         output = self.clip.get_image_features(images.flatten(0, 2), return_dict=True, **kwargs)
         return output.pooler_output.unflatten(0, images.shape[:3]).unbind(dim=1), output
 
-    def _embed_streams(self, streams: dict[str, tuple], **kwargs):
+    def _embed_streams(self, streams: dict[str, tuple], frame_mask: torch.Tensor | None, **kwargs):
         """Frame embeddings of each stream that is built, and the tower's output, empty where there are no pixels."""
         streams = {name: given for name, given in streams.items() if self.config.streams in (name, "both")}
-        for name, (pixels, embeds) in streams.items():
-            self._check_stream(name, pixels, embeds)
+        check_streams(streams, frame_mask, self.config.projection_dim)
         frame_embeds = {name: embeds for name, (_, embeds) in streams.items()}
         to_encode = {name: pixels for name, (pixels, _) in streams.items() if pixels is not None}
         if not to_encode:
@@ -259,21 +260,6 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
         """Encode sentences (label, sentence, token; begin and end included) once and keep them with the weights."""
         self.descriptive_prompts.encode(self.clip, token_ids)
 
-    def _check_stream(self, name: str, pixel_values, embeds) -> None:
-        if (pixel_values is None) == (embeds is None):
-            pixels = "pixel_values" if name == "context" else "face_pixel_values"
-            raise ValueError(f"the {name} stream takes exactly one of `{pixels}` and `{name}_embeds`")
-        if pixel_values is not None and pixel_values.ndim != 5:
-            raise ValueError(
-                f"pixels of the {name} stream must be (batch_size, num_frames, num_channels, height, width), "
-                f"got {tuple(pixel_values.shape)}"
-            )
-        if embeds is not None and (embeds.ndim != 3 or embeds.shape[-1] != self.config.projection_dim):
-            raise ValueError(
-                f"`{name}_embeds` must be (batch_size, num_frames, {self.config.projection_dim}), "
-                f"got {tuple(embeds.shape)}"
-            )
-
     @can_return_tuple
     def forward(
         self,
@@ -300,12 +286,15 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
         for flag in ("output_hidden_states", "output_attentions"):
             kwargs.setdefault(flag, getattr(self.config, flag))
         streams = {"context": (pixel_values, context_embeds), "face": (face_pixel_values, face_embeds)}
-        frame_embeds, tower_output = self._embed_streams(streams, **kwargs)
+        frame_embeds, tower_output = self._embed_streams(streams, frame_mask, **kwargs)
         wanted = [name for name in ("hidden_states", "attentions") if kwargs[f"output_{name}"]]
-        states = {stream: {name: [] for name in wanted} for stream in frame_embeds}
+        states: dict[str, dict[str, list]] = {stream: {name: [] for name in wanted} for stream in frame_embeds}
         video_embeds, face_video_embeds, context_video_embeds = self.encode_video(
             frame_embeds.get("context"), frame_embeds.get("face"), frame_mask, states
         )
+        temporal: dict[str, Any] = {
+            f"{stream}_temporal_{name}": tuple(states[stream][name]) for stream in states for name in wanted
+        }
         soft_prompt_embeds = self.encode_soft_prompts()
         return ClipCaerOutput(
             video_embeds=video_embeds,
@@ -316,7 +305,7 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
             soft_prompt_embeds=soft_prompt_embeds,
             hidden_states=tower_output.hidden_states,
             attentions=tower_output.attentions,
-            **{f"{stream}_temporal_{name}": tuple(states[stream][name]) for stream in states for name in wanted},
+            **temporal,
         )
 
 
@@ -420,13 +409,11 @@ class ClipCaerForVideoClassification(ClipCaerPreTrainedModel):
 
     def select_prototypes(self, outputs: ClipCaerOutput) -> torch.Tensor:
         """The view that classifies: (num_labels, num_sentences, projection_dim) unit embeddings."""
+        soft, descriptive = outputs["soft_prompt_embeds"], outputs["descriptive_text_embeds"][:, None]
         source = self.config.resolved_prototype_source
-        if source == "soft":
-            return outputs.soft_prompt_embeds
-        descriptive = outputs.descriptive_text_embeds[:, None]
-        return (
-            descriptive if source == "descriptive" else F.normalize(outputs.soft_prompt_embeds + descriptive, dim=-1)
-        )
+        if source == "mean":
+            return F.normalize(soft + descriptive, dim=-1)
+        return soft if source == "soft" else descriptive
 
 
 def _load_clip(clip_id_or_path: str):

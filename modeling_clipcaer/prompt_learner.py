@@ -84,6 +84,10 @@ class SoftPromptLearner(nn.Module):
         init_std: standard deviation of the initial context tokens.
     """
 
+    token_ids: torch.Tensor
+    layout: torch.Tensor
+    eos_positions: torch.Tensor
+
     def __init__(
         self,
         token_ids: list[list[int]],
@@ -142,6 +146,8 @@ class DescriptivePrompts(nn.Module):
         num_labels: K.
         embed_dim: width D of text embeddings.
     """
+
+    text_embeds: torch.Tensor
 
     def __init__(self, num_labels: int, embed_dim: int):
         super().__init__()

@@ -56,13 +56,28 @@ def test_frame_embeddings_replace_pixels():
     torch.testing.assert_close(model(pixels["pixel_values"], face_embeds=face).logits, expected)
 
 
+FRAMES = torch.rand(2, 4, 3, 32, 32)
+
+
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
         ({}, "the context stream takes exactly one of `pixel_values` and `context_embeds`"),
-        ({"pixel_values": torch.rand(2, 4, 3, 32, 32)}, "the face stream takes exactly one of"),
-        ({"pixel_values": torch.rand(2, 3, 32, 32)}, r"must be \(batch_size, num_frames, num_channels.* got \(2, 3"),
+        ({"pixel_values": FRAMES}, "the face stream takes exactly one of `face_pixel_values` and `face_embeds`"),
+        ({"pixel_values": FRAMES[0]}, r"`pixel_values` must be \(batch_size, num_frames, num_channels.* got \(4, 3"),
         ({"context_embeds": torch.rand(2, 4, 23)}, r"`context_embeds` must be .*24\), got \(2, 4, 23\)"),
+        ({"pixel_values": FRAMES.byte()}, "`pixel_values` must be normalised pixels .* got torch.uint8"),
+        (
+            {"pixel_values": FRAMES, "face_pixel_values": FRAMES[:1]},
+            r"\(batch_size, num_frames\), got .*'face': \(1, 4",
+        ),
+        ({"pixel_values": FRAMES, "face_pixel_values": FRAMES[:, :3]}, r"'context': \(2, 4\), 'face': \(2, 3\)"),
+        ({"pixel_values": FRAMES, "face_pixel_values": FRAMES[..., :16]}, r"\(num_channels, height, width\), got"),
+        ({"pixel_values": FRAMES[:, :0], "face_pixel_values": FRAMES[:, :0]}, "at least one frame"),
+        (
+            {"pixel_values": FRAMES, "face_pixel_values": FRAMES, "frame_mask": torch.ones(2, 3, dtype=torch.bool)},
+            r"`frame_mask` must be \(batch_size, num_frames\) = \(2, 4\), got \(2, 3\)",
+        ),
     ],
 )
 def test_inputs_of_the_wrong_kind_are_refused_by_name(inputs, message):
@@ -211,7 +226,7 @@ def test_sdpa_is_used_unless_another_attention_is_named():
 class TestFromClipPretrained:
     def test_every_clip_weight_is_taken_over(self, tiny_clip):
         clip = CLIPModel.from_pretrained(tiny_clip)
-        model = ClipCaerForVideoClassification.from_clip_pretrained(tiny_clip, num_context_tokens=4)
+        model = ClipCaerForVideoClassification.from_clip_pretrained(tiny_clip, **self.texts())
         taken = model.model.clip.state_dict()
         assert taken.keys() == clip.state_dict().keys()
         assert all(torch.equal(taken[name], value) for name, value in clip.state_dict().items())
@@ -247,7 +262,8 @@ class TestFromClipPretrained:
         loaded = ClipCaerForVideoClassification.from_pretrained(tmp_path).eval()
         size = model.config.clip_config.vision_config.image_size
         pixels = {name: torch.randn(1, 2, 3, size, size) for name in ("pixel_values", "face_pixel_values")}
-        torch.testing.assert_close(loaded(**pixels).logits, model(**pixels).logits, rtol=0, atol=0)
+        # Not to the last bit: where weights lie in memory decides in which order some kernels add.
+        torch.testing.assert_close(loaded(**pixels).logits, model(**pixels).logits, rtol=1e-5, atol=1e-5)
 
     def test_a_folder_without_clip_is_refused_in_one_line(self, tmp_path):
         tiny_model().save_pretrained(tmp_path)

@@ -1,0 +1,46 @@
+"""What a forward pass may be given, said in one line when it is something else."""
+
+import torch
+
+
+def check_streams(
+    streams: dict[str, tuple[torch.Tensor | None, torch.Tensor | None]],
+    frame_mask: torch.Tensor | None,
+    projection_dim: int,
+) -> None:
+    """Check the pixels or the frame embeddings of each stream, that streams and mask fit each other.
+
+    Raises:
+        ValueError: naming the argument, what was found and what was expected.
+    """
+    for name, (pixels, embeds) in streams.items():
+        _check_stream(name, pixels, embeds, projection_dim)
+    sizes = {
+        name: tuple((embeds if pixels is None else pixels).shape[:2]) for name, (pixels, embeds) in streams.items()
+    }
+    size = next(iter(sizes.values()))
+    if size[1] == 0:
+        raise ValueError("clips must have at least one frame, got none")
+    if len(set(sizes.values())) > 1:
+        raise ValueError(f"the streams must agree in (batch_size, num_frames), got {sizes}")
+    images = {tuple(pixels.shape[2:]) for pixels, _ in streams.values() if pixels is not None}
+    if len(images) > 1:
+        raise ValueError(f"the streams' frames must agree in (num_channels, height, width), got {sorted(images)}")
+    if frame_mask is not None and tuple(frame_mask.shape) != size:
+        raise ValueError(f"`frame_mask` must be (batch_size, num_frames) = {size}, got {tuple(frame_mask.shape)}")
+
+
+def _check_stream(name: str, pixels, embeds, projection_dim: int) -> None:
+    argument = "pixel_values" if name == "context" else "face_pixel_values"
+    if (pixels is None) == (embeds is None):
+        raise ValueError(f"the {name} stream takes exactly one of `{argument}` and `{name}_embeds`")
+    if pixels is not None and pixels.ndim != 5:
+        raise ValueError(
+            f"`{argument}` must be (batch_size, num_frames, num_channels, height, width), got {tuple(pixels.shape)}"
+        )
+    if pixels is not None and not pixels.is_floating_point():
+        raise ValueError(f"`{argument}` must be normalised pixels of a floating-point type, got {pixels.dtype}")
+    if embeds is not None and (embeds.ndim != 3 or embeds.shape[-1] != projection_dim):
+        raise ValueError(
+            f"`{name}_embeds` must be (batch_size, num_frames, {projection_dim}), got {tuple(embeds.shape)}"
+        )
