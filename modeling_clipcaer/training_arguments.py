@@ -1,6 +1,7 @@
 """How weights are found: learning rates, losses, imbalance."""
 
 import os
+import sys
 from dataclasses import dataclass, field
 
 import torch
@@ -102,6 +103,8 @@ class ClipCaerTrainingArguments(TrainingArguments):
         # Keep: launched processes without an accelerator would otherwise find no common backend, and train apart.
         self.use_cpu = self.use_cpu or not torch.accelerator.is_available()
         self.dataloader_pin_memory = self.dataloader_pin_memory and not self.use_cpu
+        if self.disable_tqdm is None:  # bars are for people: a log file gets lines instead
+            self.disable_tqdm = not sys.stderr.isatty()
         if self.output_dir is None:
             if self.exper_name is None:
                 raise ValueError("`output_dir` (or `exper_name`) must say where the run goes")

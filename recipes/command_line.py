@@ -2,11 +2,13 @@
 
 import argparse
 import difflib
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import yaml
 from transformers import HfArgumentParser
+from transformers.utils import logging
 
 from modeling_clipcaer.errors import InputError
 
@@ -42,6 +44,8 @@ def parse_arguments(
     Raises:
         InputError: an unknown flag or key, or a value of the wrong type.
     """
+    if not sys.stderr.isatty():
+        logging.disable_progress_bar()
     parser = _build_parser(types, description)
     namespace, unknown = parser.parse_known_args(_all_words(parser, argv))
     if unknown:
