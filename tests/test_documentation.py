@@ -1,0 +1,48 @@
+"""Examples run, public names are documented, and types hold."""
+
+import doctest
+import inspect
+import pkgutil
+from importlib import import_module
+
+import pytest
+from conftest import ROOT
+
+import modeling_clipcaer
+
+
+MODULES = [
+    import_module(f"modeling_clipcaer.{module.name}") for module in pkgutil.iter_modules(modeling_clipcaer.__path__)
+]
+
+
+def public_members(module):
+    """Public functions and classes that `module` defines, and the methods that its classes do."""
+    for name, member in vars(module).items():
+        if name.startswith("_") or getattr(member, "__module__", None) != module.__name__:
+            continue
+        if inspect.isfunction(member) or inspect.isclass(member):
+            yield name, member
+        if inspect.isclass(member):
+            for method_name, method in vars(member).items():
+                if not method_name.startswith("_") and (inspect.isfunction(method) or isinstance(method, property)):
+                    yield f"{name}.{method_name}", method
+
+
+def test_examples_in_docstrings_run():
+    results = [doctest.testmod(module) for module in MODULES]
+    assert sum(result.failed for result in results) == 0
+    assert sum(result.attempted for result in results) >= 5
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__.split(".")[-1])
+def test_every_public_name_is_documented(module):
+    bare = [name for name, member in public_members(module) if not inspect.getdoc(member)]
+    assert bare == []
+
+
+@pytest.mark.slow
+def test_types_hold():
+    api = pytest.importorskip("mypy.api", reason="mypy is in the extra `test`")
+    report, errors, status = api.run(["--config-file", str(ROOT / "pyproject.toml"), str(ROOT / "modeling_clipcaer")])
+    assert status == 0, report + errors
