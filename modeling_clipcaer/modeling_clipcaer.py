@@ -102,6 +102,16 @@ class ClipCaerPreTrainedModel(PreTrainedModel):
     # items in all accumulated batches, and multiply it by the accumulation steps.
     accepts_loss_kwargs = False
 
+    def save_pretrained(self, save_directory, **kwargs):
+        """Save as every model of transformers does."""
+        # Keep: transformers names the class alone that is saved, and `AutoModel` would find none in the folder.
+        self.config.auto_map = {
+            "AutoConfig": "configuration_clipcaer.ClipCaerConfig",
+            "AutoModel": "modeling_clipcaer.ClipCaerModel",
+            "AutoModelForVideoClassification": "modeling_clipcaer.ClipCaerForVideoClassification",
+        }
+        super().save_pretrained(save_directory, **kwargs)
+
     @torch.no_grad()
     def _init_weights(self, module):
         """Initialise what CLIP does not. A container without tensors of its own is never visited."""

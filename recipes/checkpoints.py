@@ -9,22 +9,10 @@ from tempfile import TemporaryDirectory
 import torch
 from safetensors import SafetensorError
 
-from modeling_clipcaer import ClipCaerConfig, ClipCaerForVideoClassification, ClipCaerModel, ClipCaerVideoProcessor
+from modeling_clipcaer import ClipCaerConfig, ClipCaerForVideoClassification, ClipCaerVideoProcessor
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.pipeline_clipcaer import StrictAutoModel
 from recipes.trainable import NOTES, load_trainable
-
-
-# Which class each Auto class finds in a saved folder. transformers itself names the one that was saved alone, so that
-# `AutoModel` would find none beside a classifier.
-AUTO_MAP = {
-    auto_class: f"{class_.__module__.split('.')[-1]}.{class_.__name__}"
-    for auto_class, class_ in (
-        ("AutoConfig", ClipCaerConfig),
-        ("AutoModel", ClipCaerModel),
-        ("AutoModelForVideoClassification", ClipCaerForVideoClassification),
-    )
-}
 
 
 def check_output_dir(path: str | os.PathLike) -> None:
@@ -52,7 +40,6 @@ def save_checkpoint(
     model: ClipCaerForVideoClassification, processor: ClipCaerVideoProcessor, folder: str | os.PathLike
 ) -> None:
     """Write weights, configuration, processor and their code, so that `trust_remote_code=True` loads the folder."""
-    model.config.auto_map = dict(AUTO_MAP)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
 

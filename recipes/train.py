@@ -17,7 +17,7 @@ from transformers import set_seed
 from modeling_clipcaer import ClipCaerTrainer, ClipCaerTrainingArguments
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.metrics import compute_uar_war
-from recipes.checkpoints import AUTO_MAP, check_output_dir, save_checkpoint, staged_folder
+from recipes.checkpoints import check_output_dir, save_checkpoint, staged_folder
 from recipes.clips import get_labels, load_clips, prepare_clips
 from recipes.command_line import given_flags, parse_arguments, split_configs
 from recipes.hub import check_hub_arguments, create_repository, push_files
@@ -55,7 +55,6 @@ def main() -> None:
         dataset = prepare_clips(data_args, model_args.labels_file, build_dir, is_main_process)
     clips = load_clips(dataset, ("train", "validation", "test"))
     model = build_model(model_args, get_labels(clips))
-    model.config.auto_map = dict(AUTO_MAP)
     prepare_lora(model, trainable_args, training_args.lr_image_encoder)
     repository = create_repository(training_args)
     trainer = RestoringTrainer(
