@@ -59,9 +59,15 @@ def main() -> None:
 
 
 def name_inputs(argv: list[str]) -> list[str]:
-    """The words before the first flag are the inputs."""
-    first_flag = next((place for place, word in enumerate(argv) if word.startswith("-")), len(argv))
-    return ["--inputs", *argv] if first_flag else argv
+    """The inputs are what is neither a flag nor its value, before the flags or behind them."""
+    inputs, flags, words = [], [], iter(argv)
+    for word in words:
+        if not word.startswith("-"):
+            inputs.append(word)
+        elif word != "--inputs":
+            takes_value = "=" not in word and word not in ("-h", "--help")
+            flags += [word, *([next(words, "")] if takes_value else [])]
+    return ["--inputs", *inputs, *flags] if inputs else flags
 
 
 def check_device(name: str | None) -> None:

@@ -125,6 +125,13 @@ def test_videos_and_folders_are_answered_in_order_as_json_and_csv(trained, video
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"predictions.json", "predictions.csv"}
 
 
+def test_the_inputs_can_come_last(trained, video, tmp_path, capsys):
+    words = ["--model", trained, f"--output_dir={tmp_path / 'out'}", video]
+    assert run_main(predict.main, *words) == 0, capsys.readouterr().err
+    predictions = json.loads((tmp_path / "out" / "predictions.json").read_text(encoding="utf-8"))["predictions"]
+    assert [entry["clip"] for entry in predictions] == [str(video)]
+
+
 def test_the_inputs_can_be_named_by_a_flag_too(trained, video, tmp_path, capsys):
     assert predict_into(tmp_path, "--model", trained, "--inputs", video)[0]["clip"] == str(video)
     assert "EU AI Act" in capsys.readouterr().out
