@@ -19,7 +19,7 @@ def sample_frame_indices(
     mode: str = "train",
     generator: torch.Generator | None = None,
     sampling: str = "segments",
-) -> torch.LongTensor:
+) -> torch.Tensor:
     """Choose `num_frames` of `total` frames, in order and over the whole clip.
 
     The clip is cut into `num_frames` equal segments with float bounds. Training takes a random frame of each,
@@ -35,7 +35,7 @@ def sample_frame_indices(
             the first 16); a short clip repeats its last frame.
 
     Returns:
-        `torch.LongTensor` of shape `(num_frames,)`, not decreasing.
+        int64 tensor of shape `(num_frames,)`, not decreasing.
     """
     if total < 1 or num_frames < 1:
         raise InputError(f"`total` and `num_frames` must be at least 1, got {total} and {num_frames}")
@@ -137,6 +137,7 @@ def open_clip(clip) -> FrameSource:
     Raises:
         InputError: there is no such clip, or it has no frames.
     """
+    source: FrameSource
     if isinstance(clip, str | Path) and Path(clip).is_dir():
         source = ImageFrames([Path(clip, name) for name in list_frame_names(clip)])
     elif isinstance(clip, str | Path):

@@ -15,9 +15,7 @@ def check_streams(
     """
     for name, (pixels, embeds) in streams.items():
         _check_stream(name, pixels, embeds, projection_dim)
-    sizes = {
-        name: tuple((embeds if pixels is None else pixels).shape[:2]) for name, (pixels, embeds) in streams.items()
-    }
+    sizes = {name: tuple(given.shape[:2]) for name, pair in streams.items() for given in pair if given is not None}
     size = next(iter(sizes.values()))
     if size[1] == 0:
         raise ValueError("clips must have at least one frame, got none")

@@ -43,7 +43,8 @@ def group_learning_rates(args: ClipCaerTrainingArguments) -> dict[str, float]:
 def freeze_parameters(model, learning_rates: dict[str, float]):
     """Let exactly those weights require a gradient whose group has a learning rate above 0."""
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(learning_rates.get(find_parameter_group(name), 0.0) > 0)
+        group = find_parameter_group(name)
+        parameter.requires_grad_(group is not None and learning_rates.get(group, 0.0) > 0)
 
 
 def check_gradient_paths(config, args: ClipCaerTrainingArguments):

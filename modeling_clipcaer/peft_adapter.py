@@ -1,6 +1,7 @@
 """The face adapter on its own, in PEFT's file layout: adapter_config.json and adapter_model.safetensors."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -40,16 +41,21 @@ class FaceAdapterLayer(nn.Module, BaseTunerLayer):
 
     adapter_layer_names = ("eaa_adapters",)
 
+    # Inherited from PEFT. A type checker takes what it does not find in a module for a weight or a submodule.
+    active_adapters: list[str]
+    set_adapter: Callable[..., None]
+    _move_adapter_to_device_of_base_layer: Callable[..., None]
+
     def __init__(self, base_layer: FaceAdapter, adapter_name: str, config: FaceAdapterConfig):
         super().__init__()
         self.base_layer = base_layer
         self.eaa_adapters = nn.ModuleDict()
-        self.merged_adapters = []
+        self.merged_adapters: list[str] = []
         self.update_layer(adapter_name, config)
 
     def update_layer(self, adapter_name: str, config: FaceAdapterConfig):
         """Add an adapter of the kind that the model's configuration asks for."""
-        base = self.get_base_layer()
+        base = self.base_layer
         dim, width = base.up_proj.weight.shape
         if (max(dim // config.reduction, 1), config.residual_ratio) != (width, base.residual_ratio):
             raise InputError(

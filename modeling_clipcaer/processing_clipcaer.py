@@ -26,7 +26,7 @@ CHOICES = {
     "frame_sampling": ("segments", "reference"),
     "frame_order": ("natural", "string"),
 }
-RANGES = {
+RANGES: dict[str, tuple[type, int, int]] = {
     "num_frames": (Integral, 1, 4096),
     "image_size": (Integral, 1, 4096),
     "face_margin": (Real, 0, 4096),
@@ -38,7 +38,8 @@ RANGES = {
 SERVICE_KEYS = ("video_processor_type", "processor_class", "auto_map")
 
 
-class ClipCaerVideosKwargs(VideosKwargs, total=False):
+# The type checker does not follow transformers, so it cannot know that this is a typed dictionary.
+class ClipCaerVideosKwargs(VideosKwargs, total=False):  # type: ignore[call-arg]
     """The settings that `from_pretrained(..., setting=value)` overrides."""
 
     image_size: int
@@ -122,8 +123,9 @@ class ClipCaerVideoProcessor(VideoProcessorMixin):
             _require(getattr(self, name) in allowed, name, getattr(self, name), f"one of {', '.join(allowed)}")
         for name, (kind, low, high) in RANGES.items():
             value = getattr(self, name)
-            sound = isinstance(value, kind) and not isinstance(value, bool) and low <= value <= high
-            _require(sound, name, value, f"{'a number' if kind is Real else 'an integer'} in {low}..{high}")
+            is_number = isinstance(value, kind) and not isinstance(value, bool)
+            expected = f"{'a number' if kind is Real else 'an integer'} in {low}..{high}"
+            _require(is_number and low <= value <= high, name, value, expected)
         for name in ("do_normalize", "augment_per_stream"):
             _require(isinstance(getattr(self, name), bool), name, getattr(self, name), "true or false")
         for name in ("image_mean", "image_std"):
@@ -174,11 +176,11 @@ class ClipCaerVideoProcessor(VideoProcessorMixin):
                 )
             except InputError as error:
                 raise InputError(f"clip {number}: {error}" if batched else str(error)) from error
-        lengths = sorted({len(context) for context, _ in streams})
+        context, face = zip(*streams, strict=True)
+        lengths = sorted(set(map(len, context)))
         if len(lengths) > 1:
             raise InputError(f"clips of {lengths[0]} to {lengths[-1]} frames: expected equal lengths without sampling")
-        context, face = (torch.stack(stream) for stream in zip(*streams, strict=True))
-        pixels = {"pixel_values": context, "face_pixel_values": face}
+        pixels = {"pixel_values": torch.stack(context), "face_pixel_values": torch.stack(face)}
         return BatchFeature(
             {name: self.normalize(stream, do_normalize) for name, stream in pixels.items()}, tensor_type=return_tensors
         )
@@ -217,10 +219,12 @@ class ClipCaerVideoProcessor(VideoProcessorMixin):
                     face.append(self._face_square(frame, boxes[index]))
             except InputError as error:
                 raise InputError(f"frame {index}: {error}") from error
-        both = [torch.cat(squares)[places] if squares else None for squares in (context, face)]
-        return self._augment(*both, generator) if mode == "train" else tuple(both)
+        context_pixels, face_pixels = (torch.cat(squares)[places] if squares else None for squares in (context, face))
+        if mode == "train":
+            return self._augment(context_pixels, face_pixels, generator)
+        return context_pixels, face_pixels
 
-    def _frame_indices(self, source, num_frames, do_sample_frames, mode, generator) -> torch.LongTensor:
+    def _frame_indices(self, source, num_frames, do_sample_frames, mode, generator) -> torch.Tensor:
         if do_sample_frames:
             wanted = self.num_frames if num_frames is None else num_frames
             indices = sample_frame_indices(len(source), wanted, mode, generator, self.frame_sampling)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
+from torch.optim.lr_scheduler import LRScheduler, MultiStepLR
 from torch.utils.data import Sampler
 from transformers import Trainer, TrainerCallback
 from transformers.utils import logging
@@ -97,9 +98,9 @@ class ClipCaerTrainer(Trainer):
             **kwargs,
         )
         self.add_callback(_CollatorEpoch(self.train_collator))
-        self.components = {"train": defaultdict(list), "eval": defaultdict(list)}
+        self.components: dict[str, defaultdict] = {"train": defaultdict(list), "eval": defaultdict(list)}
         self.group_lrs: dict[str, float] = {}
-        self.class_counts = None
+        self.class_counts: list[int] = []
         if train_dataset is not None:
             self.class_counts = self._count_labels()
             self._prepare_imbalance()
@@ -189,10 +190,11 @@ class ClipCaerTrainer(Trainer):
         distribution = args.label_smoothing_distribution
         return smoothed_cross_entropy(logits, labels, args.label_smoothing_factor, distribution, weights)
 
-    def _text_losses(self, outputs, components: dict[str, torch.Tensor]) -> torch.Tensor:
+    def _text_losses(self, outputs, components: dict[str, torch.Tensor]) -> torch.Tensor | float:
         """Weighted sum of the MI and DC losses, which are put into `components` unweighted."""
         args, epoch = self.args, int(self.state.epoch or 0)
-        soft, total = outputs.soft_text_embeds, 0.0
+        soft = outputs.soft_text_embeds
+        total: torch.Tensor | float = 0.0
         # Keep: a weight of 0 during warm-up still multiplies the loss. DDP waits for a gradient of the context tokens
         # in every step, if only of zeros.
         if args.mi_loss_weight > 0:
@@ -256,7 +258,7 @@ class ClipCaerTrainer(Trainer):
                 for name, lr in group_learning_rates(self.args).items()
                 if grouped[name]
             ]
-            self.optimizer = optimizer_class(groups, **kwargs)
+            self.optimizer: torch.optim.Optimizer = optimizer_class(groups, **kwargs)
         return self.optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer=None):
@@ -266,6 +268,6 @@ class ClipCaerTrainer(Trainer):
             steps_per_epoch = math.ceil(batches / self.args.gradient_accumulation_steps)
             milestones = [round(epoch * steps_per_epoch) for epoch in self.args.lr_milestones]
             optimizer = optimizer or self.optimizer
-            self.lr_scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones, self.args.lr_gamma)
+            self.lr_scheduler: LRScheduler | None = MultiStepLR(optimizer, milestones, self.args.lr_gamma)
             self._created_lr_scheduler = True
         return super().create_scheduler(num_training_steps, optimizer)

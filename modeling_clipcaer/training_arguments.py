@@ -101,14 +101,14 @@ class ClipCaerTrainingArguments(TrainingArguments):
 
     def __post_init__(self):
         # Keep: launched processes without an accelerator would otherwise find no common backend, and train apart.
-        self.use_cpu = self.use_cpu or not torch.accelerator.is_available()
-        self.dataloader_pin_memory = self.dataloader_pin_memory and not self.use_cpu
+        self.use_cpu: bool = self.use_cpu or not torch.accelerator.is_available()
+        self.dataloader_pin_memory: bool = self.dataloader_pin_memory and not self.use_cpu
         if self.disable_tqdm is None:  # bars are for people: a log file gets lines instead
-            self.disable_tqdm = not sys.stderr.isatty()
+            self.disable_tqdm: bool | None = not sys.stderr.isatty()
         if self.output_dir is None:
             if self.exper_name is None:
                 raise ValueError("`output_dir` (or `exper_name`) must say where the run goes")
-            self.output_dir = f"outputs/{self.exper_name}"
+            self.output_dir: str | None = f"outputs/{self.exper_name}"
         super().__post_init__()
         self._check_ranges()
         self._check_combinations()

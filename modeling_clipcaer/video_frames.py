@@ -102,8 +102,9 @@ class VideoFrames:
         with container:
             total = sum(1 for _ in container.decode(counted_stream))
         self._timestamps = list(range(total))
-        if None not in stamps and len(set(stamps)) == total:
-            self.seconds = [float(stamp * stream.time_base) for stamp in sorted(stamps)]
+        stated = sorted({stamp for stamp in stamps if stamp is not None})
+        if None not in stamps and len(stated) == total:
+            self.seconds = [float(stamp * stream.time_base) for stamp in stated]
         else:  # a raw stream holds no other time than its frame rate
             self.seconds = [float(place / (stream.guessed_rate or 25)) for place in range(total)]
 
