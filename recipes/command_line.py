@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import datasets
 import yaml
 from transformers import HfArgumentParser
 from transformers.utils import logging
@@ -46,6 +47,7 @@ def parse_arguments(
     """
     if not sys.stderr.isatty():
         logging.disable_progress_bar()
+        datasets.disable_progress_bars()
     parser = _build_parser(types, description)
     namespace, unknown = parser.parse_known_args(_all_words(parser, argv))
     if unknown:
