@@ -1,6 +1,7 @@
 """Which frames of a clip are looked at, and where they come from: a folder, image files, a video, an array."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Protocol
 
@@ -102,8 +103,30 @@ class ArrayFrames:
             yield self.frames[index]
 
 
-def read_image(path: str | Path) -> torch.Tensor:
-    """Decode one image file to a uint8 tensor (3, height, width), RGB; grey, palette, CMYK and alpha are converted.
+class ListedFrames:
+    """Frames in memory one by one: Pillow's images, or uint8, (height, width, 3) or (3, height, width). As in a
+    folder, they may differ in size."""
+
+    def __init__(self, frames: Sequence[Image.Image | np.ndarray | torch.Tensor]):
+        self.frames = frames
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def read(self, indices: Sequence[int]) -> Iterator[torch.Tensor]:
+        """Yield the frames at `indices`; no other one is decoded or copied."""
+        for index in indices:
+            frame = self.frames[index]
+            try:
+                pixels = read_image(frame) if isinstance(frame, Image.Image) else ArrayFrames(frame[None]).frames[0]
+            except InputError as error:
+                raise InputError(f"frame {index}: {error}") from error
+            yield pixels
+
+
+def read_image(image: str | Path | Image.Image) -> torch.Tensor:
+    """Decode an image, a file or one that Pillow has opened, to a uint8 tensor (3, height, width), RGB; grey, palette,
+    CMYK and alpha are converted.
 
     The EXIF orientation is ignored, as the research code does: boxes are in pixels of the stored image.
 
@@ -111,17 +134,18 @@ def read_image(path: str | Path) -> torch.Tensor:
         InputError: the file is missing, corrupt, truncated, or holds more than 8 bits a channel.
     """
     try:
-        with Image.open(path) as image:
-            mode = image.mode
-            pixels = np.array(image if mode == "RGB" else image.convert("RGB"))
+        # Keep: an image that was opened elsewhere is closed elsewhere.
+        with nullcontext(image) if isinstance(image, Image.Image) else Image.open(image) as opened:
+            mode = opened.mode
+            pixels = np.array(opened if mode == "RGB" else opened.convert("RGB"))
     except FileNotFoundError as error:
-        raise InputError(f"{path}: expected an image file, found nothing") from error
+        raise InputError(f"{image}: expected an image file, found nothing") from error
     # Pillow's decoders report broken files by any of these.
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: cannot be read as an image ({error})") from error
+        raise InputError(f"{image}: cannot be read as an image ({error})") from error
     if mode.startswith(("I", "F")):
         # Keep: Pillow cuts deeper images off at 255, which makes them white, instead of scaling them.
-        raise InputError(f"{path}: expected an image of 8 bits a channel, found Pillow's mode {mode}")
+        raise InputError(f"{image}: expected an image of 8 bits a channel, found Pillow's mode {mode}")
     return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
@@ -130,9 +154,14 @@ def is_image_path(path: object) -> bool:
     return isinstance(path, str | Path) and str(path).lower().endswith(IMAGE_SUFFIXES)
 
 
+def is_loaded_frame(frame: object) -> bool:
+    """Whether `frame` is one of Pillow's images, or an array of three dimensions."""
+    return isinstance(frame, Image.Image) or (isinstance(frame, np.ndarray | torch.Tensor) and frame.ndim == 3)
+
+
 def open_clip(clip) -> FrameSource:
-    """The frames of `clip`: the path of a video or of a folder of frames, an http(s) address of a video, a list of
-    image files in order, or an array of frames.
+    """The frames of `clip`: the path of a video or of a folder of frames, an http(s) address of a video, an array of
+    frames, or a list, in order, of image files or of frames in memory.
 
     Raises:
         InputError: there is no such clip, or it has no frames.
@@ -146,9 +175,12 @@ def open_clip(clip) -> FrameSource:
         source = ArrayFrames(clip)
     elif isinstance(clip, Sequence) and all(map(is_image_path, clip)):
         source = ImageFrames(clip)
+    elif isinstance(clip, Sequence) and all(map(is_loaded_frame, clip)):
+        source = ListedFrames(clip)
     else:
         raise InputError(
-            f"clip of type {type(clip).__name__}: expected a path, a list of image files, or an array of frames"
+            f"clip of type {type(clip).__name__}: expected a path, an array of frames, or a list of image files or of "
+            "frames (images of Pillow's, arrays of three dimensions)"
         )
     if len(source) == 0:
         raise InputError(f"{clip if isinstance(clip, str | Path) else 'clip'}: expected frames, found none")

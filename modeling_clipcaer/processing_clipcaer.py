@@ -11,7 +11,7 @@ from transformers.processing_utils import VideosKwargs
 from transformers.video_processing_utils import VideoProcessorMixin
 
 from .errors import InputError
-from .frames import ImageFrames, is_image_path, open_clip, sample_frame_indices
+from .frames import ImageFrames, is_image_path, is_loaded_frame, open_clip, sample_frame_indices
 from .pixels import augment, crop_box, crop_face, draw_augmentation, letterbox, resize_to_square
 
 
@@ -148,7 +148,8 @@ class ClipCaerVideoProcessor(VideoProcessorMixin):
         r"""
         Args:
             videos: a clip, or a list of clips. A clip is the path or http(s) address of a video, a folder of frames, a
-                list of image files, or uint8 frames (num_frames, height, width, 3) or (num_frames, 3, height, width).
+                list of image files, uint8 frames (num_frames, height, width, 3) or (num_frames, 3, height, width), or
+                a list of frames, Pillow's images or arrays, which may differ in size.
             face_boxes: per clip, one box for all its frames, or a list with one box per original frame. A box is left,
                 top, right, bottom in pixels; `None` or an empty one is the whole frame, so without boxes the face
                 stream sees the whole frame, squeezed to a square.
@@ -272,10 +273,12 @@ def _require(sound: bool, name: str, value: object, expected: str) -> None:
 
 
 def _is_batch(videos) -> bool:
-    """A list of image files is one clip; any other list, and a five-dimensional array, is a batch."""
+    """A list of image files or of frames is one clip; any other list, and a five-dimensional array, is a batch."""
     if isinstance(videos, np.ndarray | torch.Tensor):
         return videos.ndim == 5
-    return isinstance(videos, list | tuple) and not (videos and all(map(is_image_path, videos)))
+    if not isinstance(videos, list | tuple):
+        return False
+    return not videos or not all(is_image_path(item) or is_loaded_frame(item) for item in videos)
 
 
 def _per_clip(name: str, boxes, num_clips: int, batched: bool) -> Sequence:

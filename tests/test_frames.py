@@ -152,6 +152,36 @@ def test_arrays_come_channels_first_or_last_in_numpy_or_torch():
     assert reversed_channels.equal(torch.from_numpy(pixels[2]).permute(2, 0, 1).flip(0))
 
 
+def test_a_list_may_mix_images_and_arrays_of_different_sizes(tmp_path):
+    pixels = [noise(20 + number, 30, 3) for number in range(5)]
+    Image.fromarray(pixels[4]).save(tmp_path / "opened.png")
+    with Image.open(tmp_path / "opened.png") as opened:
+        channels_first = torch.from_numpy(pixels[2]).permute(2, 0, 1)
+        clip = open_clip([Image.fromarray(pixels[0]), pixels[1], channels_first, pixels[3][..., ::-1], opened])
+        frames = list(clip.read(range(5)))
+        opened.seek(0)  # still open
+    pixels[3] = pixels[3][..., ::-1].copy()
+    expected = [torch.from_numpy(array).permute(2, 0, 1) for array in pixels]
+    assert all(frame.equal(array) for frame, array in zip(frames, expected, strict=True))
+    grey, palette = Image.new("L", (30, 20), 204), Image.new("RGB", (30, 20), (204, 204, 204)).convert("P")
+    assert all(frame.eq(204).all() and frame.shape == (3, 20, 30) for frame in open_clip([grey, palette]).read([0, 1]))
+
+
+def test_a_listed_frame_that_is_none_is_named(tmp_path):
+    sound, whole = Image.new("RGB", (30, 20)), tmp_path / "whole.jpg"
+    Image.fromarray(noise(64, 64, 3)).save(whole)
+    (tmp_path / "truncated.jpg").write_bytes(whole.read_bytes()[:1500])
+    cases = [
+        (Image.open(tmp_path / "truncated.jpg"), "cannot be read"),
+        (Image.fromarray(np.full((4, 4), 40000, dtype=np.uint16)), "8 bits"),
+        (noise(20, 30, 4), r"\(1, 20, 30, 4\)"),
+        (noise(20, 30, 3) / 255, "expected uint8"),
+    ]
+    for frame, complaint in cases:
+        with pytest.raises(InputError, match=f"^frame 1: .*{complaint}"):
+            list(open_clip([sound, frame]).read([0, 1]))
+
+
 def test_clips_that_are_none_are_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     cases = [
@@ -163,6 +193,9 @@ def test_clips_that_are_none_are_refused(tmp_path):
         (noise(0, 20, 30, 3), "found none"),
         ([], "found none"),
         (["a.jpg", 3], "list"),
+        (["a.jpg", Image.new("RGB", (30, 20))], "list"),
+        ([noise(20, 30)], "list"),
+        (Image.new("RGB", (30, 20)), "Image"),
         (7, "int"),
     ]
     for clip, complaint in cases:

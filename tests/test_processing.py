@@ -84,6 +84,16 @@ def test_frames_of_different_sizes_in_one_folder_become_one_clip(tmp_path):
     assert context.shape == faces.shape == (3, 3, 32, 32)
 
 
+def test_images_of_different_sizes_in_one_list_become_one_clip():
+    frames, box = [noise(*size, 3) for size in ((48, 64), (100, 40), (48, 64))], [0, 60, 40, 100]
+    images = [Image.fromarray(frame.numpy()) for frame in frames]
+    context, faces = small(num_frames=3, face_margin=0).process_clip(images, [None, box, None])
+    assert context.shape == faces.shape == (3, 3, 32, 32)
+    tall = frames[1].permute(2, 0, 1)[None]
+    assert context[1:2].equal(letterbox(tall, 32, "bicubic"))
+    assert faces[1:2].equal(resize_to_square(tall[:, :, 60:100], 32, "bicubic"))
+
+
 def test_each_sampled_file_is_opened_once_for_both_streams_and_no_other(tmp_path, monkeypatch):
     folder = write_frames(tmp_path / "clip", 12)
     opened, real_open = [], Image.open
@@ -174,7 +184,9 @@ def test_every_kind_of_clip_gives_two_normalised_streams(tmp_path, video):
     files = sorted(folder.iterdir(), key=lambda path: int(path.stem))
     arrays = torch.stack([torch.from_numpy(np.array(Image.open(path))) for path in files])
     processor = small()
-    outputs = [processor(clip) for clip in (str(folder), files, arrays, arrays.numpy(), arrays.permute(0, 3, 1, 2))]
+    clips = [str(folder), files, arrays, arrays.numpy(), arrays.permute(0, 3, 1, 2)]
+    images = [Image.open(path) for path in files]
+    outputs = [processor(clip) for clip in (*clips, images, list(arrays), tuple(arrays.numpy()))]
     for output in outputs:
         assert list(output) == ["pixel_values", "face_pixel_values"]
         assert output.pixel_values.shape == output.face_pixel_values.shape == (1, 4, 3, 32, 32)
@@ -185,6 +197,7 @@ def test_every_kind_of_clip_gives_two_normalised_streams(tmp_path, video):
     assert batch.pixel_values.shape == (3, 4, 3, 32, 32)
     assert batch.pixel_values[0].equal(outputs[0].pixel_values[0])
     assert processor(arrays.expand(2, -1, -1, -1, -1)).pixel_values.shape == (2, 4, 3, 32, 32)
+    assert processor([images, list(arrays), files]).pixel_values.shape == (3, 4, 3, 32, 32)
 
 
 def test_frames_may_be_counted_anew_or_all_taken():

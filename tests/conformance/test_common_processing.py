@@ -72,16 +72,6 @@ class ClipCaerVideoProcessorTest(common.VideoProcessingTestMixin, unittest.TestC
         """The suite goes by the name of the class, `ClipCaerVideoProcessorKwargs`."""
         self.assertIs(ClipCaerVideoProcessor.valid_kwargs, ClipCaerVideosKwargs)
 
-    @unittest.expectedFailure
-    def test_call_pil(self):
-        """To do: a clip as a list of PIL images."""
-        super().test_call_pil()
-
-    @unittest.expectedFailure
-    def test_nested_input(self):
-        """To do: a clip as a list of arrays, one a frame."""
-        super().test_nested_input()
-
     @unittest.skip(reason="Frames are RGB: CLIP has three channels, and any other number is refused.")
     def test_call_numpy_4_channels(self):
         pass
