@@ -37,7 +37,7 @@ ALLOWED = {
         *(".prompt_learner", ".prototypes", ".raer_labels"),
     },
     "processing_clipcaer": {"torch", "numpy", "transformers", ".frames", ".pixels"},
-    "pipeline_clipcaer": {"transformers"},
+    "pipeline_clipcaer": {"torch", "transformers", ".frames"},
     "peft_adapter": {"torch", "safetensors", "peft", ".face_adapter"},
     "losses": {"torch"},
     "metrics": {"numpy"},

@@ -1,5 +1,7 @@
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from small_run import train_small, write_clip
 from transformers import pipeline
 
@@ -57,6 +59,38 @@ def test_a_list_gives_a_ranking_for_each_clip(pipe, video):
     for ranking, alone in zip(together, [pipe(video), pipe(boxed)], strict=True):
         assert [entry["label"] for entry in ranking] == [entry["label"] for entry in alone]
         assert [entry["score"] for entry in ranking] == pytest.approx([entry["score"] for entry in alone])
+
+
+def assert_same(rankings, others):
+    for ranking, other in zip(rankings, others, strict=True):
+        scores, other_scores = ({entry["label"]: entry["score"] for entry in entries} for entries in (ranking, other))
+        assert scores == pytest.approx(other_scores, abs=1e-5)
+
+
+def test_batches_give_each_clip_the_ranking_that_it_has_alone(pipe, video):
+    noise = np.random.default_rng(1).integers(0, 256, (7, 40, 50, 3), dtype=np.uint8)
+    boxed = {"video": video, "face_boxes": [8, 8, 40, 40], "body_box": [4, 4, 60, 44]}
+    clips, sizes = [video, boxed, noise, {"video": list(noise[:3])}, noise[::-1], video], []
+    alone = pipe(clips)
+    assert alone[0] != alone[1] != alone[2] != alone[3]
+    hook = pipe.model.register_forward_pre_hook(
+        lambda model, args, kwargs: sizes.append(len(kwargs["pixel_values"])), with_kwargs=True
+    )
+    together = pipe(clips, batch_size=4)
+    hook.remove()
+    assert sizes == [4, 2]
+    assert_same(together, alone)
+    assert_same(pipe((clip for clip in clips), batch_size=4, num_workers=2), alone)
+    assert_same(pipe(clips, batch_size=4, num_workers=2), alone)
+    assert [len(ranking) for ranking in pipe(clips, batch_size=3, top_k=2)] == [2] * 6
+
+
+def test_frames_in_a_list_are_a_clip_only_in_a_mapping(pipe):
+    frames = [Image.new("RGB", (50, 40), (40 * number, 0, 0)) for number in range(5)]
+    assert_same([pipe({"video": frames})], [pipe(np.stack(frames))])
+    for wrong, name in ((frames, "Image"), ([np.array(frame) for frame in frames], "ndarray"), (["1.png"], r"1\.png")):
+        with pytest.raises(InputError, match=f"{name}: .*found one frame"):
+            pipe(wrong)
 
 
 def test_an_unknown_argument_and_a_clip_that_is_none_are_refused(pipe, video, tmp_path):
