@@ -60,6 +60,7 @@ def test_the_flags_have_the_documented_defaults():
 def find_train_commands():
     for path in DOCUMENTS:
         text = path.read_text(encoding="utf-8").replace("\\\n# ", " ").replace("\\\n", " ")
+        text = text.replace("$streams", "both").replace("$seed", "0")
         for found in re.finditer(r"recipes/train\.py ([^`\n]*)", text):
             words = shlex.split(found[1].split(" | ")[0].split(" > ")[0].rstrip(")."), comments=True)
             if "--help" not in words:
