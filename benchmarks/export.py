@@ -1,0 +1,140 @@
+"""Size and speed on the CPU of the model and of what recipes/export.py makes of it, as a Markdown table.
+
+python benchmarks/export.py
+
+The weights are random: a ViT-B/32 at 224 pixels with 16 frames, both streams. All variants take turns within one run,
+so that whatever else the machine does falls on each of them; the text side is computed once, before the clock starts.
+"""
+
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+import torch
+
+from modeling_clipcaer import ClipCaerConfig, ClipCaerForVideoClassification
+from modeling_clipcaer.errors import run_command
+from modeling_clipcaer.training_arguments import option
+from recipes.command_line import parse_arguments
+from recipes.export_model import (
+    draw_pixels,
+    dynamic_axes,
+    export_program,
+    load_exported,
+    save_onnx,
+    save_torch_export,
+)
+
+
+FILES = {"torch.export fp32": "fp32.pt2", "torch.export bf16": "bf16.pt2", "ONNX Runtime fp32": "fp32.onnx"}
+
+
+@dataclass
+class BenchmarkArguments:
+    """How long it is measured."""
+
+    repeats: int = option(5, "Timed calls of each variant and batch size; the table has their median.")
+    batch_sizes: list[int] = option(None, "Clips a call; 1 and 8 by default.", nargs="+")
+    threads: int = option(0, "Threads of PyTorch and ONNX Runtime; 0 takes PyTorch's default.")
+
+
+@dataclass
+class Variant:
+    """One way to compute logits, and the bytes it is stored in."""
+
+    name: str
+    run: Callable[..., torch.Tensor]
+    num_bytes: int
+
+
+def main() -> None:
+    (args,) = parse_arguments((BenchmarkArguments,), sys.argv[1:], __doc__)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    model = ClipCaerForVideoClassification(ClipCaerConfig()).eval()
+    batch_sizes = args.batch_sizes or [1, 8]
+    with TemporaryDirectory() as folder, torch.no_grad():
+        variants = build_variants(model, Path(folder))
+        load_before = os.getloadavg()[0]
+        times = {size: measure(variants, draw_pixels(model, size), args.repeats) for size in batch_sizes}
+        load = (load_before, os.getloadavg()[0])
+        differences = compare(variants, draw_pixels(model, max(batch_sizes)))
+    print(f"```\n{' '.join(['python', *sys.argv])}\n```\n\n{describe_machine(load)} Median of {args.repeats}.\n")
+    print(render(variants, times, differences))
+
+
+def build_variants(model: ClipCaerForVideoClassification, folder: Path) -> list[Variant]:
+    """The model as it is loaded and as it is exported, PyTorch in fp32 first."""
+    half = ClipCaerForVideoClassification(model.config).to(torch.bfloat16).eval()
+    half.load_state_dict(model.state_dict())
+    variants = [
+        Variant("PyTorch fp32", lambda **pixels: model(**pixels).logits, save_model(model, folder / "fp32")),
+        Variant(
+            "PyTorch bf16",
+            lambda **pixels: half(**{name: values.bfloat16() for name, values in pixels.items()}).logits,
+            save_model(half, folder / "bf16"),
+        ),
+    ]
+    paths = {name: folder / file for name, file in FILES.items()}
+    program = export_program(model)
+    save_torch_export(program, paths["torch.export fp32"])
+    save_torch_export(export_program(model, torch.bfloat16), paths["torch.export bf16"])
+    save_onnx(program, paths["ONNX Runtime fp32"], dynamic_axes(model))
+    return variants + [Variant(name, load_exported(path), path.stat().st_size) for name, path in paths.items()]
+
+
+def save_model(model: ClipCaerForVideoClassification, folder: Path) -> int:
+    """Bytes of the weights as `save_pretrained` writes them."""
+    model.save_pretrained(folder)
+    return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+
+
+def measure(variants: list[Variant], pixels: dict[str, torch.Tensor], repeats: int) -> list[float]:
+    """Median milliseconds a clip of each variant, after one call that does not count."""
+    batch_size = len(next(iter(pixels.values())))
+    times: list[list[float]] = [[] for _ in variants]
+    for _ in range(1 + repeats):
+        for variant, seconds in zip(variants, times, strict=True):
+            start = time.perf_counter()
+            variant.run(**pixels)
+            seconds.append(time.perf_counter() - start)
+    return [1000 * median(seconds[1:]) / batch_size for seconds in times]
+
+
+def compare(variants: list[Variant], pixels: dict[str, torch.Tensor]) -> list[float]:
+    """The greatest difference of each variant's logits from the first one's."""
+    logits = [variant.run(**pixels) for variant in variants]
+    return [(other - logits[0]).abs().max().item() for other in logits]
+
+
+def describe_machine(load: tuple[float, float]) -> str:
+    """What the figures depend on."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "onnxruntime"))
+    return (
+        f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads; "
+        f"Python {platform.python_version()}, {packages}; load average {load[0]:.1f} before, {load[1]:.1f} after."
+    )
+
+
+def render(variants: list[Variant], times: dict[int, list[float]], differences: list[float]) -> str:
+    """The Markdown table; a ratio is how many times faster than the first variant."""
+    header = ["variant", "MB", *(f"ms a clip, batch {size}" for size in times), "logits differ by at most"]
+    lines = [header, ["---", *["---:"] * (len(header) - 1)]]
+    for index, variant in enumerate(variants):
+        cells = [f"{column[index]:.0f} ({column[0] / column[index]:.2f}×)" for column in times.values()]
+        lines.append([variant.name, f"{variant.num_bytes / 1e6:.0f}", *cells, f"{differences[index]:.0e}"])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_command(main))
