@@ -251,6 +251,8 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
             self._soft_prompt_cache = None
             return self._encode_soft_prompts()
         key = self._text_state()
+        if key is None:
+            return self._encode_soft_prompts()
         if self._soft_prompt_cache is None or self._soft_prompt_cache[0] != key:
             self._soft_prompt_cache = (key, self._encode_soft_prompts())
         return self._soft_prompt_cache[1]
@@ -259,10 +261,16 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
         embeds = F.normalize(self.prompt_learner(clip=self.clip), dim=-1)
         return embeds.unflatten(0, (self.config.num_labels, -1))
 
-    def _text_state(self) -> tuple:
-        """Changes whenever a weight that the soft prompts depend on is written, moved or cast, or autocast changes."""
+    def _text_state(self) -> tuple | None:
+        """Changes whenever a weight that the soft prompts depend on is written, moved or cast, or autocast changes.
+
+        `None` where that cannot be told: weights made in inference mode keep no count of their changes.
+        """
         modules = (self.prompt_learner, self.clip.text_model, self.clip.text_projection)
-        weights = tuple((p.data_ptr(), p._version, p.dtype) for module in modules for p in module.parameters())
+        parameters = [parameter for module in modules for parameter in module.parameters()]
+        if any(parameter.is_inference() for parameter in parameters):
+            return None
+        weights = tuple((p.data_ptr(), p._version, p.dtype) for p in parameters)
         device_type = self.prompt_learner.token_ids.device.type
         return (torch.is_autocast_enabled(device_type), torch.get_autocast_dtype(device_type), weights)
 

@@ -124,7 +124,7 @@ class TemporalEncoder(nn.Module):
             raise ValueError(f"got {frame_embeds.shape[1]} frames, `num_frames` allows at most {self.num_frames}")
         hidden_states = frame_embeds
         if self.pooling == "cls":
-            hidden_states = torch.cat([self.cls_token.expand(len(frame_embeds), -1, -1), hidden_states], dim=1)
+            hidden_states = torch.cat([self.cls_token.expand(frame_embeds.shape[0], -1, -1), hidden_states], dim=1)
             frame_mask = None if frame_mask is None else F.pad(frame_mask, (1, 0), value=True)
         hidden_states = hidden_states + self.position_embeds[:, : hidden_states.shape[1]]
         attention_mask = None if frame_mask is None else frame_mask[:, None, None, :]

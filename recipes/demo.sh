@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The whole way on drawn data: draw scenes, build a dataset, train on the tiny CLIP, test, predict on a video.
-# Usage: bash recipes/demo.sh [OUTPUT_FOLDER]      about 3 minutes on 2 CPU cores, nothing is downloaded
+# Usage: bash recipes/demo.sh [OUTPUT_FOLDER]      about 2.5 minutes on 2 CPU cores, nothing is downloaded
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=${1:-outputs/demo}

@@ -161,6 +161,15 @@ def test_kept_text_embeddings_follow_a_change_of_weights(change, monkeypatch):
     assert after.dtype == model.dtype
 
 
+def test_weights_made_in_inference_mode_answer_too():
+    with torch.inference_mode():
+        model = tiny_model(prototype_source="soft").double()
+        pixels = {name: values.double() for name, values in tiny_pixels().items()}
+        before = model(**pixels).soft_text_embeds
+        model.model.prompt_learner.context_tokens.normal_()
+        assert not torch.equal(before, model(**pixels).soft_text_embeds)
+
+
 def test_training_never_uses_kept_text_embeddings():
     model = tiny_model(prototype_source="soft")
     with torch.no_grad():
