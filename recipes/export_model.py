@@ -94,10 +94,8 @@ def export_program(model: ClipCaerForVideoClassification, dtype: torch.dtype = t
     """The visual path as a graph of PyTorch operators. `model` is in evaluation mode, on the CPU."""
     sizes = {"batch_size": Dim("batch_size"), "num_frames": Dim("num_frames", max=model.config.num_frames)}
     shapes = {name: {axis: sizes[size] for axis, size in axes.items()} for name, axes in dynamic_axes(model).items()}
-    # Keep: strict. Without it `len(tensor)`, in the temporal encoder, makes the batch size a constant.
-    program = torch.export.export(
-        VisualPath(model, dtype), (), draw_pixels(model, batch_size=2), dynamic_shapes=shapes, strict=True
-    )
+    pixels = draw_pixels(model, batch_size=2)
+    program = torch.export.export(VisualPath(model, dtype), (), pixels, dynamic_shapes=shapes)
     _forget_origin(program)
     return program
 
