@@ -4,17 +4,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 from torch.nn import functional as F
-from transformers import AutoTokenizer, CLIPConfig, CLIPModel, PreTrainedModel
+from transformers import CLIPModel, PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.processing_utils import Unpack
 from transformers.utils import ModelOutput, TransformersKwargs, can_return_tuple, logging
 
+from .clip_loading import load_clip
 from .configuration_clipcaer import ClipCaerConfig
-from .errors import InputError
 from .face_adapter import FaceAdapter
 from .input_checks import check_streams
 from .prompt_learner import DescriptivePrompts, SoftPromptLearner, as_list, tokenize_sentences
@@ -367,7 +366,7 @@ class ClipCaerForVideoClassification(ClipCaerPreTrainedModel):
         Raises:
             InputError: there is no CLIP checkpoint of that name, or weights are missing from it.
         """
-        clip, tokenizer = _load_clip(clip_id_or_path)
+        clip, tokenizer = load_clip(clip_id_or_path)
         # Keep: a new configuration sets the attention of those inside it, which would fall back to eager.
         attention = clip.config._attn_implementation
         fields = {"clip_config": clip.config, "attn_implementation": attention, **config_fields}
@@ -432,22 +431,6 @@ class ClipCaerForVideoClassification(ClipCaerPreTrainedModel):
         if source == "mean":
             return F.normalize(soft + descriptive, dim=-1)
         return soft if source == "soft" else descriptive
-
-
-def _load_clip(clip_id_or_path: str):
-    """CLIP in fp32 and its tokenizer, or an `InputError`."""
-    try:
-        config, _ = CLIPConfig.get_config_dict(clip_id_or_path)
-        if config.get("model_type") != "clip":
-            raise InputError(f"{clip_id_or_path}: expected a CLIP checkpoint, found `{config.get('model_type')}`")
-        clip, info = CLIPModel.from_pretrained(clip_id_or_path, dtype=torch.float32, output_loading_info=True)
-        tokenizer = AutoTokenizer.from_pretrained(clip_id_or_path)
-    except (OSError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"{clip_id_or_path}: no CLIP checkpoint could be loaded from there: {reason}") from error
-    if info["missing_keys"]:
-        raise InputError(f"{clip_id_or_path}: the CLIP checkpoint lacks the weight `{min(info['missing_keys'])}`")
-    return clip, tokenizer
 
 
 __all__ = ["ClipCaerForVideoClassification", "ClipCaerModel", "ClipCaerOutput", "ClipCaerPreTrainedModel"]
