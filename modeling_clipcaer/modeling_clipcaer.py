@@ -10,7 +10,7 @@ from transformers import CLIPModel, PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.processing_utils import Unpack
-from transformers.utils import ModelOutput, TransformersKwargs, can_return_tuple, logging
+from transformers.utils import ModelOutput, TransformersKwargs, can_return_tuple
 
 from .clip_loading import load_clip
 from .configuration_clipcaer import ClipCaerConfig
@@ -20,9 +20,6 @@ from .prompt_learner import DescriptivePrompts, SoftPromptLearner, as_list, toke
 from .prototypes import instance_logits
 from .raer_labels import RAER_DESCRIPTIVE_PROMPTS, RAER_LABEL_PROMPTS, RAER_LABELS
 from .temporal_encoder import TemporalEncoder
-
-
-logger = logging.get_logger(__name__)
 
 
 @dataclass

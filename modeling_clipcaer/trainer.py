@@ -9,7 +9,6 @@ import torch
 from torch.optim.lr_scheduler import LRScheduler, MultiStepLR
 from torch.utils.data import Sampler
 from transformers import Trainer, TrainerCallback
-from transformers.utils import logging
 
 from .data_collator import ClipCaerCollator
 from .errors import InputError
@@ -32,9 +31,6 @@ from .parameter_groups import (
     warn_of_double_correction,
 )
 from .training_arguments import ClipCaerTrainingArguments
-
-
-logger = logging.get_logger(__name__)
 
 
 class WeightedEpochSampler(Sampler[int]):

@@ -4,7 +4,6 @@ accelerate launch --config_file accelerate_config.yaml recipes/train.py --config
 """
 
 import json
-import logging
 import math
 import os
 import sys
@@ -34,9 +33,6 @@ from recipes.trainable import (
     prepare_lora,
     restore_weights,
 )
-
-
-logger = logging.getLogger(__name__)
 
 
 def main() -> None:
