@@ -217,10 +217,12 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
         context_embeds: torch.Tensor | None,
         face_embeds: torch.Tensor | None,
         frame_mask: torch.Tensor | None = None,
+        face_present: torch.Tensor | None = None,
         states: dict[str, dict[str, list[torch.Tensor]]] | None = None,
     ):
         """Frame embeddings (batch_size, num_frames, projection_dim) of each stream to clip embeddings.
 
+        Where `face_present` (batch_size,) is False the context stream decides alone: the face stream gives zeros.
         `states` has for each stream the lists that its temporal encoder is to fill.
 
         Returns:
@@ -232,6 +234,8 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
             if self.face_adapter is not None:
                 face_embeds = self.face_adapter(face_embeds)
             face_video_embeds = self.face_temporal_encoder(face_embeds, frame_mask, states.get("face"))
+            if face_present is not None:
+                face_video_embeds = face_video_embeds * face_present[:, None]
         if self.config.context_stream:
             context_video_embeds = self.context_temporal_encoder(context_embeds, frame_mask, states.get("context"))
         parts = [embeds for embeds in (face_video_embeds, context_video_embeds) if embeds is not None]
@@ -282,6 +286,7 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
         context_embeds: torch.FloatTensor | None = None,
         face_embeds: torch.FloatTensor | None = None,
         frame_mask: torch.BoolTensor | None = None,
+        face_present: torch.BoolTensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> ClipCaerOutput:
         r"""
@@ -296,6 +301,8 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
                 The same in place of `face_pixel_values`.
             frame_mask (`torch.BoolTensor` of shape `(batch_size, num_frames)`, *optional*):
                 False where a shorter clip is padded.
+            face_present (`torch.BoolTensor` of shape `(batch_size,)`, *optional*):
+                False where a clip shows no face, and the context stream is to decide alone.
         """
         for flag in ("output_hidden_states", "output_attentions"):
             kwargs.setdefault(flag, getattr(self.config, flag))
@@ -304,7 +311,7 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
         wanted = [name for name in ("hidden_states", "attentions") if kwargs[f"output_{name}"]]
         states: dict[str, dict[str, list]] = {stream: {name: [] for name in wanted} for stream in frame_embeds}
         video_embeds, face_video_embeds, context_video_embeds = self.encode_video(
-            frame_embeds.get("context"), frame_embeds.get("face"), frame_mask, states
+            frame_embeds.get("context"), frame_embeds.get("face"), frame_mask, face_present, states
         )
         temporal: dict[str, Any] = {
             f"{stream}_temporal_{name}": tuple(states[stream][name]) for stream in states for name in wanted
@@ -389,6 +396,7 @@ class ClipCaerForVideoClassification(ClipCaerPreTrainedModel):
         context_embeds: torch.FloatTensor | None = None,
         face_embeds: torch.FloatTensor | None = None,
         frame_mask: torch.BoolTensor | None = None,
+        face_present: torch.BoolTensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> ClipCaerOutput:
         r"""
@@ -405,6 +413,8 @@ class ClipCaerForVideoClassification(ClipCaerPreTrainedModel):
                 The same in place of `face_pixel_values`.
             frame_mask (`torch.BoolTensor` of shape `(batch_size, num_frames)`, *optional*):
                 False where a shorter clip is padded.
+            face_present (`torch.BoolTensor` of shape `(batch_size,)`, *optional*):
+                False where a clip shows no face, and the context stream is to decide alone.
         """
         outputs = self.model(
             pixel_values=pixel_values,
@@ -412,6 +422,7 @@ class ClipCaerForVideoClassification(ClipCaerPreTrainedModel):
             context_embeds=context_embeds,
             face_embeds=face_embeds,
             frame_mask=frame_mask,
+            face_present=face_present,
             **kwargs | {"return_dict": True},
         )
         outputs.logits = instance_logits(

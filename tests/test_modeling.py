@@ -56,6 +56,16 @@ def test_frame_embeddings_replace_pixels():
     torch.testing.assert_close(model(pixels["pixel_values"], face_embeds=face).logits, expected)
 
 
+def test_without_a_face_the_context_decides_alone():
+    model, pixels, others = tiny_model(), tiny_pixels(), tiny_pixels()
+    face_present = torch.tensor([True, False])
+    swapped = {**pixels, "face_pixel_values": others["face_pixel_values"]}
+    kept, changed = (model(**given, face_present=face_present).logits for given in (pixels, swapped))
+    torch.testing.assert_close(kept[0], model(**pixels).logits[0])
+    torch.testing.assert_close(kept[1], changed[1])
+    assert not torch.allclose(kept[0], changed[0])
+
+
 FRAMES = torch.rand(2, 4, 3, 32, 32)
 
 
