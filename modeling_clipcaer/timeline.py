@@ -1,0 +1,108 @@
+"""What a recording is turned into: windows, segments, and where each face was seen. Plain data, in seconds."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+# Of the rows written to files; docs/timeline.md describes it.
+SCHEMA_VERSION = "1.0"
+# How a window's face stream was fed: boxes found or given, carried over a gap of the track, or no face at all.
+FACE_STATUSES = ("detected", "supplied", "bridged", "none")
+# The person of rows about everybody in the picture.
+ROOM = "room"
+# The label of windows and segments whose score is below the threshold.
+UNCERTAIN = "uncertain"
+
+
+@dataclass(frozen=True)
+class TimelineWindow:
+    """One answer: a person, or the room, over one window of a recording.
+
+    Attributes:
+        source: the recording, as it was named.
+        person: "person-1", "person-2", ... in order of appearance, or "room".
+        window: number of the window in the recording, from 0; the persons of one window share it.
+        start, end: seconds of presentation time.
+        face_status: one of `FACE_STATUSES`, that of most of its frames; "none" means the context decided alone.
+        face_frames: how many of the window's sampled frames show the person's face.
+        num_frames: how many frames were sampled.
+        label: the likeliest label, or "uncertain".
+        score: probability of the likeliest label, whatever `label` says.
+        probabilities: probability of every label; they sum to 1.
+    """
+
+    source: str
+    person: str
+    window: int
+    start: float
+    end: float
+    face_status: str
+    face_frames: int
+    num_frames: int
+    label: str
+    score: float
+    probabilities: dict[str, float]
+
+
+@dataclass(frozen=True)
+class TimelineSegment:
+    """A stretch of one label: smoothed windows of a person, or of the room, joined.
+
+    Attributes:
+        source, person: as in [`TimelineWindow`].
+        start, end: seconds of presentation time; a person's segments follow one another without a gap while the
+            person is followed.
+        label: a label or "uncertain".
+        score: mean smoothed probability of the label over the segment's windows.
+        num_windows: how many windows it joins.
+    """
+
+    source: str
+    person: str
+    start: float
+    end: float
+    label: str
+    score: float
+    num_windows: int
+
+
+@dataclass(frozen=True)
+class FaceSighting:
+    """Where a person's face was at one sampled frame: `box` is left, top, right, bottom in pixels of the frame."""
+
+    person: str
+    time: float
+    box: tuple[float, float, float, float]
+    status: str
+
+
+@dataclass
+class Timeline:
+    """All that is known of one recording.
+
+    Attributes:
+        source: the recording, as it was named.
+        duration: seconds from the first frame to the end of the last one.
+        width, height: pixels of a frame, upright.
+        labels: every label, in the model's order.
+        windows, segments, sightings: in order of time.
+        settings: what the figures depend on: model, detector that ran, window, stride, thresholds, device, dtype,
+            versions, zero_shot (bool), calibrated (bool).
+        notes: what a reader must know, one sentence each: frames that could not be decoded, stretches without a face.
+    """
+
+    source: str
+    duration: float
+    width: int
+    height: int
+    labels: list[str]
+    windows: list[TimelineWindow] = field(default_factory=list)
+    segments: list[TimelineSegment] = field(default_factory=list)
+    sightings: list[FaceSighting] = field(default_factory=list)
+    settings: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def persons(self) -> list[str]:
+        """Everybody followed, in order of appearance, without the room."""
+        return [name for name in dict.fromkeys(window.person for window in self.windows) if name != ROOM]
