@@ -1,0 +1,142 @@
+"""Tables of windows and of segments, as CSV, JSON lines and Parquet, under one schema: docs/timeline.md."""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.timeline import SCHEMA_VERSION, FaceSighting, Timeline, TimelineSegment, TimelineWindow
+from recipes.reporting import RESPONSIBLE_USE
+
+
+TABLE_FORMATS = ("csv", "jsonl", "parquet")
+SCORE_DIGITS = 6
+# Parquet is written in groups of rows, so that the tables of a thousand recordings never lie in memory whole.
+GROUP_ROWS = 4096
+
+Row = dict[str, Any]
+
+
+def window_columns(labels: list[str]) -> dict[str, pa.DataType]:
+    """Names and types of the columns of windows. A label's probability is in `p_<label>`."""
+    return {
+        **{"source": pa.string(), "person": pa.string(), "window": pa.int32()},
+        **{"start": pa.float64(), "end": pa.float64()},
+        **{"face_status": pa.string(), "face_frames": pa.int32(), "num_frames": pa.int32()},
+        **{"label": pa.string(), "score": pa.float64(), **{f"p_{label}": pa.float64() for label in labels}},
+        **{"zero_shot": pa.bool_(), "calibrated": pa.bool_(), "schema_version": pa.string()},
+    }
+
+
+def segment_columns() -> dict[str, pa.DataType]:
+    """Names and types of the columns of segments."""
+    return {
+        **{"source": pa.string(), "person": pa.string(), "start": pa.float64(), "end": pa.float64()},
+        **{"label": pa.string(), "score": pa.float64(), "num_windows": pa.int32()},
+        **{"zero_shot": pa.bool_(), "calibrated": pa.bool_(), "schema_version": pa.string()},
+    }
+
+
+def window_row(window: TimelineWindow, settings: dict[str, Any]) -> Row:
+    """The row of one window, in the columns' order."""
+    values = asdict(window)
+    probabilities = values.pop("probabilities")
+    return _rounded(values) | {
+        **{f"p_{label}": round(value, SCORE_DIGITS) for label, value in probabilities.items()},
+        **_marks(settings),
+    }
+
+
+def window_rows(timelines: Iterable[Timeline]) -> Iterator[Row]:
+    """The rows of every window of `timelines`."""
+    return (window_row(window, timeline.settings) for timeline in timelines for window in timeline.windows)
+
+
+def segment_rows(timelines: Iterable[Timeline]) -> Iterator[Row]:
+    """The rows of every segment of `timelines`."""
+    return (
+        _rounded(asdict(segment)) | _marks(timeline.settings)
+        for timeline in timelines
+        for segment in timeline.segments
+    )
+
+
+def milliseconds(seconds: float) -> int:
+    """Nearest whole millisecond: how exact the times of every file are."""
+    return round(1000 * seconds)
+
+
+def _rounded(values: Row) -> Row:
+    times = {name: milliseconds(values[name]) / 1000 for name in ("start", "end")}
+    return values | times | {"score": round(values["score"], SCORE_DIGITS)}
+
+
+def _marks(settings: dict[str, Any]) -> Row:
+    return {
+        "zero_shot": bool(settings["zero_shot"]),
+        "calibrated": bool(settings["calibrated"]),
+        "schema_version": SCHEMA_VERSION,
+    }
+
+
+def write_table(rows: Iterable[Row], columns: dict[str, pa.DataType], path: Path) -> None:
+    """Write `rows`, which have all of `columns`, in the format of the suffix of `path`: one of `TABLE_FORMATS`."""
+    {".csv": _write_csv, ".jsonl": _write_jsonl, ".parquet": _write_parquet}[path.suffix](rows, columns, path)
+
+
+def _write_csv(rows: Iterable[Row], columns: dict[str, pa.DataType], path: Path) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        for row in rows:
+            writer.writerow(
+                {name: str(value).lower() if isinstance(value, bool) else value for name, value in row.items()}
+            )
+
+
+def _write_jsonl(rows: Iterable[Row], columns: dict[str, pa.DataType], path: Path) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(json_line(row) for row in rows)
+
+
+def json_line(row: Row) -> str:
+    """A row as one line of JSON."""
+    return json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _write_parquet(rows: Iterable[Row], columns: dict[str, pa.DataType], path: Path) -> None:
+    schema = pa.schema(list(columns.items()), {"notice": RESPONSIBLE_USE, "schema_version": SCHEMA_VERSION})
+    rows = iter(rows)
+    with pq.ParquetWriter(path, schema) as writer:
+        while group := list(islice(rows, GROUP_ROWS)):
+            writer.write_table(pa.Table.from_pylist(group, schema))
+
+
+def save_timeline(timeline: Timeline, path: Path, **extra: Any) -> None:
+    """Write all of `timeline` as one JSON file, behind `extra` keys."""
+    content = {"schema_version": SCHEMA_VERSION, "notice": RESPONSIBLE_USE, **extra, **asdict(timeline)}
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def load_timeline(path: Path) -> Timeline:
+    """The timeline that `save_timeline` wrote.
+
+    Raises:
+        InputError: it is of another version of the schema.
+    """
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if content["schema_version"] != SCHEMA_VERSION:
+        raise InputError(f"{path}: expected schema {SCHEMA_VERSION}, found {content['schema_version']}")
+    return Timeline(
+        **{name: content[name] for name in ("source", "duration", "width", "height", "labels", "settings", "notes")},
+        windows=[TimelineWindow(**window) for window in content["windows"]],
+        segments=[TimelineSegment(**segment) for segment in content["segments"]],
+        sightings=[FaceSighting(**{**seen, "box": tuple(seen["box"])}) for seen in content["sightings"]],
+    )

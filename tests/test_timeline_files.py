@@ -1,0 +1,160 @@
+"""Tables of windows and segments: read back, they hold what was written."""
+
+import csv
+import json
+import math
+
+import pyarrow.parquet as pq
+import pytest
+
+from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.timeline import (
+    ROOM,
+    SCHEMA_VERSION,
+    FaceSighting,
+    Timeline,
+    TimelineSegment,
+    TimelineWindow,
+)
+from recipes.reporting import RESPONSIBLE_USE
+from recipes.timeline_files import (
+    load_timeline,
+    save_timeline,
+    segment_columns,
+    segment_rows,
+    window_columns,
+    window_rows,
+    write_table,
+)
+
+
+# A name that is not ASCII, with what CSV, XML and WebVTT have other plans for.
+SOURCE = 'Übung "3", Säle <a&b> --> 教室.mp4'
+LABELS = ["Neutrality", 'bored, "tense"', "Überraschung"]
+
+
+def make_timeline(source=SOURCE, persons=2, num_windows=3):
+    """Persons and a room over windows of 10 s every 5 s, at times that are no round numbers."""
+    names = [ROOM, *(f"person-{number}" for number in range(1, persons + 1))]
+    windows, segments = [], []
+    for number in range(num_windows):
+        for place, person in enumerate(names):
+            start = 5 * number + 0.3125 / 3
+            score = 1 / 3 + place / 10
+            shares = {LABELS[0]: (1 - score) / 3, LABELS[1]: score, LABELS[2]: 2 * (1 - score) / 3}
+            status, faces = ("detected", 12) if place else ("none", 0)
+            windows.append(
+                TimelineWindow(
+                    *(source, person, number, start, start + 10, status, faces, 16), LABELS[1], score, shares
+                )
+            )
+    for person in names:
+        segments.append(TimelineSegment(source, person, 0.0, 3661.0005, LABELS[1], 2 / 3, num_windows - 1))
+        segments.append(TimelineSegment(source, person, 3661.0005, 3670.1239, "uncertain", 0.25, 1))
+    return Timeline(
+        *(source, 3670.1239, 640, 360, LABELS, windows, segments),
+        sightings=[FaceSighting("person-1", 0.3125, (1.5, 2.0, 30.25, 40.0), "detected")],
+        settings={"model": "a/model", "zero_shot": True, "calibrated": False},
+        notes=["One frame could not be decoded."],
+    )
+
+
+def to_millisecond(seconds):
+    return round(1000 * seconds) / 1000
+
+
+def read(path):
+    """The rows of a table, with numbers and truth values as such."""
+    if path.suffix == ".parquet":
+        return pq.read_table(path).to_pylist()
+    with path.open(newline="", encoding="utf-8") as file:
+        if path.suffix == ".jsonl":
+            return [json.loads(line) for line in file]
+        return [{name: parse(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
+
+
+def parse(cell):
+    try:
+        return json.loads(cell)
+    except json.JSONDecodeError:
+        return cell
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_windows_come_back_in_order_with_times_to_the_millisecond(tmp_path, suffix):
+    timelines = [make_timeline(), make_timeline("other.mp4", persons=1)]
+    path = tmp_path / f"timeline.{suffix}"
+    write_table(window_rows(timelines), window_columns(LABELS), path)
+    rows = read(path)
+    windows = [window for timeline in timelines for window in timeline.windows]
+    assert len(rows) == len(windows) == 15
+    for row, window in zip(rows, windows, strict=True):
+        assert list(row) == list(window_columns(LABELS))
+        for name in ("source", "person", "window", "face_status", "face_frames", "num_frames", "label"):
+            assert row[name] == getattr(window, name)
+        assert (row["start"], row["end"]) == (to_millisecond(window.start), to_millisecond(window.end))
+        assert abs(row["score"] - window.score) <= 5e-7 and row[f"p_{LABELS[1]}"] == row["score"]
+        assert math.isclose(sum(row[f"p_{label}"] for label in LABELS), 1, abs_tol=2e-6)
+        assert (row["zero_shot"], row["calibrated"]) == (True, False)
+        assert str(row["schema_version"]) == SCHEMA_VERSION
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_segments_come_back_with_times_to_the_millisecond(tmp_path, suffix):
+    timeline = make_timeline()
+    path = tmp_path / f"segments.{suffix}"
+    write_table(segment_rows([timeline]), segment_columns(), path)
+    rows = read(path)
+    assert [list(row) for row in rows] == [list(segment_columns())] * 6
+    assert [(row["person"], row["start"], row["end"], row["label"], row["num_windows"]) for row in rows] == [
+        (
+            segment.person,
+            to_millisecond(segment.start),
+            to_millisecond(segment.end),
+            segment.label,
+            segment.num_windows,
+        )
+        for segment in timeline.segments
+    ]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_a_table_without_rows_is_still_a_table(tmp_path, suffix):
+    path = tmp_path / f"timeline.{suffix}"
+    write_table([], window_columns(LABELS), path)
+    assert read(path) == []
+    if suffix == "csv":
+        assert next(csv.reader(path.open(encoding="utf-8"))) == list(window_columns(LABELS))
+
+
+def test_parquet_is_typed_and_carries_the_notice(tmp_path):
+    path = tmp_path / "timeline.parquet"
+    write_table(window_rows([make_timeline(num_windows=2000)]), window_columns(LABELS), path)
+    schema = pq.read_schema(path)
+    assert {name: schema.field(name).type for name in schema.names} == window_columns(LABELS)
+    assert schema.metadata[b"notice"].decode() == RESPONSIBLE_USE
+    assert schema.metadata[b"schema_version"].decode() == SCHEMA_VERSION
+    assert pq.ParquetFile(path).num_row_groups == 2 and len(read(path)) == 6000
+
+
+def test_a_label_named_like_a_column_has_a_column_of_its_own(tmp_path):
+    timeline = make_timeline()
+    columns = window_columns(["label", "score", "p_score"])
+    assert len(columns) == len(window_columns(LABELS)) and set(columns) >= {"p_label", "p_score", "p_p_score"}
+    assert timeline.persons == ["person-1", "person-2"]
+
+
+def test_a_saved_timeline_is_loaded_as_it_was(tmp_path):
+    timeline = make_timeline()
+    save_timeline(timeline, tmp_path / "recording.json", made_from={"size": 3})
+    assert load_timeline(tmp_path / "recording.json") == timeline
+    content = json.loads((tmp_path / "recording.json").read_text(encoding="utf-8"))
+    assert content["notice"] == RESPONSIBLE_USE and content["made_from"] == {"size": 3}
+
+
+def test_a_timeline_of_another_schema_is_refused(tmp_path):
+    path = tmp_path / "recording.json"
+    save_timeline(make_timeline(), path)
+    path.write_text(path.read_text(encoding="utf-8").replace(f'"{SCHEMA_VERSION}"', '"0.9"', 1), encoding="utf-8")
+    with pytest.raises(InputError, match=r"recording.json: expected schema .*, found 0.9"):
+        load_timeline(path)
