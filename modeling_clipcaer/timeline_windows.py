@@ -1,0 +1,128 @@
+"""The arithmetic of timelines: one grid of sampled times, windows on it, smoothing, hysteresis, segments."""
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from .timeline import UNCERTAIN, TimelineSegment, TimelineWindow
+
+
+def grid_step(window: float, num_frames: int, duration: float | None = None) -> float:
+    """Seconds between sampled times, such that a window holds `num_frames` of them.
+
+    A recording shorter than a window is one window; its duration is unknown (`None`) while it is recorded.
+    """
+    return (window if duration is None else min(window, duration)) / num_frames
+
+
+def grid_times(step: float, duration: float | None = None) -> Iterator[float]:
+    """The sampled times: the middle of each step, up to the end where that is known."""
+    for place in itertools.count():
+        time = (place + 0.5) * step
+        # Keep: the tolerance. A duration of whole steps must not gain or lose a time to rounding.
+        if duration is not None and time > duration - 1e-6 * step:
+            return
+        yield time
+
+
+def covered_duration(total: int, step: float, duration: float | None = None) -> float:
+    """Where `total` sampled times end: with the recording, unless they stop more than a time before."""
+    covered = total * step
+    return duration if duration is not None and duration <= covered + 0.51 * step else covered
+
+
+def window_start(number: int, stride: float, step: float) -> int:
+    """The place on the grid of the window that starts at or nearest to `number` strides; halves go up."""
+    return math.floor(number * stride / step + 0.5)
+
+
+def window_starts(total: int, num_frames: int, stride: float, step: float) -> list[int]:
+    """Places on the grid where the windows of `total` sampled times start.
+
+    Windows follow each other by `stride` seconds, snapped to the grid. Where they leave times at the end, one last
+    window ends with them. Fewer times than `num_frames` are one window.
+    """
+    if total <= num_frames:
+        return [0] if total else []
+    starts = itertools.takewhile(
+        lambda start: start + num_frames <= total, (window_start(number, stride, step) for number in itertools.count())
+    )
+    starts = list(starts)
+    return starts if starts[-1] + num_frames == total else [*starts, total - num_frames]
+
+
+def smooth(probabilities: np.ndarray, width: int) -> np.ndarray:
+    """Mean over `width` (odd) neighbouring windows of probabilities (num_windows, num_labels); at both ends over those
+    that there are, so that every row still sums to 1."""
+    half, total = width // 2, len(probabilities)
+    rows = [probabilities[max(place - half, 0) : place + half + 1].mean(axis=0) for place in range(total)]
+    return np.array(rows).reshape(probabilities.shape)
+
+
+def hold_labels(probabilities: np.ndarray, hysteresis: float) -> list[int]:
+    """The label of each row of probabilities (num_windows, num_labels): the one before, until another leads it by
+    `hysteresis`. Without hysteresis the likeliest."""
+    labels: list[int] = []
+    for row in probabilities:
+        best = int(row.argmax())
+        current = labels[-1] if labels else best
+        lead = row[best] - row[current]
+        labels.append(best if lead > 0 and lead >= hysteresis else current)
+    return labels
+
+
+def build_segments(
+    windows: Sequence[TimelineWindow], smoothing: int = 3, hysteresis: float = 0.1, threshold: float = 0.0
+) -> list[TimelineSegment]:
+    """Segments of the windows of one recording, in order of time, of each person and of the room.
+
+    A person's windows are smoothed where they follow each other; a window of the person's absence parts them. Each
+    owns the time around its centre, up to the middle between neighbouring centres; equal neighbours join.
+    """
+    by_person: dict[str, list[TimelineWindow]] = {}
+    for window in windows:
+        by_person.setdefault(window.person, []).append(window)
+    segments = [
+        segment
+        for rows in by_person.values()
+        for stretch in _stretches(rows)
+        for segment in _join(stretch, smoothing, hysteresis, threshold)
+    ]
+    return sorted(segments, key=lambda segment: segment.start)
+
+
+def _stretches(rows: Sequence[TimelineWindow]) -> Iterator[list[TimelineWindow]]:
+    """Runs of windows that follow each other."""
+    stretch = [rows[0]]
+    for row in rows[1:]:
+        if row.window != stretch[-1].window + 1:
+            yield stretch
+            stretch = []
+        stretch.append(row)
+    yield stretch
+
+
+def _join(
+    rows: Sequence[TimelineWindow], smoothing: int, hysteresis: float, threshold: float
+) -> Iterator[TimelineSegment]:
+    names = list(rows[0].probabilities)
+    smoothed = smooth(np.array([[row.probabilities[name] for name in names] for row in rows]), smoothing)
+    held = hold_labels(smoothed, hysteresis)
+    scores = smoothed[np.arange(len(rows)), held]
+    labels = [names[place] if score >= threshold else UNCERTAIN for place, score in zip(held, scores, strict=True)]
+    centres = [(row.start + row.end) / 2 for row in rows]
+    middles = [(before + after) / 2 for before, after in itertools.pairwise(centres)]
+    bounds = [rows[0].start, *middles, rows[-1].end]
+    for label, run in itertools.groupby(range(len(rows)), key=labels.__getitem__):
+        places = list(run)
+        yield TimelineSegment(
+            source=rows[0].source,
+            person=rows[0].person,
+            start=bounds[places[0]],
+            end=bounds[places[-1] + 1],
+            label=label,
+            score=float(scores[places].mean()),
+            num_windows=len(places),
+        )
