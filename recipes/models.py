@@ -9,11 +9,15 @@ from .labels_file import read_labels_file
 from .model_arguments import ModelArguments, ProcessorArguments
 
 
-def build_model(args: ModelArguments, labels: list[str]) -> ClipCaerForVideoClassification:
-    """A new model on the CLIP checkpoint, with the labels' prompts."""
+def build_model(
+    args: ModelArguments,
+    labels: list[str],
+    kind: type[ClipCaerForVideoClassification] = ClipCaerForVideoClassification,
+) -> ClipCaerForVideoClassification:
+    """A new model of this `kind` on the CLIP checkpoint, with the labels' prompts."""
     prompts = read_labels_file(args.labels_file, labels) if args.labels_file else {}
     try:
-        return ClipCaerForVideoClassification.from_clip_pretrained(
+        return kind.from_clip_pretrained(
             args.resolve_clip(),
             id2label=dict(enumerate(labels)),
             label2id={label: index for index, label in enumerate(labels)},

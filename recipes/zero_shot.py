@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from modeling_clipcaer import ClipCaerCollator, ClipCaerForVideoClassification, ClipCaerVideoProcessor
 from modeling_clipcaer.errors import run_command
+from modeling_clipcaer.modeling_clipcaer import ClipCaerOutput
 from modeling_clipcaer.training_arguments import option
 from recipes.checkpoints import staged_folder
 from recipes.clips import get_labels, load_clips
@@ -22,6 +23,34 @@ from recipes.command_line import parse_arguments
 from recipes.model_arguments import ModelArguments, ProcessorArguments
 from recipes.models import build_model, build_processor
 from recipes.reporting import build_report, write_report
+
+
+class ZeroShotModel(ClipCaerForVideoClassification):
+    """A plain CLIP checkpoint behind the call of a trained model: what it knew before any training."""
+
+    def forward(
+        self,
+        context_embeds: torch.Tensor | None = None,
+        face_embeds: torch.Tensor | None = None,
+        face_present: torch.Tensor | None = None,
+        **kwargs,
+    ) -> ClipCaerOutput:
+        """Cosines with the descriptive view, in CLIP's own scale: logits (batch_size, num_labels).
+
+        Args:
+            context_embeds, face_embeds: (batch_size, num_frames, projection_dim), either or both.
+            face_present: (batch_size,), False where the context stands alone.
+        """
+        streams = [to_unit(embeds).mean(dim=1) for embeds in (context_embeds, face_embeds) if embeds is not None]
+        if face_present is not None and face_embeds is not None:
+            streams[-1] = streams[-1] * face_present[:, None]
+        video_embeds = to_unit(torch.stack(streams).sum(dim=0))
+        text = to_unit(self.model.descriptive_text_embeds)
+        return ClipCaerOutput(
+            logits=self.model.clip.logit_scale.exp() * video_embeds @ text.T,
+            video_embeds=video_embeds,
+            descriptive_text_embeds=text,
+        )
 
 
 @dataclass
@@ -40,7 +69,7 @@ def main() -> None:
     types = (ModelArguments, ProcessorArguments, ZeroShotArguments)
     model_args, processor_args, args = parse_arguments(types, sys.argv[1:], __doc__)
     clips = load_clips(args.dataset, (args.split,))
-    model = build_model(model_args, get_labels(clips)).eval()
+    model = build_model(model_args, get_labels(clips), ZeroShotModel).eval()
     processor = build_processor(model, processor_args)
     logits = score_clips(model, processor, clips[args.split], args)
     report = build_report(
@@ -59,18 +88,20 @@ def main() -> None:
 
 @torch.no_grad()
 def score_clips(
-    model: ClipCaerForVideoClassification, processor: ClipCaerVideoProcessor, rows: Dataset, args: ZeroShotArguments
+    model: ZeroShotModel, processor: ClipCaerVideoProcessor, rows: Dataset, args: ZeroShotArguments
 ) -> torch.Tensor:
-    """Cosines with the descriptive view, in CLIP's own scale: (num_clips, num_labels)."""
+    """The model's logits (num_clips, num_labels)."""
     collator = ClipCaerCollator(processor, mode="eval", streams=model.config.streams)
     loader = DataLoader(rows, args.batch_size, collate_fn=collator, num_workers=args.num_workers)
-    text = to_unit(model.model.descriptive_text_embeds)
-    scale = model.model.clip.logit_scale.exp()
+    names = {"pixel_values": "context_embeds", "face_pixel_values": "face_embeds"}
     logits = []
     for batch in tqdm(loader, desc="zero-shot", disable=None):
-        streams = [processor.normalize(batch[name]) for name in batch if name != "labels"]
-        frames = torch.cat([model.model.get_frame_embeds(pixels) for pixels in streams], dim=1)
-        logits.append(scale * to_unit(to_unit(frames).mean(dim=1)) @ text.T)
+        embeds = {
+            names[stream]: model.model.get_frame_embeds(processor.normalize(pixels))
+            for stream, pixels in batch.items()
+            if stream in names
+        }
+        logits.append(model(**embeds).logits)
     return torch.cat(logits)
 
 
