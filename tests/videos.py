@@ -20,7 +20,7 @@ OPTIONS = {
     "libx264": {"preset": "ultrafast", "sc_threshold": "0"},
     "libvpx-vp9": {"cpu-used": "8", "deadline": "realtime"},
 }
-# Of the film header's matrix, by the degrees a player turns the picture counterclockwise.
+# Of the film header's matrix, by the degrees a player turns the picture clockwise.
 ROTATIONS = {0: (1, 0, 0, 1), 90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}
 SIZE = (160, 120)  # width, height
 RED, GREEN, BLUE, GREY = (220, 30, 30), (30, 200, 30), (30, 30, 220), (128, 128, 128)
@@ -80,7 +80,7 @@ def write_webm_without_length(path: Path, frames: Iterable[np.ndarray], fps: flo
 
 
 def write_rotated(path: Path, frames: Iterable[np.ndarray], degrees: int, fps: float = 10) -> Path:
-    """An .mp4 whose header asks the player to turn its picture `degrees` counterclockwise, as phones write it."""
+    """An .mp4 whose header asks the player to turn its picture `degrees` clockwise, as phones write it."""
     data = bytearray(write_video(path, frames, fps).read_bytes())
     a, b, c, d = (value * 65536 for value in ROTATIONS[degrees])
     at = data.index(b"tkhd") + 4 + 4 + 20 + 16
