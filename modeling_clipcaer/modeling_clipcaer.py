@@ -1,6 +1,5 @@
 """PyTorch ClipCaer model: context-aware academic emotion recognition on CLIP."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,72 +9,18 @@ from transformers import CLIPModel, PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.processing_utils import Unpack
-from transformers.utils import ModelOutput, TransformersKwargs, can_return_tuple
+from transformers.utils import TransformersKwargs, can_return_tuple
 
 from .clip_loading import load_clip
 from .configuration_clipcaer import ClipCaerConfig
 from .face_adapter import FaceAdapter
+from .frame_encoder import FrameEncoder, resolve_tower_dtype
 from .input_checks import check_streams
+from .model_output import ClipCaerOutput
 from .prompt_learner import DescriptivePrompts, SoftPromptLearner, as_list, tokenize_sentences
 from .prototypes import instance_logits
 from .raer_labels import RAER_DESCRIPTIVE_PROMPTS, RAER_LABEL_PROMPTS, RAER_LABELS
 from .temporal_encoder import TemporalEncoder
-
-
-@dataclass
-class ClipCaerOutput(ModelOutput):
-    r"""
-    Output of [`ClipCaerModel`] and [`ClipCaerForVideoClassification`].
-
-    Args:
-        loss (`torch.FloatTensor` of shape `(1,)`, *optional*, returned when `labels` is given):
-            Plain cross-entropy. The trainer has the other losses.
-        logits (`torch.FloatTensor` of shape `(batch_size, num_labels)`, *optional*):
-            Classification scores before the softmax. Absent from [`ClipCaerModel`].
-        video_embeds (`torch.FloatTensor` of shape `(batch_size, projection_dim)`):
-            Fused embedding of both streams, of unit norm.
-        face_video_embeds (`torch.FloatTensor` of shape `(batch_size, projection_dim)`, *optional*):
-            The face stream's clip embedding before fusion.
-        context_video_embeds (`torch.FloatTensor` of shape `(batch_size, projection_dim)`, *optional*):
-            The context stream's clip embedding before fusion.
-        soft_text_embeds (`torch.FloatTensor` of shape `(num_labels, projection_dim)`):
-            Soft view: unit embeddings of the learned prompts; of an ensemble, their mean.
-        descriptive_text_embeds (`torch.FloatTensor` of shape `(num_labels, projection_dim)`):
-            Descriptive view: unit embeddings of the fixed sentences.
-        soft_prompt_embeds (`torch.FloatTensor` of shape `(num_labels, num_sentences, projection_dim)`):
-            The members of the soft view's ensemble.
-        hidden_states (`tuple(torch.FloatTensor)`, *optional*, returned with `output_hidden_states=True`):
-            Hidden states of the vision tower, one of its embeddings and one of each layer, of shape
-            `(batch_size * num_streams * num_frames, num_patches + 1, hidden_size)`: of each clip the context frames,
-            then the face frames. Only streams given as pixels are encoded; without any the tuple is absent.
-        face_temporal_hidden_states, context_temporal_hidden_states (`tuple(torch.FloatTensor)`, *optional*):
-            The same of a stream's temporal encoder, of shape `(batch_size, num_frames + 1, projection_dim)` with the
-            class token in front, `(batch_size, num_frames, projection_dim)` under attention pooling.
-        attentions (`tuple(torch.FloatTensor)`, *optional*, returned with `output_attentions=True`):
-            Attention weights of each layer of the vision tower, of shape
-            `(batch_size * num_streams * num_frames, num_heads, num_patches + 1, num_patches + 1)`. Empty unless the
-            tower's attention is `"eager"`, as in CLIP.
-        face_temporal_attentions, context_temporal_attentions (`tuple(torch.FloatTensor)`, *optional*):
-            Attention weights of each layer of a stream's temporal encoder, of shape `(batch_size, temporal_heads,
-            num_frames + 1, num_frames + 1)`; row 0 tells which frames the clip embedding was drawn from.
-
-    The text tower's states are not returned: outside training its pass is made once and kept.
-    """
-
-    loss: torch.Tensor | None = None
-    logits: torch.Tensor | None = None
-    video_embeds: torch.Tensor | None = None
-    face_video_embeds: torch.Tensor | None = None
-    context_video_embeds: torch.Tensor | None = None
-    soft_text_embeds: torch.Tensor | None = None
-    descriptive_text_embeds: torch.Tensor | None = None
-    soft_prompt_embeds: torch.Tensor | None = None
-    hidden_states: tuple[torch.Tensor, ...] | None = None
-    face_temporal_hidden_states: tuple[torch.Tensor, ...] | None = None
-    context_temporal_hidden_states: tuple[torch.Tensor, ...] | None = None
-    attentions: tuple[torch.Tensor, ...] | None = None
-    face_temporal_attentions: tuple[torch.Tensor, ...] | None = None
-    context_temporal_attentions: tuple[torch.Tensor, ...] | None = None
 
 
 class ClipCaerPreTrainedModel(PreTrainedModel):
@@ -155,6 +100,7 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
             config.initializer_range,
         )
         self.descriptive_prompts = DescriptivePrompts(config.num_labels, dim)
+        self.frame_encoder = FrameEncoder()
         self._soft_prompt_cache: tuple[tuple, torch.Tensor] | None = None
         self.post_init()
 
@@ -170,6 +116,19 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
             config.temporal_dropout,
             config.temporal_pooling,
         )
+
+    def set_tower_dtype(self, name: str) -> torch.dtype:
+        """Let the vision tower compute in another type than its weights' wherever no gradient of it is kept.
+
+        Args:
+            name: "auto" for bfloat16 where the model's device multiplies matrices in it, "float32" or "bfloat16". It
+                belongs to the run, not to the checkpoint, and is not saved.
+
+        Returns:
+            The type that the tower now computes in.
+        """
+        self.frame_encoder.dtype = resolve_tower_dtype(name, self.device)
+        return self.frame_encoder.dtype or self.dtype
 
     @property
     def descriptive_text_embeds(self) -> torch.Tensor:
@@ -198,7 +157,7 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
     def _encode_frames(self, streams: list[torch.Tensor], **kwargs):
         """One call of the tower for all streams: the frame embeddings of each, and the tower's output."""
         images = torch.stack(streams, dim=1)  # (batch_size, num_streams, num_frames, num_channels, height, width)
-        output = self.clip.get_image_features(images.flatten(0, 2), return_dict=True, **kwargs)
+        output = self.frame_encoder(self.clip, images.flatten(0, 2), **kwargs)
         return output.pooler_output.unflatten(0, images.shape[:3]).unbind(dim=1), output
 
     def _embed_streams(self, streams: dict[str, tuple], frame_mask: torch.Tensor | None, **kwargs):
@@ -245,9 +204,10 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
     def encode_soft_prompts(self) -> torch.Tensor:
         """Unit embeddings (num_labels, num_sentences, projection_dim) of the soft prompts.
 
-        Outside training they are computed once and kept until a weight of the text side changes.
+        Where no gradient is wanted of them they are computed once and kept until a weight of the text side changes.
         """
-        if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
+        trains = any(p.requires_grad for module in self._text_modules() for p in module.parameters())
+        if (trains and torch.is_grad_enabled()) or torch.compiler.is_compiling():
             self._soft_prompt_cache = None
             return self._encode_soft_prompts()
         key = self._text_state()
@@ -261,18 +221,22 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
         embeds = F.normalize(self.prompt_learner(clip=self.clip), dim=-1)
         return embeds.unflatten(0, (self.config.num_labels, -1))
 
+    def _text_modules(self) -> tuple[nn.Module, ...]:
+        return self.prompt_learner, self.clip.text_model, self.clip.text_projection
+
     def _text_state(self) -> tuple | None:
         """Changes whenever a weight that the soft prompts depend on is written, moved or cast, or autocast changes.
 
         `None` where that cannot be told: weights made in inference mode keep no count of their changes.
         """
-        modules = (self.prompt_learner, self.clip.text_model, self.clip.text_projection)
-        parameters = [parameter for module in modules for parameter in module.parameters()]
+        parameters = [parameter for module in self._text_modules() for parameter in module.parameters()]
         if any(parameter.is_inference() for parameter in parameters):
             return None
         weights = tuple((p.data_ptr(), p._version, p.dtype) for p in parameters)
         device_type = self.prompt_learner.token_ids.device.type
-        return (torch.is_autocast_enabled(device_type), torch.get_autocast_dtype(device_type), weights)
+        autocast = torch.is_autocast_enabled(device_type), torch.get_autocast_dtype(device_type)
+        # Keep: what was computed in inference mode can take part in no training step.
+        return (torch.is_inference_mode_enabled(), *autocast, weights)
 
     def encode_descriptive_prompts(self, token_ids: list[list[list[int]]]):
         """Encode sentences (label, sentence, token; begin and end included) once and keep them with the weights."""
@@ -287,6 +251,7 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
         face_embeds: torch.FloatTensor | None = None,
         frame_mask: torch.BoolTensor | None = None,
         face_present: torch.BoolTensor | None = None,
+        use_soft_prompts: bool = True,
         **kwargs: Unpack[TransformersKwargs],
     ) -> ClipCaerOutput:
         r"""
@@ -303,6 +268,9 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
                 False where a shorter clip is padded.
             face_present (`torch.BoolTensor` of shape `(batch_size,)`, *optional*):
                 False where a clip shows no face, and the context stream is to decide alone.
+            use_soft_prompts (`bool`, *optional*, defaults to `True`):
+                False leaves out the soft view and its pass through the text tower, which is the costliest part of a
+                training step on frame embeddings, where the descriptive view classifies and no loss needs it.
         """
         for flag in ("output_hidden_states", "output_attentions"):
             kwargs.setdefault(flag, getattr(self.config, flag))
@@ -316,12 +284,12 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
         temporal: dict[str, Any] = {
             f"{stream}_temporal_{name}": tuple(states[stream][name]) for stream in states for name in wanted
         }
-        soft_prompt_embeds = self.encode_soft_prompts()
+        soft_prompt_embeds = self.encode_soft_prompts() if use_soft_prompts else None
         return ClipCaerOutput(
             video_embeds=video_embeds,
             face_video_embeds=face_video_embeds,
             context_video_embeds=context_video_embeds,
-            soft_text_embeds=soft_prompt_embeds.mean(dim=1),
+            soft_text_embeds=None if soft_prompt_embeds is None else soft_prompt_embeds.mean(dim=1),
             descriptive_text_embeds=self.descriptive_text_embeds,
             soft_prompt_embeds=soft_prompt_embeds,
             hidden_states=tower_output.hidden_states,
@@ -397,6 +365,7 @@ class ClipCaerForVideoClassification(ClipCaerPreTrainedModel):
         face_embeds: torch.FloatTensor | None = None,
         frame_mask: torch.BoolTensor | None = None,
         face_present: torch.BoolTensor | None = None,
+        use_soft_prompts: bool = True,
         **kwargs: Unpack[TransformersKwargs],
     ) -> ClipCaerOutput:
         r"""
@@ -415,6 +384,9 @@ class ClipCaerForVideoClassification(ClipCaerPreTrainedModel):
                 False where a shorter clip is padded.
             face_present (`torch.BoolTensor` of shape `(batch_size,)`, *optional*):
                 False where a clip shows no face, and the context stream is to decide alone.
+            use_soft_prompts (`bool`, *optional*, defaults to `True`):
+                False leaves out the soft view and its pass through the text tower, which is the costliest part of a
+                training step on frame embeddings, where the descriptive view classifies and no loss needs it.
         """
         outputs = self.model(
             pixel_values=pixel_values,
@@ -423,6 +395,7 @@ class ClipCaerForVideoClassification(ClipCaerPreTrainedModel):
             face_embeds=face_embeds,
             frame_mask=frame_mask,
             face_present=face_present,
+            use_soft_prompts=use_soft_prompts,
             **kwargs | {"return_dict": True},
         )
         outputs.logits = instance_logits(
@@ -432,10 +405,16 @@ class ClipCaerForVideoClassification(ClipCaerPreTrainedModel):
             outputs.loss = F.cross_entropy(outputs.logits, labels)
         return outputs
 
+    def set_tower_dtype(self, name: str) -> torch.dtype:
+        """As [`~ClipCaerModel.set_tower_dtype`]."""
+        return self.model.set_tower_dtype(name)
+
     def select_prototypes(self, outputs: ClipCaerOutput) -> torch.Tensor:
         """The view that classifies: (num_labels, num_sentences, projection_dim) unit embeddings."""
-        soft, descriptive = outputs["soft_prompt_embeds"], outputs["descriptive_text_embeds"][:, None]
+        soft, descriptive = outputs.soft_prompt_embeds, outputs.descriptive_text_embeds[:, None]
         source = self.config.resolved_prototype_source
+        if soft is None and source != "descriptive":
+            raise ValueError(f"`use_soft_prompts` is False, but the view that classifies is {source}")
         if source == "mean":
             return F.normalize(soft + descriptive, dim=-1)
         return soft if source == "soft" else descriptive

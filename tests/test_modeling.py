@@ -66,6 +66,20 @@ def test_without_a_face_the_context_decides_alone():
     assert not torch.allclose(kept[0], changed[0])
 
 
+def test_soft_prompts_that_nothing_needs_are_left_out():
+    model, pixels = tiny_model(prototype_source="descriptive"), tiny_pixels()
+    model.model.prompt_learner.register_forward_hook(lambda *_: pytest.fail("the text tower ran"))
+    outputs = model(**pixels, use_soft_prompts=False)
+    assert outputs.soft_text_embeds is None and outputs.soft_prompt_embeds is None
+    model.model.prompt_learner._forward_hooks.clear()
+    torch.testing.assert_close(outputs.logits, model(**pixels).logits)
+
+
+def test_soft_prompts_that_classify_cannot_be_left_out():
+    with pytest.raises(ValueError, match="`use_soft_prompts` is False, but the view that classifies is mean"):
+        tiny_model(prototype_source="mean")(**tiny_pixels(), use_soft_prompts=False)
+
+
 FRAMES = torch.rand(2, 4, 3, 32, 32)
 
 
