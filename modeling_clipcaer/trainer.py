@@ -93,6 +93,8 @@ class ClipCaerTrainer(Trainer):
             processing_class=processing_class,
             **kwargs,
         )
+        # A tower that trains is also measured in the type in which it trains.
+        model.set_tower_dtype(args.tower_dtype if train_dataset is None or args.lr_image_encoder == 0 else "float32")
         self.add_callback(_CollatorEpoch(self.train_collator))
         self.components: dict[str, defaultdict] = {"train": defaultdict(list), "eval": defaultdict(list)}
         self.group_lrs: dict[str, float] = {}
@@ -152,7 +154,10 @@ class ClipCaerTrainer(Trainer):
     # Losses
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        """Classification loss; in training also the MI and DC losses with their weights at this epoch."""
+        """Classification loss; in training also the MI and DC losses with their weights at this epoch.
+
+        The soft prompts go through the text tower only where they classify or one of these weights is above 0.
+        """
         inputs = dict(inputs)
         labels = inputs.pop("labels")
         if not model.training:
@@ -163,12 +168,18 @@ class ClipCaerTrainer(Trainer):
         partner, share = None, 1.0
         if self.args.mixup_alpha > 0:
             inputs, partner, share = self._mix(inputs)
-        outputs = model(**inputs)
+        weights = self._text_loss_weights()
+        needed = any(weights.values()) or self.model.config.resolved_prototype_source != "descriptive"
+        outputs = model(**inputs, use_soft_prompts=needed)
         loss = self.classification_loss(outputs.logits, labels)
         if partner is not None:
             loss = share * loss + (1 - share) * self.classification_loss(outputs.logits, labels[partner])
         components = {"loss_classification": loss}
-        loss = loss + self._text_losses(outputs, components)
+        if needed:
+            loss = loss + self._text_losses(outputs, weights, components)
+        else:
+            # Keep: DDP waits for a gradient of the context tokens in every step, and weight decay goes on with zeros.
+            loss = loss + 0 * self.model.model.prompt_learner.context_tokens.sum()
         self._record("train", components, len(labels))
         self.group_lrs = {f"lr/{group['name']}": group["lr"] for group in self.optimizer.param_groups}
         return (loss, outputs) if return_outputs else loss
@@ -186,22 +197,23 @@ class ClipCaerTrainer(Trainer):
         distribution = args.label_smoothing_distribution
         return smoothed_cross_entropy(logits, labels, args.label_smoothing_factor, distribution, weights)
 
-    def _text_losses(self, outputs, components: dict[str, torch.Tensor]) -> torch.Tensor | float:
-        """Weighted sum of the MI and DC losses, which are put into `components` unweighted."""
+    def _text_loss_weights(self) -> dict[str, float]:
+        """Weight at this epoch of each loss between the text views that is switched on."""
         args, epoch = self.args, int(self.state.epoch or 0)
+        ramps = {
+            "loss_mi": (args.mi_warmup_epochs, args.mi_ramp_epochs, args.mi_loss_weight),
+            "loss_dc": (args.dc_warmup_epochs, args.dc_ramp_epochs, args.dc_loss_weight),
+        }
+        return {name: ramp_weight(epoch, *ramp) for name, ramp in ramps.items() if ramp[-1] > 0}
+
+    def _text_losses(self, outputs, weights: dict[str, float], components: dict[str, torch.Tensor]):
+        """Weighted sum of the MI and DC losses, which are put into `components` unweighted."""
         soft = outputs.soft_text_embeds
-        total: torch.Tensor | float = 0.0
-        # Keep: a weight of 0 during warm-up still multiplies the loss. DDP waits for a gradient of the context tokens
-        # in every step, if only of zeros.
-        if args.mi_loss_weight > 0:
+        if "loss_mi" in weights:
             components["loss_mi"] = mi_loss(soft, outputs.descriptive_text_embeds)
-            weight = ramp_weight(epoch, args.mi_warmup_epochs, args.mi_ramp_epochs, args.mi_loss_weight)
-            total = total + weight * components["loss_mi"]
-        if args.dc_loss_weight > 0:
+        if "loss_dc" in weights:
             components["loss_dc"] = dc_loss(soft)
-            weight = ramp_weight(epoch, args.dc_warmup_epochs, args.dc_ramp_epochs, args.dc_loss_weight)
-            total = total + weight * components["loss_dc"]
-        return total
+        return sum(weight * components[name] for name, weight in weights.items())
 
     def _mix(self, inputs):
         """Mixup (Zhang et al., 2018): one share and one permutation for both streams."""

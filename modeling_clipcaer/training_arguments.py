@@ -9,6 +9,7 @@ from transformers import TrainingArguments
 from transformers.integrations import get_available_reporting_integrations
 
 from .errors import InputError
+from .frame_encoder import TOWER_DTYPES
 
 
 _AT_LEAST_ZERO = (
@@ -90,6 +91,12 @@ class ClipCaerTrainingArguments(TrainingArguments):
     hub_private_repo: bool | None = option(True, "Make a new repository private.")
     hub_strategy: str = option("end", "What is pushed when; recipes/train.py takes `end` alone.")
     hub_token: str | None = option(None, "Refused by recipes/train.py: others can see a flag. Set HF_TOKEN instead.")
+    tower_dtype: str = option(
+        "auto",
+        "Type in which a frozen vision tower computes, whose weights stay float32: auto is bfloat16 where the "
+        "hardware multiplies in it. A tower that trains has --bf16.",
+        choices=list(TOWER_DTYPES),
+    )
     remove_unused_columns: bool | None = option(False, "Keep: the collator needs every column.")
     ddp_find_unused_parameters: bool | None = option(
         False, "Every trained weight has a gradient in every step, so no step needs a search for those without."
@@ -136,5 +143,9 @@ class ClipCaerTrainingArguments(TrainingArguments):
             raise InputError("`label_smoothing_distribution` spreads nothing, `label_smoothing_factor` is 0")
         if self.classification_loss == "ldam" and self.logit_adj:
             raise InputError("`logit_adj` and `classification_loss` ldam shift the same logits: take one of them")
+        if self.tower_dtype == "bfloat16" and self.lr_image_encoder > 0:
+            raise InputError(
+                "`tower_dtype` bfloat16 is for a frozen tower, `lr_image_encoder` is above 0: take `bf16` instead"
+            )
         if self.lr_milestones and self.warmup_steps:
             raise InputError("`lr_milestones` replace the schedule that `warmup_steps` belong to: take one of them")

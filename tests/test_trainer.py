@@ -46,10 +46,22 @@ def test_a_loss_of_weight_0_is_neither_computed_nor_logged(material, tmp_path):
 
 def test_weights_wait_for_the_warm_up_and_grow_epoch_by_epoch(material, tmp_path):
     ramps = {"mi_loss_weight": 0.6, "mi_warmup_epochs": 1, "mi_ramp_epochs": 2, "dc_loss_weight": 0.0}
-    trainer = make_trainer(material, tmp_path, num_train_epochs=4, **ramps)
+    trainer = make_trainer(material, tmp_path, {"prototype_source": "mean"}, num_train_epochs=4, **ramps)
     trainer.train()
     loss, rest, mi = (np.array(logged(trainer, name)) for name in ("loss", "loss_classification", "loss_mi"))
     np.testing.assert_allclose((loss - rest) / mi, np.repeat([0, 0, 0.3, 0.6], 3), atol=1e-6)
+
+
+def test_during_warm_up_the_text_tower_rests_where_the_descriptive_view_classifies(material, tmp_path):
+    ramps = {"mi_loss_weight": 0.6, "mi_warmup_epochs": 2, "dc_loss_weight": 0.1, "dc_warmup_epochs": 1}
+    trainer = make_trainer(material, tmp_path, num_train_epochs=3, weight_decay=0, **ramps)
+    learner, epochs, tokens = trainer.model.model.prompt_learner, [], []
+    tokens.append(learner.context_tokens.detach().clone())
+    learner.register_forward_hook(lambda *_: epochs.append(int(trainer.state.epoch)))
+    trainer.train()
+    assert epochs == [1] * 3 + [2] * 3
+    assert len(logged(trainer, "loss")) == 9 and len(logged(trainer, "loss_mi")) == 6
+    assert not torch.equal(learner.context_tokens, tokens[0])
 
 
 @pytest.mark.parametrize(
@@ -341,3 +353,24 @@ def test_a_resumed_run_ends_with_the_same_weights_to_the_last_bit(material, tmp_
             whole.model.state_dict().items(), resumed.model.state_dict().values(), strict=True
         ):
             assert torch.equal(actual, expected), f"{name} differs after resuming at step {step}"
+
+
+# Precision
+
+
+def test_a_frozen_tower_in_bfloat16_trains_to_nearly_the_same_losses(material, tmp_path):
+    losses = []
+    for name in ("float32", "bfloat16"):
+        trainer = make_trainer(material, tmp_path / name, {"temporal_dropout": 0.0}, tower_dtype=name, optim="sgd")
+        trainer.train()
+        assert {p.dtype for p in trainer.model.parameters()} == {torch.float32}
+        losses.append(logged(trainer, "loss"))
+    assert losses[0] != losses[1]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-2)
+
+
+def test_a_tower_that_trains_is_not_run_in_bfloat16(material, tmp_path):
+    trainer = make_trainer(material, tmp_path, lr_image_encoder=1e-4, tower_dtype="auto")
+    assert trainer.model.model.frame_encoder.dtype is None
+    with pytest.raises(InputError, match="`tower_dtype` bfloat16 is for a frozen tower"):
+        make_trainer(material, tmp_path, lr_image_encoder=1e-4, tower_dtype="bfloat16")
