@@ -1,0 +1,47 @@
+"""The squares of pixels that are kept of a frame, cut as the processor cuts them."""
+
+import torch
+
+from .pixels import crop_box
+from .processing_clipcaer import ClipCaerVideoProcessor
+
+
+Box = tuple[float, float, float, float]
+
+
+class Crop:
+    """A square of pixels, uint8 (3, image_size, image_size), until a window needs it; then its embedding."""
+
+    __slots__ = ("asked", "embed", "pixels")
+
+    def __init__(self, pixels: torch.Tensor):
+        self.pixels: torch.Tensor | None = pixels
+        self.embed: torch.Tensor | None = None
+        self.asked = False
+
+
+class CropCutter:
+    """Cuts the streams' squares as the processor does.
+
+    Args:
+        processor: its settings.
+        face_stream, context_stream: which streams the model has.
+        context: "grown" for a context around each face where no box of it is known, "frame" for the whole frame.
+    """
+
+    def __init__(self, processor: ClipCaerVideoProcessor, face_stream: bool, context_stream: bool, context: str):
+        self.processor = processor
+        self.face_stream = face_stream
+        self.context_stream = context_stream
+        self.context = context
+
+    def cut_face(self, frame: torch.Tensor, box: Box) -> Crop | None:
+        """The square of a face, grown by the processor's margin."""
+        return Crop(self.processor._face_square(frame, box)[0]) if self.face_stream else None
+
+    def cut_context(self, frame: torch.Tensor, box=None) -> Crop | None:
+        """The square of a box, or of the whole frame."""
+        if not self.context_stream:
+            return None
+        # Keep: cropped before, since the processor leaves boxes out where its own `context` is the frame.
+        return Crop(self.processor._context_square(crop_box(frame, box), None)[0])

@@ -1,0 +1,270 @@
+"""From recordings to timelines: frames are sampled, persons followed, windows answered and joined into segments."""
+
+import logging
+import math
+import platform
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+import numpy as np
+
+from .crops import CropCutter
+from .errors import InputError
+from .face_detection import FaceDetector, build_face_detector
+from .modeling_clipcaer import ClipCaerForVideoClassification
+from .people import Clip, PeopleFollower, WindowClips
+from .processing_clipcaer import ClipCaerVideoProcessor
+from .recordings import Recording
+from .stage_clock import StageClock
+from .timeline import ROOM, UNCERTAIN, Timeline, TimelineWindow
+from .timeline_windows import build_segments, covered_duration, grid_step, grid_times
+from .window_scoring import WindowScorer
+
+
+logger = logging.getLogger(__name__)
+
+PACKAGES = ("clipcaer", "torch", "transformers", "av", "opencv-python-headless")
+OnWindow = Callable[[TimelineWindow], None]
+
+
+@dataclass(frozen=True)
+class AnalysisSettings:
+    """How recordings are cut into windows, and windows joined into segments.
+
+    Args:
+        window (`float`): seconds of a window, over which as many frames are sampled as the processor asks for.
+        stride (`float`): seconds between the starts of windows.
+        smoothing (`int`): odd number of neighbouring windows whose mean makes segments; 1 for none.
+        hysteresis (`float`): by how much another label must lead before a segment ends; 0 for none.
+        threshold (`float`): a score below it is labelled "uncertain".
+        context (`str`, *optional*): of persons without a supplied box: "grown", a box around the face, or "frame", the
+            whole frame. As the model was trained by default: "grown" where the processor's `context` is "body".
+        max_gap (`float`, *optional*): seconds for which a person may be out of sight and keep the number; two windows
+            by default, so that a window without the face is still the person's.
+        batch_size (`int`): crops that the tower encodes at a time.
+    """
+
+    window: float = 10.0
+    stride: float = 5.0
+    smoothing: int = 3
+    hysteresis: float = 0.1
+    threshold: float = 0.0
+    context: str | None = None
+    max_gap: float | None = None
+    batch_size: int = 32
+
+    def __post_init__(self):
+        for name in ("window", "stride", "max_gap"):
+            value = getattr(self, name)
+            known = value is not None and math.isfinite(value) and value > 0
+            _require(known or (name == "max_gap" and value is None), name, value, "seconds above 0")
+        _require(self.stride <= self.window, "stride", self.stride, f"at most the window, {self.window:g} seconds")
+        _require(self.smoothing >= 1 and self.smoothing % 2 == 1, "smoothing", self.smoothing, "odd")
+        _require(0 <= self.hysteresis <= 1, "hysteresis", self.hysteresis, "from 0 to 1")
+        _require(0 <= self.threshold <= 1, "threshold", self.threshold, "from 0 to 1")
+        _require(self.context in (None, "grown", "frame"), "context", self.context, "'grown' or 'frame'")
+        _require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
+
+
+class RecordingAnalyzer:
+    """Turns recordings into timelines with one model.
+
+    Args:
+        model, processor: of one checkpoint. The model is put into evaluation mode.
+        settings: see [`AnalysisSettings`].
+        face_detector: one of the kinds of [`~face_detection.build_face_detector`], or any
+            [`~face_detection.FaceDetector`]. It is built when a recording without face boxes needs it.
+        face_detector_weights (`str`, *optional*): its file.
+        zero_shot (`bool`): mark the timelines as those of a model that nothing was learned for.
+
+    Attributes:
+        clock ([`StageClock`]): seconds of "decode", "detect", "crop", "encode" and "classify" so far.
+    """
+
+    def __init__(
+        self,
+        model: ClipCaerForVideoClassification,
+        processor: ClipCaerVideoProcessor,
+        settings: AnalysisSettings | None = None,
+        face_detector: str | FaceDetector = "auto",
+        face_detector_weights: str | None = None,
+        zero_shot: bool = False,
+    ):
+        self.model = model.eval()
+        self.processor = processor
+        self.settings = settings or AnalysisSettings()
+        self.face_detector = face_detector
+        self.face_detector_weights = face_detector_weights
+        self.zero_shot = zero_shot
+        self.clock = StageClock()
+        step, stride = self.settings.window / processor.num_frames, self.settings.stride
+        _require(stride >= step, "stride", stride, f"at least the {step:g} seconds between two sampled frames")
+
+    def analyze(self, recordings: Iterable[Recording], on_window: OnWindow | None = None) -> Iterator[Timeline]:
+        """Yield the timeline of each of `recordings`, in their order.
+
+        They are gone through one after the other, each once; batches fill across them, so that a timeline may come
+        when the next recording has begun. A recording that cannot be read to its end has a timeline up to there with
+        a note; one of which nothing can be read has no windows.
+
+        Args:
+            recordings: may be a generator that opens them one by one.
+            on_window: called with every row as soon as nothing can change it any more: window by window, each
+                person's row and then the room's.
+        """
+        scorer = WindowScorer(self.model, self.processor, self.settings.batch_size, self.clock)
+        runs: deque[_Run] = deque()
+        for recording in recordings:
+            run = _Run(self._start(recording), self.settings.threshold, on_window)
+            runs.append(run)
+            for window in self._cut_windows(recording, run.timeline):
+                run.ask(window, scorer)
+                if recording.duration is None:  # somebody is watching
+                    scorer.flush()
+                yield from self._finish_answered(runs)
+            run.has_ended = True
+        scorer.flush()
+        yield from self._finish_answered(runs)
+
+    def _start(self, recording: Recording) -> Timeline:
+        """A timeline without windows yet."""
+        config = self.model.config
+        detector = "none"
+        if config.face_stream:
+            detector = "supplied" if recording.face_boxes else self._get_detector().name
+        context = self._get_context() if config.context_stream else "none"
+        settings = {
+            "model": config._name_or_path,
+            "streams": config.streams,
+            "num_frames": self.processor.num_frames,
+            **asdict(self.settings),
+            "max_gap": self._get_max_gap(),
+            "context": "supplied" if recording.body_boxes and context == "grown" else context,
+            "face_detector": detector,
+            "device": str(self.model.device),
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "zero_shot": self.zero_shot,
+            "calibrated": getattr(config, "calibration_temperature", None) is not None,
+            "versions": {"python": platform.python_version()} | {name: _installed(name) for name in PACKAGES},
+        }
+        labels = [config.id2label[index] for index in range(config.num_labels)]
+        return Timeline(recording.name, 0.0, 0, 0, labels, settings=settings)
+
+    def _cut_windows(self, recording: Recording, timeline: Timeline) -> Iterator[WindowClips]:
+        """Follow the persons of a recording through its sampled frames, as far as it can be read."""
+        config, num_frames = self.model.config, self.processor.num_frames
+        step = grid_step(self.settings.window, num_frames, recording.duration)
+        follower = PeopleFollower(
+            recording,
+            CropCutter(self.processor, config.face_stream, config.context_stream, self._get_context()),
+            self._get_detector() if config.face_stream and not recording.face_boxes else None,
+            num_frames,
+            self.settings.stride,
+            step,
+            self._get_max_gap(),
+            self.clock,
+        )
+        try:
+            for shown in self.clock.over("decode", recording.frames_at(grid_times(step, recording.duration))):
+                timeline.height, timeline.width = shown.frame.shape[-2:]
+                follower.add(shown)
+                yield from follower.windows()
+        except InputError as error:
+            timeline.notes.append(f"only what comes before {follower.total * step:.2f} s could be analysed: {error}")
+        follower.end()
+        yield from follower.windows()
+        timeline.duration = covered_duration(follower.total, step, recording.duration)
+        timeline.sightings = follower.sightings
+        timeline.notes = [*recording.notes, *timeline.notes]
+        if follower.dropped:
+            timeline.notes.append(f"{follower.dropped} faces were found too rarely to be followed and are left out")
+
+    def _finish_answered(self, runs: "deque[_Run]") -> Iterator[Timeline]:
+        while runs and runs[0].is_answered:
+            timeline = runs.popleft().timeline
+            settings = self.settings
+            timeline.segments = build_segments(
+                timeline.windows, settings.smoothing, settings.hysteresis, settings.threshold
+            )
+            rooms = [row for row in timeline.windows if row.person == ROOM]
+            empty = sum(row.face_frames == 0 for row in rooms)
+            if empty and self.model.config.face_stream:
+                who = "the context decides alone" if self.model.config.context_stream else "nothing is known of them"
+                timeline.notes.append(f"{empty} of {len(rooms)} windows show no face: {who}")
+            if not timeline.windows:
+                logger.warning("%s: no frame could be analysed: %s", timeline.source, " ".join(timeline.notes))
+            yield timeline
+
+    def _get_detector(self) -> FaceDetector:
+        if isinstance(self.face_detector, str):
+            self.face_detector = build_face_detector(self.face_detector, self.face_detector_weights)
+        return self.face_detector
+
+    def _get_context(self) -> str:
+        return self.settings.context or ("grown" if self.processor.context == "body" else "frame")
+
+    def _get_max_gap(self) -> float:
+        return self.settings.max_gap or 2 * self.settings.window
+
+
+class _Run:
+    """A timeline in the making: which of its windows are asked for, and which are answered."""
+
+    def __init__(self, timeline: Timeline, threshold: float, on_window: OnWindow | None):
+        self.timeline, self.threshold, self.on_window = timeline, threshold, on_window
+        self.has_ended = False
+        self._open = 0  # windows that are asked for and not answered
+
+    @property
+    def is_answered(self) -> bool:
+        return self.has_ended and self._open == 0
+
+    def ask(self, window: WindowClips, scorer: WindowScorer) -> None:
+        """Ask for the persons of a window, or for the room where there is nobody."""
+        self._open += 1
+        clips = window.people or [window.room] if window.room.context else window.people
+        scorer.submit(clips, lambda probabilities: self._receive(window, clips, probabilities))
+
+    def _receive(self, window: WindowClips, clips: list[Clip], probabilities: np.ndarray) -> None:
+        self._open -= 1
+        num_labels = len(self.timeline.labels)
+        known = len(clips) > 0
+        # A model of faces alone says nothing of a room without any: every label is as likely.
+        room = probabilities.mean(axis=0) if known else np.full(num_labels, 1 / num_labels)
+        for clip, row in zip(window.people, probabilities, strict=False):
+            self._add(window, clip, row, known)
+        self._add(window, window.room, room, known)
+
+    def _add(self, window: WindowClips, clip: Clip, probabilities: np.ndarray, known: bool) -> None:
+        best = int(probabilities.argmax())
+        score = float(probabilities[best])
+        row = TimelineWindow(
+            source=self.timeline.source,
+            person=clip.person,
+            window=window.number,
+            start=window.start,
+            end=window.end,
+            face_status=clip.face_status,
+            face_frames=clip.face_frames,
+            num_frames=self.timeline.settings["num_frames"],
+            label=self.timeline.labels[best] if known and score >= self.threshold else UNCERTAIN,
+            score=score,
+            probabilities=dict(zip(self.timeline.labels, probabilities.tolist(), strict=True)),
+        )
+        self.timeline.windows.append(row)
+        if self.on_window is not None:
+            self.on_window(row)
+
+
+def _require(sound: bool, name: str, value: object, expected: str) -> None:
+    if not sound:
+        raise InputError(f"`{name}` must be {expected}, got {value!r}")
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
