@@ -26,7 +26,7 @@ class CropCutter:
     Args:
         processor: its settings.
         face_stream, context_stream: which streams the model has.
-        context: "grown" for a context around each face where no box of it is known, "frame" for the whole frame.
+        context: "body" for a box, that of the context or one grown around a face, "frame" for the whole frame.
     """
 
     def __init__(self, processor: ClipCaerVideoProcessor, face_stream: bool, context_stream: bool, context: str):
@@ -40,8 +40,9 @@ class CropCutter:
         return Crop(self.processor._face_square(frame, box)[0]) if self.face_stream else None
 
     def cut_context(self, frame: torch.Tensor, box=None) -> Crop | None:
-        """The square of a box, or of the whole frame."""
+        """The square of a box, or of the whole frame where there is none or it is not wanted."""
         if not self.context_stream:
             return None
-        # Keep: cropped before, since the processor leaves boxes out where its own `context` is the frame.
-        return Crop(self.processor._context_square(crop_box(frame, box), None)[0])
+        # Keep: cropped before. The processor goes by its own `context`, which is not always what is wanted here.
+        seen = crop_box(frame, box if self.context == "body" else None)
+        return Crop(self.processor._context_square(seen, None)[0])

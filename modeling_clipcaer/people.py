@@ -202,12 +202,12 @@ class PeopleFollower:
     def _place_face(self, track: _Track, place: int, box: Box, status: str) -> None:
         moment = self._moments[place]
         if track not in moment.faces:
-            context = moment.scene
-            if self.cutter.context == "grown" and ROOM not in self.recording.body_boxes:
+            face, context = self.cutter.cut_face(moment.frame, box), moment.scene
+            if self.cutter.context == "body" and ROOM not in self.recording.body_boxes:
                 known = self.recording.body_boxes.get(track.name or "")
                 height, width = moment.frame.shape[-2:]
                 context = self.cutter.cut_context(moment.frame, known or grow_context_box(box, height, width))
-            moment.faces[track] = _Face(status, self.cutter.cut_face(moment.frame, box), context)
+            moment.faces[track] = _Face(status, face, context)
         track.path[place] = (box, status)
 
     def _release(self, place: int) -> None:

@@ -1,16 +1,26 @@
-"""Pipeline `academic-emotion-recognition`: clips, with boxes where there are any, to labels and scores."""
+"""Pipeline `academic-emotion-recognition`: recordings to timelines, or clips to labels and scores."""
 
 import os
-from collections.abc import Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 from transformers import AutoModelForVideoClassification, Pipeline
 from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 
 from .errors import InputError
 from .frames import is_image_path, is_loaded_frame
+from .timeline import Timeline, TimelineWindow
+
+
+# How recordings are opened, how they are analysed, and where their faces come from.
+RECORDING_OPTIONS = ("fps", "duration")
+SETTINGS = ("stride", "smoothing", "hysteresis", "threshold", "context", "max_gap")
+DETECTOR_OPTIONS = ("face_detector", "face_detector_weights")
+TIMELINE_OPTIONS = ("window", *SETTINGS, *DETECTOR_OPTIONS, *RECORDING_OPTIONS, "on_window")
+DEFAULT_WINDOW = 10.0
+DEFAULT_BATCH_SIZE = 32
 
 
 class StrictAutoModel(AutoModelForVideoClassification):
@@ -35,21 +45,32 @@ class StrictAutoModel(AutoModelForVideoClassification):
 
 class ClipCaerPipeline(Pipeline):
     r"""
-    Answers which label a clip shows.
+    Answers who shows which label when, in a recording; or, with `window=None`, which label a clip shows.
 
     The builtin `video-classification` pipeline takes a clip alone, and works where this package is not installed. This
-    one also takes boxes of the face and the body; without them both streams see the whole frame.
+    one also finds faces and follows persons, or takes boxes. The arguments of a call may also be given when the
+    pipeline is made.
 
     Args of a call:
-        inputs: a clip as [`ClipCaerVideoProcessor`] takes it (path of a video, folder of frames, frames), a mapping
-            `{"video": clip, "face_boxes": ..., "body_box": ...}`, or a list of either. A list is never one clip:
-            a clip as a list of frames goes into a mapping.
-        top_k (`int`, *optional*): how many labels; all by default.
-        batch_size (`int`, *optional*): how many clips of a list the model sees at a time; 1 by default.
-        num_workers (`int`, *optional*): processes that decode the clips of a list; 0 by default, which is this one.
+        inputs: the path or http(s) address of a video, a folder of frames, an array of frames, a camera
+            ("/dev/video0"), a mapping `{"video": ..., "face_boxes": ..., "body_box": ...}` (see
+            [`~recordings.open_recording`]), or a list of any of them. A list is never one clip: a clip as a list of
+            frames goes into a mapping. A list's recordings are analysed together, in batches that fill across them.
+        window (`float`, *optional*): seconds of a window, 10 by default. `None` takes the whole input for one clip,
+            whose streams both see the whole frame where no boxes are given.
+        stride, smoothing, hysteresis, threshold, context, max_gap: see [`~recording_analysis.AnalysisSettings`].
+        face_detector, face_detector_weights: see [`~recording_analysis.RecordingAnalyzer`].
+        fps, duration: see [`~recordings.open_recording`].
+        on_window (`Callable[[TimelineWindow], None]`, *optional*): called with every row as soon as it is final.
+        batch_size (`int`, *optional*): crops that are encoded at a time, 32 by default; with `window=None` clips of a
+            list that the model sees at a time, 1 by default.
+        top_k (`int`, *optional*): with `window=None`, how many labels; all by default.
+        num_workers (`int`, *optional*): with `window=None`, processes that decode the clips of a list; 0 by default,
+            which is this one.
 
     Returns:
-        For each clip a list of `{"label": str, "score": float}`, the likeliest first.
+        For each recording a [`~timeline.Timeline`]; with `window=None` for each clip a list of
+        `{"label": str, "score": float}`, the likeliest first. For an iterator of inputs an iterator.
     """
 
     _load_video_processor = True
@@ -57,6 +78,56 @@ class ClipCaerPipeline(Pipeline):
     _load_image_processor = False
     _load_feature_extractor = False
     _load_tokenizer = False
+
+    def __init__(self, *args, **kwargs):
+        self._timeline_defaults = {name: kwargs.pop(name) for name in TIMELINE_OPTIONS if name in kwargs}
+        super().__init__(*args, **kwargs)
+
+    def __call__(self, inputs, *, batch_size: int | None = None, num_workers: int | None = None, **kwargs):
+        """See the class."""
+        given = {name: kwargs.pop(name) for name in TIMELINE_OPTIONS if name in kwargs}
+        self._sanitize_parameters(**kwargs)
+        options = {"window": DEFAULT_WINDOW} | self._timeline_defaults | given
+        whole = options["window"] is None
+        of_clips = kwargs if num_workers is None else {**kwargs, "num_workers": num_workers}
+        for name in sorted(set(given) - {"window"} if whole else of_clips):
+            raise InputError(f"`{name}` goes with {'windows' if whole else '`window=None`'}")
+        if whole:
+            return super().__call__(inputs, num_workers=num_workers, batch_size=batch_size, **kwargs)
+        many = isinstance(inputs, list | Iterator | Dataset)
+        timelines = self._analyze(inputs if many else [inputs], batch_size, **options)
+        if isinstance(inputs, list):
+            return list(timelines)
+        return timelines if many else next(timelines)
+
+    def _analyze(
+        self,
+        inputs: Iterable,
+        batch_size: int | None,
+        face_detector: Any = "auto",
+        face_detector_weights: str | None = None,
+        fps: float | None = None,
+        duration: float | None = None,
+        on_window: Callable[[TimelineWindow], None] | None = None,
+        **settings,
+    ) -> Iterator[Timeline]:
+        # Keep: imported here. OpenCV and SciPy would make the import of the package slower.
+        from .recording_analysis import AnalysisSettings, RecordingAnalyzer
+        from .recordings import open_recording
+
+        batch_size = batch_size or self._batch_size or DEFAULT_BATCH_SIZE
+        analyzer = RecordingAnalyzer(
+            self.model,
+            self.video_processor,
+            AnalysisSettings(**settings, batch_size=batch_size),
+            face_detector,
+            face_detector_weights,
+        )
+        recordings = (open_recording(fps=fps, duration=duration, **_unpack(item)) for item in inputs)
+        for timeline in analyzer.analyze(recordings, on_window):
+            if not timeline.windows:
+                raise InputError(f"{timeline.source}: expected frames to analyse: {' '.join(timeline.notes)}")
+            yield timeline
 
     def save_pretrained(self, save_directory: str | os.PathLike, **kwargs):
         """Save model and video processor with their code.
@@ -69,7 +140,8 @@ class ClipCaerPipeline(Pipeline):
 
     def _sanitize_parameters(self, top_k: int | None = None, **kwargs):
         if kwargs:
-            raise ValueError(f"unknown argument `{min(kwargs)}`; the pipeline takes `top_k`")
+            known = ", ".join(f"`{name}`" for name in ("top_k", *TIMELINE_OPTIONS))
+            raise ValueError(f"unknown argument `{min(kwargs)}`; the pipeline takes {known}")
         return {}, {}, {} if top_k is None else {"top_k": top_k}
 
     def get_iterator(self, inputs, num_workers, batch_size, preprocess_params, forward_params, postprocess_params):
@@ -87,18 +159,8 @@ class ClipCaerPipeline(Pipeline):
 
     def preprocess(self, inputs: Any):
         """A clip to one batch of pixels."""
-        clip = inputs if isinstance(inputs, dict) else {"video": inputs}
-        unknown = sorted(set(clip) - {"video", "face_boxes", "body_box"})
-        if unknown or "video" not in clip:
-            found = f"unknown key `{unknown[0]}`" if unknown else "no key `video`"
-            raise InputError(
-                f"{found} in a clip; expected `video`, and `face_boxes` and `body_box` where there are any"
-            )
-        video = clip["video"]
-        if is_loaded_frame(video) or is_image_path(video):  # one answer for each frame is hardly what was asked for
-            name = video if is_image_path(video) else f"clip of type {type(video).__name__}"
-            raise InputError(f'{name}: expected a clip, found one frame; a list of frames goes into {{"video": list}}')
-        pixels = self.video_processor([video], face_boxes=[clip.get("face_boxes")], body_boxes=[clip.get("body_box")])
+        clip = _unpack(inputs)
+        pixels = self.video_processor([clip["source"]], face_boxes=[clip["face_boxes"]], body_boxes=[clip["body_box"]])
         return pixels.to(self.dtype)
 
     def _forward(self, model_inputs):
@@ -110,6 +172,20 @@ class ClipCaerPipeline(Pipeline):
         scores = model_outputs["logits"][0].float().softmax(-1)
         order = scores.argsort(descending=True)[:top_k].tolist()
         return [{"label": self.model.config.id2label[index], "score": scores[index].item()} for index in order]
+
+
+def _unpack(inputs: Any) -> dict[str, Any]:
+    """Source, face boxes and body box of an input."""
+    clip = inputs if isinstance(inputs, dict) else {"video": inputs}
+    unknown = sorted(set(clip) - {"video", "face_boxes", "body_box"})
+    if unknown or "video" not in clip:
+        found = f"unknown key `{unknown[0]}`" if unknown else "no key `video`"
+        raise InputError(f"{found} in a clip; expected `video`, and `face_boxes` and `body_box` where there are any")
+    video = clip["video"]
+    if is_loaded_frame(video) or is_image_path(video):  # one answer for each frame is hardly what was asked for
+        name = video if is_image_path(video) else f"clip of type {type(video).__name__}"
+        raise InputError(f'{name}: expected a clip, found one frame; a list of frames goes into {{"video": list}}')
+    return {"source": video, "face_boxes": clip.get("face_boxes"), "body_box": clip.get("body_box")}
 
 
 def _join(clips):

@@ -39,8 +39,8 @@ class AnalysisSettings:
         smoothing (`int`): odd number of neighbouring windows whose mean makes segments; 1 for none.
         hysteresis (`float`): by how much another label must lead before a segment ends; 0 for none.
         threshold (`float`): a score below it is labelled "uncertain".
-        context (`str`, *optional*): of persons without a supplied box: "grown", a box around the face, or "frame", the
-            whole frame. As the model was trained by default: "grown" where the processor's `context` is "body".
+        context (`str`, *optional*): "body" for the supplied box or else one grown around the face, "frame" for the
+            whole frame; the processor's `context` by default, which is what the model was trained on.
         max_gap (`float`, *optional*): seconds for which a person may be out of sight and keep the number; two windows
             by default, so that a window without the face is still the person's.
         batch_size (`int`): crops that the tower encodes at a time.
@@ -64,7 +64,7 @@ class AnalysisSettings:
         _require(self.smoothing >= 1 and self.smoothing % 2 == 1, "smoothing", self.smoothing, "odd")
         _require(0 <= self.hysteresis <= 1, "hysteresis", self.hysteresis, "from 0 to 1")
         _require(0 <= self.threshold <= 1, "threshold", self.threshold, "from 0 to 1")
-        _require(self.context in (None, "grown", "frame"), "context", self.context, "'grown' or 'frame'")
+        _require(self.context in (None, "body", "frame"), "context", self.context, "'body' or 'frame'")
         _require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
 
 
@@ -134,14 +134,16 @@ class RecordingAnalyzer:
         detector = "none"
         if config.face_stream:
             detector = "supplied" if recording.face_boxes else self._get_detector().name
-        context = self._get_context() if config.context_stream else "none"
+        context = self.settings.context or self.processor.context
+        if context == "body":
+            context = "supplied" if recording.body_boxes else "grown"
         settings = {
             "model": config._name_or_path,
             "streams": config.streams,
             "num_frames": self.processor.num_frames,
             **asdict(self.settings),
             "max_gap": self._get_max_gap(),
-            "context": "supplied" if recording.body_boxes and context == "grown" else context,
+            "context": context if config.context_stream else "none",
             "face_detector": detector,
             "device": str(self.model.device),
             "dtype": str(self.model.dtype).removeprefix("torch."),
@@ -156,9 +158,10 @@ class RecordingAnalyzer:
         """Follow the persons of a recording through its sampled frames, as far as it can be read."""
         config, num_frames = self.model.config, self.processor.num_frames
         step = grid_step(self.settings.window, num_frames, recording.duration)
+        context = self.settings.context or self.processor.context
         follower = PeopleFollower(
             recording,
-            CropCutter(self.processor, config.face_stream, config.context_stream, self._get_context()),
+            CropCutter(self.processor, config.face_stream, config.context_stream, context),
             self._get_detector() if config.face_stream and not recording.face_boxes else None,
             num_frames,
             self.settings.stride,
@@ -201,9 +204,6 @@ class RecordingAnalyzer:
         if isinstance(self.face_detector, str):
             self.face_detector = build_face_detector(self.face_detector, self.face_detector_weights)
         return self.face_detector
-
-    def _get_context(self) -> str:
-        return self.settings.context or ("grown" if self.processor.context == "body" else "frame")
 
     def _get_max_gap(self) -> float:
         return self.settings.max_gap or 2 * self.settings.window

@@ -1,6 +1,6 @@
 """What a recording is turned into: windows, segments, and where each face was seen. Plain data, in seconds."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
@@ -12,6 +12,8 @@ FACE_STATUSES = ("detected", "supplied", "bridged", "none")
 ROOM = "room"
 # The label of windows and segments whose score is below the threshold.
 UNCERTAIN = "uncertain"
+# How many segments are shown where a timeline is looked at.
+SHOWN_SEGMENTS = 20
 
 
 @dataclass(frozen=True)
@@ -106,3 +108,17 @@ class Timeline:
     def persons(self) -> list[str]:
         """Everybody followed, in order of appearance, without the room."""
         return [name for name in dict.fromkeys(window.person for window in self.windows) if name != ROOM]
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON can hold it, with the version of the schema."""
+        return {"schema_version": SCHEMA_VERSION, **asdict(self)}
+
+    def __repr__(self) -> str:
+        counted = f"{len(self.persons)} persons, {len(self.windows)} rows, {len(self.segments)} segments"
+        lines = [f"Timeline of {self.source!r}: {self.duration:.1f} s, {self.width}x{self.height}, {counted}"]
+        for segment in self.segments[:SHOWN_SEGMENTS]:
+            span = f"{segment.start:8.1f} - {segment.end:.1f} s"
+            lines.append(f"{span:22}  {segment.person}: {segment.label} ({segment.score:.2f})")
+        if len(self.segments) > SHOWN_SEGMENTS:
+            lines.append(f"    ... and {len(self.segments) - SHOWN_SEGMENTS} more segments")
+        return "\n".join(lines + [f"  note: {note}" for note in self.notes])

@@ -1,12 +1,19 @@
+import json
+
 import numpy as np
 import pytest
 import torch
+import videos
 from PIL import Image
 from small_run import train_small, write_clip
+from stand_in_faces import SquareDetector
 from transformers import pipeline
 
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerPipeline, ClipCaerVideoProcessor
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.recording_analysis import AnalysisSettings, RecordingAnalyzer
+from modeling_clipcaer.recordings import open_recording
+from modeling_clipcaer.timeline import SCHEMA_VERSION, Timeline
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +28,21 @@ def video(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def pipe(trained):
-    return pipeline("academic-emotion-recognition", model=str(trained))
+    """Answers once for a clip."""
+    return pipeline("academic-emotion-recognition", model=str(trained), window=None)
+
+
+@pytest.fixture(scope="session")
+def watch(trained):
+    """Answers in timelines."""
+    return pipeline(
+        "academic-emotion-recognition", model=str(trained), face_detector=SquareDetector(), window=3.0, stride=1.0
+    )
+
+
+@pytest.fixture(scope="session")
+def lesson(tmp_path_factory):
+    return str(videos.write_video(tmp_path_factory.mktemp("lesson") / "lesson.mp4", videos.crossing_squares(50)))
 
 
 def test_the_task_finds_pipeline_model_and_processor(pipe):
@@ -105,3 +126,86 @@ def test_an_unknown_key_beside_the_clip_is_refused(pipe, video):
         pipe({"video": video, "face_box": [8, 8, 40, 40]})
     with pytest.raises(InputError, match="no key `video`"):
         pipe({"face_boxes": [8, 8, 40, 40]})
+
+
+# --- timelines
+
+
+def test_a_recording_gives_the_timeline_of_the_analysis(watch, lesson):
+    timeline = watch(lesson)
+    settings = AnalysisSettings(window=3.0, stride=1.0)
+    analyzer = RecordingAnalyzer(watch.model, watch.video_processor, settings, SquareDetector())
+    (expected,) = analyzer.analyze([open_recording(lesson)])
+    assert timeline == expected and timeline.persons == ["person-1", "person-2"]
+
+
+def test_by_default_windows_of_ten_seconds_follow_each_other_by_five(trained, lesson):
+    timeline = pipeline("academic-emotion-recognition", model=str(trained), face_detector=SquareDetector())(lesson)
+    assert isinstance(timeline, Timeline)
+    assert (timeline.settings["window"], timeline.settings["stride"]) == (10, 5)
+    assert (timeline.settings["smoothing"], timeline.settings["hysteresis"]) == (3, 0.1)
+
+
+def test_the_words_of_a_call_win_over_those_the_pipeline_was_made_with(watch, lesson):
+    settings = watch(lesson, stride=2.0, threshold=0.99, max_gap=9.0, context="frame", duration=4.0).settings
+    assert (settings["window"], settings["stride"], settings["threshold"]) == (3, 2, 0.99)
+    assert (settings["max_gap"], settings["context"]) == (9, "frame")
+    assert watch(lesson, window=None)[0].keys() == {"label", "score"}
+
+
+def test_a_timeline_is_json_and_shows_itself(watch, lesson):
+    timeline = watch(lesson)
+    content = json.loads(json.dumps(timeline.to_dict()))
+    assert content["schema_version"] == SCHEMA_VERSION and content["source"] == lesson
+    assert content["windows"][0]["probabilities"] == timeline.windows[0].probabilities
+    shown = repr(timeline).splitlines()
+    assert shown[0].startswith(f"Timeline of {lesson!r}: 5.0 s, 160x120, 2 persons, 9 rows")
+    assert len(shown) == 1 + len(timeline.segments) and "person-1: " in repr(timeline)
+
+
+def test_lists_and_iterators_of_recordings_are_analysed_together(watch, lesson, video):
+    other = {"video": video, "face_boxes": [8, 8, 40, 40], "body_box": [4, 4, 60, 44]}
+    alone = [watch(lesson), watch(other)]
+    assert alone[1].settings["face_detector"] == alone[1].settings["context"] == "supplied"
+    sizes = []
+    hook = watch.model.model.clip.vision_model.register_forward_pre_hook(
+        lambda module, args, kwargs: sizes.append(len(kwargs["pixel_values"])), with_kwargs=True
+    )
+    together = watch([lesson, other], batch_size=8)
+    hook.remove()
+    assert set(sizes[:-1]) == {8}
+    lazily = watch(item for item in [lesson, other])
+    assert not isinstance(lazily, list)
+    for timelines in (together, list(lazily)):
+        for timeline, expected in zip(timelines, alone, strict=True):
+            assert (timeline.source, timeline.persons) == (expected.source, expected.persons)
+            for row, other_row in zip(timeline.windows, expected.windows, strict=True):
+                assert row.probabilities == pytest.approx(other_row.probabilities, abs=1e-5)
+
+
+def test_rows_are_told_as_they_come_and_frames_have_a_rate(watch):
+    rows = []
+    timeline = watch(np.stack(list(videos.noise(20))), fps=5, on_window=rows.append)
+    assert rows == timeline.windows and timeline.duration == 4
+    assert "25 a second" in watch({"video": list(videos.noise(20))}).notes[0]
+
+
+def test_arguments_of_the_other_kind_of_answer_are_refused(watch, pipe, video):
+    for name in ("top_k", "num_workers"):
+        with pytest.raises(InputError, match=f"`{name}` goes with `window=None`"):
+            watch(video, **{name: 2})
+    with pytest.raises(InputError, match="`stride` goes with windows"):
+        pipe(video, stride=1.0)
+    with pytest.raises(ValueError, match="unknown argument `strid`; the pipeline takes `top_k`, `window`, `stride`"):
+        watch(video, strid=1.0)
+
+
+def test_what_cannot_be_analysed_is_refused_in_one_line(watch, video, tmp_path):
+    with pytest.raises(InputError, match=r"nowhere\.mp4"):
+        watch(str(tmp_path / "nowhere.mp4"))
+    with pytest.raises(InputError, match=r"lesson\.mp4: expected frames to analyse: .*overlaps the frame"):
+        watch({"video": video, "face_boxes": [900, 900, 950, 950]})
+    with pytest.raises(InputError, match="unknown key `face_box`"):
+        watch({"video": video, "face_box": [8, 8, 40, 40]})
+    with pytest.raises(InputError, match="found one frame"):
+        watch(["1.png"])

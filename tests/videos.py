@@ -117,11 +117,11 @@ def stairs(count: int, size: tuple[int, int] = SIZE) -> Iterator[np.ndarray]:
 
 
 def noise(count: int, size: tuple[int, int] = SIZE, seed: int = 0) -> Iterator[np.ndarray]:
-    """`count` frames of coarse noise, each another."""
+    """`count` frames of coarse grey noise, each another."""
     rng = np.random.default_rng(seed)
     for _ in range(count):
-        coarse = rng.integers(0, 256, (size[1] // 10, size[0] // 10, 3), dtype=np.uint8)
-        yield np.kron(coarse, np.ones((10, 10, 1), dtype=np.uint8))
+        coarse = rng.integers(0, 256, (size[1] // 10, size[0] // 10, 1), dtype=np.uint8)
+        yield np.kron(coarse, np.ones((10, 10, 3), dtype=np.uint8))
 
 
 def paste(canvas: np.ndarray, picture: np.ndarray, centre: tuple[float, float]) -> np.ndarray:
