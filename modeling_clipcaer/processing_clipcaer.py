@@ -11,7 +11,7 @@ from transformers.processing_utils import VideosKwargs
 from transformers.video_processing_utils import VideoProcessorMixin
 
 from .errors import InputError
-from .frames import ImageFrames, is_image_path, is_loaded_frame, open_clip, sample_frame_indices
+from .frames import FrameSource, ImageFrames, is_image_path, is_loaded_frame, open_clip, sample_frame_indices
 from .pixels import augment, crop_box, crop_face, draw_augmentation, letterbox, resize_to_square
 
 
@@ -207,7 +207,7 @@ class ClipCaerVideoProcessor(VideoProcessorMixin):
         _require(streams in STREAMS, "streams", streams, f"one of {', '.join(STREAMS)}")
         source = open_clip(clip)
         boxes = _per_frame(face_boxes, len(source))
-        indices = self._frame_indices(source, num_frames, do_sample_frames, mode, generator)
+        indices = self.frame_indices(source, num_frames, do_sample_frames, mode, generator)
         distinct, places = indices.unique(return_inverse=True)
         context, face = [], []
         # One frame at a time: resized while it is in the cache it is seven times faster than a stack of whole frames,
@@ -220,12 +220,23 @@ class ClipCaerVideoProcessor(VideoProcessorMixin):
                     face.append(self._face_square(frame, boxes[index]))
             except InputError as error:
                 raise InputError(f"frame {index}: {error}") from error
-        context_pixels, face_pixels = (torch.cat(squares)[places] if squares else None for squares in (context, face))
+        # Keep: listed, not indexed; torch takes ten times as long to index what lies channels last.
+        context_pixels, face_pixels = (
+            torch.cat([squares[place] for place in places.tolist()]) if squares else None for squares in (context, face)
+        )
         if mode == "train":
-            return self._augment(context_pixels, face_pixels, generator)
+            return self.augment_clip(context_pixels, face_pixels, generator)
         return context_pixels, face_pixels
 
-    def _frame_indices(self, source, num_frames, do_sample_frames, mode, generator) -> torch.Tensor:
+    def frame_indices(
+        self,
+        source: FrameSource,
+        num_frames: int | None = None,
+        do_sample_frames: bool = True,
+        mode: str = "eval",
+        generator: torch.Generator | None = None,
+    ) -> torch.Tensor:
+        """Which frames of `source` are looked at, in order: int64 (num_frames,); arguments as in `__call__`."""
         if do_sample_frames:
             wanted = self.num_frames if num_frames is None else num_frames
             indices = sample_frame_indices(len(source), wanted, mode, generator, self.frame_sampling)
@@ -244,7 +255,10 @@ class ClipCaerVideoProcessor(VideoProcessorMixin):
     def _face_square(self, frame: torch.Tensor, face_box) -> torch.Tensor:
         return resize_to_square(crop_face(frame, face_box, self.face_margin)[None], self.image_size, self.resample)
 
-    def _augment(self, context, face, generator) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    def augment_clip(
+        self, context: torch.Tensor | None, face: torch.Tensor | None, generator: torch.Generator | None
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """One draw of the training augmentation on the frames of a clip, uint8 (num_frames, 3, size, size)."""
         # Both draws are always made, so that a stream looks the same whether or not the other one is wanted.
         face_draw, context_draw = (
             draw_augmentation(self.flip_prob, self.rotation_degrees, self.color_jitter, generator) for _ in range(2)

@@ -166,6 +166,14 @@ def test_a_small_rotation_agrees_with_pillow_and_its_reverse_undoes_it():
     assert turned[0, 2, 0, 0] == 0  # what turns in from outside is black
 
 
+def test_a_clip_turns_as_each_of_its_frames_does_alone_however_they_lie_in_memory():
+    frames, draw = noise(3, 3, 16, 16), Augmentation(False, 4.0, 1.0, 1.0)
+    turned = augment(frames, draw)
+    assert turned.equal(torch.cat([augment(frame, draw) for frame in frames.split(1)]))
+    assert turned.equal(augment(frames.contiguous(memory_format=torch.channels_last), draw))
+    assert not turned.equal(frames)
+
+
 def test_brightness_scales_and_contrast_spreads_about_the_mean():
     frames = smooth()
     assert augment(frames, Augmentation(False, 0.0, 0.5, 1.0)).float().mean().item() == pytest.approx(
