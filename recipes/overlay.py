@@ -121,7 +121,12 @@ def paint_frames(
 
 def take_sound(container, path: str, end: float) -> Iterator[av.Packet]:
     """Add the sound of a file, up to `end` seconds, to `container`, and yield its packets; none where it is silent."""
-    with av.open(path) as source:
+    try:
+        source = av.open(path)
+    except (av.FFmpegError, OSError) as error:  # an address that FFmpeg alone cannot reach
+        logger.warning("%s: its sound cannot be read and is left out (%s)", path, error)
+        return
+    with source:
         stream = source.streams.best("audio")
         if stream is None:
             return
@@ -129,10 +134,21 @@ def take_sound(container, path: str, end: float) -> Iterator[av.Packet]:
             logger.warning("%s: its sound is of an unknown kind and left out", path)
             return
         start = (source.start_time or 0) / av.time_base
-        packets = (packet for packet in source.demux(stream) if packet.dts is not None)
-        packets = takewhile(lambda packet: packet.dts * packet.time_base - start < end, packets)
+        packets = takewhile(lambda packet: packet.dts * packet.time_base - start < end, read_sound(source, stream))
         take = copy_sound if stream.codec_context.name in COPIED_SOUND else encode_sound
         yield from take(container, stream, packets, start)
+
+
+def read_sound(source, stream: av.AudioStream) -> Iterator[av.Packet]:
+    """The packets of sound whose times go on, as an mp4 wants them; damaged recordings hold others."""
+    last = None
+    try:
+        for packet in source.demux(stream):
+            if packet.dts is not None and packet.pts is not None and (last is None or packet.dts > last):
+                last = packet.dts
+                yield packet
+    except av.FFmpegError as error:
+        logger.warning("%s: its sound can only be read in part (%s)", source.name, error)
 
 
 def copy_sound(container, stream: av.AudioStream, packets: Iterator[av.Packet], start: float) -> Iterator[av.Packet]:
@@ -156,8 +172,9 @@ def encode_sound(container, stream: av.AudioStream, packets: Iterator[av.Packet]
             damaged += 1
             continue
         for frame in frames:
-            frame.pts -= round(start / frame.time_base)
-            yield from encoder.encode(frame)
+            if frame.pts is not None:
+                frame.pts -= round(start / frame.time_base)
+                yield from encoder.encode(frame)
     yield from encoder.encode(None)
     if damaged:
         logger.warning("%s packets of sound cannot be decoded and are left out", damaged)

@@ -67,11 +67,12 @@ class OverlayPainter:
         self.scale = np.array([width / timeline.width, height / timeline.height] * 2)
         self.paths = follow_faces(timeline.sightings)
         self.colours = label_colours(timeline.labels)
-        self.segments = {name: [s for s in timeline.segments if s.person == name] for name in timeline.persons}
-        self.segments[ROOM] = [segment for segment in timeline.segments if segment.person == ROOM]
+        self.persons = timeline.persons
+        names = [*self.persons, ROOM]
+        self.segments = {name: [segment for segment in timeline.segments if segment.person == name] for name in names}
         self.line = max(1, round(min(width, height) / 300))
         self.text_height = max(8, round(min(width, height) / 32))
-        self.font = find_font(PRINTABLE + "".join(timeline.labels))
+        self.font = find_font(PRINTABLE + "".join([*timeline.labels, *self.persons]))
         self.ribbon = self._draw_ribbon()
         # Keep: the bounds. A long recording has thousands of scores and times of day.
         self._chip = lru_cache(maxsize=256)(self._draw_chip)
@@ -86,7 +87,7 @@ class OverlayPainter:
                 if len(boxes):
                     hide_face(frame, boxes * self.scale)
         unseen = []
-        for person in self.timeline.persons:
+        for person in self.persons:
             path, segment = self.paths.get(person), self._segment_at(person, time)
             box = path.box_at(time) if path else None
             if box is not None:
@@ -149,6 +150,8 @@ class OverlayPainter:
 
     def _draw_chip(self, text: str, foreground: str, background: str, size: float = 1.0) -> np.ndarray:
         """Text on a ground, uint8 (height, width of the text, 3), `size` times as large as usual."""
+        # Keep: Pillow cannot lay out control characters.
+        text = "".join(character if character.isprintable() else " " for character in text)
         height = max(6, round(size * self.text_height))
         font = ImageFont.truetype(self.font, height)
         shape = (round(font.getlength(text)) + height, round(1.5 * height))
@@ -162,9 +165,7 @@ def _number(person: str) -> str:
 
 
 def _describe(segment: TimelineSegment) -> str:
-    # Keep: Pillow cannot lay out control characters.
-    label = "".join(character if character.isprintable() else " " for character in segment.label)
-    label = label if len(label) <= LONGEST_LABEL else label[: LONGEST_LABEL - 1] + "…"
+    label = segment.label if len(segment.label) <= LONGEST_LABEL else segment.label[: LONGEST_LABEL - 1] + "…"
     return f"{label} {show_percent(segment.score)}"
 
 

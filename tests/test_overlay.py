@@ -140,6 +140,29 @@ def test_sound_that_browsers_play_is_copied_and_other_sound_becomes_aac(tmp_path
         assert (packets == sound_of(video)[1]) == (name == "lesson.mp4")
 
 
+def test_packets_of_sound_that_are_damaged_are_left_out_and_counted(tmp_path, caplog):
+    picture = write_video(tmp_path / "picture.mkv", plain(20))
+    with av.open(str(picture)) as source, av.open(str(tmp_path / "lesson.mkv"), "w") as container:
+        copy = container.add_stream_from_template(source.streams.video[0])
+        voice = container.add_stream("mp2", rate=48000, layout="mono")
+        noise_of_sound = np.random.default_rng(0).integers(-3000, 3000, (1, 96000)).astype(np.int16)
+        frame = av.AudioFrame.from_ndarray(noise_of_sound, "s16", "mono")
+        frame.sample_rate = 48000
+        sound = [*voice.encode(frame), *voice.encode(None)]
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = copy
+                container.mux(packet)
+        container.mux(sound)
+    data = (tmp_path / "lesson.mkv").read_bytes()
+    for packet in sound[20:30]:
+        data = data.replace(bytes(packet), b"\xff" * packet.size)
+    (tmp_path / "lesson.mkv").write_bytes(data)
+    write_overlay(build_timeline(2.0, (160, 120)), tmp_path / "lesson.mkv", tmp_path / "overlay.mp4")
+    assert "packets of sound cannot be decoded" in caplog.text
+    assert len(sound_of(tmp_path / "overlay.mp4")[2]) > 48000
+
+
 def test_sound_keeps_its_place_beside_the_picture_where_times_begin_late(tmp_path):
     write_video(tmp_path / "lesson.mp4", plain(20), sound=True)
     with av.open(str(tmp_path / "lesson.mp4")) as source, av.open(str(tmp_path / "late.ts"), "w") as container:
@@ -169,10 +192,14 @@ def test_what_a_truncated_recording_still_holds_is_shown_and_rubbish_leaves_no_f
     video = write_truncated(tmp_path / "cut.mp4", noise(30), share=0.6)
     write_overlay(build_timeline(3.0, (160, 120)), video, tmp_path / "overlay.mp4")
     assert 5 < len(read_back(tmp_path / "overlay.mp4")[0]) < 30
+    video = write_video(tmp_path / "cut.mkv", noise(30), sound=True)
+    video.write_bytes(video.read_bytes()[: video.stat().st_size * 6 // 10])
+    write_overlay(build_timeline(3.0, (160, 120)), video, tmp_path / "overlay.mp4")
+    assert 5 < len(read_back(tmp_path / "overlay.mp4")[0]) < 30 and len(sound_of(tmp_path / "overlay.mp4")[2]) > 20_000
     (tmp_path / "text.mp4").write_text("no video")
     with pytest.raises(InputError, match=r"text\.mp4"):
         write_overlay(build_timeline(3.0, (160, 120)), tmp_path / "text.mp4", tmp_path / "none.mp4")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["cut.mp4", "overlay.mp4", "text.mp4"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cut.mkv", "cut.mp4", "overlay.mp4", "text.mp4"]
 
 
 def test_faces_are_unrecognisable_in_every_frame_unless_shown(tmp_path):
