@@ -141,17 +141,17 @@ def media_address(source: str) -> str:
     return source if is_address(source) else Path(source).absolute().as_uri()
 
 
-def write_label_studio(timelines: Iterable[Timeline], path: Path) -> set[str]:
+def write_label_studio(timelines: Iterable[Timeline], path: Path) -> list[str]:
     """Tasks with predictions for Label Studio, each person's under a control of the person's name.
 
     Returns:
-        The names of the controls that the project's labelling configuration needs, `render_label_studio_config`.
+        The room and everybody in a timeline: what the project's labelling configuration needs a control for.
     """
-    persons = {ROOM}
+    persons = [ROOM]
     with path.open("w", encoding="utf-8") as file:
         separator = "["
         for timeline in timelines:
-            persons.update(timeline.persons)
+            persons += [person for person in timeline.persons if person not in persons]
             file.write(separator + "\n" + json.dumps(_label_studio_task(timeline), ensure_ascii=False, indent=1))
             separator = ","
         file.write("\n]\n" if separator == "," else "[]\n")

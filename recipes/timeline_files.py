@@ -2,9 +2,9 @@
 
 import csv
 import json
-from collections.abc import Iterable, Iterator
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,6 @@ from recipes.reporting import RESPONSIBLE_USE
 
 TABLE_FORMATS = ("csv", "jsonl", "parquet")
 SCORE_DIGITS = 6
-# Parquet is written in groups of rows, so that the tables of a thousand recordings never lie in memory whole.
-GROUP_ROWS = 4096
 
 Row = dict[str, Any]
 
@@ -54,18 +52,14 @@ def window_row(window: TimelineWindow, settings: dict[str, Any]) -> Row:
     }
 
 
-def window_rows(timelines: Iterable[Timeline]) -> Iterator[Row]:
-    """The rows of every window of `timelines`."""
-    return (window_row(window, timeline.settings) for timeline in timelines for window in timeline.windows)
+def window_rows(timeline: Timeline) -> Iterator[Row]:
+    """The rows of its windows."""
+    return (window_row(window, timeline.settings) for window in timeline.windows)
 
 
-def segment_rows(timelines: Iterable[Timeline]) -> Iterator[Row]:
-    """The rows of every segment of `timelines`."""
-    return (
-        _rounded(asdict(segment)) | _marks(timeline.settings)
-        for timeline in timelines
-        for segment in timeline.segments
-    )
+def segment_rows(timeline: Timeline) -> Iterator[Row]:
+    """The rows of its segments."""
+    return (_rounded(asdict(segment)) | _marks(timeline.settings) for segment in timeline.segments)
 
 
 def milliseconds(seconds: float) -> int:
@@ -113,10 +107,38 @@ def json_line(row: Row) -> str:
 
 def _write_parquet(rows: Iterable[Row], columns: dict[str, pa.DataType], path: Path) -> None:
     schema = pa.schema(list(columns.items()), {"notice": RESPONSIBLE_USE, "schema_version": SCHEMA_VERSION})
-    rows = iter(rows)
-    with pq.ParquetWriter(path, schema) as writer:
-        while group := list(islice(rows, GROUP_ROWS)):
-            writer.write_table(pa.Table.from_pylist(group, schema))
+    pq.write_table(pa.Table.from_pylist(list(rows), schema), path)
+
+
+def join_tables(parts: Sequence[Path], path: Path) -> None:
+    """One table of the rows of `parts`, at least one, which have the same columns and the format of `path`.
+
+    No more than one of them is in memory at a time.
+    """
+    {".csv": _join_csv, ".jsonl": _join_jsonl, ".parquet": _join_parquet}[path.suffix](parts, path)
+
+
+def _join_csv(parts: Sequence[Path], path: Path) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        for number, part in enumerate(parts):
+            with part.open(newline="", encoding="utf-8") as part_file:
+                rows = csv.reader(part_file)
+                header = next(rows)
+                writer.writerows(rows if number else [header, *rows])
+
+
+def _join_jsonl(parts: Sequence[Path], path: Path) -> None:
+    with path.open("wb") as file:
+        for part in parts:
+            with part.open("rb") as part_file:
+                shutil.copyfileobj(part_file, file)
+
+
+def _join_parquet(parts: Sequence[Path], path: Path) -> None:
+    with pq.ParquetWriter(path, pq.read_schema(parts[0])) as writer:
+        for part in parts:
+            writer.write_table(pq.read_table(part))
 
 
 def save_timeline(timeline: Timeline, path: Path, **extra: Any) -> None:

@@ -6,9 +6,11 @@ import math
 
 import pyarrow.parquet as pq
 import pytest
+from conftest import ROOT
 
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.timeline import (
+    FACE_STATUSES,
     ROOM,
     SCHEMA_VERSION,
     FaceSighting,
@@ -18,6 +20,7 @@ from modeling_clipcaer.timeline import (
 )
 from recipes.reporting import RESPONSIBLE_USE
 from recipes.timeline_files import (
+    join_tables,
     load_timeline,
     save_timeline,
     segment_columns,
@@ -82,13 +85,12 @@ def parse(cell):
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
 def test_windows_come_back_in_order_with_times_to_the_millisecond(tmp_path, suffix):
-    timelines = [make_timeline(), make_timeline("other.mp4", persons=1)]
+    timeline = make_timeline()
     path = tmp_path / f"timeline.{suffix}"
-    write_table(window_rows(timelines), window_columns(LABELS), path)
+    write_table(window_rows(timeline), window_columns(LABELS), path)
     rows = read(path)
-    windows = [window for timeline in timelines for window in timeline.windows]
-    assert len(rows) == len(windows) == 15
-    for row, window in zip(rows, windows, strict=True):
+    assert len(rows) == 9
+    for row, window in zip(rows, timeline.windows, strict=True):
         assert list(row) == list(window_columns(LABELS))
         for name in ("source", "person", "window", "face_status", "face_frames", "num_frames", "label"):
             assert row[name] == getattr(window, name)
@@ -103,7 +105,7 @@ def test_windows_come_back_in_order_with_times_to_the_millisecond(tmp_path, suff
 def test_segments_come_back_with_times_to_the_millisecond(tmp_path, suffix):
     timeline = make_timeline()
     path = tmp_path / f"segments.{suffix}"
-    write_table(segment_rows([timeline]), segment_columns(), path)
+    write_table(segment_rows(timeline), segment_columns(), path)
     rows = read(path)
     assert [list(row) for row in rows] == [list(segment_columns())] * 6
     assert [(row["person"], row["start"], row["end"], row["label"], row["num_windows"]) for row in rows] == [
@@ -129,19 +131,41 @@ def test_a_table_without_rows_is_still_a_table(tmp_path, suffix):
 
 def test_parquet_is_typed_and_carries_the_notice(tmp_path):
     path = tmp_path / "timeline.parquet"
-    write_table(window_rows([make_timeline(num_windows=2000)]), window_columns(LABELS), path)
+    write_table(window_rows(make_timeline()), window_columns(LABELS), path)
     schema = pq.read_schema(path)
     assert {name: schema.field(name).type for name in schema.names} == window_columns(LABELS)
     assert schema.metadata[b"notice"].decode() == RESPONSIBLE_USE
     assert schema.metadata[b"schema_version"].decode() == SCHEMA_VERSION
-    assert pq.ParquetFile(path).num_row_groups == 2 and len(read(path)) == 6000
 
 
-def test_a_label_named_like_a_column_has_a_column_of_its_own(tmp_path):
-    timeline = make_timeline()
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_joined_tables_are_one_table_of_the_rows_of_all(tmp_path, suffix):
+    parts = [tmp_path / f"{number}.{suffix}" for number in range(3)]
+    rows = [list(window_rows(make_timeline(f"{number}, {SOURCE}"))) for number in range(3)]
+    rows[1] = []
+    for part, own in zip(parts, rows, strict=True):
+        write_table(own, window_columns(LABELS), part)
+    join_tables(parts, tmp_path / f"joined.{suffix}")
+    write_table(rows[0] + rows[2], window_columns(LABELS), tmp_path / f"at_once.{suffix}")
+    assert read(tmp_path / f"joined.{suffix}") == read(tmp_path / f"at_once.{suffix}")
+    if suffix == "parquet":
+        assert pq.read_schema(tmp_path / "joined.parquet").metadata[b"notice"].decode() == RESPONSIBLE_USE
+    else:
+        assert (tmp_path / f"joined.{suffix}").read_bytes() == (tmp_path / f"at_once.{suffix}").read_bytes()
+
+
+def test_a_label_named_like_a_column_has_a_column_of_its_own():
     columns = window_columns(["label", "score", "p_score"])
     assert len(columns) == len(window_columns(LABELS)) and set(columns) >= {"p_label", "p_score", "p_p_score"}
-    assert timeline.persons == ["person-1", "person-2"]
+
+
+def test_every_column_and_the_version_are_documented():
+    text = (ROOT / "docs" / "timeline.md").read_text(encoding="utf-8")
+    windows, segments = text.split("## Windows: ")[1].split("## Segments: ")
+    for part, columns in ((windows, window_columns(["<label>"])), (segments, segment_columns())):
+        assert [name for name in columns if f"`{name}`" not in part] == []
+    assert f"version **{SCHEMA_VERSION}** of the schema" in text
+    assert [status for status in FACE_STATUSES if f"`{status}`" not in windows] == []
 
 
 def test_a_saved_timeline_is_loaded_as_it_was(tmp_path):
