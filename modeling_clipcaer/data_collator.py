@@ -25,6 +25,8 @@ class ClipCaerCollator:
         streams (`str`): "both", or "face" or "context" where the model has no use for the other.
     """
 
+    stream_names = ("pixel_values", "face_pixel_values")
+
     def __init__(self, processor: ClipCaerVideoProcessor, mode: str = "train", seed: int = 0, streams: str = "both"):
         if mode not in ("train", "eval"):
             raise InputError(f"`mode` must be 'train' or 'eval', got {mode!r}")
@@ -54,8 +56,9 @@ class ClipCaerCollator:
             InputError: a clip cannot be read; the message begins with its `clip_id`.
         """
         clip_ids = [row["clip_id"] for row in rows]
-        clips = [self._process(row, place, clip_ids) for place, row in enumerate(rows)]
-        streams = zip(("pixel_values", "face_pixel_values"), zip(*clips, strict=True), strict=True)
+        generators = [self._generator(place, clip_ids) for place in range(len(rows))]
+        clips = [self.read_clip(row, generator) for row, generator in zip(rows, generators, strict=True)]
+        streams = zip(self.stream_names, zip(*clips, strict=True), strict=True)
         batch = {name: torch.stack(pixels) for name, pixels in streams if pixels[0] is not None}
         labels = [row.get("label") for row in rows]
         if None not in labels:
@@ -64,9 +67,9 @@ class ClipCaerCollator:
             raise InputError(f"clip {clip_ids[labels.index(None)]}: expected a label, found none")
         return batch
 
-    def _process(self, row: Mapping[str, Any], place: int, clip_ids: list[str]) -> tuple:
+    def read_clip(self, row: Mapping[str, Any], generator: torch.Generator | None) -> tuple:
+        """Context and face of one clip, `None` for a stream that is not wanted; `generator` draws in training."""
         paths = [Path(row["frame_dir"], name) for name in row["frame_names"]]
-        generator = self._generator(place, clip_ids) if self.mode == "train" else None
         try:
             return self.processor.process_clip(
                 paths, row["face_boxes"], row["body_box"], mode=self.mode, generator=generator, streams=self.streams
@@ -74,6 +77,8 @@ class ClipCaerCollator:
         except InputError as error:
             raise InputError(f"clip {row['clip_id']}: {error}") from error
 
-    def _generator(self, place: int, clip_ids: list[str]) -> torch.Generator:
+    def _generator(self, place: int, clip_ids: list[str]) -> torch.Generator | None:
+        if self.mode == "eval":
+            return None
         key = repr((self.seed, self.epoch, place, clip_ids)).encode()
         return torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(key).digest()[:7], "big"))

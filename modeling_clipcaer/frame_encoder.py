@@ -48,6 +48,8 @@ class FrameEncoder:
         """Images (num_images, num_channels, height, width) to the tower's output with projected
         `pooler_output` (num_images, projection_dim); `kwargs` as of `get_image_features`."""
         if self._keeps_gradient(clip, images):
+            # Keep: fused optimizers write weights without counting the change.
+            self._copies = None
             return clip.get_image_features(images, return_dict=True, **kwargs)
         states_wanted = kwargs.get("output_hidden_states") or kwargs.get("output_attentions")
         if images.device.type != "cpu" or states_wanted or torch.compiler.is_compiling():

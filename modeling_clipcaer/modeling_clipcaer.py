@@ -201,15 +201,18 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
         video_embeds = F.normalize(self.fusion(torch.cat(parts, dim=-1)), dim=-1)
         return video_embeds, face_video_embeds, context_video_embeds
 
-    def encode_soft_prompts(self) -> torch.Tensor:
+    def encode_soft_prompts(self, needed: bool = True) -> torch.Tensor | None:
         """Unit embeddings (num_labels, num_sentences, projection_dim) of the soft prompts.
 
         Where no gradient is wanted of them they are computed once and kept until a weight of the text side changes.
         """
         trains = any(p.requires_grad for module in self._text_modules() for p in module.parameters())
         if (trains and torch.is_grad_enabled()) or torch.compiler.is_compiling():
+            # Keep: fused optimizers write weights without counting the change.
             self._soft_prompt_cache = None
-            return self._encode_soft_prompts()
+            return self._encode_soft_prompts() if needed else None
+        if not needed:
+            return None
         key = self._text_state()
         if key is None:
             return self._encode_soft_prompts()
@@ -284,7 +287,7 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
         temporal: dict[str, Any] = {
             f"{stream}_temporal_{name}": tuple(states[stream][name]) for stream in states for name in wanted
         }
-        soft_prompt_embeds = self.encode_soft_prompts() if use_soft_prompts else None
+        soft_prompt_embeds = self.encode_soft_prompts(use_soft_prompts)
         return ClipCaerOutput(
             video_embeds=video_embeds,
             face_video_embeds=face_video_embeds,

@@ -10,6 +10,7 @@ from torch.optim.lr_scheduler import LRScheduler, MultiStepLR
 from torch.utils.data import Sampler
 from transformers import Trainer, TrainerCallback
 
+from .cached_clips import COLLATORS, find_collator
 from .data_collator import ClipCaerCollator
 from .errors import InputError
 from .losses import (
@@ -69,7 +70,8 @@ class ClipCaerTrainer(Trainer):
     Args:
         model: the model; which of its weights train follows from the learning rates in `args`.
         args: [`ClipCaerTrainingArguments`].
-        train_dataset, eval_dataset: `datasets.Dataset` with the columns that `data_scripts` write.
+        train_dataset, eval_dataset: `datasets.Dataset` with the columns that `data_scripts` write, or with those of
+            cached clips, see [`cached_clips`].
         processing_class: [`ClipCaerVideoProcessor`].
         kwargs: other arguments of `Trainer`.
 
@@ -82,19 +84,19 @@ class ClipCaerTrainer(Trainer):
     loss_is_scaled_for_ga = False
 
     def __init__(self, model, args: ClipCaerTrainingArguments, train_dataset=None, processing_class=None, **kwargs):
-        streams = model.config.streams
-        self.eval_collator = ClipCaerCollator(processing_class, mode="eval", streams=streams)
-        self.train_collator = ClipCaerCollator(processing_class, mode="train", seed=args.seed, streams=streams)
+        settings = {"processor": processing_class, "seed": args.seed, "streams": model.config.streams}
+        self.eval_collators = {kind: kind(**settings, mode="eval") for kind in COLLATORS}
+        columns = [] if train_dataset is None else train_dataset.column_names
+        self.train_collator = find_collator(columns)(**settings, mode="train")
         super().__init__(
             model,
             args,
-            data_collator=self.eval_collator,
+            data_collator=self.train_collator,
             train_dataset=train_dataset,
             processing_class=processing_class,
             **kwargs,
         )
-        # A tower that trains is also measured in the type in which it trains.
-        model.set_tower_dtype(args.tower_dtype if train_dataset is None or args.lr_image_encoder == 0 else "float32")
+        model.set_tower_dtype(args.tower_dtype)
         self.add_callback(_CollatorEpoch(self.train_collator))
         self.components: dict[str, defaultdict] = {"train": defaultdict(list), "eval": defaultdict(list)}
         self.group_lrs: dict[str, float] = {}
@@ -133,9 +135,10 @@ class ClipCaerTrainer(Trainer):
 
     # Data
 
-    def _get_dataloader(self, *args, is_training: bool = False, **kwargs):
-        self.data_collator = self.train_collator if is_training else self.eval_collator
-        return super()._get_dataloader(*args, is_training=is_training, **kwargs)
+    def _get_dataloader(self, dataset, *args, is_training: bool = False, **kwargs):
+        collator = self.train_collator if is_training else self.eval_collators[find_collator(dataset.column_names)]
+        self.data_collator = collator
+        return super()._get_dataloader(dataset, *args, is_training=is_training, **kwargs)
 
     def _get_train_sampler(self, train_dataset=None):
         if not self.args.weighted_sampler:

@@ -93,8 +93,8 @@ class ClipCaerTrainingArguments(TrainingArguments):
     hub_token: str | None = option(None, "Refused by recipes/train.py: others can see a flag. Set HF_TOKEN instead.")
     tower_dtype: str = option(
         "auto",
-        "Type in which a frozen vision tower computes, whose weights stay float32: auto is bfloat16 where the "
-        "hardware multiplies in it. A tower that trains has --bf16.",
+        "Type in which the vision tower computes where no gradient of it is kept, in evaluation and when it is "
+        "frozen; auto is bfloat16 where the hardware multiplies in it. The weights stay float32.",
         choices=list(TOWER_DTYPES),
     )
     remove_unused_columns: bool | None = option(False, "Keep: the collator needs every column.")
@@ -143,9 +143,5 @@ class ClipCaerTrainingArguments(TrainingArguments):
             raise InputError("`label_smoothing_distribution` spreads nothing, `label_smoothing_factor` is 0")
         if self.classification_loss == "ldam" and self.logit_adj:
             raise InputError("`logit_adj` and `classification_loss` ldam shift the same logits: take one of them")
-        if self.tower_dtype == "bfloat16" and self.lr_image_encoder > 0:
-            raise InputError(
-                "`tower_dtype` bfloat16 is for a frozen tower, `lr_image_encoder` is above 0: take `bf16` instead"
-            )
         if self.lr_milestones and self.warmup_steps:
             raise InputError("`lr_milestones` replace the schedule that `warmup_steps` belong to: take one of them")

@@ -13,10 +13,16 @@ import yaml
 from datasets import DatasetDict
 from transformers import set_seed
 
-from modeling_clipcaer import ClipCaerTrainer, ClipCaerTrainingArguments
+from modeling_clipcaer import (
+    ClipCaerForVideoClassification,
+    ClipCaerTrainer,
+    ClipCaerTrainingArguments,
+    ClipCaerVideoProcessor,
+)
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.metrics import compute_uar_war
 from recipes.checkpoints import check_output_dir, save_checkpoint, staged_folder
+from recipes.clip_cache import CacheArguments, cache_clips, check_cache_arguments
 from recipes.clips import get_labels, load_clips, prepare_clips
 from recipes.command_line import given_flags, parse_arguments, split_configs
 from recipes.hub import check_hub_arguments, create_repository, push_files
@@ -36,14 +42,18 @@ from recipes.trainable import (
 
 
 def main() -> None:
-    argument_types = (ModelArguments, ProcessorArguments, DataArguments, TrainableArguments, ClipCaerTrainingArguments)
+    argument_types = (
+        *(ModelArguments, ProcessorArguments, DataArguments, CacheArguments, TrainableArguments),
+        ClipCaerTrainingArguments,
+    )
     words = rename_research_flags(sys.argv[1:])
     arguments = parse_arguments(argument_types, words, __doc__, explain_research_flags)
-    model_args, processor_args, data_args, trainable_args, training_args = arguments
+    model_args, processor_args, data_args, cache_args, trainable_args, training_args = arguments
     check_processes(training_args)
     check_output_dir(training_args.output_dir)
     check_selection(training_args)
     check_hub_arguments(training_args)
+    check_cache_arguments(cache_args, training_args, trainable_args.use_lora)
     checkpoint = find_resume_checkpoint(training_args)
     set_seed(training_args.seed)
     with training_args.main_process_first(desc="building the dataset"):
@@ -53,12 +63,14 @@ def main() -> None:
     model = build_model(model_args, get_labels(clips))
     prepare_lora(model, trainable_args, training_args.lr_image_encoder)
     repository = create_repository(training_args)
+    processor = build_processor(model, processor_args)
+    clips = read_from_cache(clips, model, processor, cache_args, dataset, training_args)
     trainer = RestoringTrainer(
         model,
         training_args,
         train_dataset=clips["train"],
         eval_dataset=clips["validation"],
-        processing_class=build_processor(model, processor_args),
+        processing_class=processor,
         compute_metrics=compute_uar_war,
     )
     limit_training(trainer, trainable_args, model_args.resolve_clip())
@@ -67,6 +79,22 @@ def main() -> None:
     if trainer.is_world_process_zero():
         flags, presets = given_flags(argument_types, words), [Path(path).stem for path in split_configs(words)[0]]
         write_results(trainer, report, model_args.resolve_clip(), flags, presets, repository)
+
+
+def read_from_cache(
+    clips: DatasetDict,
+    model: ClipCaerForVideoClassification,
+    processor: ClipCaerVideoProcessor,
+    cache_args: CacheArguments,
+    dataset: Path,
+    training_args: ClipCaerTrainingArguments,
+) -> DatasetDict:
+    """The clips as the flags want them read: from a cache, which is then filled first, or from their own files."""
+    if not (cache_args.cache_frame_embeds or cache_args.cache_crops):
+        return clips
+    model.to(training_args.device).eval().set_tower_dtype(training_args.tower_dtype)
+    folder = cache_args.cache_dir or dataset / "cache"
+    return cache_clips(model, processor, clips, cache_args, folder, training_args.dataloader_num_workers)
 
 
 def check_processes(args: ClipCaerTrainingArguments) -> None:

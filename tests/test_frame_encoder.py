@@ -44,6 +44,18 @@ def test_the_weights_stay_as_they_are_and_are_what_is_saved(tmp_path):
     assert all(torch.equal(value, before[name]) for name, value in again.state_dict().items())
 
 
+def test_the_copies_follow_a_fused_optimizer_which_counts_no_change():
+    model, pixels = frozen_model(), tiny_pixels()
+    model.model.clip.vision_model.requires_grad_(True)
+    optimizer = torch.optim.AdamW(model.model.clip.vision_model.parameters(), lr=0.1, fused=True)
+    with torch.no_grad():
+        before = model(**pixels).logits
+    model(**pixels).logits.sum().backward()
+    optimizer.step()
+    with torch.no_grad():
+        assert not torch.allclose(model(**pixels).logits, before, atol=0.05)
+
+
 @pytest.mark.parametrize("change", ["in place", "loaded", "type"])
 def test_the_copies_follow_a_change_of_the_weights(change):
     model, pixels = frozen_model(), tiny_pixels()["pixel_values"]

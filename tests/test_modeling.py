@@ -75,6 +75,19 @@ def test_soft_prompts_that_nothing_needs_are_left_out():
     torch.testing.assert_close(outputs.logits, model(**pixels).logits)
 
 
+def test_kept_soft_prompts_follow_the_weight_decay_of_a_step_that_left_them_out():
+    model, pixels = tiny_model(prototype_source="descriptive"), tiny_pixels()
+    tokens = model.model.prompt_learner.context_tokens
+    optimizer = torch.optim.AdamW([tokens], lr=0.1, weight_decay=1.0, fused=True)
+    with torch.no_grad():
+        before = model(**pixels).soft_text_embeds
+    loss = model(**pixels, use_soft_prompts=False).logits.sum() + 0 * tokens.sum()
+    loss.backward()
+    optimizer.step()
+    with torch.no_grad():
+        assert not torch.equal(model(**pixels).soft_text_embeds, before)
+
+
 def test_soft_prompts_that_classify_cannot_be_left_out():
     with pytest.raises(ValueError, match="`use_soft_prompts` is False, but the view that classifies is mean"):
         tiny_model(prototype_source="mean")(**tiny_pixels(), use_soft_prompts=False)

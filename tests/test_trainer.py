@@ -6,6 +6,7 @@ from datasets import load_from_disk
 from small_material import TRAIN_COUNTS, make_material
 from small_training import logged, make_trainer
 
+from modeling_clipcaer import ClipCaerCollator
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.losses import (
     adjust_logits,
@@ -126,7 +127,7 @@ def test_evaluation_measures_plain_cross_entropy_of_unadjusted_logits(material, 
     options = {"logit_adj": True, "label_smoothing_factor": 0.3, "class_balanced_loss": True}
     trainer = make_trainer(material, tmp_path, **options)
     prediction = trainer.predict(trainer.eval_dataset)
-    batch = trainer.eval_collator([trainer.eval_dataset[index] for index in range(10)])
+    batch = trainer.eval_collators[ClipCaerCollator]([trainer.eval_dataset[index] for index in range(10)])
     labels = batch.pop("labels")
     with torch.no_grad():
         logits = trainer.model(**{k: trainer.processing_class.normalize(v) for k, v in batch.items()}).logits
@@ -369,8 +370,12 @@ def test_a_frozen_tower_in_bfloat16_trains_to_nearly_the_same_losses(material, t
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-2)
 
 
-def test_a_tower_that_trains_is_not_run_in_bfloat16(material, tmp_path):
-    trainer = make_trainer(material, tmp_path, lr_image_encoder=1e-4, tower_dtype="auto")
-    assert trainer.model.model.frame_encoder.dtype is None
-    with pytest.raises(InputError, match="`tower_dtype` bfloat16 is for a frozen tower"):
-        make_trainer(material, tmp_path, lr_image_encoder=1e-4, tower_dtype="bfloat16")
+def test_a_tower_that_trains_does_so_in_its_own_type_and_is_measured_in_the_chosen_one(material, tmp_path):
+    losses, scores = [], []
+    for name in ("float32", "bfloat16"):
+        trainer = make_trainer(material, tmp_path / name, lr_image_encoder=1e-3, tower_dtype=name)
+        trainer.train()
+        losses.append(logged(trainer, "loss"))
+        scores.append(trainer.evaluate()["eval_loss"])
+    assert losses[0] == losses[1]
+    assert scores[0] != scores[1] == pytest.approx(scores[0], rel=1e-2)

@@ -1,0 +1,261 @@
+"""Clips decoded, cut and encoded once: the cache that training reads from in place of the frames' files.
+
+A cache is a folder of Arrow files, each with some clips, named by what they were made from: the clips' files and
+boxes, the pixels' settings and, for embeddings, the weights of the vision tower. What is there is taken, what is
+missing is made, so that a cache is shared by runs, extended after a change of data, and resumed after a kill.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from datasets import Dataset, DatasetDict, Features, Value, concatenate_datasets
+from datasets.arrow_writer import ArrowWriter
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerTrainingArguments, ClipCaerVideoProcessor
+from modeling_clipcaer.cached_clips import CROPS_COLUMNS, EMBEDS_COLUMNS, ClipCutter
+from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.training_arguments import option
+from recipes.trainable import fingerprint_weights
+
+
+# Of the files' layout and of how pixels and embeddings are computed; raise it when either changes.
+CACHE_VERSION = 1
+CLIPS_PER_FILE = 32
+# Images that the tower sees at a time.
+IMAGES_PER_PASS = 256
+KEPT_COLUMNS = ("clip_id", "label")
+
+
+@dataclass
+class CacheArguments:
+    """What is kept of clips so that it need not be computed again."""
+
+    cache_frame_embeds: bool = option(
+        False, "Encode every clip once with the frozen vision tower, and train on its frame embeddings."
+    )
+    cache_views: int = option(
+        1, "With --cache-frame-embeds, views of a training clip: the plain one, and others augmented."
+    )
+    cache_frames: int = option(
+        0, "Frames kept of a training clip, evenly spaced, for training to draw from; 0 keeps all."
+    )
+    cache_crops: bool = option(
+        False,
+        "Cut face and context of every clip once and keep the squares of pixels. They show people: keep them where "
+        "the data may be.",
+    )
+    cache_dir: str | None = option(None, "Folder of the caches; `cache` in the dataset's folder by default.")
+
+    def __post_init__(self):
+        if self.cache_frame_embeds and self.cache_crops:
+            raise InputError("`cache_frame_embeds` makes `cache_crops` useless: take one of them")
+        if self.cache_views < 1 or self.cache_frames < 0:
+            raise InputError(
+                f"`cache_views` must be at least 1 and `cache_frames` at least 0, got {self.cache_views} and "
+                f"{self.cache_frames}"
+            )
+        if self.cache_views > 1 and not self.cache_frame_embeds:
+            raise InputError("`cache_views` belongs to `cache_frame_embeds`; crops are augmented anew in every epoch")
+        if self.cache_frames and not (self.cache_frame_embeds or self.cache_crops):
+            raise InputError("`cache_frames` belongs to `cache_frame_embeds` or `cache_crops`")
+
+
+def check_cache_arguments(args: CacheArguments, training_args: ClipCaerTrainingArguments, use_lora: bool) -> None:
+    """Refuse, before any work, what embeddings of frames cannot serve."""
+    if args.cache_frame_embeds and (training_args.lr_image_encoder > 0 or use_lora):
+        raise InputError(
+            "`cache_frame_embeds` needs a frozen vision tower, `lr_image_encoder` is "
+            f"{training_args.lr_image_encoder:g}; take `cache_crops`, or freeze it"
+        )
+    if args.cache_frame_embeds and training_args.mixup_alpha > 0:
+        raise InputError("`mixup_alpha` mixes pixels, which `cache_frame_embeds` does away with; take `cache_crops`")
+
+
+def cache_clips(
+    model: ClipCaerForVideoClassification,
+    processor: ClipCaerVideoProcessor,
+    clips: DatasetDict,
+    args: CacheArguments,
+    folder: str | os.PathLike,
+    num_workers: int = 0,
+) -> DatasetDict:
+    """The same clips in the same order, read from the cache in `folder`, of which what is missing is made first.
+
+    Each process of a launch makes its share of the files. The model is on the device that it is to run on.
+
+    Raises:
+        InputError: a clip cannot be read, or the disk has not enough room.
+    """
+    keep = _EmbedsKeeper(model, processor) if args.cache_frame_embeds else _CropsKeeper(model, processor)
+    plans = {}
+    for split, rows in clips.items():
+        mode = "train" if split == "train" else "eval"
+        views = args.cache_views if mode == "train" else 1
+        cutter = ClipCutter(processor, model.config.streams, mode, args.cache_frames, views)
+        plans[split] = _Plan(rows, cutter, keep, Path(folder))
+    _announce(list(plans.values()), keep, Path(folder))
+    _make_files(list(plans.values()), keep, num_workers)
+    return DatasetDict({split: plan.load() for split, plan in plans.items()})
+
+
+class _EmbedsKeeper:
+    """Keeps the frame embeddings of both streams."""
+
+    name, columns = "frame embeddings", EMBEDS_COLUMNS
+
+    def __init__(self, model: ClipCaerForVideoClassification, processor: ClipCaerVideoProcessor):
+        self.encoder, self.processor = model.model, processor
+        self.bytes_per_frame = 4 * model.config.projection_dim
+        state = self.encoder.clip.state_dict()
+        names = {name for name in state if name.startswith(("vision_model.", "visual_projection."))}
+        dtype = self.encoder.frame_encoder.dtype or self.encoder.dtype
+        self.settings = {"tower": fingerprint_weights(state, names), "dtype": str(dtype)}
+
+    @torch.no_grad()
+    def __call__(self, streams: list[torch.Tensor]) -> list[bytes]:
+        """Crops of each stream, uint8 (num_views, num_frames, 3, size, size), to bytes of float32 embeddings."""
+        images = torch.cat([pixels.flatten(0, 1) for pixels in streams])
+        embeds = []
+        for part in images.split(IMAGES_PER_PASS):
+            pixels = self.processor.normalize(part.to(self.encoder.device))
+            embeds.append(self.encoder.get_frame_embeds(pixels[None])[0].float().cpu())
+        return [stream.numpy().tobytes() for stream in torch.cat(embeds).chunk(len(streams))]
+
+
+class _CropsKeeper:
+    """Keeps the crops of both streams."""
+
+    name, columns = "crops", CROPS_COLUMNS
+
+    def __init__(self, model: ClipCaerForVideoClassification, processor: ClipCaerVideoProcessor):
+        self.bytes_per_frame = 3 * processor.image_size**2
+        self.settings: dict[str, str] = {}
+
+    def __call__(self, streams: list[torch.Tensor]) -> list[bytes]:
+        """Crops of each stream, uint8 (1, num_frames, 3, size, size), to their bytes."""
+        return [pixels.numpy().tobytes() for pixels in streams]
+
+
+class _Plan:
+    """The files of one split: which clips each holds, and where it is."""
+
+    def __init__(self, rows: Dataset, cutter: ClipCutter, keep, folder: Path):
+        self.rows, self.cutter = rows, cutter
+        settings = {
+            "version": CACHE_VERSION,
+            "processor": cutter.processor.to_dict(),
+            "streams": cutter.streams,
+            "cut": [cutter.mode, cutter.max_frames, cutter.num_views],
+            **keep.settings,
+        }
+        self.folder = folder / _digest(settings)[:16]
+        self.columns = [
+            name
+            for name, stream in zip(keep.columns, ("context", "face"), strict=True)
+            if cutter.streams in ("both", stream)
+        ]
+        self.num_frames = [cutter.count_frames(len(names)) for names in rows["frame_names"]]
+        self.num_bytes = sum(self.num_frames) * cutter.num_views * keep.bytes_per_frame * len(self.columns)
+        source = rows.select_columns(["clip_id", "frame_dir", "frame_names", "face_boxes", "body_box"])
+        described = [_describe_clip(row) for row in source]
+        starts = range(0, len(rows), CLIPS_PER_FILE)
+        self.files = {
+            self.folder / f"{_digest(described[start : start + CLIPS_PER_FILE])}.arrow": start for start in starts
+        }
+
+    @property
+    def features(self) -> Features:
+        """Columns of a file."""
+        sizes = {"num_views": Value("int32"), "num_frames": Value("int32")}
+        return Features({**{name: Value("large_binary") for name in self.columns}, **sizes})
+
+    def missing(self) -> list[Path]:
+        """Files that are still to be made."""
+        return [path for path in self.files if not path.is_file()]
+
+    def places(self, path: Path) -> range:
+        """Rows of the split that a file holds."""
+        start = self.files[path]
+        return range(start, min(start + CLIPS_PER_FILE, len(self.rows)))
+
+    def load(self) -> Dataset:
+        """The clips with their cached columns, mapped into memory, in the order of the split."""
+        cached = concatenate_datasets([Dataset.from_file(str(path)) for path in self.files])
+        kept = self.rows.select_columns(list(KEPT_COLUMNS))
+        return concatenate_datasets([kept, cached], axis=1)
+
+
+def _describe_clip(row: dict[str, Any]) -> list:
+    """What the pixels of a clip depend on: the files by name, size and time of change, and the boxes."""
+    try:
+        stats = [os.stat(os.path.join(row["frame_dir"], name)) for name in row["frame_names"]]
+    except OSError as error:
+        raise InputError(f"clip {row['clip_id']}: {error.filename}: cannot be read ({error.strerror})") from error
+    files = [(stat.st_size, stat.st_mtime_ns) for stat in stats]
+    return [row["clip_id"], row["frame_dir"], row["frame_names"], files, row["face_boxes"], row["body_box"]]
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _announce(plans: list[_Plan], keep, folder: Path) -> None:
+    """Say how large the cache is and how much of it is there, and refuse a disk that is too small."""
+    total = sum(plan.num_bytes for plan in plans)
+    shares = [len(plan.missing()) / len(plan.files) * plan.num_bytes for plan in plans]
+    if PartialState().is_main_process:
+        num_clips = sum(len(plan.rows) for plan in plans)
+        sizes = f"{_as_size(total)} in {folder}, {_as_size(sum(shares))} of it to be made"
+        print(f"{keep.name} of {num_clips} clips: {sizes}", flush=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if sum(shares) > free:
+        raise InputError(f"{folder}: {_as_size(sum(shares))} are needed, {_as_size(free)} are free")
+
+
+def _as_size(num_bytes: float) -> str:
+    unit, name = next((pair for pair in ((1e9, "GB"), (1e6, "MB")) if num_bytes >= pair[0]), (1e3, "kB"))
+    return f"{num_bytes / unit:.1f} {name}"
+
+
+def _make_files(plans: list[_Plan], keep, num_workers: int) -> None:
+    """Make what is missing: each process its share of the files, and none goes on before all are made."""
+    state = PartialState()
+    with tqdm(desc=f"caching {keep.name}", unit="clip", disable=None if state.is_main_process else True) as progress:
+        for plan in plans:
+            # Keep: shares of all files, made or not. A process that looks later finds fewer missing.
+            share = list(plan.files)[state.process_index :: state.num_processes]
+            paths = [path for path in share if not path.is_file()]
+            places = [place for path in paths for place in plan.places(path)]
+            loader = DataLoader(plan.rows.select(places), collate_fn=plan.cutter, num_workers=num_workers)
+            clips = iter(loader) if places else iter(())
+            for path in paths:
+                _write_file(plan, path, islice(clips, len(plan.places(path))), keep, progress)
+    state.wait_for_everyone()
+
+
+def _write_file(plan: _Plan, path: Path, clips: Iterator[tuple], keep, progress: tqdm) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    try:
+        with ArrowWriter(features=plan.features, path=str(partial)) as writer:
+            for place, streams in zip(plan.places(path), clips, strict=True):
+                kept = keep([pixels for pixels in streams if pixels is not None])
+                sizes = {"num_views": plan.cutter.num_views, "num_frames": plan.num_frames[place]}
+                writer.write(dict(zip(plan.columns, kept, strict=True)) | sizes)
+                progress.update()
+            writer.finalize()
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
