@@ -222,7 +222,8 @@ class ClipCaerVideoProcessor(VideoProcessorMixin):
                 raise InputError(f"frame {index}: {error}") from error
         # Keep: listed, not indexed; torch takes ten times as long to index what lies channels last.
         context_pixels, face_pixels = (
-            torch.cat([squares[place] for place in places.tolist()]) if squares else None for squares in (context, face)
+            torch.cat([squares[place] for place in places.tolist()]) if squares else None
+            for squares in (context, face)
         )
         if mode == "train":
             return self.augment_clip(context_pixels, face_pixels, generator)

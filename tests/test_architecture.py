@@ -24,7 +24,7 @@ ALLOWED = {
     "prompt_learner": {"torch", "transformers"},
     "pixels": {"torch"},
     "video_frames": {"torch", "numpy", "av"},
-    "frames": {"torch", "numpy", "PIL", ".video_frames"},
+    "frames": {"torch", "numpy", "PIL", "cv2", ".video_frames"},
     "modeling_clipcaer": {
         *("torch", "transformers", ".clip_loading", ".configuration_clipcaer", ".face_adapter", ".input_checks"),
         *(".temporal_encoder", ".prompt_learner", ".prototypes", ".raer_labels"),

@@ -6,6 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
+from modeling_clipcaer import frames
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.frames import open_clip, read_image, sample_frame_indices
 
@@ -110,6 +111,25 @@ def test_channels_and_rows_keep_their_order(tmp_path):
     pixels = noise(20, 30, 3)
     Image.fromarray(pixels).save(tmp_path / "a.png")
     assert read_image(tmp_path / "a.png").permute(1, 2, 0).equal(torch.from_numpy(pixels))
+
+
+@pytest.mark.parametrize("decoder", ["opencv", "pillow"])
+@pytest.mark.parametrize(
+    "saving",
+    [{}, {"quality": 95, "subsampling": "4:4:4"}, {"subsampling": "4:2:2"}, {"progressive": True}, {"keep_rgb": True}],
+    ids=str,
+)
+def test_jpeg_files_have_pillows_pixels_whoever_decodes_them(tmp_path, monkeypatch, saving, decoder):
+    coarse = Image.fromarray(noise(9, 12, 3)).resize((203, 131), Image.Resampling.BICUBIC)
+    turned = Image.Exif()
+    turned[0x0112] = 6  # the orientation, which is ignored
+    coarse.save(tmp_path / "a.jpg", exif=turned, **saving)
+    calls, imdecode = [], frames.imdecode
+    count = (lambda data, flags: calls.append(1) or imdecode(data, flags)) if decoder == "opencv" else None
+    monkeypatch.setattr(frames, "imdecode", count)
+    frame = read_image(tmp_path / "a.jpg")
+    assert len(calls) == (decoder == "opencv")
+    assert frame.permute(1, 2, 0).equal(torch.from_numpy(np.array(Image.open(tmp_path / "a.jpg"))))
 
 
 def test_missing_corrupt_truncated_empty_and_deep_images_are_named(tmp_path):
