@@ -54,10 +54,14 @@ def write_overlay(
         fps (`float`, *optional*): frames a second of a folder of frames.
 
     Raises:
-        InputError: the recording cannot be read.
+        InputError: the recording cannot be read, or its faces are to be hidden and were not looked for.
     """
+    if not show_faces and timeline.settings.get("face_detector") == "none":
+        raise InputError(
+            f"{timeline.source}: no faces were looked for, so none can be hidden; allow faces to be shown"
+        )
     recording = open_recording(video, fps)
-    # A timeline that was stopped early shows as much of the recording.
+    # Keep: no more of the recording than was analysed. Faces in the rest are not known, and would be shown.
     is_whole = timeline.duration >= recording.duration - 0.001
     times = recording.seconds if is_whole else [time for time in recording.seconds if time < timeline.duration]
     # Keep: the index in front of the frames, so that a browser plays before the whole file has arrived.

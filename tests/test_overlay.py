@@ -223,6 +223,15 @@ def test_faces_are_unrecognisable_in_every_frame_unless_shown(tmp_path):
         assert sharpness(hidden[number][face]) < 0.15 * sharpness(original[face]), number
 
 
+def test_faces_that_nobody_looked_for_are_not_passed_off_as_hidden(tmp_path):
+    video = write_video(tmp_path / "lesson.mp4", moving_face(2))
+    timeline = build_timeline(0.2, (640, 360), face_detector="none")
+    with pytest.raises(InputError, match="no faces were looked for"):
+        write_overlay(timeline, video, tmp_path / "overlay.mp4")
+    assert not (tmp_path / "overlay.mp4").exists()
+    write_overlay(timeline, video, tmp_path / "overlay.mp4", show_faces=True)
+
+
 def test_a_face_is_hidden_that_was_seen_too_shortly_for_a_timeline_of_its_own():
     frame = draw_faces([(320, 180)])
     box = (275.0, 115.0, 355.0, 220.0)
