@@ -70,7 +70,7 @@ class OverlayPainter:
         self.persons = timeline.persons
         names = [*self.persons, ROOM]
         self.segments = {name: [segment for segment in timeline.segments if segment.person == name] for name in names}
-        self.line = max(1, round(min(width, height) / 300))
+        self.line = max(2, round(min(width, height) / 300))
         self.text_height = max(8, round(min(width, height) / 32))
         self.font = find_font(PRINTABLE + "".join([*timeline.labels, *self.persons]))
         self.ribbon = self._draw_ribbon()
