@@ -331,7 +331,7 @@ def test_a_zero_shot_timeline_says_so_on_every_frame():
     for settings in ({}, {"zero_shot": True, "calibrated": False}):
         (frame,) = plain(1, (0, 0, 0), (640, 360))
         OverlayPainter(build_timeline(4.0, (640, 360), **settings), 640, 360, True).paint(frame, 1.0)
-        widths.append(np.flatnonzero(frame[-20:-6].max(axis=(0, 2)) > 128).max())
+        widths.append(np.flatnonzero(frame[-18:-8].max(axis=(0, 2)) > 128).max())
     assert widths[1] > widths[0] + 50
 
 
