@@ -20,15 +20,18 @@ class TemporalAttention(nn.Module):
         hidden_states: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
         output_attentions: bool = False,
+        num_queries: int | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Attend over (batch_size, length, embed_dim); the mask is (batch_size, 1, 1, length), True = attend.
 
         Returns:
-            (batch_size, length, embed_dim), and the weights (batch_size, num_heads, length, length) where asked for.
+            (batch_size, num_queries, embed_dim), what the first `num_queries` (all) tokens attend to, and the weights
+            (batch_size, num_heads, num_queries, length) where asked for.
         """
         batch_size, length, _ = hidden_states.shape
         qkv = self.qkv_proj(hidden_states).view(batch_size, length, 3, self.num_heads, -1)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
+        query = query[:, :, :num_queries]
         weights = None
         if output_attentions:
             scores = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5
@@ -38,7 +41,7 @@ class TemporalAttention(nn.Module):
             mixed = weights @ value
         else:
             mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=attention_mask)
-        return self.dropout(self.out_proj(mixed.transpose(1, 2).reshape(batch_size, length, -1))), weights
+        return self.dropout(self.out_proj(mixed.transpose(1, 2).flatten(2))), weights
 
 
 class TemporalLayer(nn.Module):
@@ -58,10 +61,13 @@ class TemporalLayer(nn.Module):
         hidden_states: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
         output_attentions: bool = False,
+        num_queries: int | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """(batch_size, length, embed_dim) in and out, and the attention weights where asked for."""
-        mixed, weights = self.attention(self.attention_norm(hidden_states), attention_mask, output_attentions)
-        hidden_states = hidden_states + mixed
+        """(batch_size, length, embed_dim) to the first `num_queries` (all) tokens' new states, and the attention
+        weights where asked for."""
+        normed = self.attention_norm(hidden_states)
+        mixed, weights = self.attention(normed, attention_mask, output_attentions, num_queries)
+        hidden_states = hidden_states[:, :num_queries] + mixed
         mlp = self.dropout(F.gelu(self.mlp_up(self.mlp_norm(hidden_states)), approximate="tanh"))
         return hidden_states + self.dropout(self.mlp_down(mlp)), weights
 
@@ -130,8 +136,11 @@ class TemporalEncoder(nn.Module):
         attention_mask = None if frame_mask is None else frame_mask[:, None, None, :]
         states = {} if states is None else states
         states.get("hidden_states", []).append(hidden_states)
-        for layer in self.layers:
-            hidden_states, weights = layer(hidden_states, attention_mask, "attentions" in states)
+        for place, layer in enumerate(self.layers, start=1):
+            # Of the last layer only the class token is looked at, unless its states are asked for.
+            class_token_alone = self.pooling == "cls" and place == len(self.layers) and not states
+            num_queries = 1 if class_token_alone else None
+            hidden_states, weights = layer(hidden_states, attention_mask, "attentions" in states, num_queries)
             states.get("hidden_states", []).append(hidden_states)
             states.get("attentions", []).append(weights)
         if self.pooling == "cls":

@@ -39,6 +39,17 @@ def test_attention_pooling_of_equal_frames_is_that_frame():
     torch.testing.assert_close(pooled, encoder(frame), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("num_layers", [1, 2])
+@pytest.mark.parametrize("num_frames", [6, 4])
+def test_leaving_out_what_only_asked_for_states_need_changes_nothing(num_layers, num_frames):
+    encoder, frames = build(num_layers=num_layers), torch.randn(2, num_frames, 16)
+    mask = torch.arange(num_frames) < torch.tensor([[3], [num_frames]])
+    states = {"hidden_states": [], "attentions": []}
+    torch.testing.assert_close(encoder(frames, mask), encoder(frames, mask, states))
+    assert states["hidden_states"][-1].shape == (2, num_frames + 1, 16)
+    assert states["attentions"][-1].shape == (2, 2, num_frames + 1, num_frames + 1)
+
+
 def test_dropout_acts_in_training_only():
     encoder, frames = build(), torch.randn(1, 6, 16)
     torch.testing.assert_close(encoder(frames), encoder(frames))
