@@ -23,7 +23,7 @@ _BASE_KEYWORDS = frozenset(
 class ClipCaerConfig(PreTrainedConfig):
     r"""
     Configuration of [`ClipCaerModel`] and [`ClipCaerForVideoClassification`]: everything that changes what `forward`
-    computes, and nothing else. Unknown keys and values out of range raise.
+    computes, and how its logits become probabilities. Unknown keys and values out of range raise.
 
     Args:
         clip_config (`CLIPConfig` or `dict`, *optional*):
@@ -81,6 +81,9 @@ class ClipCaerConfig(PreTrainedConfig):
             the softmax does, and with it the gradient and the calibration.
         temperature (`float`, *optional*, defaults to 0.07):
             Divides the cosines to give logits.
+        calibration_temperature (`float`, *optional*):
+            Divides the logits once more where probabilities are told to people, in the pipeline (Guo et al., 2017).
+            `recipes/train.py` fits it on the validation split. `forward` takes no notice of it.
         initializer_range (`float`, *optional*, defaults to 0.02):
             Standard deviation of the initial context tokens.
         id2label (`dict[int, str]`, *optional*):
@@ -135,6 +138,7 @@ class ClipCaerConfig(PreTrainedConfig):
     prototype_source: Literal["descriptive", "soft", "mean"] | None = None
     slerp_weight: int | float = 0.5
     temperature: int | float = 0.07
+    calibration_temperature: int | float | None = None
     initializer_range: float = 0.02
 
     def __post_init__(self, **kwargs):
@@ -190,6 +194,8 @@ class ClipCaerConfig(PreTrainedConfig):
         for name in (*positive, "temporal_mlp_dim", "num_context_tokens", "temperature"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"`{name}` must be above 0, got {getattr(self, name)}")
+        if self.calibration_temperature is not None and self.calibration_temperature <= 0:
+            raise ValueError(f"`calibration_temperature` must be above 0, got {self.calibration_temperature}")
         if not 0 <= self.adapter_residual_ratio <= 1:
             raise ValueError(f"`adapter_residual_ratio` must lie in [0, 1], got {self.adapter_residual_ratio}")
         for name in ("slerp_weight", "temporal_dropout"):

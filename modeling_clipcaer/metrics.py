@@ -143,6 +143,30 @@ def expected_calibration_error(probabilities: ArrayLike, references: ArrayLike, 
     return float(np.nansum(gaps * found["count"]) / found["count"].sum())
 
 
+def fit_temperature(logits: ArrayLike, references: ArrayLike) -> float:
+    """
+    The temperature from 0.5 to 10 by which to divide logits so that their probabilities fit best (least mean negative
+    log-likelihood; Guo et al., 2017).
+
+    Args:
+        logits (`(num_clips, num_labels)` numbers): Of clips that were not trained on.
+        references (`num_clips` integers): True labels, 0-based.
+    """
+    # Not above: half a second, which `import modeling_clipcaer` need not take.
+    from scipy.optimize import minimize_scalar
+
+    logits = _checked_logits(logits)
+    references, _, _ = _checked_labels(references, logits.argmax(axis=1), logits.shape[1])
+    logits = logits - logits.max(axis=1, keepdims=True)
+    own = logits[np.arange(len(logits)), references]
+
+    def mean_loss(scale: float) -> float:  # convex in the scale
+        return float((np.log(np.exp(scale * logits).sum(axis=1)) - scale * own).mean())
+
+    # Keep: the bounds. A small split that is answered without an error asks for endless confidence.
+    return 1 / float(minimize_scalar(mean_loss, bounds=(0.1, 2.0), method="bounded").x)
+
+
 def _checked_logits(logits: ArrayLike) -> np.ndarray:
     logits = np.asarray(logits, dtype=np.float64)
     if logits.ndim != 2:

@@ -8,11 +8,12 @@ from dataclasses import MISSING, dataclass
 
 from modeling_clipcaer import ClipCaerTrainer, ClipCaerTrainingArguments
 from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.frame_encoder import TOWER_DTYPES
 from modeling_clipcaer.training_arguments import option
 from recipes.checkpoints import check_output_dir, load_checkpoint, staged_folder
 from recipes.clips import get_labels, load_clips
 from recipes.command_line import parse_arguments
-from recipes.reporting import build_report, write_report
+from recipes.reporting import build_report, describe_computation, write_report
 
 
 @dataclass
@@ -25,7 +26,12 @@ class EvaluationArguments:
     split: str = option("test", "Split to measure.")
     batch_size: int = option(8, "Clips a step and process.")
     num_workers: int = option(2, "Processes that decode frames, for each evaluating process.")
-    bf16: bool = option(False, "Compute in bfloat16.")
+    tower_dtype: str = option(
+        "auto",
+        "Type in which the vision tower computes; auto is bfloat16 where the hardware multiplies in it.",
+        choices=list(TOWER_DTYPES),
+    )
+    bf16: bool = option(False, "Compute everything in bfloat16.")
     seed: int = option(42, "Seed of the bootstrap.")
 
 
@@ -41,6 +47,7 @@ def main() -> None:
         save_strategy="no",
         per_device_eval_batch_size=args.batch_size,
         dataloader_num_workers=args.num_workers,
+        tower_dtype=args.tower_dtype,
         bf16=args.bf16,
         seed=args.seed,
     )
@@ -55,6 +62,7 @@ def main() -> None:
             dataset=args.dataset,
             split=args.split,
             seed=args.seed,
+            **describe_computation(model),
         )
         with staged_folder(args.output_dir) as folder:
             write_report(report, folder)

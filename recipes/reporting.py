@@ -67,6 +67,8 @@ def build_report(
     dataset: str,
     split: str,
     seed: int,
+    tower_dtype: str = "float32",
+    calibration_temperature: float | None = None,
 ) -> dict[str, Any]:
     """
     Everything `report.json` holds. It depends on the arguments and the installed versions alone, and is rounded, so
@@ -78,6 +80,8 @@ def build_report(
         labels (sequence of `num_labels` strings): Names, in the order of the logits.
         checkpoint, dataset, split (`str`): What was measured on what.
         seed (`int`): The run's seed; also that of the bootstrap.
+        tower_dtype (`str`): What the vision tower computed in.
+        calibration_temperature (`float`, *optional*): Of the checkpoint.
     """
     labels = list(labels)
     if np.ndim(logits) != 2 or np.shape(logits)[1] != len(labels):
@@ -109,6 +113,7 @@ def build_report(
         "labels": labels,
         "absent_labels": [labels[index] for index in absent_labels(references, len(labels))],
         "ece": _rounded(expected_calibration_error(probabilities, references)),
+        "calibration": _describe_calibration(logits, references, calibration_temperature),
         "reliability": {
             "count": bins["count"].tolist(),
             "confidence": [_rounded(value) for value in bins["confidence"]],
@@ -120,7 +125,28 @@ def build_report(
         "dataset": str(dataset),
         "split": split,
         "seed": seed,
+        "tower_dtype": tower_dtype,
         "versions": {"python": platform.python_version()} | {name: _installed_version(name) for name in PACKAGES},
+    }
+
+
+def describe_computation(model) -> dict[str, Any]:
+    """What the figures of a model depend on besides its weights, for `build_report`."""
+    dtype = model.model.frame_encoder.dtype or model.dtype
+    return {
+        "tower_dtype": str(dtype).removeprefix("torch."),
+        "calibration_temperature": model.config.calibration_temperature,
+    }
+
+
+def _describe_calibration(logits: ArrayLike, references: ArrayLike, temperature: float | None) -> dict | None:
+    """The checkpoint's temperature, and the ECE of the probabilities that its pipeline tells."""
+    if temperature is None:
+        return None
+    probabilities = predict_probabilities(np.asarray(logits) / temperature)
+    return {
+        "temperature": _rounded(temperature),
+        "ece": _rounded(expected_calibration_error(probabilities, references)),
     }
 
 

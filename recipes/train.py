@@ -20,7 +20,7 @@ from modeling_clipcaer import (
     ClipCaerVideoProcessor,
 )
 from modeling_clipcaer.errors import InputError, run_command
-from modeling_clipcaer.metrics import compute_uar_war
+from modeling_clipcaer.metrics import compute_uar_war, fit_temperature
 from recipes.checkpoints import check_output_dir, save_checkpoint, staged_folder
 from recipes.clip_cache import CacheArguments, cache_clips, check_cache_arguments
 from recipes.clips import get_labels, load_clips, prepare_clips
@@ -29,7 +29,7 @@ from recipes.hub import check_hub_arguments, create_repository, push_files
 from recipes.model_arguments import DataArguments, ModelArguments, ProcessorArguments
 from recipes.model_card import render_licence, render_model_card
 from recipes.models import build_model, build_processor
-from recipes.reporting import build_report, plot_training_curves, write_report
+from recipes.reporting import build_report, describe_computation, plot_training_curves, write_report
 from recipes.research_flags import explain_research_flags, rename_research_flags
 from recipes.trainable import (
     RestoringTrainer,
@@ -168,13 +168,21 @@ def test_once(trainer: ClipCaerTrainer, clips: DatasetDict, dataset: str) -> dic
             dataset=dataset,
             split="test",
             seed=trainer.args.seed,
+            **describe_computation(trainer.model),
         )
 
+    def calibrate() -> None:
+        validation = trainer.predict(clips["validation"], metric_key_prefix="calibration")
+        temperature = fit_temperature(validation.predictions, validation.label_ids)
+        trainer.model.config.calibration_temperature = round(temperature, 4)
+
+    calibrate()
     last = measure()
     best_step = state.best_global_step or state.global_step
     report = last
     if best_step != state.global_step:
         restore_weights(trainer.accelerator.unwrap_model(trainer.model), find_selected_checkpoint(trainer))
+        calibrate()
         report = measure()
     validation = {entry["step"]: entry for entry in state.log_history if "eval_uar" in entry}.get(best_step, {})
     return {

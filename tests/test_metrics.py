@@ -17,6 +17,7 @@ from modeling_clipcaer.metrics import (
     compute_uar_war,
     confusion_matrix,
     expected_calibration_error,
+    fit_temperature,
     macro_f1,
     per_class_scores,
     predict_labels,
@@ -220,3 +221,17 @@ def test_the_evaluate_metric_loads_offline_and_sums_over_two_processes(tmp_path)
     found = [json.loads(process.communicate(timeout=300)[0]) for process in processes]
     expected = {"uar": pytest.approx(5 / 12), "war": pytest.approx(4 / 7)}
     assert found == [[expected, expected], [None, expected]]
+
+
+def test_the_fitted_temperature_undoes_a_scaling_of_calibrated_logits():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(20_000, 5)) * 1.5
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    labels = (shares.cumsum(axis=1) < rng.random((20_000, 1))).sum(axis=1)
+    for scale in (1.0, 0.6, 3.0):
+        assert fit_temperature(scale * logits, labels) == pytest.approx(scale, rel=0.05)
+
+
+def test_a_split_without_an_error_does_not_ask_for_endless_confidence():
+    assert fit_temperature(np.eye(5), range(5)) == pytest.approx(0.5, abs=0.01)
+    assert fit_temperature(-np.eye(5), range(5)) == pytest.approx(10, rel=0.01)
