@@ -25,6 +25,11 @@ class ModelArguments:
         "CLIP checkpoint, on the Hub or in a folder; ViT-B/32, ViT-B/16 and ViT-L/14 mean OpenAI's.",
         aliases=["--clip_path", "--clip-path"],
     )
+    attn_implementation: str = option(
+        "sdpa",
+        "Attention of CLIP's towers; flash_attention_2 needs its own package, a GPU and --bf16.",
+        choices=["sdpa", "flash_attention_2", "eager"],
+    )
     labels_file: str | None = option(None, "YAML file with soft and descriptive texts for each label.")
     num_frames: int = option(ClipCaerConfig.num_frames, "Frames sampled from a clip.")
     streams: str = option(ClipCaerConfig.streams, "Streams to build.", choices=["both", "face", "context"])

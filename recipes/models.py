@@ -21,11 +21,15 @@ def build_model(
             args.resolve_clip(),
             id2label=dict(enumerate(labels)),
             label2id={label: index for index, label in enumerate(labels)},
+            attn_implementation=args.attn_implementation,
             **args.config_fields(),
             **prompts,
         )
     except StrictDataclassError as error:
         raise InputError(str(error.__cause__ or error)) from error
+    except ImportError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"`attn_implementation` {args.attn_implementation}: {reason}") from error
 
 
 def build_processor(model: ClipCaerForVideoClassification, args: ProcessorArguments) -> ClipCaerVideoProcessor:

@@ -94,7 +94,10 @@ def read_from_cache(
         return clips
     model.to(training_args.device).eval().set_tower_dtype(training_args.tower_dtype)
     folder = cache_args.cache_dir or dataset / "cache"
-    return cache_clips(model, processor, clips, cache_args, folder, training_args.dataloader_num_workers)
+    cached = cache_clips(model, processor, clips, cache_args, folder, training_args.dataloader_num_workers)
+    if cache_args.cache_frame_embeds:
+        training_args.dataloader_num_workers = 0  # embeddings are read faster than another process hands them over
+    return cached
 
 
 def check_processes(args: ClipCaerTrainingArguments) -> None:

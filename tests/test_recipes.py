@@ -6,15 +6,17 @@ from dataclasses import fields
 
 import pytest
 import yaml
+from accelerate.commands.config.config_args import load_config_from_file
 from conftest import ROOT
 
 from modeling_clipcaer import ClipCaerConfig, ClipCaerTrainingArguments
+from recipes.clip_cache import CacheArguments
 from recipes.command_line import parse_arguments
 from recipes.labels_file import read_labels_file
 from recipes.model_arguments import DataArguments, ModelArguments, ProcessorArguments
 
 
-TYPES = (ModelArguments, ProcessorArguments, DataArguments, ClipCaerTrainingArguments)
+TYPES = (ModelArguments, ProcessorArguments, DataArguments, CacheArguments, ClipCaerTrainingArguments)
 LABEL_FILES = sorted((ROOT / "recipes").glob("*labels.yaml"))
 RECIPES = sorted(path for path in (ROOT / "recipes").glob("*.yaml") if path not in LABEL_FILES)
 DOCUMENTS = [ROOT / "README.md", ROOT / "recipes" / "README.md", ROOT / "recipes" / "demo.sh", *RECIPES]
@@ -26,7 +28,7 @@ def parse(*words):
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_a_recipe_is_understood_whole(path):
-    model, processor, _, training = parse("--config", str(path), "--dataset", "data")
+    model, processor, _, _, training = parse("--config", str(path), "--dataset", "data")
     given = yaml.safe_load(path.read_text(encoding="utf-8"))
     for values in (model, processor, training):
         for name in given.keys() & vars(values).keys():
@@ -46,12 +48,13 @@ def test_a_labels_file_covers_raers_labels(path):
 def test_every_field_of_the_configuration_has_a_flag():
     flags = {field.name for field in fields(ModelArguments)}
     texts = {"label_prompts", "descriptive_prompts", "label_token_ids", "descriptive_token_ids"}  # --labels_file
-    ours = ClipCaerConfig.__annotations__.keys() - texts - {"clip_config"}
+    fitted = {"calibration_temperature"}
+    ours = ClipCaerConfig.__annotations__.keys() - texts - fitted - {"clip_config"}
     assert ours <= flags
 
 
 def test_the_flags_have_the_documented_defaults():
-    model, _, _, training = parse("--dataset", "data")
+    model, _, _, _, training = parse("--dataset", "data")
     assert (training.mi_loss_weight, training.dc_loss_weight, training.lr_adapter) == (0.5, 0.1, 1e-4)
     assert (model.slerp_weight, model.temperature, training.logit_adj_tau) == (0.5, 0.07, 1.0)
     assert training.class_balanced_loss is False and training.logit_adj is False
@@ -74,3 +77,17 @@ def test_the_documented_training_commands_are_understood(words, monkeypatch):
     if not {"--dataset", "--root-dir", "--root_dir"} & set(words):
         words += ["--dataset", "data"]
     parse(*words)
+
+
+@pytest.mark.parametrize(
+    ("name", "machines", "processes"),
+    [
+        ("accelerate_config", 1, 1),
+        ("recipes/accelerate/several_gpus", 1, 4),
+        ("recipes/accelerate/several_machines", 2, 8),
+    ],
+)
+def test_accelerate_reads_its_configurations(name, machines, processes):
+    config = load_config_from_file(str(ROOT / f"{name}.yaml"))
+    assert (config.num_machines, config.num_processes) == (machines, processes)
+    assert config.distributed_type == "MULTI_GPU" and config.mixed_precision == "no"

@@ -379,3 +379,17 @@ def test_a_tower_that_trains_does_so_in_its_own_type_and_is_measured_in_the_chos
         scores.append(trainer.evaluate()["eval_loss"])
     assert losses[0] == losses[1]
     assert scores[0] != scores[1] == pytest.approx(scores[0], rel=1e-2)
+
+
+@pytest.mark.parametrize("lr_image_encoder", [0, 1e-3])
+@pytest.mark.parametrize(
+    "option", [{"activation_checkpointing": True}, {"torch_compile": True, "torch_compile_backend": "eager"}], ids=str
+)
+def test_saving_memory_or_time_changes_no_loss(material, tmp_path, option, lr_image_encoder):
+    losses = []
+    for options in ({}, option):
+        args = {"lr_image_encoder": lr_image_encoder, "tower_dtype": "float32", "optim": "sgd", **options}
+        trainer = make_trainer(material, tmp_path, {"temporal_dropout": 0.0}, **args)
+        trainer.train()
+        losses.append([*logged(trainer, "loss"), trainer.evaluate()["eval_loss"]])
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
