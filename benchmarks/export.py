@@ -7,17 +7,15 @@ so that whatever else the machine does falls on each of them; the text side is c
 """
 
 import os
-import platform
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import version
+from functools import partial
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
 
 import torch
+from machine import print_report, render_table, time_in_turns
 
 from modeling_clipcaer import ClipCaerConfig, ClipCaerForVideoClassification
 from modeling_clipcaer.errors import run_command
@@ -60,15 +58,13 @@ def main() -> None:
         torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     model = ClipCaerForVideoClassification(ClipCaerConfig()).eval()
-    batch_sizes = args.batch_sizes or [1, 8]
+    batch_sizes, load_before = args.batch_sizes or [1, 8], os.getloadavg()[0]
     with TemporaryDirectory() as folder, torch.no_grad():
         variants = build_variants(model, Path(folder))
-        load_before = os.getloadavg()[0]
         times = {size: measure(variants, draw_pixels(model, size), args.repeats) for size in batch_sizes}
-        load = (load_before, os.getloadavg()[0])
         differences = compare(variants, draw_pixels(model, max(batch_sizes)))
-    print(f"```\n{' '.join(['python', *sys.argv])}\n```\n\n{describe_machine(load)} Median of {args.repeats}.\n")
-    print(render(variants, times, differences))
+    table = render(variants, times, differences)
+    print_report(load_before, f"Median of {args.repeats}.", table, packages=("onnxruntime",))
 
 
 def build_variants(model: ClipCaerForVideoClassification, folder: Path) -> list[Variant]:
@@ -100,13 +96,8 @@ def save_model(model: ClipCaerForVideoClassification, folder: Path) -> int:
 def measure(variants: list[Variant], pixels: dict[str, torch.Tensor], repeats: int) -> list[float]:
     """Median milliseconds a clip of each variant, after one call that does not count."""
     batch_size = len(next(iter(pixels.values())))
-    times: list[list[float]] = [[] for _ in variants]
-    for _ in range(1 + repeats):
-        for variant, seconds in zip(variants, times, strict=True):
-            start = time.perf_counter()
-            variant.run(**pixels)
-            seconds.append(time.perf_counter() - start)
-    return [1000 * median(seconds[1:]) / batch_size for seconds in times]
+    seconds = time_in_turns([partial(variant.run, **pixels) for variant in variants], repeats)
+    return [1000 * each / batch_size for each in seconds]
 
 
 def compare(variants: list[Variant], pixels: dict[str, torch.Tensor]) -> list[float]:
@@ -115,25 +106,14 @@ def compare(variants: list[Variant], pixels: dict[str, torch.Tensor]) -> list[fl
     return [(other - logits[0]).abs().max().item() for other in logits]
 
 
-def describe_machine(load: tuple[float, float]) -> str:
-    """What the figures depend on."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "onnxruntime"))
-    return (
-        f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads; "
-        f"Python {platform.python_version()}, {packages}; load average {load[0]:.1f} before, {load[1]:.1f} after."
-    )
-
-
 def render(variants: list[Variant], times: dict[int, list[float]], differences: list[float]) -> str:
     """The Markdown table; a ratio is how many times faster than the first variant."""
     header = ["variant", "MB", *(f"ms a clip, batch {size}" for size in times), "logits differ by at most"]
-    lines = [header, ["---", *["---:"] * (len(header) - 1)]]
+    rows = []
     for index, variant in enumerate(variants):
         cells = [f"{column[index]:.0f} ({column[0] / column[index]:.2f}×)" for column in times.values()]
-        lines.append([variant.name, f"{variant.num_bytes / 1e6:.0f}", *cells, f"{differences[index]:.0e}"])
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        rows.append([variant.name, f"{variant.num_bytes / 1e6:.0f}", *cells, f"{differences[index]:.0e}"])
+    return render_table(header, rows)
 
 
 if __name__ == "__main__":

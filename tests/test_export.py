@@ -1,6 +1,5 @@
 """`recipes/export.py`: the exported file answers as the model does, where nothing of ours is installed."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -10,7 +9,7 @@ import pytest
 import torch
 from conftest import ROOT
 from small_material import run_main
-from tiny import CLIP, TOKEN_IDS, tiny_config, tiny_model, tiny_pixels
+from tiny import CLIP, TOKEN_IDS, tiny_model, tiny_pixels
 
 from modeling_clipcaer import ClipCaerVideoProcessor
 from recipes import export
@@ -222,20 +221,3 @@ def test_a_file_that_answers_differently_is_not_left_behind(exported, tmp_path, 
     with pytest.raises(RuntimeError, match="differ from PyTorch's"):
         run_main(export.main, *words)
     assert list((tmp_path / "out").iterdir()) == []
-
-
-@pytest.mark.slow
-def test_the_benchmark_writes_its_table(capsys, monkeypatch):
-    spec = importlib.util.spec_from_file_location("export_benchmark", ROOT / "benchmarks" / "export.py")
-    benchmark = importlib.util.module_from_spec(spec)
-    # Keep: dataclasses look their module up there.
-    monkeypatch.setitem(sys.modules, spec.name, benchmark)
-    spec.loader.exec_module(benchmark)
-    monkeypatch.setattr(benchmark, "ClipCaerConfig", lambda: tiny_config(clip_config=SHALLOW_CLIP))
-    assert run_main(benchmark.main, "--repeats", 1, "--batch_sizes", 1, 2) == 0
-    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
-    assert len(rows) == 2 + 5 and all(len(row) == 5 for row in rows)
-    differences = {row[0].removeprefix("| "): float(row[-1].rstrip(" |")) for row in rows[2:]}
-    assert differences["PyTorch fp32"] == 0 and differences["PyTorch bf16"] > 0
-    assert differences["torch.export fp32"] < 1e-4 and differences["ONNX Runtime fp32"] < 1e-4
-    assert all("(1.00×)" in cell for cell in rows[2][2:4])

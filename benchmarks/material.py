@@ -1,0 +1,188 @@
+"""What is measured: a model of random weights in a real one's sizes, and clips drawn onto the disk."""
+
+import random
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from datasets import Dataset, Features, Value, load_from_disk
+from datasets.arrow_writer import ArrowWriter
+from PIL import Image, ImageDraw
+from transformers.utils import logging
+
+from data_scripts.raer_rows import FEATURES
+from modeling_clipcaer import ClipCaerConfig, ClipCaerForVideoClassification, ClipCaerVideoProcessor
+from modeling_clipcaer.cached_clips import EMBEDS_COLUMNS
+from modeling_clipcaer.raer_labels import RAER_DESCRIPTIVE_PROMPTS, RAER_LABEL_PROMPTS, RAER_LABELS
+from modeling_clipcaer.training_arguments import option
+
+
+# Width, MLP, layers, heads and patch of the vision tower; width and heads of the text tower; both projections.
+CLIP_SIZES = {
+    "ViT-B/32": (768, 3072, 12, 12, 32, 512, 8, 512),
+    "ViT-B/16": (768, 3072, 12, 12, 16, 512, 8, 512),
+    "ViT-L/14": (1024, 4096, 24, 16, 14, 768, 12, 768),
+}
+TEXT_LAYERS = 12
+BEGIN, END = 49406, 49407  # CLIP's, the last of its vocabulary
+NUM_PICTURES = 8
+
+
+@dataclass
+class SizeArguments:
+    """What is measured."""
+
+    clip: str = option("ViT-B/32", "Size of CLIP.", choices=list(CLIP_SIZES))
+    layers: int = option(0, "Layers of both towers; 0: as many as CLIP has.")
+    image_size: int = option(224, "Pixels of a side that the tower sees.")
+    num_frames: int = option(16, "Frames that the model sees of a clip.")
+    clip_frames: int = option(32, "Frames that a clip has on disk.")
+    batch_size: int = option(8, "Clips a step.")
+    frame_width: int = option(1280, "Width of the frames on disk; the height follows, 16 to 9.")
+    device: str = option("cuda" if torch.cuda.is_available() else "cpu", "Where it runs.")
+
+
+def build_model(sizes: SizeArguments) -> ClipCaerForVideoClassification:
+    """The model, always with the same random weights, and with the descriptive view that they make."""
+    torch.manual_seed(0)
+    width, mlp, layers, heads, patch, text_width, text_heads, projection = CLIP_SIZES[sizes.clip]
+    clip_config = {
+        "projection_dim": projection,
+        "text_config": {
+            **{"hidden_size": text_width, "intermediate_size": 4 * text_width, "num_attention_heads": text_heads},
+            "num_hidden_layers": sizes.layers or TEXT_LAYERS,
+        },
+        "vision_config": {
+            **{"hidden_size": width, "intermediate_size": mlp, "num_attention_heads": heads},
+            **{"num_hidden_layers": sizes.layers or layers, "image_size": sizes.image_size, "patch_size": patch},
+        },
+    }
+    descriptive = [draw_tokens([sentences[0]]) for sentences in RAER_DESCRIPTIVE_PROMPTS]
+    config = ClipCaerConfig(
+        clip_config=clip_config,
+        num_frames=sizes.num_frames,
+        label_token_ids=[draw_tokens([prompt]) for prompt in RAER_LABEL_PROMPTS],
+        descriptive_token_ids=descriptive,
+    )
+    model = ClipCaerForVideoClassification(config)
+    model.model.encode_descriptive_prompts(descriptive)
+    return model.eval()
+
+
+def draw_tokens(sentences: list[str]) -> list[list[int]]:
+    """Random token ids, as many as the sentences have words and punctuation marks, with begin and end."""
+    draw = random.Random(0)
+    return [
+        [BEGIN, *(draw.randrange(1, BEGIN) for _ in re.findall(r"\w+|[^\w\s]", sentence)), END]
+        for sentence in sentences
+    ]
+
+
+def build_processor(sizes: SizeArguments) -> ClipCaerVideoProcessor:
+    """The processor for the model's frames and image size, with its own defaults."""
+    return ClipCaerVideoProcessor(num_frames=sizes.num_frames, image_size=sizes.image_size)
+
+
+def frame_size(width: int) -> tuple[int, int]:
+    """Width and height of a frame."""
+    return width, width * 9 // 16
+
+
+def draw_picture(width: int, rng: np.random.Generator) -> Image.Image:
+    """A frame that compresses as a photograph does: light that changes slowly, shapes with edges, and sensor noise."""
+    width, height = frame_size(width)
+    light = Image.fromarray(rng.integers(40, 216, (4, 6, 3), dtype=np.uint8)).resize((width, height), Image.BICUBIC)
+    canvas = ImageDraw.Draw(light)
+    for _ in range(60):
+        left, top = rng.integers(0, (width, height))
+        box = (left, top, left + rng.integers(8, width // 4), top + rng.integers(8, height // 4))
+        (canvas.ellipse if rng.random() < 0.5 else canvas.rectangle)(box, fill=tuple(rng.integers(0, 256, 3).tolist()))
+    noise = rng.normal(0, 4, (height, width, 1)) + rng.normal(0, 1, (height, width, 3))
+    return Image.fromarray((np.asarray(light) + noise).clip(0, 255).astype(np.uint8))
+
+
+def write_clips(folder: Path, num_clips: int, sizes: SizeArguments) -> Dataset:
+    """Rows of `num_clips` clips of jpg files; the clips share a few pictures, which costs a reader the same."""
+    rng = np.random.default_rng(0)
+    pictures = [folder / f"{number}.jpg" for number in range(NUM_PICTURES)]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in pictures:
+        draw_picture(sizes.frame_width, rng).save(path, quality=85)
+    rows = []
+    for number in range(num_clips):
+        clip_dir = folder / f"clip{number:03d}"
+        clip_dir.mkdir()
+        names = [f"{frame}.jpg" for frame in range(1, sizes.clip_frames + 1)]
+        for frame, name in enumerate(names):
+            (clip_dir / name).hardlink_to(pictures[(number + frame) % NUM_PICTURES])
+        rows.append(make_row(clip_dir, names, number, sizes.frame_width))
+    return Dataset.from_list(rows, features=FEATURES)
+
+
+def write_video(path: Path, frame_width: int, seconds: float) -> Path:
+    """An H.264 video at 30 frames a second, with x264's own distance of key frames, in which the picture drifts."""
+    width, height = frame_size(frame_width)
+    picture = np.asarray(draw_picture(2 * frame_width, np.random.default_rng(0)))
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=30, options={"preset": "veryfast"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for number in range(int(30 * seconds)):
+            left, top = number % width, number // 2 % height
+            window = np.ascontiguousarray(picture[top : top + height, left : left + width])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(window, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def make_row(clip_dir: Path, names: list[str], number: int, frame_width: int) -> dict:
+    """A row of the dataset on disk: the face fills an eighth of the frame's width, the body three eighths."""
+    width, height = frame_size(frame_width)
+    face = [width * share for share in (0.44, 0.12, 0.56)] + [width * 0.27]
+    return {
+        "clip_id": clip_dir.name,
+        "person_id": clip_dir.name,
+        "frame_dir": str(clip_dir),
+        "frame_names": names,
+        "face_boxes": [face] * len(names),
+        "face_box_sources": ["annotated"] * len(names),
+        "body_box": [width * 0.3, height * 0.12, width * 0.7, height],
+        "label": number % len(RAER_LABELS),
+    }
+
+
+def save_model(folder: Path, sizes: SizeArguments) -> None:
+    """Write the model, for the processes that measure."""
+    build_model(sizes).save_pretrained(folder / "model")
+
+
+def save_rows(folder: Path, num_clips: int, sizes: SizeArguments) -> None:
+    """Write clips and their rows."""
+    write_clips(folder / "frames", num_clips, sizes).save_to_disk(folder / "rows")
+
+
+def write_cached_rows(path: Path, num_clips: int, sizes: SizeArguments) -> None:
+    """Rows as a cache of frame embeddings has them, one view of every frame of `num_clips` clips, with random ones."""
+    rng, dim = np.random.default_rng(0), CLIP_SIZES[sizes.clip][-1]
+    draws = [rng.standard_normal((sizes.clip_frames, dim), np.float32).tobytes() for _ in range(NUM_PICTURES)]
+    columns = dict.fromkeys(EMBEDS_COLUMNS, Value("large_binary")) | {"clip_id": Value("string")}
+    counts = dict.fromkeys(("num_views", "num_frames"), Value("int32"))
+    with ArrowWriter(features=Features({**columns, **counts, "label": FEATURES["label"]}), path=str(path)) as writer:
+        for number in range(num_clips):
+            row = {name: draws[(number + place) % NUM_PICTURES] for place, name in enumerate(EMBEDS_COLUMNS)}
+            sizes_of_row = {"num_views": 1, "num_frames": sizes.clip_frames}
+            writer.write({**row, **sizes_of_row, "clip_id": str(number), "label": number % len(RAER_LABELS)})
+        writer.finalize()
+
+
+def load_model(folder: Path, device: str) -> ClipCaerForVideoClassification:
+    """The model that `save_model` wrote."""
+    logging.disable_progress_bar()
+    return ClipCaerForVideoClassification.from_pretrained(folder / "model", dtype=torch.float32).to(device)
+
+
+def load_rows(folder: Path) -> Dataset:
+    """The rows that `save_rows` wrote, mapped into memory."""
+    return load_from_disk(folder / "rows")

@@ -1,0 +1,239 @@
+"""Whole steps of training: with the vision tower frozen, on cached frame embeddings, and with the tower trained.
+
+python benchmarks/training.py
+
+A step is everything: files to pixels in the loader's processes, forward, losses, backward, clipping, optimizer. Ours
+runs in ClipCaerTrainer with its default flags, the naive path in a plain loop with as many loader processes. Each
+variant runs in processes of its own, in turns; memory is that of the training process without the loader's. The share
+of the matmul peak counts the operations that the method needs, whatever a variant makes of them.
+"""
+
+import os
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from datasets import Dataset, DatasetDict
+from machine import (
+    SPEED_COLUMNS,
+    Measured,
+    count_image_flops,
+    count_layer_flops,
+    describe_peaks,
+    measure_apart,
+    measure_matmul_peaks,
+    print_report,
+    render_table,
+    speed_cells,
+    synchronize,
+)
+from material import (
+    SizeArguments,
+    build_processor,
+    load_model,
+    load_rows,
+    save_model,
+    save_rows,
+    write_cached_rows,
+)
+from naive import NaiveClips, NaiveTrainer
+from torch.utils.data import DataLoader
+from transformers import TrainerCallback
+
+from modeling_clipcaer import ClipCaerTrainer, ClipCaerTrainingArguments
+from modeling_clipcaer.errors import run_command
+from modeling_clipcaer.frame_encoder import resolve_tower_dtype
+from modeling_clipcaer.training_arguments import option
+from recipes.clip_cache import CacheArguments, cache_clips
+from recipes.command_line import parse_arguments
+
+
+UNCOUNTED = 1  # steps before the clock starts
+CACHED_ROWS = "cached.arrow"
+PREFETCHED = 2  # batches that each of the loader's processes holds ready, PyTorch's default
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to train. Without `flags` of ClipCaerTrainingArguments it is the naive path."""
+
+    title: str
+    baseline: str
+    flags: dict | None = None
+    trains_tower: bool = False
+    cached: bool = False
+    batches: int = 1  # its batch size, in those of the others
+
+    def precision(self, device: str) -> str:
+        """Precision of most of its products, whose peak its share is of."""
+        if self.flags is None or self.cached:
+            return "fp32"
+        return "bf16" if self.flags.get("bf16") else frozen_precision(device)
+
+
+TRAINED_FLAGS = {"lr_image_encoder": 1e-5, "bf16": True}
+VARIANTS = {
+    "naive-frozen": Variant("naive, tower frozen", "naive-frozen"),
+    "frozen": Variant("ours, tower frozen", "naive-frozen", {}),
+    "cached": Variant("ours, cached embeddings", "naive-frozen", {}, cached=True),
+    "cached-large": Variant("ours, cached embeddings", "naive-frozen", {}, cached=True, batches=8),
+    "naive-trained": Variant("naive, tower trained", "naive-trained", trains_tower=True),
+    "trained": Variant("ours, tower trained, --bf16", "naive-trained", TRAINED_FLAGS, trains_tower=True),
+    "trained-small": Variant(
+        "the same, --activation_checkpointing",
+        "naive-trained",
+        {**TRAINED_FLAGS, "activation_checkpointing": True},
+        trains_tower=True,
+    ),
+}
+ENCODING = "encoding"
+
+
+@dataclass
+class TrainingBenchmarkArguments(SizeArguments):
+    """What is measured, and for how long."""
+
+    steps: int = option(2, "Timed steps in a turn.")
+    cached_steps: int = option(20, "The same on cached embeddings.")
+    cached_clips: int = option(2121, "Clips whose embeddings are cached; as many as RAER trains on by default.")
+    encoded_clips: int = option(16, "Clips that the encoding pass is timed over.")
+    rounds: int = option(2, "Turns of each variant; the table has the median.")
+    only: list[str] = option(None, "What to measure; everything by default.", nargs="+", choices=[*VARIANTS, ENCODING])
+
+
+def main() -> None:
+    (args,) = parse_arguments((TrainingBenchmarkArguments,), sys.argv[1:], __doc__)
+    names, load_before = args.only or [*VARIANTS, ENCODING], os.getloadavg()[0]
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        save_model(folder, args)
+        save_rows(folder, max(count_clips(args, args.steps), args.encoded_clips), args)
+        write_cached_rows(folder / CACHED_ROWS, args.cached_clips, args)
+        runs = {name: (time_variant, name, args, folder) for name in names if name in VARIANTS}
+        if ENCODING in names:
+            runs[ENCODING] = (time_encoding, args, folder)
+        measured = measure_apart(runs, args.rounds)
+        config = load_model(folder, "cpu").config
+    peaks = measure_matmul_peaks(args.device)
+    notes = f"{describe_peaks(peaks)} Median of {args.rounds}."
+    print_report(load_before, notes, render(measured, args, config, peaks), device=args.device)
+
+
+def frozen_precision(device: str) -> str:
+    """Precision of a frozen tower with default flags."""
+    return "fp32" if resolve_tower_dtype("auto", device) is None else "bf16"
+
+
+def count_clips(sizes: SizeArguments, steps: int) -> int:
+    """As many clips as keep the loader busy to the end."""
+    return sizes.batch_size * (UNCOUNTED + steps + PREFETCHED * count_workers())
+
+
+def count_workers() -> int:
+    """Loader processes of a run with default flags."""
+    return ClipCaerTrainingArguments("unused").dataloader_num_workers
+
+
+def time_variant(name: str, args: TrainingBenchmarkArguments, folder: Path) -> float:
+    """Seconds of a step of the variant `name`, on the material in `folder`."""
+    variant, model = VARIANTS[name], load_model(folder, args.device)
+    if variant.flags is None:
+        return time_naive_training(model, load_rows(folder), args, args.steps, variant.trains_tower)
+    rows = Dataset.from_file(str(folder / CACHED_ROWS)) if variant.cached else load_rows(folder)
+    sizes = replace(args, batch_size=variant.batches * args.batch_size)
+    steps = args.cached_steps if variant.cached else args.steps
+    return time_our_training(model, rows, sizes, folder, steps, **variant.flags)
+
+
+def time_encoding(args: TrainingBenchmarkArguments, folder: Path) -> float:
+    """Seconds that the encoding pass takes for a clip, after one that does not count."""
+    trainer = build_trainer(load_model(folder, args.device), load_rows(folder), args, folder)
+    rows, cache = load_rows(folder), CacheArguments(cache_frame_embeds=True)
+    seconds = []
+    for part in (rows.select(range(1)), rows.select(range(args.encoded_clips))):
+        start = time.perf_counter()
+        with TemporaryDirectory(dir=folder) as cache_dir:
+            clips = DatasetDict({"train": part})
+            cache_clips(trainer.model, trainer.processing_class, clips, cache, cache_dir, count_workers())
+        seconds.append(time.perf_counter() - start)
+    return seconds[1] / args.encoded_clips
+
+
+def time_naive_training(model, rows: Dataset, sizes: SizeArguments, steps: int, train_tower: bool) -> float:
+    """Seconds of a step of the plain loop."""
+    clips = NaiveClips(rows, sizes.num_frames, sizes.image_size, train=True)
+    loader = DataLoader(clips, sizes.batch_size, shuffle=True, num_workers=count_workers())
+    losses = NaiveTrainer(model, loader, train_tower).steps()
+    for _ in range(UNCOUNTED):
+        next(losses)
+    start = time.perf_counter()
+    for _ in range(steps):
+        next(losses)  # a number, so that nothing is left to wait for
+    return (time.perf_counter() - start) / steps
+
+
+def time_our_training(model, rows: Dataset, sizes: SizeArguments, folder: Path, steps: int, **flags) -> float:
+    """Seconds of a step of the trainer."""
+    trainer = build_trainer(model, rows, sizes, folder, max_steps=UNCOUNTED + steps, **flags)
+    clock = StepClock(sizes.device)
+    trainer.add_callback(clock)
+    trainer.train()
+    start, end = clock.readings
+    return (end - start) / steps
+
+
+class StepClock(TrainerCallback):
+    """Reads the time when the uncounted steps are over, and at the end."""
+
+    def __init__(self, device: str):
+        self.device, self.readings = device, []
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step in (UNCOUNTED, state.max_steps):
+            synchronize(self.device)
+            self.readings.append(time.perf_counter())
+
+
+def build_trainer(model, rows: Dataset, sizes: SizeArguments, folder: Path, **flags) -> ClipCaerTrainer:
+    """The trainer of a run with default flags that neither evaluates nor saves."""
+    defaults = {
+        **{"per_device_train_batch_size": sizes.batch_size, "per_device_eval_batch_size": sizes.batch_size},
+        **{"eval_strategy": "no", "save_strategy": "no", "disable_tqdm": True, "use_cpu": sizes.device == "cpu"},
+    }
+    args = ClipCaerTrainingArguments(str(folder / "run"), **defaults | flags)
+    return ClipCaerTrainer(model, args, train_dataset=rows, eval_dataset=rows, processing_class=build_processor(sizes))
+
+
+def count_step_flops(variant: Variant, sizes: SizeArguments, config) -> float:
+    """Operations that a step needs of the towers: forward, and backward as far as a gradient goes."""
+    images = 0 if variant.cached else 2 * sizes.num_frames * variant.batches * sizes.batch_size
+    vision = images * count_image_flops(config.clip_config) * (3 if variant.trains_tower else 1)
+    length = max(map(len, config.soft_prompt_token_ids)) + config.num_context_tokens
+    # Twice: back through frozen weights to the context tokens is one product for each of the forward pass.
+    text = 2 * config.num_labels * count_layer_flops(config.text_tower_config, length)
+    return vision + text
+
+
+def render(measured: dict[str, Measured], args: TrainingBenchmarkArguments, config, peaks: dict[str, float]) -> str:
+    """The Markdown table."""
+    rows = []
+    for name, variant in VARIANTS.items():
+        if name not in measured:
+            continue
+        found, clips = measured[name], variant.batches * args.batch_size
+        naive_seconds = measured[variant.baseline].seconds / args.batch_size if variant.baseline in measured else None
+        precision, flops = variant.precision(args.device), count_step_flops(variant, args, config)
+        cells = speed_cells(found, clips, naive_seconds, flops, peaks[precision], precision)
+        rows.append([variant.title, f"{clips}", f"{1000 * found.seconds:.0f}", *cells])
+    if ENCODING in measured:
+        precision = frozen_precision(args.device)
+        flops = 2 * args.clip_frames * count_image_flops(config.clip_config)
+        cells = speed_cells(measured[ENCODING], 1, None, flops, peaks[precision], precision)
+        rows.append([f"encoding pass, {args.clip_frames} frames a clip", "", "", *cells])
+    return render_table(["variant", "batch", "ms a step", *SPEED_COLUMNS], rows)
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_command(main))

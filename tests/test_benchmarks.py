@@ -1,0 +1,172 @@
+"""The naive path computes what ours computes, and every benchmark writes its table."""
+
+import sys
+
+import pytest
+import torch
+from conftest import ROOT
+from PIL import Image
+from small_material import run_main
+from tiny import BOS, CLIP, EOS, tiny_config, tiny_model, tiny_pixels
+from torch.utils.data import DataLoader
+
+from modeling_clipcaer import ClipCaerCollator
+from modeling_clipcaer.losses import dc_loss, mi_loss, smoothed_cross_entropy
+
+
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+import evaluation
+import loading
+import machine
+import material
+import naive
+import scaling
+import training
+
+
+DESCRIPTIVE_IDS = [[[BOS, 20 + label, *range(30, 30 + label), EOS]] for label in range(5)]
+SHALLOW_CLIP = CLIP | {"vision_config": CLIP["vision_config"] | {"num_hidden_layers": 1}}
+LABELS = torch.tensor([0, 3, 1])
+SMALL = (
+    *("--layers", 1, "--image_size", 32, "--num_frames", 2, "--batch_size", 2, "--frame_width", 160),
+    *("--clip_frames", 4, "--rounds", 1),
+)
+
+
+def described_model():
+    """A tiny model with a descriptive view of its own."""
+    model = tiny_model(descriptive_token_ids=DESCRIPTIVE_IDS)
+    model.model.encode_descriptive_prompts(DESCRIPTIVE_IDS)
+    return model
+
+
+def our_loss(outputs, labels):
+    views = outputs.soft_text_embeds, outputs.descriptive_text_embeds
+    return smoothed_cross_entropy(outputs.logits, labels) + 0.5 * mi_loss(*views) + 0.1 * dc_loss(views[0])
+
+
+def gradients(model, loss) -> dict[str, torch.Tensor]:
+    model.zero_grad()
+    loss.backward()
+    return {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
+
+
+def test_the_naive_path_computes_the_same_logits_loss_and_gradients():
+    model, pixels = described_model(), tiny_pixels(batch_size=3)
+    model.model.clip.text_model.requires_grad_(False)  # which the naive path encodes the descriptive view with
+    model.model.clip.text_projection.requires_grad_(False)
+    ours, plain = model(**pixels), naive.NaiveClipCaer(model)(**pixels)
+    torch.testing.assert_close(plain[0], ours.logits, rtol=0, atol=1e-4)
+    losses = our_loss(ours, LABELS), naive.compute_loss(plain, LABELS)
+    torch.testing.assert_close(*losses, rtol=0, atol=1e-5)
+    expected, found = (gradients(model, loss) for loss in losses)
+    assert "model.prompt_learner.context_tokens" in expected and len(expected) > 20
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_the_naive_loop_lowers_its_loss_and_moves_the_tower_only_when_asked_to():
+    clips = [
+        {name: values[0] for name, values in tiny_pixels(1).items()} | {"labels": label} for label in LABELS.tolist()
+    ]
+    for train_tower in (False, True):
+        torch.manual_seed(0)
+        model = described_model()
+        before = {name: weight.clone() for name, weight in model.named_parameters()}
+        losses = [
+            next(naive.NaiveTrainer(model, DataLoader(clips, 3), train_tower).steps()) for _ in range(1 + train_tower)
+        ]
+        moved = {name for name, weight in model.named_parameters() if not torch.equal(weight, before[name])}
+        assert any(name.startswith("model.clip.vision_model") for name in moved) == train_tower
+        assert not any(name.startswith("model.clip.text_model") for name in moved)
+        assert {"model.fusion.weight", "model.prompt_learner.context_tokens"} <= moved
+        assert all(torch.isfinite(torch.tensor(losses)))
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """A CLIP of a few weights, clips of a few frames, and everything in this process."""
+    monkeypatch.setitem(material.CLIP_SIZES, "ViT-B/32", (16, 32, 1, 2, 16, 16, 2, 24))
+    monkeypatch.setattr(machine, "run_apart", lambda function, *args: machine._run_with_peak(function, args))
+    monkeypatch.setattr(machine.measure_matmul_peaks, "__defaults__", (64, 1))
+
+
+def test_both_loaders_make_the_same_pixels_of_the_same_files(small, tmp_path):
+    sizes = material.SizeArguments(num_frames=3, clip_frames=5, image_size=32, frame_width=320)
+    rows = material.write_clips(tmp_path, 2, sizes)
+    processor = material.build_processor(sizes)
+    ours = ClipCaerCollator(processor, mode="eval")(list(rows))
+    plain = next(iter(DataLoader(naive.NaiveClips(rows, 3, 32, train=False), 2)))
+    assert plain["labels"].tolist() == ours["labels"].tolist()
+    level = 1 / 255 / min(processor.image_std)
+    for name in ("pixel_values", "face_pixel_values"):
+        difference = (plain[name] - processor.normalize(ours[name])).abs()
+        assert difference.max() < 3 * level and difference.mean() < 0.2 * level
+
+
+def table_rows(output: str) -> dict[str, list[str]]:
+    """Cells of each row of the tables in `output`, by the words before the first number."""
+    lines = [line.strip("| ").split(" | ") for line in output.splitlines() if line.startswith("| ")]
+    return {cells[0]: cells for cells in lines if cells[0] != "---"}
+
+
+def run(benchmark, capsys, *flags) -> dict[str, list[str]]:
+    assert run_main(benchmark.main, *SMALL, *flags) == 0
+    output = capsys.readouterr().out
+    assert output.startswith("```\npython ") and "load average" in output and "torch 2" in output
+    return table_rows(output)
+
+
+def test_the_training_benchmark_writes_its_table(small, capsys):
+    rows = run(training, capsys, "--steps", 1, "--cached_steps", 2, "--cached_clips", 8, "--encoded_clips", 2)
+    assert {variant.title for variant in training.VARIANTS.values()} < set(rows)
+    assert rows["naive, tower frozen"][4] == rows["naive, tower trained"][4] == "1.00×"
+    assert rows["ours, cached embeddings"][1] == "16"  # the larger batch stands last
+    assert float(rows["encoding pass, 4 frames a clip"][3]) > 0
+
+
+def test_the_evaluation_benchmark_writes_its_table(small, capsys):
+    rows = run(evaluation, capsys, "--num_clips", 3, "--single_clips", 1)
+    assert {"naive, evaluation", "ours, evaluation", "naive, one clip", "ours, one clip"} < set(rows)
+    assert rows["naive, one clip"][3] == "1.00×" and float(rows["ours, one clip"][1]) > 0
+
+
+def test_the_loading_benchmark_writes_its_table(small, capsys):
+    flags = ("--num_clips", 2, "--num_videos", 1, "--video_seconds", 0.2, "--large_width", 320)
+    rows = run(loading, capsys, *flags)
+    assert {"160x90 jpg", "320x180 jpg", "160x90 mp4, 0.2 s"} < set(rows)
+    assert all(cells[1] == "evaluation" and len(cells) >= 5 for name, cells in rows.items() if name != "clips")
+
+
+def test_the_scaling_benchmark_writes_its_table_and_plot(small, capsys, tmp_path):
+    flags = ("--batch_sizes", 1, 2, "--frame_counts", 2, 3, "--image_sizes", 32, 48, "--clips", "ViT-B/32")
+    cached = ("--cached_counts", 2, 5, "--cached_batch_size", 2, "--plot", tmp_path / "scaling.png")
+    assert run_main(scaling.main, *SMALL[:-2], *flags, *cached) == 0
+    rows = table_rows(capsys.readouterr().out)
+    assert {"batch 1", "batch 2", "frames 3", "image size 48", "CLIP ViT-B/32", "cached clips 5"} < set(rows)
+    assert rows["batch 2"][1:] == rows["frames 2"][1:]  # measured once
+    with Image.open(tmp_path / "scaling.png") as plot:
+        assert plot.width > plot.height > 400
+
+
+@pytest.mark.slow
+def test_the_export_benchmark_writes_its_table(capsys, monkeypatch):
+    pytest.importorskip("onnxscript", reason="onnxscript is in the extras `export` and `test`")
+    import export
+
+    monkeypatch.setattr(export, "ClipCaerConfig", lambda: tiny_config(clip_config=SHALLOW_CLIP))
+    assert run_main(export.main, "--repeats", 1, "--batch_sizes", 1, 2) == 0
+    rows = table_rows(capsys.readouterr().out)
+    assert len(rows) == 1 + 5 and all(len(cells) == 5 for cells in rows.values())
+    differences = {name: float(cells[-1]) for name, cells in rows.items() if name != "variant"}
+    assert differences["PyTorch fp32"] == 0 and differences["PyTorch bf16"] > 0
+    assert differences["torch.export fp32"] < 1e-4 and differences["ONNX Runtime fp32"] < 1e-4
+    assert all("(1.00×)" in cell for cell in rows["PyTorch fp32"][2:4])
+
+
+@pytest.mark.slow
+def test_memory_is_that_of_a_process_of_its_own():
+    result, peak = machine.run_apart(eval, "len(b'x' * 400_000_000)")
+    assert result == 400_000_000
+    small_peak = machine.run_apart(eval, "1")[1]
+    assert 390 < peak - small_peak < 450  # and what this process holds is in neither
