@@ -17,12 +17,17 @@ class ClipBoxes:
 
     def find(self, path: str, frame_names: list[str]) -> tuple[list[Box | None], list[str], Box | None]:
         """A face box for every frame (`None`: the whole frame), where each is from, and the body box."""
+        face_boxes, body = self.find_given(path, frame_names)
+        filled, sources = fill_face_boxes(face_boxes, body)
+        return filled, sources, body
+
+    def find_given(self, path: str, frame_names: list[str]) -> tuple[list[Box | None], Box | None]:
+        """The face box of every frame that has one, and the body box."""
         face, body = _look_up(self.face, path, "face"), _look_up(self.body, path, "body")
         unknown = sorted(set(face or {}) - set(frame_names))
         if unknown:
             raise InputError(f"{path}: has no frame `{unknown[0]}`, for which there is a face box")
-        face_boxes, sources = fill_face_boxes([(face or {}).get(name) for name in frame_names], body)
-        return face_boxes, sources, body
+        return [(face or {}).get(name) for name in frame_names], body
 
 
 def read_boxes(face_file: str | None, body_file: str | None) -> ClipBoxes:

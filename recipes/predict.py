@@ -1,73 +1,83 @@
-"""Predict the label of videos and of folders of frames.
+"""Turn recordings into labelled time.
 
-python recipes/predict.py VIDEO_OR_FOLDER... --model DIR --output_dir OUT
+python recipes/predict.py lecture.mp4 --model DIR
 
-Without boxes both streams see the whole frame. Boxes are JSON files in RAER's form, keyed by the clip as it is named
-on the command line, by its last part, or by RAER's path:
+writes outputs/predict/lecture/: windows with probabilities, segments, subtitles. docs/timeline.md describes the files.
+The same command again does what is left to do. `accelerate launch recipes/predict.py ...` shares recordings out.
+
+Boxes are JSON files in RAER's form, keyed by the recording as it is named on the command line, by its last part, or by
+RAER's path; without them a detector looks for faces:
     {"lesson.mp4": {"0": [left, top, right, bottom]}}   face boxes; frames of a video by number from 0, files by name
     {"lesson.mp4": [left, top, right, bottom]}          body boxes
 """
 
-import csv
-import json
+import os
 import sys
-from dataclasses import MISSING, dataclass
+from dataclasses import fields
+from datetime import timedelta
 from pathlib import Path
 
 import torch
+from accelerate import PartialState
 
+from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
 from modeling_clipcaer.errors import InputError, run_command
-from modeling_clipcaer.frame_files import list_frame_names
-from modeling_clipcaer.frames import open_clip
-from modeling_clipcaer.pipeline_clipcaer import ClipCaerPipeline
-from modeling_clipcaer.training_arguments import option
+from modeling_clipcaer.face_detection import FaceDetector, build_face_detector
+from modeling_clipcaer.recording_analysis import AnalysisSettings, RecordingAnalyzer
 from recipes.boxes import ClipBoxes, read_boxes
-from recipes.checkpoints import check_output_dir, load_checkpoint, staged_folder
+from recipes.checkpoints import check_output_dir, load_checkpoint
+from recipes.clip_predictions import find_clip, predict_clips
 from recipes.command_line import parse_arguments
+from recipes.labels_file import read_label_entries
+from recipes.model_arguments import ModelArguments, ProcessorArguments
+from recipes.models import build_model, build_processor
+from recipes.prediction_arguments import PredictionArguments, check_clip_flags, figure_flags, name_inputs
+from recipes.prediction_files import name_outputs
+from recipes.prediction_inputs import describe_file, find_recordings
+from recipes.prediction_manifest import describe_model, plan_jobs
+from recipes.recording_predictions import predict_recordings
 from recipes.reporting import RESPONSIBLE_USE
+from recipes.zero_shot import ZeroShotModel
 
 
-@dataclass
-class PredictionArguments:
-    """What is predicted from what."""
-
-    inputs: list[str] = option(MISSING, "Videos and folders of frames.")
-    model: str = option(MISSING, "Checkpoint: a folder, or an id on the Hub.")
-    output_dir: str = option(MISSING, "Folder for predictions.json and predictions.csv.")
-    bounding_box_face: str | None = option(None, "JSON file of face boxes.")
-    bounding_box_body: str | None = option(None, "JSON file of body boxes.")
-    device: str | None = option(None, "cpu, cuda, cuda:1, ...; the accelerator where there is one by default.")
+# How long processes wait for the one with the longest recordings.
+PATIENCE = timedelta(weeks=4)
 
 
 def main() -> None:
-    (args,) = parse_arguments((PredictionArguments,), name_inputs(sys.argv[1:]), __doc__)
+    argv = name_inputs(sys.argv[1:])
+    (args,) = parse_arguments((PredictionArguments,), argv, __doc__)
+    check_clip_flags(argv)
     check_output_dir(args.output_dir)
     check_device(args.device)
-    print(RESPONSIBLE_USE)
-    clips = [find_clip(path) for path in args.inputs]
+    state = join_processes(args.device)
+    if state.is_main_process:
+        print(RESPONSIBLE_USE, flush=True)
     boxes = read_boxes(args.bounding_box_face, args.bounding_box_body)
-    model, processor = load_checkpoint(args.model)
-    pipeline = ClipCaerPipeline(
-        model=model, video_processor=processor, device=args.device, task="academic-emotion-recognition"
-    )
-    predictions = [predict_clip(pipeline, clip, boxes) for clip in clips]
-    with staged_folder(args.output_dir) as folder:
-        write_predictions(predictions, list(model.config.id2label.values()), args.model, folder)
-    for prediction in predictions:
-        print(f"{prediction['clip']}: {prediction['label']} ({prediction['score']:.2f})")
-    print(f"scores of every label: {args.output_dir}/predictions.json, predictions.csv")
+    if args.clips:
+        if state.num_processes > 1:
+            raise InputError("--clips: expected one process; clips are not shared out")
+        clips = [find_clip(path) for path in args.inputs]
+        predict_clips(clips, *load_model(args, state.device), boxes, args)
+        return
+    sources = find_recordings(args.inputs, Path(args.output_dir))
+    cameras = [source for source in sources if describe_file(source) is None]
+    if args.overlay and cameras:
+        raise InputError(f"{cameras[0]}: expected no camera with --overlay, which reads a recording again")
+    analyzer = build_analyzer(args, boxes, state.device)
+    settings = {"model": describe_model(args.model, analyzer.model.config), "settings": figure_flags(args)}
+    jobs = plan_jobs(sources, Path(args.output_dir), settings, name_outputs(args))
+    predict_recordings(jobs, analyzer, boxes, args, state)
 
 
-def name_inputs(argv: list[str]) -> list[str]:
-    """The inputs are what is neither a flag nor its value, before the flags or behind them."""
-    inputs, flags, words = [], [], iter(argv)
-    for word in words:
-        if not word.startswith("-"):
-            inputs.append(word)
-        elif word != "--inputs":
-            takes_value = "=" not in word and word not in ("-h", "--help")
-            flags += [word, *([next(words, "")] if takes_value else [])]
-    return ["--inputs", *inputs, *flags] if inputs else flags
+def join_processes(device: str | None) -> PartialState:
+    """What this process knows of those that `accelerate launch` started with it."""
+    # Keep: asked of torch. Without an accelerator, unless told, each process would take itself for the only one.
+    state = PartialState(cpu=device == "cpu" or not torch.accelerator.is_available(), timeout=PATIENCE)
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if started != state.num_processes:
+        raise InputError(f"{started} processes were launched, which cannot share {state.device}: add --device cpu")
+    return state
 
 
 def check_device(name: str | None) -> None:
@@ -79,43 +89,36 @@ def check_device(name: str | None) -> None:
         raise InputError(f"--device {name}: expected a device of this machine: {reason}") from error
 
 
-def find_clip(path: str) -> str:
-    """`path` if it is a file or a folder of frames."""
-    if not Path(path).exists():
-        raise InputError(f"{path}: expected a video or a folder of frames, found nothing")
-    if Path(path).is_dir() and not list_frame_names(path):
-        raise InputError(f"{path}: expected a video or a folder of frames, found a folder without images")
-    return path
+def load_model(
+    args: PredictionArguments, device: torch.device
+) -> tuple[ClipCaerForVideoClassification, ClipCaerVideoProcessor]:
+    """The checkpoint, or the plain CLIP model with the labels of `--labels`, where it is to run."""
+    if args.labels:
+        labels = list(read_label_entries(args.labels))
+        model_args = ModelArguments(clip_model=args.model, labels_file=args.labels)
+        model = build_model(model_args, labels, ZeroShotModel).eval()
+        processor = build_processor(model, ProcessorArguments())
+    else:
+        model, processor = load_checkpoint(args.model)
+    # Keep: `--device cuda` of several processes is each one's own.
+    model.to(device if args.device in (None, device.type) else args.device)
+    model.set_tower_dtype(args.tower_dtype)
+    return model, processor
 
 
-def predict_clip(pipeline: ClipCaerPipeline, path: str, boxes: ClipBoxes) -> dict:
-    """Scores of one clip, and which boxes it was cut by."""
-    source = open_clip(path)
-    names = list_frame_names(path) if Path(path).is_dir() else [str(number) for number in range(len(source))]
-    face_boxes, face_box_sources, body_box = boxes.find(path, names)
-    ranking = pipeline({"video": path, "face_boxes": face_boxes, "body_box": body_box})
-    return {
-        "clip": path,
-        **ranking[0],
-        "scores": {entry["label"]: entry["score"] for entry in ranking},
-        "num_frames": len(names),
-        "face_boxes": {source: face_box_sources.count(source) for source in dict.fromkeys(face_box_sources)},
-        "body_box": "given" if body_box else "whole frame",
-    }
-
-
-def write_predictions(predictions: list[dict], labels: list[str], checkpoint: str, folder: Path) -> None:
-    """predictions.json and predictions.csv."""
-    content = {"checkpoint": checkpoint, "notice": RESPONSIBLE_USE, "predictions": predictions}
-    (folder / "predictions.json").write_text(
-        json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+def build_analyzer(args: PredictionArguments, boxes: ClipBoxes, device: torch.device) -> RecordingAnalyzer:
+    """What turns recordings into timelines, as the flags have it."""
+    settings = AnalysisSettings(
+        **{field.name: getattr(args, field.name) for field in fields(AnalysisSettings) if hasattr(args, field.name)}
     )
-    with (folder / "predictions.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["clip", "label", "score", *labels])
-        for prediction in predictions:
-            scores = [prediction["scores"][label] for label in labels]
-            writer.writerow([prediction["clip"], prediction["label"], prediction["score"], *scores])
+    model, processor = load_model(args, device)
+    if args.overlay and not (args.show_faces or model.config.face_stream):
+        raise InputError(f"{args.model} looks at no faces, so that --overlay can blur none: expected --show_faces")
+    detector: str | FaceDetector = args.face_detector
+    if model.config.face_stream and not boxes.face:
+        # Keep: here, though the analyzer would build it. A detector that cannot be had is no recording's failure.
+        detector = build_face_detector(args.face_detector, args.face_detector_weights)
+    return RecordingAnalyzer(model, processor, settings, detector, zero_shot=args.labels is not None)
 
 
 if __name__ == "__main__":

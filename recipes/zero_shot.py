@@ -33,7 +33,6 @@ class ZeroShotModel(ClipCaerForVideoClassification):
         context_embeds: torch.Tensor | None = None,
         face_embeds: torch.Tensor | None = None,
         face_present: torch.Tensor | None = None,
-        **kwargs,
     ) -> ClipCaerOutput:
         """Cosines with the descriptive view, in CLIP's own scale: logits (batch_size, num_labels).
 

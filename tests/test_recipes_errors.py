@@ -263,8 +263,8 @@ def test_a_corrupt_frame_met_in_evaluation_leaves_no_report(
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
 
 
-def test_bad_input_to_prediction_is_named(material, trained, tmp_path, expect_error):
-    flags = ("--model", trained, "--output_dir", tmp_path / "out")
+def test_bad_input_to_the_prediction_of_clips_is_named(material, trained, tmp_path, expect_error):
+    flags = ("--clips", "--model", trained, "--output_dir", tmp_path / "out")
     good = frames_of(material.dataset, "test")[1][0].rsplit("/", 1)[0]
     expect_error(predict.main, good, tmp_path / "no.mp4", *flags, fragments=[tmp_path / "no.mp4", "found nothing"])
     (tmp_path / "empty").mkdir()
@@ -281,10 +281,10 @@ def test_bad_input_to_prediction_is_named(material, trained, tmp_path, expect_er
     assert not (tmp_path / "out").exists()
 
 
-def test_bad_boxes_for_prediction_are_named(material, trained, tmp_path, expect_error):
+def test_bad_boxes_for_the_prediction_of_clips_are_named(material, trained, tmp_path, expect_error):
     good = frames_of(material.dataset, "test")[1][0].rsplit("/", 1)[0]
     boxes = tmp_path / "boxes.json"
-    flags = (good, "--model", trained, "--output_dir", tmp_path / "out", "--bounding_box_face", boxes)
+    flags = (good, "--clips", "--model", trained, "--output_dir", tmp_path / "out", "--bounding_box_face", boxes)
     expect_error(predict.main, *flags, fragments=[boxes])
     boxes.write_text("{")
     expect_error(predict.main, *flags, fragments=[boxes])

@@ -1,0 +1,73 @@
+"""One answer for each clip: `recipes/predict.py --clips`."""
+
+import csv
+import json
+from pathlib import Path
+
+from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
+from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.frame_files import list_frame_names
+from modeling_clipcaer.frames import open_clip
+from modeling_clipcaer.pipeline_clipcaer import ClipCaerPipeline
+from recipes.boxes import ClipBoxes
+from recipes.checkpoints import staged_folder
+from recipes.prediction_arguments import PredictionArguments
+from recipes.reporting import RESPONSIBLE_USE
+
+
+def predict_clips(
+    clips: list[str],
+    model: ClipCaerForVideoClassification,
+    processor: ClipCaerVideoProcessor,
+    boxes: ClipBoxes,
+    args: PredictionArguments,
+) -> None:
+    """Answer for each of `clips`, then write and print the answers."""
+    pipeline = ClipCaerPipeline(
+        model=model, video_processor=processor, device=model.device, task="academic-emotion-recognition"
+    )
+    predictions = [predict_clip(pipeline, clip, boxes) for clip in clips]
+    with staged_folder(args.output_dir) as folder:
+        write_predictions(predictions, list(model.config.id2label.values()), args.model, folder)
+    for prediction in predictions:
+        print(f"{prediction['clip']}: {prediction['label']} ({prediction['score']:.2f})")
+    print(f"scores of every label: {args.output_dir}/predictions.json, predictions.csv")
+
+
+def find_clip(path: str) -> str:
+    """`path` if it is a file or a folder of frames."""
+    if not Path(path).exists():
+        raise InputError(f"{path}: expected a video or a folder of frames, found nothing")
+    if Path(path).is_dir() and not list_frame_names(path):
+        raise InputError(f"{path}: expected a video or a folder of frames, found a folder without images")
+    return path
+
+
+def predict_clip(pipeline: ClipCaerPipeline, path: str, boxes: ClipBoxes) -> dict:
+    """Scores of one clip, and which boxes it was cut by."""
+    source = open_clip(path)
+    names = list_frame_names(path) if Path(path).is_dir() else [str(number) for number in range(len(source))]
+    face_boxes, face_box_sources, body_box = boxes.find(path, names)
+    ranking = pipeline({"video": path, "face_boxes": face_boxes, "body_box": body_box}, window=None)
+    return {
+        "clip": path,
+        **ranking[0],
+        "scores": {entry["label"]: entry["score"] for entry in ranking},
+        "num_frames": len(names),
+        "face_boxes": {source: face_box_sources.count(source) for source in dict.fromkeys(face_box_sources)},
+        "body_box": "given" if body_box else "whole frame",
+    }
+
+
+def write_predictions(predictions: list[dict], labels: list[str], checkpoint: str, folder: Path) -> None:
+    """predictions.json and predictions.csv."""
+    content = {"checkpoint": checkpoint, "notice": RESPONSIBLE_USE, "predictions": predictions}
+    (folder / "predictions.json").write_text(
+        json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+    with (folder / "predictions.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["clip", "label", "score", *labels])
+        for prediction in predictions:
+            scores = [prediction["scores"][label] for label in labels]
+            writer.writerow([prediction["clip"], prediction["label"], prediction["score"], *scores])

@@ -1,0 +1,143 @@
+"""What a prediction has done and has still to do: the folder of each recording, and the manifest of all."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from modeling_clipcaer import ClipCaerConfig
+from modeling_clipcaer.timeline import SCHEMA_VERSION, Timeline
+from recipes.prediction_inputs import describe_file, full_path, name_folders
+from recipes.reporting import RESPONSIBLE_USE
+from recipes.timeline_files import TABLE_FORMATS, load_timeline
+
+
+MANIFEST = "manifest.json"
+# All that is known of a recording. The other files of its folder follow from it.
+RECORDING = "recording.json"
+# What is about all recordings of a command. No recording's folder may have such a name.
+JOINED = (
+    *(f"{table}.{suffix}" for table in ("timeline", "segments") for suffix in TABLE_FORMATS),
+    *("label_studio.json", "label_studio.xml", "fiftyone", "report.html", MANIFEST),
+)
+
+
+@dataclass
+class Job:
+    """One recording to analyse.
+
+    Attributes:
+        source: the recording, as it was named.
+        folder: where its files go.
+        made_from: what its figures depend on: the file, the model and the settings. `None` as the file: it cannot be
+            told whether it is the same, so that it is never taken as done.
+        outputs: which files are written.
+        error: why it could not be analysed.
+    """
+
+    source: str
+    folder: Path
+    made_from: dict[str, Any]
+    outputs: list[str]
+    error: str | None = field(default=None)
+
+    @property
+    def weight(self) -> int:
+        """Its share in the work: the bytes of its file, as far as they are known."""
+        return max((self.made_from["file"] or {}).get("size", 1), 1)
+
+    def load_done(self) -> Timeline | None:
+        """The timeline of an earlier run, if that was made from the same."""
+        found = _read_json(self.folder / RECORDING)
+        wanted = {"made_from": self.made_from, "source": self.source, "schema_version": SCHEMA_VERSION}
+        is_same = self.made_from["file"] is not None and found.items() >= wanted.items()
+        return load_timeline(self.folder / RECORDING) if is_same else None
+
+    def is_written(self) -> bool:
+        """Whether the folder of an earlier run holds the files that are asked for."""
+        return _read_json(self.folder / RECORDING).get("outputs") == self.outputs
+
+
+def plan_jobs(sources: list[str], output_dir: Path, settings: dict[str, Any], outputs: list[str]) -> list[Job]:
+    """A job for each of `sources`. Folders that are another recording's, or nobody's, are not written to."""
+
+    def is_free(name: str, source: str) -> bool:
+        folder = output_dir / name
+        found = _read_json(folder / RECORDING).get("made_from", {})
+        return name.casefold() not in JOINED and (not folder.exists() or found.get("path") == full_path(source))
+
+    names = name_folders(sources, is_free)
+    return [
+        Job(
+            source,
+            output_dir / names[source],
+            {"path": full_path(source), "file": describe_file(source), **settings},
+            outputs,
+        )
+        for source in sources
+    ]
+
+
+def describe_model(name: str, config: ClipCaerConfig) -> dict[str, Any]:
+    """Which checkpoint it is: the state of a folder's files, or the revision on the Hub."""
+    if not Path(name).is_dir():
+        return {"name": name, "revision": getattr(config, "_commit_hash", None)}
+    files = sorted(path for suffix in ("json", "safetensors") for path in Path(name).glob(f"*.{suffix}"))
+    return {"name": name, "files": {path.name: describe_file(str(path)) for path in files}}
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # none, or not ours
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+@contextmanager
+def staged_recording(folder: Path) -> Iterator[Path]:
+    """A temporary folder that takes the place of `folder` once the block has ended without an error."""
+    partial = folder.with_name(f".partial-{folder.name}")
+    shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_manifest(jobs: list[Job], folder: Path) -> None:
+    """manifest.json: of every recording, whether it is done, and what there is to know of it or why it failed."""
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "notice": RESPONSIBLE_USE,
+        "recordings": [_describe_failed(job) if job.error else _describe_done(job) for job in jobs],
+    }
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def _describe_failed(job: Job) -> dict[str, Any]:
+    return {"source": job.source, "status": "failed", "error": job.error}
+
+
+def _describe_done(job: Job) -> dict[str, Any]:
+    timeline = load_timeline(job.folder / RECORDING)
+    return {
+        "source": job.source,
+        "status": "done",
+        "folder": job.folder.name,
+        "duration": timeline.duration,
+        "windows": len({window.window for window in timeline.windows}),
+        "persons": len(timeline.persons),
+        "detector": timeline.settings["face_detector"],
+        "notes": timeline.notes,
+        "file": job.made_from["file"],
+        "settings": timeline.settings,
+    }

@@ -1,0 +1,534 @@
+"""`recipes/predict.py` on recordings: what it leaves, what it skips, killed and resumed runs, several processes."""
+
+import csv
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+import videos
+import yaml
+from conftest import ROOT, TINY_CLIP
+from PIL import Image
+from small_material import make_material, run_main
+from small_run import train_small
+from stand_in_faces import SquareDetector
+from tiny import tiny_model
+
+from modeling_clipcaer import ClipCaerVideoProcessor
+from modeling_clipcaer.recording_analysis import AnalysisSettings, RecordingAnalyzer
+from modeling_clipcaer.recordings import open_recording
+from modeling_clipcaer.timeline import ROOM, SCHEMA_VERSION
+from recipes import predict
+from recipes.annotation_files import is_address
+from recipes.checkpoints import load_checkpoint, save_checkpoint
+from recipes.prediction_arguments import name_inputs
+from recipes.prediction_inputs import find_recordings, name_folders
+from recipes.reporting import RESPONSIBLE_USE
+from recipes.timeline_files import load_timeline
+
+
+# Windows of 3 frames, which the small model takes, one a second.
+QUICK = ("--window", 3, "--stride", 2, "--tower_dtype", "float32")
+LAUNCH = ("-m", "accelerate.commands.launch", "--config_file", "accelerate_config.yaml", "--num_processes", 2)
+JOINED = {f"{table}.{suffix}" for table in ("timeline", "segments") for suffix in ("csv", "jsonl", "parquet")}
+
+
+@pytest.fixture(scope="session")
+def material(tmp_path_factory):
+    return make_material(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    return train_small(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture(scope="module")
+def lessons(tmp_path_factory):
+    """A folder of two videos: two squares that walk past each other, and below it nobody."""
+    folder = tmp_path_factory.mktemp("lessons")
+    (folder / "empty").mkdir()
+    videos.write_video(folder / "walk.mp4", videos.crossing_squares(36), fps=3)
+    videos.write_video(folder / "empty" / "room.webm", videos.noise(14), fps=2)
+    return folder
+
+
+@pytest.fixture
+def squares(monkeypatch):
+    """Squares are faces."""
+    monkeypatch.setattr(predict, "build_face_detector", lambda kind, weights: SquareDetector())
+
+
+def run(*flags):
+    """The command's exit status, in this process."""
+    try:
+        return run_main(predict.main, *flags)
+    except SystemExit as error:
+        return error.code
+
+
+def start(*words):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    return subprocess.Popen(
+        [sys.executable, *map(str, words)],
+        cwd=ROOT,
+        env={**environment, "OMP_NUM_THREADS": str(torch.get_num_threads())},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def read_json(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_rows(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def contents(folder):
+    """The bytes of every file, by its path in `folder`."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def recordings(folder):
+    return read_json(folder / "manifest.json")["recordings"]
+
+
+# What a command leaves
+
+
+def test_a_recording_and_a_model_are_enough(trained, lessons, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run(lessons / "walk.mp4", "--model", trained) == 0
+    assert capsys.readouterr().out.splitlines()[0] == RESPONSIBLE_USE
+    folder = tmp_path / "outputs" / "predict"
+    assert {path.name for path in folder.iterdir()} == JOINED | {"manifest.json", "walk"}
+    assert {path.name for path in (folder / "walk").iterdir()} == JOINED | {"recording.json", "timeline.vtt"}
+    (entry,) = recordings(folder)
+    assert entry["status"] == "done" and entry["duration"] == pytest.approx(12)
+    assert entry["settings"]["window"] == 10 and entry["settings"]["stride"] == 5
+    assert entry["detector"] in ("yunet", "haar")
+
+
+@pytest.fixture(scope="module")
+def everything(trained, lessons, tmp_path_factory):
+    """The output of one command with every format, on both lessons."""
+    folder = tmp_path_factory.mktemp("everything") / "out"
+    formats = ("csv", "jsonl", "parquet", "vtt", "elan", "label_studio", "fiftyone")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(predict, "build_face_detector", lambda kind, weights: SquareDetector())
+        flags = (*QUICK, "--hysteresis", 0, "--smoothing", 1, "--threshold", 0.2, "--output_dir", folder)
+        assert run("--formats", *formats, lessons, "--model", trained, *flags) == 0
+    return folder
+
+
+def test_a_folder_of_videos_is_gone_through_with_what_lies_below_it(everything, lessons):
+    assert {path.name for path in everything.iterdir()} == {
+        *(*JOINED, "manifest.json", "walk", "room", "fiftyone", "label_studio.json", "label_studio.xml")
+    }
+    entries = recordings(everything)
+    assert [entry["source"] for entry in entries] == [str(lessons / "walk.mp4"), str(lessons / "empty" / "room.webm")]
+    assert [(entry["persons"], entry["windows"], entry["detector"]) for entry in entries] == [
+        (2, 6, "squares"),
+        (0, 3, "squares"),
+    ]
+
+
+def test_every_table_holds_every_window_of_every_recording(everything):
+    timelines = [load_timeline(everything / name / "recording.json") for name in ("walk", "room")]
+    expected = [(row.source, row.person, row.window) for timeline in timelines for row in timeline.windows]
+    assert Counter(person for _, person, _ in expected) == {ROOM: 9, "person-1": 6, "person-2": 6}
+    tables = {
+        "csv": read_rows(everything / "timeline.csv"),
+        "jsonl": [json.loads(line) for line in (everything / "timeline.jsonl").read_text().splitlines()],
+        "parquet": pq.read_table(everything / "timeline.parquet").to_pylist(),
+    }
+    for rows in tables.values():
+        assert [(row["source"], row["person"], int(row["window"])) for row in rows] == expected
+        assert {str(row["schema_version"]) for row in rows} == {SCHEMA_VERSION}
+    assert tables["jsonl"] == tables["parquet"]
+    assert [float(row["score"]) for row in tables["csv"]] == [row["score"] for row in tables["jsonl"]]
+    own = [line for name in ("walk", "room") for line in (everything / name / "timeline.csv").read_text().splitlines()]
+    header = own[0]
+    joined = (everything / "timeline.csv").read_text().splitlines()
+    assert joined == [header, *(line for line in own if line != header)]
+
+
+def test_the_figures_are_the_analyzers(everything, trained, lessons):
+    settings = AnalysisSettings(window=3, stride=2, hysteresis=0, smoothing=1, threshold=0.2)
+    model, processor = load_checkpoint(str(trained))
+    analyzer = RecordingAnalyzer(model, processor, settings, SquareDetector())
+    (timeline,) = analyzer.analyze([open_recording(str(lessons / "walk.mp4"))])
+    found = load_timeline(everything / "walk" / "recording.json")
+    computed = {"tower_dtype": "float32", "calibration_temperature": model.config.calibration_temperature}
+    assert found == dataclasses.replace(timeline, settings=timeline.settings | computed)
+
+
+def test_the_other_formats_name_both_recordings_and_everybody(everything):
+    tasks = read_json(everything / "label_studio.json")
+    assert len(tasks) == 2 and 'name="person-2"' in (everything / "label_studio.xml").read_text()
+    assert 'value="uncertain"' in (everything / "label_studio.xml").read_text()  # there is a threshold
+    videos_of = read_json(everything / "fiftyone" / "data.json")
+    assert len(videos_of) == 2 and (everything / "fiftyone" / "labels_person-2.json").is_file()
+    assert "person-2" in (everything / "walk" / "timeline.eaf").read_text()
+    assert (everything / "room" / "timeline.vtt").read_text().startswith("WEBVTT\n")
+
+
+def test_a_folder_of_frames_and_its_boxes(trained, tmp_path):
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number, pixels in enumerate(videos.stairs(12), start=1):
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    (tmp_path / "face.json").write_text(json.dumps({"frames": {f"{n}.png": [10, 10, 60, 60] for n in range(1, 9)}}))
+    (tmp_path / "body.json").write_text(json.dumps({"frames": [5, 5, 100, 110]}))
+    boxes = ("--bounding_box_face", tmp_path / "face.json", "--bounding-box-body", tmp_path / "body.json")
+    assert run(folder, "--model", trained, *QUICK, "--fps", 1, *boxes, "--output_dir", tmp_path / "out") == 0
+    rows = [row for row in read_rows(tmp_path / "out" / "timeline.csv") if row["person"] == "person-1"]
+    assert rows[0]["face_status"] == "supplied" and rows[0]["face_frames"] == "3"
+    (entry,) = recordings(tmp_path / "out")
+    assert (entry["duration"], entry["detector"], entry["settings"]["context"]) == (12, "supplied", "supplied")
+    assert entry["file"]["frames"] == 12
+
+
+def test_boxes_that_do_not_know_a_recording_fail_it(trained, lessons, tmp_path, capsys):
+    (tmp_path / "face.json").write_text(json.dumps({"walk.mp4": {"0": [10, 10, 60, 60]}}))
+    flags = ("--bounding_box_face", tmp_path / "face.json", "--output_dir", tmp_path / "out")
+    assert run(lessons, "--model", trained, *QUICK, *flags) == 1
+    assert "room.webm: the face boxes hold no such clip" in capsys.readouterr().err
+    assert [entry["status"] for entry in recordings(tmp_path / "out")] == ["done", "failed"]
+
+
+def test_zero_shot_answers_are_marked_in_every_output(tmp_path, lessons, tiny_clip):
+    labels = {"happy": "a face with a smile", 'tired, "very"': "a face with closed eyes"}
+    entries = {label: {"soft": sentence, "descriptive": [sentence]} for label, sentence in labels.items()}
+    (tmp_path / "labels.yaml").write_text(yaml.safe_dump({"labels": entries}))
+    flags = ("--labels", tmp_path / "labels.yaml", "--output_dir", tmp_path / "out", "--duration", 2)
+    formats = ("--formats", "csv", "vtt", "elan", "label_studio", "fiftyone")
+    assert run(lessons / "walk.mp4", "--model", TINY_CLIP, *QUICK, *flags, *formats) == 0
+    rows = read_rows(tmp_path / "out" / "timeline.csv")
+    assert {(row["zero_shot"], row["calibrated"]) for row in rows} == {("true", "false")}
+    assert set(rows[0]) >= {"p_happy", 'p_tired, "very"'}
+    out = tmp_path / "out"
+    for name in ("walk/timeline.vtt", "walk/timeline.eaf", "label_studio.json", "fiftyone/labels.json"):
+        text = (out / name).read_text(encoding="utf-8")
+        assert "zero-shot" in text and "uncalibrated" in text and "EU AI Act" in text, name
+    settings = recordings(out)[0]["settings"]
+    assert settings["zero_shot"] is True and settings["calibrated"] is False and settings["window"] == 3
+
+
+def test_a_model_without_a_face_stream_looks_for_no_face(lessons, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(predict, "build_face_detector", None)
+    processor = ClipCaerVideoProcessor(num_frames=3, image_size=32)
+    save_checkpoint(tiny_model(num_frames=3, streams="context"), processor, tmp_path / "model")
+    flags = (lessons / "walk.mp4", "--model", tmp_path / "model", *QUICK, "--output_dir", tmp_path / "out")
+    assert run(*flags) == 0
+    assert {(row["person"], row["face_status"]) for row in read_rows(tmp_path / "out" / "timeline.csv")} == {
+        (ROOM, "none")
+    }
+    assert recordings(tmp_path / "out")[0]["detector"] == "none"
+    assert run(*flags, "--overlay") == 2
+    assert "can blur none: expected --show_faces" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_overlay_and_report_come_with_their_flags(trained, lessons, tmp_path, squares):
+    flags = ("--overlay", "--report", "--output_dir", tmp_path / "out", "--formats", "csv")
+    assert run(lessons / "walk.mp4", *flags, "--model", trained, *QUICK) == 0
+    assert (tmp_path / "out" / "walk" / "overlay.mp4").stat().st_size > 1000
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "walk.mp4" in page and "EU AI Act" in page
+
+
+# Names
+
+
+def test_recordings_of_one_name_have_folders_of_their_own(trained, lessons, tmp_path):
+    for folder in ("a", "b"):
+        shutil.copytree(lessons / "empty", tmp_path / folder)
+    flags = ("--model", trained, *QUICK, "--formats", "csv", "--output_dir", tmp_path / "out")
+    assert run(tmp_path / "a", tmp_path / "b", tmp_path / "a" / "room.webm", *flags) == 0
+    assert [(entry["source"], entry["folder"]) for entry in recordings(tmp_path / "out")] == [
+        (str(tmp_path / "a" / "room.webm"), "room"),
+        (str(tmp_path / "b" / "room.webm"), "room-2"),
+    ]
+    before = contents(tmp_path / "out" / "room")
+    assert run(tmp_path / "b", *flags) == 0
+    assert [entry["folder"] for entry in recordings(tmp_path / "out")] == ["room-2"]
+    assert contents(tmp_path / "out" / "room") == before
+
+
+def test_one_name_in_two_working_directories_is_two_recordings(trained, lessons, tmp_path, monkeypatch):
+    for folder in ("a", "b"):
+        shutil.copytree(lessons / "empty", tmp_path / folder)
+        monkeypatch.chdir(tmp_path / folder)
+        assert run("room.webm", "--model", trained, *QUICK, "--formats", "csv", "--output_dir", "../out") == 0
+    assert {path.name for path in (tmp_path / "out").iterdir() if path.is_dir()} == {"room", "room-2"}
+    assert run("../a/room.webm", "--model", trained, *QUICK, "--formats", "csv", "--output_dir", "../out") == 0
+    (entry,) = recordings(tmp_path / "out")
+    assert (entry["source"], entry["folder"]) == ("../a/room.webm", "room")
+    assert {row["source"] for row in read_rows(tmp_path / "out" / "timeline.csv")} == {"../a/room.webm"}
+
+
+def test_a_folder_that_is_somebody_elses_is_left_alone(trained, lessons, tmp_path):
+    mine = tmp_path / "out" / "room"
+    mine.mkdir(parents=True)
+    (mine / "notes.txt").write_text("mine")
+    flags = ("--model", trained, *QUICK, "--formats", "csv", "--output_dir", tmp_path / "out")
+    assert run(lessons / "empty" / "room.webm", *flags) == 0
+    assert contents(mine) == {"notes.txt": b"mine"} and (tmp_path / "out" / "room-2" / "recording.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("a/Übung 3: Säle.v2.mp4", "Übung 3_ Säle.v2"),
+        ("https://example.org/videos/lecture%201.mp4?x=1", "lecture 1"),
+        ("/dev/video0", "video0"),
+        (".hidden.mp4", "_hidden"),
+        ("x" * 200 + ".mp4", "x" * 50),
+    ],
+)
+def test_a_folder_is_named_by_its_recording(source, name):
+    assert name_folders([source], lambda name, source: True) == {source: name}
+
+
+def test_no_recording_takes_the_name_of_a_joined_file(trained, lessons, tmp_path):
+    for name in ("fiftyone.webm", "manifest.json.webm"):
+        shutil.copy(lessons / "empty" / "room.webm", tmp_path / name)
+    flags = ("--model", trained, *QUICK, "--formats", "csv", "fiftyone", "--output_dir", tmp_path / "out")
+    assert run(tmp_path / "fiftyone.webm", tmp_path / "manifest.json.webm", *flags) == 0
+    assert [entry["folder"] for entry in recordings(tmp_path / "out")] == ["fiftyone-2", "manifest.json-2"]
+
+
+def test_folders_are_searched_for_videos_and_for_folders_of_frames(tmp_path):
+    for name in (
+        "10.mp4",
+        "9.mov",
+        "talk.WEBM",
+        "notes.txt",
+        ".hidden.mp4",
+        "cover.jpg",
+        "deep/er/x.mkv",
+        "clip/1.png",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "deep" / "round").symlink_to(tmp_path)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "overlay.mp4").write_bytes(b"x")
+    found = find_recordings([str(tmp_path), str(tmp_path / "clip"), str(tmp_path / "9.mov")], out)
+    names = ["9.mov", "10.mp4", "talk.WEBM", "clip", "deep/er/x.mkv"]
+    assert found == [str(tmp_path / name) for name in names]
+    assert is_address("https://example.org/a.mp4") and not is_address("/dev/video0")
+    assert find_recordings(["https://example.org/a.mp4"], out) == ["https://example.org/a.mp4"]
+
+
+def test_inputs_are_told_from_flags_and_their_values():
+    words = "a.mp4 --formats csv vtt b.mp4 --overlay c --report true --window 3 --model=m --show-faces d --inputs e"
+    inputs = ["a.mp4", "b.mp4", "c", "d", "e"]
+    flags = ["--formats", "csv", "vtt", "--overlay", "--report", "true", "--window", "3", "--model=m", "--show-faces"]
+    assert name_inputs(words.split()) == ["--inputs", *inputs, *flags]
+    assert name_inputs(["--help"]) == ["--help"]
+
+
+# Failure
+
+
+def test_a_corrupt_file_is_told_and_the_others_go_on(trained, lessons, tmp_path, capsys):
+    shutil.copytree(lessons, tmp_path / "data")
+    bad = tmp_path / "data" / "bad.mp4"
+    bad.write_bytes(b"no video" * 100)
+    (tmp_path / "data" / "spoilt").mkdir()
+    (tmp_path / "data" / "spoilt" / "1.jpg").write_bytes(b"no picture")
+    flags = (tmp_path / "data", "--model", trained, *QUICK, "--formats", "csv", "--output_dir", tmp_path / "out")
+    assert run(*flags) == 1
+    entries = {entry["source"].rsplit("/", 1)[1]: entry for entry in recordings(tmp_path / "out")}
+    assert {name: entry["status"] for name, entry in entries.items()} == {
+        **{"bad.mp4": "failed", "walk.mp4": "done", "room.webm": "done", "spoilt": "failed"}
+    }
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if line.startswith("error: ")] == [
+        f"error: {entries[name]['error']}" for name in ("bad.mp4", "spoilt")
+    ]
+    assert str(bad) in entries["bad.mp4"]["error"] and "1.jpg" in entries["spoilt"]["error"]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        *("walk", "room", "timeline.csv", "segments.csv", "manifest.json")
+    }
+    shutil.rmtree(tmp_path / "data" / "spoilt")
+    shutil.copy(lessons / "walk.mp4", bad)
+    assert run(*flags) == 0
+    assert [entry["status"] for entry in recordings(tmp_path / "out")] == ["done"] * 3
+
+
+def test_where_nothing_can_be_read_there_is_a_manifest_alone(trained, tmp_path):
+    (tmp_path / "bad.mp4").write_bytes(b"no video")
+    assert run(tmp_path / "bad.mp4", "--model", trained, "--output_dir", tmp_path / "out") == 1
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"manifest.json"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "fragments"),
+    [
+        (("no.mp4",), ["no.mp4", "found nothing"]),
+        (("walk.mp4", "empty.d"), ["empty.d", "a folder without any"]),
+        ((), ["--inputs"]),
+        (("walk.mp4", "--window", "0"), ["`window`", "0"]),
+        (("walk.mp4", "--smoothing", "2"), ["`smoothing`", "2"]),
+        (("walk.mp4", "--threshold", "1.5"), ["`threshold`", "1.5"]),
+        (("walk.mp4", "--stride", "x"), ["stride", "x"]),
+        (("walk.mp4", "--formats", "csv", "xml"), ["xml"]),
+        (("walk.mp4", "--formats", "xml"), ["formats"]),
+        (("walk.mp4", "--windows", "3"), ["--windows", "did you mean --window?"]),
+        (("walk.mp4", "--face_detector", "eyes"), ["eyes"]),
+        (("walk.mp4", "--device", "abacus"), ["--device abacus"]),
+        (("walk.mp4", "--show_faces"), ["--overlay"]),
+        (("/dev/null", "--overlay"), ["/dev/null", "--overlay"]),
+        (("walk.mp4", "--labels", "no.yaml"), ["no.yaml"]),
+        (("walk.mp4", "--bounding_box_face", "no.json"), ["no.json"]),
+        (("walk.mp4", "--model", "nowhere"), ["nowhere", "checkpoint"]),
+    ],
+)
+def test_bad_arguments_are_one_line_and_nothing_is_written(
+    trained, lessons, tmp_path, monkeypatch, capsys, flags, fragments
+):
+    shutil.copy(lessons / "walk.mp4", tmp_path)
+    (tmp_path / "empty.d").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert run("--model", trained, "--output_dir", "out", *flags) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(line) < 900 and [fragment for fragment in fragments if fragment not in line] == []
+    assert not (tmp_path / "out").exists()
+
+
+# What is done, and what is not
+
+
+@pytest.fixture
+def analysed(monkeypatch):
+    """The names of the recordings that are analysed."""
+    names = []
+    analyze = RecordingAnalyzer.analyze
+
+    def count(self, recordings, on_window=None):
+        names.extend(os.path.basename(recording.name) for recording in recordings)
+        return analyze(self, recordings, on_window)
+
+    monkeypatch.setattr(RecordingAnalyzer, "analyze", count)
+    return names
+
+
+def test_what_is_done_is_not_done_again_until_it_changes(trained, lessons, tmp_path, analysed):
+    shutil.copytree(lessons, tmp_path / "data")
+    flags = (tmp_path / "data", "--model", trained, *QUICK, "--formats", "csv", "--output_dir", tmp_path / "out")
+    assert run(*flags) == 0
+    assert analysed == ["walk.mp4", "room.webm"]
+    before = contents(tmp_path / "out")
+    assert run(*flags) == 0
+    assert len(analysed) == 2 and contents(tmp_path / "out") == before
+    os.utime(tmp_path / "data" / "walk.mp4", (1, 1))
+    assert run(*flags) == 0
+    assert analysed[2:] == ["walk.mp4"]
+    assert run(*flags, "--stride", 1) == 0
+    assert analysed[3:] == ["walk.mp4", "room.webm"]
+    assert {entry["settings"]["stride"] for entry in recordings(tmp_path / "out")} == {1}
+
+
+def test_another_format_needs_no_second_analysis(trained, lessons, tmp_path, analysed):
+    flags = (lessons, "--model", trained, *QUICK, "--output_dir", tmp_path / "out", "--formats", "csv")
+    assert run(*flags, "jsonl") == 0
+    assert run(*flags, "elan", "label_studio") == 0
+    assert len(analysed) == 2
+    for folder in ("walk", "room"):
+        assert {path.name for path in (tmp_path / "out" / folder).iterdir()} == {
+            *("timeline.csv", "segments.csv", "timeline.eaf", "recording.json")
+        }
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        *("walk", "room", "timeline.csv", "segments.csv", "label_studio.json", "label_studio.xml", "manifest.json")
+    }
+
+
+def test_another_checkpoint_in_the_same_place_is_another_model(trained, lessons, tmp_path, analysed):
+    shutil.copytree(trained, tmp_path / "model")
+    flags = (lessons / "walk.mp4", "--model", tmp_path / "model", *QUICK, "--output_dir", tmp_path / "out")
+    assert run(*flags) == 0
+    os.utime(tmp_path / "model" / "model.safetensors", (1, 1))
+    assert run(*flags) == 0
+    assert len(analysed) == 2
+
+
+def test_a_file_that_went_bad_loses_its_old_results(trained, lessons, tmp_path):
+    shutil.copy(lessons / "walk.mp4", tmp_path / "a.mp4")
+    flags = (tmp_path / "a.mp4", "--model", trained, *QUICK, "--formats", "csv", "--output_dir", tmp_path / "out")
+    assert run(*flags) == 0
+    (tmp_path / "a.mp4").write_bytes(b"no video")
+    assert run(*flags) == 1
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"manifest.json"}
+
+
+# Processes
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory, lessons):
+    """A folder of four recordings, one of which takes seconds, and of a file that is none."""
+    folder = tmp_path_factory.mktemp("many")
+    shutil.copytree(lessons, folder / "data")
+    videos.write_video(folder / "data" / "a.mp4", videos.stairs(20), fps=2)
+    videos.write_video(folder / "data" / "b.mp4", videos.noise(700), fps=1)
+    (folder / "data" / "c.mp4").write_bytes(b"no video")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def many_flags(trained):
+    formats = ("--formats", "csv", "jsonl", "parquet", "vtt", "elan", "label_studio", "fiftyone")
+    return ("--model", trained, *QUICK, "--batch_size", 7, "--face_detector", "haar", *formats)
+
+
+@pytest.fixture(scope="module")
+def whole(many, many_flags):
+    """What one process that is not disturbed leaves of them."""
+    assert run(many / "data", *many_flags, "--output_dir", many / "whole") == 1
+    return contents(many / "whole")
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_to_the_same_files(many, many_flags, whole, analysed):
+    flags = (many / "data", *many_flags, "--output_dir", many / "killed")
+    process = start("recipes/predict.py", *flags)
+    partial = many / "killed" / ".partial-b" / "windows.jsonl"
+    while process.poll() is None and not (partial.exists() and partial.stat().st_size):
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    output = process.communicate()[0].decode()
+    assert process.returncode == -signal.SIGKILL, output
+    assert output.splitlines()[0] == RESPONSIBLE_USE
+    rows = [json.loads(line) for line in partial.read_text().splitlines()[:-1]]
+    assert all(row["source"].endswith("b.mp4") for row in rows)
+    assert (many / "killed" / "a" / "recording.json").is_file() and not (many / "killed" / "manifest.json").exists()
+    assert run(*flags) == 1
+    assert analysed == ["b.mp4", "walk.mp4", "room.webm"]
+    assert contents(many / "killed") == whole
+
+
+@pytest.mark.slow
+def test_two_processes_leave_the_files_of_one(many, many_flags, whole):
+    flags = (many / "data", *many_flags, "--output_dir", many / "two")
+    process = start(*LAUNCH, "recipes/predict.py", *flags)
+    output = process.communicate()[0].decode()
+    assert process.returncode == 1, output[-3000:]
+    assert output.count(RESPONSIBLE_USE) == 1 and output.count("4 of 5 recordings are done") == 1
+    assert output.count(f"error: {many / 'data' / 'c.mp4'}: cannot be read") == 1
+    assert contents(many / "two") == whole
