@@ -83,10 +83,9 @@ class FaceTracker:
         """
         if not time > self._time:
             raise InputError(f"the tracker was at {self._time} s: expected a later frame, got one at {time} s")
-        found = np.asarray(boxes, dtype=float).reshape(len(boxes), -1)
-        if len(boxes) and (found.shape[1] != 4 or not np.isfinite(found).all()):
+        if any(len(box) != 4 or not all(map(math.isfinite, box)) for box in boxes):
             raise InputError(f"the frame at {time} s: expected boxes of four finite numbers, got {list(boxes)}")
-        self._time = time
+        found, self._time = np.array(boxes, dtype=float).reshape(-1, 4), time
         self._tracks = [track for track in self._tracks if time - track.time <= self.max_gap]
         matched = self._match(time, found) if len(boxes) and self._tracks else {}
         return [self._number(time, box, matched.get(place)) for place, box in enumerate(found)]
