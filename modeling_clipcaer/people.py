@@ -174,7 +174,8 @@ class PeopleFollower:
             return _Moment(shown.frame, scene, {})
         with self.clock("detect"):
             found = [tuple(detection.box) for detection in self.detector.detect(shown.frame)]
-            return _Moment(shown.frame, scene, dict(zip(self.tracker.update(shown.time, found), found, strict=True)))
+            numbers = self.tracker.update(shown.time, found) if found else []
+            return _Moment(shown.frame, scene, dict(zip(numbers, found, strict=True)))
 
     def _sight(self, key: int | str, place: int, box: Box) -> None:
         """A person is seen; the frames before on which the person was not are given a likely box."""
@@ -235,10 +236,10 @@ class PeopleFollower:
         return starts[self._number] if self._number < len(starts) else None
 
     def _is_open(self, track: _Track, first: int, places: list[int]) -> bool:
-        """Whether later frames may change what a window shows of a person who is still there."""
-        if track in self._gone:
-            return False
-        return track.name is None or track.last < first or any(track not in self._moments[k].faces for k in places)
+        """Whether later frames may change what a window shows of a person."""
+        if track.last >= first and any(track not in self._moments[place].faces for place in places):
+            return True
+        return track not in self._gone and (track.name is None or track.last < first)
 
     def _cut_window(self, first: int, stop: int, places: list[int], tracks: list[_Track]) -> WindowClips:
         moments = [self._moments[place] for place in places]

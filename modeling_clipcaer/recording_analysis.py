@@ -125,6 +125,7 @@ class RecordingAnalyzer:
                     scorer.flush()
                 yield from self._finish_answered(runs)
             run.has_ended = True
+            yield from self._finish_answered(runs)
         scorer.flush()
         yield from self._finish_answered(runs)
 

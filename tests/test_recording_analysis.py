@@ -1,6 +1,7 @@
 import dataclasses
 import itertools
-import tracemalloc
+import weakref
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 import videos
 from stand_in_faces import SquareDetector
 from tiny import tiny_model
-from videos import BLUE, GREEN, GREY, RED
+from videos import BLUE, GREEN, RED
 
 from modeling_clipcaer import ClipCaerVideoProcessor
 from modeling_clipcaer.errors import InputError
@@ -241,8 +242,16 @@ def test_who_left_for_longer_than_the_gap_comes_back_as_another_person(tmp_path,
     assert [row.window for row in rows_of(timeline, "person-1")] == [0, 1, 2, 3]
     assert [row.window for row in rows_of(timeline, "person-2")] == [9, 10, 11, 12]
     assert len(rows_of(timeline, ROOM)) == 13
+    ends = [max(s.time for s in timeline.sightings if s.person == person) for person in timeline.persons]
+    assert ends == [3.75, 13.75]  # not the frames after, which borrow the last box
     together = analyze(analyzer_of(model, processor, max_gap=8.0), path)
     assert together.persons == ["person-1"] and len(rows_of(together, "person-1")) == 13
+
+
+def test_who_counts_as_gone_within_a_window_still_has_its_row(tmp_path, model, processor):
+    path = videos.write_video(tmp_path / "left.mp4", videos.squares(places_of([(0, 3)], 80)))
+    rows = rows_of(analyze(analyzer_of(model, processor, max_gap=0.6), path), "person-1")
+    assert [row.face_frames for row in rows] == [4, 4, 2]
 
 
 def test_a_face_found_twice_is_no_person_and_is_counted(tmp_path, model, processor):
@@ -356,6 +365,13 @@ def test_overlapping_windows_encode_each_crop_once_and_batches_fill_across_recor
     assert detector.calls == 20
 
 
+def test_a_frame_that_is_shown_at_several_times_is_looked_at_and_encoded_once(tmp_path, model, processor, encoded):
+    detector = SquareDetector()
+    path = videos.write_video(tmp_path / "slow.mp4", videos.squares([{RED: (80, 60)}] * 8), fps=1)
+    timeline = analyze(analyzer_of(model, processor, detector), path)
+    assert len(timeline.sightings) == 16 and detector.calls == 8 and sum(encoded) == 8 * 2
+
+
 def test_a_context_of_the_whole_frame_is_encoded_once_however_many_persons(tmp_path, model, processor, encoded):
     path = videos.write_video(tmp_path / "a.mp4", videos.crossing_squares(50))
     analyze(analyzer_of(model, processor, context="frame"), path)
@@ -371,67 +387,103 @@ def test_rows_come_as_soon_as_they_are_final_and_in_order(tmp_path, model, proce
     assert len(late) == 3 * 19 and max(late) < 0  # with the last frame of the window
 
 
+def open_and_log(paths, log):
+    """Open recordings one by one, and tell when each was opened and read to its end."""
+    for path in paths:
+        recording = open_recording(path)
+        log.append(f"{path.stem} opened")
+        frames_at = recording.frames_at
+
+        def logged(times, path=path, frames_at=frames_at):
+            yield from frames_at(times)
+            log.append(f"{path.stem} read")
+
+        recording.frames_at = logged
+        yield recording
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "expected"),
+    [
+        (1, ["crossing opened", "crossing read"]),
+        (24, ["crossing opened", "crossing read", "away opened"]),
+        (1000, ["crossing opened", "crossing read", "away opened", "away read"]),
+    ],
+)
+def test_a_timeline_waits_for_no_recording_longer_than_they_share_a_batch(
+    lessons, model, processor, batch_size, expected
+):
+    log = []
+    analyzer = analyzer_of(model, processor, batch_size=batch_size)
+    first = next(analyzer.analyze(open_and_log([lessons[0], lessons[2]], log)))
+    assert first.source == str(lessons[0]) and log == expected
+
+
 # --- memory
 
 
-def count_most_crops(model, processor, path, **settings):
-    alive = most = 0
-    created, deleted = Crop.__init__, getattr(Crop, "__del__", None)
-    assert deleted is None
+class Alive:
+    """Counts what is alive."""
 
-    def count(self, pixels):
-        nonlocal alive, most
-        created(self, pixels)
-        alive += 1
-        most = max(most, alive)
+    def __init__(self):
+        self.now = self.most = 0
 
-    def discount(self):
-        nonlocal alive
-        alive -= 1
+    def add(self, item):
+        self.now += 1
+        self.most = max(self.most, self.now)
+        weakref.finalize(item, self._discount)
+        return item
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Crop, "__init__", count)
-        patch.setattr(Crop, "__del__", discount, raising=False)
-        analyze(analyzer_of(model, processor, **settings), path)
-    return most
+    def _discount(self):
+        self.now -= 1
 
 
-def test_the_number_of_crops_held_does_not_grow_with_the_length(tmp_path, model, processor):
-    def faces(total):  # one who stays, one who comes and goes
-        for number in range(total):
-            yield {RED: (40, 60)} | ({GREEN: (120, 60)} if number % 50 < 20 else {})
+def comings_and_goings(total):
+    """One stays, one comes and goes, one leaves for good."""
+    for number in range(total):
+        there = {RED: (40, 60)}
+        there |= {GREEN: (120, 40)} if number % 50 < 20 else {}
+        there |= {BLUE: (120, 90)} if number < 20 else {}
+        yield there
 
-    most = [
-        count_most_crops(
-            model, processor, videos.write_video(tmp_path / f"{total}.mp4", videos.squares(faces(total))), batch_size=8
+
+@pytest.fixture
+def held(monkeypatch):
+    """The most frames, squares of pixels, and crops, pixels or embeddings, that are held at a time."""
+
+    def count(model, processor, total, **settings):
+        frames, squares, crops = Alive(), Alive(), Alive()
+        recording = open_recording(np.zeros((2, 120, 160, 3), dtype=np.uint8), fps=10)
+        recording.seconds, recording.duration = [place / 10 for place in range(total)], total / 10
+        scenes = videos.squares(comings_and_goings(total))
+        recording.source = SimpleNamespace(
+            read=lambda indices: (
+                frames.add(torch.from_numpy(scene).permute(2, 0, 1))
+                for number, scene in enumerate(scenes)
+                if number in set(indices)
+            )
         )
-        for total in (150, 600)
-    ]
-    assert most[1] <= most[0] + 2 and most[0] < 120
+
+        class Counted(Crop):
+            def __init__(self, pixels):
+                super().__init__(squares.add(pixels))
+                crops.add(self)
+
+        with monkeypatch.context() as patch:
+            patch.setattr("modeling_clipcaer.crops.Crop", Counted)
+            (timeline,) = analyzer_of(model, processor, **settings).analyze([recording])
+        assert len(timeline.persons) >= 3
+        return frames.most, squares.most, crops.most
+
+    return count
 
 
-def test_memory_does_not_grow_with_the_length(model, processor):
-    frame = np.full((120, 160, 3), GREY, dtype=np.uint8)
-
-    def peak(total):
-        recording = open_recording(np.broadcast_to(frame, (2, 120, 160, 3)), fps=10)
-        recording.seconds, recording.duration = [place / 2 for place in range(total)], total / 2
-
-        class Endless:
-            def read(self, indices):
-                for _ in indices:
-                    yield torch.from_numpy(frame.copy()).permute(2, 0, 1)
-
-        recording.source = Endless()
-        tracemalloc.start()
-        (timeline,) = analyzer_of(model, processor).analyze([recording])
-        timeline.windows.clear()
-        size = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        return size
-
-    peak(50)
-    assert peak(350) - peak(100) < 250 * 3000  # rows are kept, 57600 bytes a frame are not
+def test_what_is_held_does_not_grow_with_the_length(model, processor, held):
+    short, long = (held(model, processor, total, batch_size=1, max_gap=4.0) for total in (200, 800))
+    assert long == short
+    frames, squares, crops = short
+    assert frames <= FRAMES + 1 and squares < crops  # an embedding takes the place of a square
+    assert held(model, processor, 200, batch_size=16)[0] <= FRAMES + 1
 
 
 # --- what goes wrong
@@ -458,8 +510,16 @@ def test_a_recording_that_fails_on_the_way_does_not_stop_the_others(tmp_path, mo
 
 def test_a_camera_is_answered_while_it_runs(model, processor):
     camera = LiveRecording("testsrc=size=64x48:rate=20,format=gray", duration=5.0, format="lavfi")
-    rows = []
-    (timeline,) = analyzer_of(model, processor).analyze([camera], rows.append)
+    rows, read, late = [], [], []
+    frames_at_times = camera.frames_at
+    camera.frames_at = lambda times: (read.append(shown.time) or shown for shown in frames_at_times(times))
+
+    def receive(row):
+        rows.append(row)
+        late.append(read[-1] - row.end)
+
+    (timeline,) = analyzer_of(model, processor, batch_size=1000).analyze([camera], receive)
+    assert max(late) < 0
     assert [(row.start, row.end) for row in rows] == [(0, 2), (1, 3), (2, 4), (3, 5)]
     assert timeline.duration == 5 and timeline.source.startswith("testsrc")
 
