@@ -36,7 +36,7 @@ from recipes.prediction_files import name_outputs
 from recipes.prediction_inputs import describe_file, find_recordings
 from recipes.prediction_manifest import describe_model, plan_jobs
 from recipes.recording_predictions import predict_recordings
-from recipes.reporting import RESPONSIBLE_USE
+from recipes.reporting import RESPONSIBLE_USE, describe_computation
 from recipes.zero_shot import ZeroShotModel
 
 
@@ -65,8 +65,9 @@ def main() -> None:
     if args.overlay and cameras:
         raise InputError(f"{cameras[0]}: expected no camera with --overlay, which reads a recording again")
     analyzer = build_analyzer(args, boxes, state.device)
-    settings = {"model": describe_model(args.model, analyzer.model.config), "settings": figure_flags(args)}
-    jobs = plan_jobs(sources, Path(args.output_dir), settings, name_outputs(args))
+    settings = figure_flags(args) | describe_choices(analyzer)
+    made_from = {"model": describe_model(args.model, analyzer.model.config), "settings": settings}
+    jobs = plan_jobs(sources, Path(args.output_dir), made_from, name_outputs(args))
     predict_recordings(jobs, analyzer, boxes, args, state)
 
 
@@ -119,6 +120,15 @@ def build_analyzer(args: PredictionArguments, boxes: ClipBoxes, device: torch.de
         # Keep: here, though the analyzer would build it. A detector that cannot be had is no recording's failure.
         detector = build_face_detector(args.face_detector, args.face_detector_weights)
     return RecordingAnalyzer(model, processor, settings, detector, zero_shot=args.labels is not None)
+
+
+def describe_choices(analyzer: RecordingAnalyzer) -> dict[str, str]:
+    """What `auto` came to. The windows of one table are not to be half one detector's and half another's."""
+    detector = analyzer.face_detector
+    return {
+        "face_detector": detector if isinstance(detector, str) else detector.name,
+        "tower_dtype": describe_computation(analyzer.model)["tower_dtype"],
+    }
 
 
 if __name__ == "__main__":

@@ -15,10 +15,10 @@ from recipes.timeline_files import TABLE_FORMATS
 
 FORMATS = (*TABLE_FORMATS, "vtt", "elan", "label_studio", "fiftyone")
 DEFAULT_FORMATS = (*TABLE_FORMATS, "vtt")
-# What a figure depends on, beside the recording and the model.
+# What a figure depends on, beside the recording, the model, the detector and the precision that are chosen.
 FIGURE_FLAGS = (
-    *("window", "stride", "smoothing", "hysteresis", "threshold", "context", "fps", "duration", "face_detector"),
-    *("face_detector_weights", "bounding_box_face", "bounding_box_body", "labels", "tower_dtype"),
+    *("window", "stride", "smoothing", "hysteresis", "threshold", "context", "fps", "duration"),
+    *("face_detector_weights", "bounding_box_face", "bounding_box_body", "labels"),
 )
 FILE_FLAGS = ("face_detector_weights", "bounding_box_face", "bounding_box_body", "labels")
 CLIP_FLAGS = frozenset(

@@ -62,7 +62,7 @@ class Job:
         return _read_json(self.folder / RECORDING).get("outputs") == self.outputs
 
 
-def plan_jobs(sources: list[str], output_dir: Path, settings: dict[str, Any], outputs: list[str]) -> list[Job]:
+def plan_jobs(sources: list[str], output_dir: Path, made_from: dict[str, Any], outputs: list[str]) -> list[Job]:
     """A job for each of `sources`. Folders that are another recording's, or nobody's, are not written to."""
 
     def is_free(name: str, source: str) -> bool:
@@ -75,7 +75,7 @@ def plan_jobs(sources: list[str], output_dir: Path, settings: dict[str, Any], ou
         Job(
             source,
             output_dir / names[source],
-            {"path": full_path(source), "file": describe_file(source), **settings},
+            {"path": full_path(source), "file": describe_file(source), **made_from},
             outputs,
         )
         for source in sources

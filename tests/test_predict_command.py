@@ -468,6 +468,17 @@ def test_another_checkpoint_in_the_same_place_is_another_model(trained, lessons,
     assert len(analysed) == 2
 
 
+def test_another_detector_in_place_of_the_one_that_ran_does_all_again(
+    trained, lessons, tmp_path, analysed, squares, monkeypatch
+):
+    flags = (lessons / "walk.mp4", "--model", trained, *QUICK, "--output_dir", tmp_path / "out", "--formats", "csv")
+    assert run(*flags) == 0 and run(*flags) == 0
+    assert len(analysed) == 1
+    monkeypatch.setattr(SquareDetector, "name", "others")
+    assert run(*flags) == 0
+    assert len(analysed) == 2 and recordings(tmp_path / "out")[0]["detector"] == "others"
+
+
 def test_a_file_that_went_bad_loses_its_old_results(trained, lessons, tmp_path):
     shutil.copy(lessons / "walk.mp4", tmp_path / "a.mp4")
     flags = (tmp_path / "a.mp4", "--model", trained, *QUICK, "--formats", "csv", "--output_dir", tmp_path / "out")
