@@ -21,6 +21,7 @@ import loading
 import machine
 import material
 import naive
+import prediction
 import scaling
 import training
 
@@ -136,6 +137,14 @@ def test_the_loading_benchmark_writes_its_table(small, capsys):
     rows = run(loading, capsys, *flags)
     assert {"160x90 jpg", "320x180 jpg", "160x90 mp4, 0.2 s"} < set(rows)
     assert all(cells[1] == "evaluation" and len(cells) >= 5 for name, cells in rows.items() if name != "clips")
+
+
+def test_the_prediction_benchmark_writes_its_table(small, capsys):
+    rows = run(prediction, capsys, "--video_seconds", 3, "--face_detector", "haar")
+    assert list(rows) == ["seconds a minute of video", *prediction.STAGES, "all"]
+    for column in (1, 2):
+        stages = [float(rows[stage][column]) for stage in prediction.STAGES]
+        assert min(stages) >= 0 and sum(stages) == pytest.approx(float(rows["all"][column]), abs=0.05)
 
 
 def test_the_scaling_benchmark_writes_its_table_and_plot(small, capsys, tmp_path):

@@ -17,7 +17,9 @@ from recipes.checkpoints import load_checkpoint
 # What stays behind: the training side, and what is registered where the package is installed.
 STAYING = {
     *("__init__", "data_collator", "losses", "metrics", "parameter_groups", "trainer", "training_arguments"),
-    *("peft_adapter", "pipeline_clipcaer"),
+    *("peft_adapter", "pipeline_clipcaer", "cached_clips"),
+    *("recordings", "face_detection", "tracking", "people", "crops", "window_scoring", "recording_analysis"),
+    *("stage_clock", "timeline", "timeline_windows"),
 }
 CODE = {path.stem for path in (ROOT / "modeling_clipcaer").glob("*.py")} - STAYING
 
@@ -83,5 +85,5 @@ def test_the_pipeline_of_the_package_saves_what_it_needs(stranger, tmp_path):
     pipe.save_pretrained(tmp_path / "saved")
     again = pipeline("academic-emotion-recognition", model=str(tmp_path / "saved"))
     clip = {"video": str(stranger.clip), "face_boxes": [8, 8, 30, 30], "body_box": [0, 0, 40, 48]}
-    assert again(clip) == pipe(clip) != pipe(str(stranger.clip))
+    assert again(clip, window=None) == pipe(clip, window=None) != pipe(str(stranger.clip), window=None)
     load_checkpoint(str(tmp_path / "saved"))
