@@ -1,14 +1,17 @@
-"""Write one clip of a dataset as a video, with its boxes, to see a prediction on a video file.
+"""Write clips of a dataset as a video, with boxes, to see a prediction on a video file.
 
     python data_scripts/clip_to_video.py --dataset DIR --split test --clip 0 --output clip.mp4
 
-writes clip.mp4 (H.264), clip.face.json and clip.body.json. The video shows a person: keep it where the data may be.
+writes clip.mp4 (H.264), clip.face.json and clip.body.json. Several clips follow one another, each cut to its body box
+and fitted into a square: a recording has one body box at most, which is then the whole frame. The video shows a
+person: keep it where the data may be.
 """
 
 import argparse
 import json
 import os
 import sys
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,24 +24,32 @@ from data_scripts.build_raer import CommandParser, spell_flag
 from modeling_clipcaer.errors import InputError, run_command
 
 
+SQUARE = 360  # side in pixels
+
+
 def main() -> None:
     args = parse_arguments(sys.argv[1:])
-    clip = read_clip(args.dataset, args.split, args.clip)
+    clips = [read_clip(args.dataset, args.split, number) for number in args.clip]
+    if len(clips) > 1:
+        views = [fit_to_square(frame, box, clip["body_box"]) for clip in clips for frame, box in read_views(clip)]
+    else:
+        views = list(read_views(clips[0]))
     output = Path(args.output)
     output.parent.mkdir(parents=True, exist_ok=True)
-    write_video(clip, output, args.fps)
+    write_video([frame for frame, _ in views], output, args.fps)
     name = output.name
-    faces = {str(number): box for number, box in enumerate(clip["face_boxes"]) if box}
+    faces = {str(number): box for number, (_, box) in enumerate(views) if box}
+    body = clips[0]["body_box"] if len(clips) == 1 else None
     write_json({name: faces} if faces else {}, output.with_suffix(".face.json"))
-    write_json({name: clip["body_box"]} if clip["body_box"] else {}, output.with_suffix(".body.json"))
-    print(f"{output}: {len(clip['frame_names'])} frames of {clip['clip_id']}")
+    write_json({name: body} if body else {}, output.with_suffix(".body.json"))
+    print(f"{output}: {len(views)} frames of {', '.join(clip['clip_id'] for clip in clips)}")
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser = CommandParser(description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("--dataset", required=True, metavar="DIR", help="dataset written by build_raer.py")
     parser.add_argument("--split", default="test", help="split of the clip")
-    parser.add_argument("--clip", type=int, default=0, help="number of the clip in the split, from 0")
+    parser.add_argument("--clip", type=int, nargs="+", default=[0], help="numbers of clips in the split, from 0")
     parser.add_argument("--output", required=True, metavar="FILE", help="video to write")
     parser.add_argument("--fps", type=int, default=8, help="frames a second")
     return parser.parse_args([spell_flag(argument) for argument in arguments])
@@ -55,10 +66,28 @@ def read_clip(dataset: str, split: str, number: int) -> dict:
     return rows[number]
 
 
-def write_video(clip: dict, output: Path, fps: int) -> None:
+def read_views(clip: dict) -> Iterator[tuple[Image.Image, list[float]]]:
+    """Frames of a clip, each with its face box."""
+    for name, box in zip(clip["frame_names"], clip["face_boxes"], strict=True):
+        yield read_frame(Path(clip["frame_dir"], name)), box
+
+
+def fit_to_square(frame: Image.Image, face: list[float], body: list[float]) -> tuple[Image.Image, list[float]]:
+    """What `body` (empty: the whole frame) shows of `frame`, centred on a black square, and the face box there."""
+    left, top, right, bottom = body or (0, 0, *frame.size)
+    scale = SQUARE / max(right - left, bottom - top)
+    width, height = round((right - left) * scale), round((bottom - top) * scale)
+    corner = ((SQUARE - width) // 2, (SQUARE - height) // 2)
+    square = Image.new("RGB", (SQUARE, SQUARE))
+    square.paste(frame.resize((width, height), Image.Resampling.BICUBIC, box=(left, top, right, bottom)), corner)
+    starts = (left, top, left, top)
+    shifts = corner * 2
+    return square, [(side - start) * scale + shift for side, start, shift in zip(face, starts, shifts, strict=False)]
+
+
+def write_video(frames: list[Image.Image], output: Path, fps: int) -> None:
     """Frames at a steady rate and high quality, in the first one's size, cut to even sides as H.264 wants them."""
     partial = output.with_name(f".partial-{output.name}")
-    frames = [read_frame(Path(clip["frame_dir"], name)) for name in clip["frame_names"]]
     with av.open(str(partial), "w") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps), options={"crf": "12"})
         stream.width, stream.height = frames[0].width // 2 * 2, frames[0].height // 2 * 2

@@ -57,7 +57,8 @@ class Recording(Protocol):
     body_boxes: dict[str, Sequence[float]]
 
     @property
-    def duration(self) -> float | None: ...
+    def duration(self) -> float | None:
+        """Seconds until the end of the last frame; `None` while it is being recorded."""
 
     def frames_at(self, times: Iterable[float]) -> Iterator[Shown]:
         """The frame shown at each of `times` (increasing): the last one not after it, or the first. Each frame is

@@ -28,8 +28,9 @@ def material(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def clips(material):
-    return load_from_disk(material.dataset)
+def clips(material, tmp_path_factory):
+    # Keep: a copy. `map` leaves files beside the dataset, which other tests use.
+    return load_from_disk(shutil.copytree(material.dataset, tmp_path_factory.mktemp("clips") / "dataset"))
 
 
 def make_model(**fields):
