@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The whole way on drawn data: draw scenes, build a dataset, train on the tiny CLIP, test, predict on a video.
+# The whole way on drawn data: draw scenes, build a dataset, train on the tiny CLIP, test, predict the timeline of a recording.
 # Usage: bash recipes/demo.sh [OUTPUT_FOLDER]      about 2.5 minutes on 2 CPU cores, nothing is downloaded
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -21,9 +21,12 @@ step "4/6 train, select on the validation split, test once"
 accelerate launch --config_file accelerate_config.yaml recipes/train.py --config recipes/demo.yaml \
     --dataset "$out/dataset" --output_dir "$out/model"
 step "5/6 evaluate the checkpoint"
-python recipes/evaluate.py --model "$out/model" --dataset "$out/dataset" --split test --output_dir "$out/evaluation"
-step "6/6 predict on a video"
-python data_scripts/clip_to_video.py --dataset "$out/dataset" --split test --clip 3 --output "$out/video/lesson.mp4"
+python recipes/evaluate.py --model "$out/model" --dataset "$out/dataset" --split test --tower_dtype float32 \
+    --output_dir "$out/evaluation"
+step "6/6 the timeline of a recording: ten clips of one student, cut together"
+python data_scripts/clip_to_video.py --dataset "$out/dataset" --split test --clip 0 4 6 1 3 5 7 8 2 9 --fps 4 \
+    --output "$out/video/lesson.mp4"
 python recipes/predict.py "$out/video/lesson.mp4" --model "$out/model" --output_dir "$out/prediction" \
-    --bounding_box_face "$out/video/lesson.face.json" --bounding_box_body "$out/video/lesson.body.json"
+    --bounding_box_face "$out/video/lesson.face.json" --context frame --window 3 --stride 1 --tower_dtype float32 \
+    --overlay --report
 python recipes/demo_summary.py "$out"

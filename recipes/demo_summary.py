@@ -23,7 +23,9 @@ These are figures of drawings, not of people. Look at
   {out}/model/training_curves.png        how the losses went down
   {out}/model/confusion_matrix.png       what is taken for what
   {out}/model/README.md                  the checkpoint's model card
-  {out}/prediction/predictions.json      the scores of the video {out}/video/lesson.mp4"""
+  {out}/prediction/report.html           the timeline of {out}/video/lesson.mp4, in a browser
+  {out}/prediction/lesson/overlay.mp4    the same on the recording, faces blurred
+  {out}/prediction/timeline.csv          the same as a table"""
     )
 
 
