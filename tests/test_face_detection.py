@@ -1,0 +1,111 @@
+"""Face detection on real pictures, which come with scikit-image."""
+
+import os
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage import data
+
+from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.face_detection import build_face_detector, grow_context_box
+
+
+FACE = (180, 70, 268, 180)  # of the astronaut, in her picture
+
+
+@pytest.fixture(scope="module")
+def haar():
+    return build_face_detector("haar")
+
+
+def to_frame(picture):
+    return torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)
+
+
+def place(places, scale, degrees=0.0, brightness=1.0):
+    """Frames of 1280x720 with the astronaut at `places`, and where her face then is."""
+    canvas = Image.new("RGB", (1280, 720), (90, 100, 110))
+    picture = Image.fromarray(data.astronaut()[:300, 90:390]).rotate(degrees, Image.Resampling.BICUBIC)
+    side = round(300 * scale)
+    picture = picture.resize((side, side), Image.Resampling.BICUBIC)
+    boxes = []
+    for left, top in places:
+        canvas.paste(picture, (left, top))
+        boxes.append([left + (FACE[0] - 90) * scale, top + FACE[1] * scale])
+        boxes[-1] += [left + (FACE[2] - 90) * scale, top + FACE[3] * scale]
+    return to_frame((np.asarray(canvas) * brightness).astype(np.uint8)), boxes
+
+
+def overlap(left, right):
+    width = min(left[2], right[2]) - max(left[0], right[0])
+    height = min(left[3], right[3]) - max(left[1], right[1])
+    both = max(width, 0) * max(height, 0)
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (left, right)]
+    return both / (sum(areas) - both)
+
+
+@pytest.mark.parametrize(
+    ("scale", "degrees", "brightness"), [(2.0, 0, 1), (1.0, 0, 1), (0.6, 0, 1), (1.0, 5, 1), (1.0, 0, 0.5)]
+)
+def test_a_face_is_found_near_and_far_slightly_tilted_and_in_the_dark(haar, scale, degrees, brightness):
+    frame, (face,) = place([(300, 60)], scale, degrees, brightness)
+    found = haar.detect(frame)
+    assert max(overlap(detection.box, face) for detection in found) > 0.4
+    assert all(0 <= detection.score <= 1 for detection in found)
+
+
+def test_eight_faces_are_found_in_one_frame(haar):
+    frame, faces = place([(20 + 315 * column, 30 + 340 * row) for column in range(4) for row in range(2)], 1.0)
+    found = haar.detect(frame)
+    assert all(max(overlap(detection.box, face) for detection in found) > 0.4 for face in faces)
+
+
+def test_no_face_is_found_where_there_is_none(haar):
+    gradient = np.broadcast_to(np.linspace(0, 255, 640, dtype=np.uint8)[None, :, None], (360, 640, 3))
+    for picture in (gradient, data.coffee()):
+        assert haar.detect(to_frame(picture)) == []
+
+
+def test_faces_of_many_people_are_found(haar):
+    faces = [(np.repeat(face[..., None], 3, axis=2) * 255).astype(np.uint8) for face in data.lfw_subset()[:100]]
+    found = 0
+    for face in faces:
+        canvas = Image.new("RGB", (320, 240), (128, 128, 128))
+        canvas.paste(Image.fromarray(face).resize((150, 150), Image.Resampling.BICUBIC), (80, 40))
+        found += bool(haar.detect(to_frame(np.asarray(canvas))))
+    assert found >= 80
+
+
+@pytest.mark.parametrize("kind", ["yunet", "ouija"])
+def test_a_detector_that_cannot_be_had_is_one_clear_error(kind, tmp_path):
+    with pytest.raises(InputError) as error:
+        build_face_detector(kind, str(tmp_path / "missing.onnx") if kind == "yunet" else None)
+    assert "\n" not in str(error.value)
+    assert ("missing.onnx" if kind == "yunet" else "ouija") in str(error.value)
+
+
+def test_a_broken_file_of_weights_is_named(tmp_path):
+    (tmp_path / "broken.onnx").write_bytes(b"no network")
+    with pytest.raises(InputError, match=r"broken\.onnx"):
+        build_face_detector("yunet", str(tmp_path / "broken.onnx"))
+
+
+def test_without_yunet_haar_is_taken():
+    assert build_face_detector("auto").name == ("haar" if "CLIPCAER_YUNET" not in os.environ else "yunet")
+
+
+@pytest.mark.skipif("CLIPCAER_YUNET" not in os.environ, reason="CLIPCAER_YUNET names no file of YuNet")
+def test_yunet_finds_the_face():
+    frame, (face,) = place([(300, 60)], 1.0)
+    (found,) = build_face_detector("yunet", os.environ["CLIPCAER_YUNET"]).detect(frame)
+    assert overlap(found.box, face) > 0.4
+
+
+def test_a_context_box_holds_the_face_and_stays_in_the_frame():
+    for face in ((10, 5, 60, 70), (600, 300, 639, 359), (300, 100, 340, 150)):
+        left, top, right, bottom = grow_context_box(face, 360, 640)
+        assert 0 <= left <= face[0] and 0 <= top <= face[1]
+        assert face[2] <= right <= 640 and face[3] <= bottom <= 360
+        assert (right - left) * (bottom - top) > 2 * (face[2] - face[0]) * (face[3] - face[1])
