@@ -62,8 +62,8 @@ class CachedCropsCollator(_CachedCollator):
         """Crops of the drawn frames, augmented in training."""
         indices, size = self._draw_frames(row, generator), self.processor.image_size
         picked = [self._pick(row, name, 0, indices) for name in self.columns]
-        crops = [None if frames is None else frames.unflatten(-1, (3, size, size)) for frames in picked]
-        return tuple(crops) if generator is None else self.processor.augment_clip(*crops, generator)
+        context, face = (None if frames is None else frames.unflatten(-1, (3, size, size)) for frames in picked)
+        return (context, face) if generator is None else self.processor.augment_clip(context, face, generator)
 
 
 COLLATORS = (ClipCaerCollator, CachedEmbedsCollator, CachedCropsCollator)

@@ -10,14 +10,18 @@ Box = tuple[float, float, float, float]
 
 
 class Crop:
-    """A square of pixels, uint8 (3, image_size, image_size), until a window needs it; then its embedding."""
+    """A square of pixels, uint8 (3, image_size, image_size), until a window needs it; then its embedding.
 
-    __slots__ = ("asked", "embed", "pixels")
+    Attributes:
+        content (`torch.Tensor`): the pixels, or the embedding (projection_dim,).
+        is_asked, is_encoded (`bool`): whether it is to be encoded, and whether it is.
+    """
+
+    __slots__ = ("content", "is_asked", "is_encoded")
 
     def __init__(self, pixels: torch.Tensor):
-        self.pixels: torch.Tensor | None = pixels
-        self.embed: torch.Tensor | None = None
-        self.asked = False
+        self.content = pixels
+        self.is_asked = self.is_encoded = False
 
 
 class CropCutter:

@@ -83,7 +83,8 @@ class HaarDetector:
                 f"haar: expected opencv-python-headless 4, found OpenCV {cv2.__version__} without cascades"
             )
         self._cv2 = cv2
-        self._cascade = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_alt2.xml")
+        folder = cv2.data.haarcascades  # type: ignore[attr-defined]
+        self._cascade = cv2.CascadeClassifier(folder + "haarcascade_frontalface_alt2.xml")
 
     def detect(self, frame: torch.Tensor) -> list[FaceDetection]:
         """The faces of a uint8 frame (3, height, width), RGB, from left to right."""

@@ -81,10 +81,10 @@ class ImageFrames:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def read(self, indices: Sequence[int]) -> Iterator[torch.Tensor]:
-        """Decode the files at `indices`, each once."""
-        for index in indices:
-            yield read_image(self.paths[index])
+    def read(self, indices: Sequence[int], min_sides: Sequence[int] | None = None) -> Iterator[torch.Tensor]:
+        """Decode the files at `indices`, each once, with a `min_side` of [`read_image`] for each."""
+        for index, min_side in zip(indices, min_sides or [0] * len(indices), strict=True):
+            yield read_image(self.paths[index], min_side)
 
 
 class ArrayFrames:
@@ -130,9 +130,12 @@ class ListedFrames:
             yield pixels
 
 
-def read_image(image: str | Path | Image.Image) -> torch.Tensor:
+def read_image(image: str | Path | Image.Image, min_side: int = 0) -> torch.Tensor:
     """Decode an image, a file or one that Pillow has opened, to a uint8 tensor (3, height, width), RGB; grey, palette,
     CMYK and alpha are converted.
+
+    With `min_side` a JPEG file is decoded at the smallest of an eighth, a quarter, a half and all of its size whose
+    shorter side keeps so many pixels: most of the transform and of the memory is spared.
 
     The EXIF orientation is ignored, as the research code does: boxes are in pixels of the stored image.
 
@@ -143,7 +146,7 @@ def read_image(image: str | Path | Image.Image) -> torch.Tensor:
         # Keep: an image that was opened elsewhere is closed elsewhere.
         with nullcontext(image) if isinstance(image, Image.Image) else Image.open(image) as opened:
             mode = opened.mode
-            pixels = None if isinstance(image, Image.Image) else _decode_jpeg(image, opened)
+            pixels = None if isinstance(image, Image.Image) else _decode_jpeg(image, opened, min_side)
             if pixels is None:
                 pixels = np.array(opened if mode == "RGB" else opened.convert("RGB"))
     except FileNotFoundError as error:
@@ -157,10 +160,13 @@ def read_image(image: str | Path | Image.Image) -> torch.Tensor:
     return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
-def _decode_jpeg(path: str | Path, opened: Image.Image) -> np.ndarray | None:
+def _decode_jpeg(path: str | Path, opened: Image.Image, min_side: int) -> np.ndarray | None:
     """The pixels of a colour JPEG file, the same as Pillow's in two thirds of the time, or `None` where Pillow is to
-    decode the file or to say what is wrong with it."""
-    if imdecode is None or (opened.format, opened.mode) != ("JPEG", "RGB"):
+    decode the file, now perhaps at a smaller size, or to say what is wrong with it."""
+    size = opened.size
+    if min_side:
+        opened.draft(None, (min_side, min_side))
+    if imdecode is None or opened.size != size or (opened.format, opened.mode) != ("JPEG", "RGB"):
         return None
     return imdecode(np.fromfile(path, np.uint8), IMREAD_COLOR_RGB | IMREAD_IGNORE_ORIENTATION)
 

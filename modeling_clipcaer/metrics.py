@@ -155,13 +155,13 @@ def fit_temperature(logits: ArrayLike, references: ArrayLike) -> float:
     # Not above: half a second, which `import modeling_clipcaer` need not take.
     from scipy.optimize import minimize_scalar
 
-    logits = _checked_logits(logits)
-    references, _, _ = _checked_labels(references, logits.argmax(axis=1), logits.shape[1])
-    logits = logits - logits.max(axis=1, keepdims=True)
-    own = logits[np.arange(len(logits)), references]
+    checked = _checked_logits(logits)
+    references, _, _ = _checked_labels(references, checked.argmax(axis=1), checked.shape[1])
+    checked = checked - checked.max(axis=1, keepdims=True)
+    own = checked[np.arange(len(checked)), references]
 
     def mean_loss(scale: float) -> float:  # convex in the scale
-        return float((np.log(np.exp(scale * logits).sum(axis=1)) - scale * own).mean())
+        return float((np.log(np.exp(scale * checked).sum(axis=1)) - scale * own).mean())
 
     # Keep: the bounds. A small split that is answered without an error asks for endless confidence.
     return 1 / float(minimize_scalar(mean_loss, bounds=(0.1, 2.0), method="bounded").x)

@@ -414,7 +414,7 @@ class ClipCaerForVideoClassification(ClipCaerPreTrainedModel):
 
     def select_prototypes(self, outputs: ClipCaerOutput) -> torch.Tensor:
         """The view that classifies: (num_labels, num_sentences, projection_dim) unit embeddings."""
-        soft, descriptive = outputs.soft_prompt_embeds, outputs.descriptive_text_embeds[:, None]
+        soft, descriptive = outputs.get("soft_prompt_embeds"), outputs["descriptive_text_embeds"][:, None]
         source = self.config.resolved_prototype_source
         if soft is None and source != "descriptive":
             raise ValueError(f"`use_soft_prompts` is False, but the view that classifies is {source}")

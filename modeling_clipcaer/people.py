@@ -5,12 +5,13 @@ likely to be; then only squares of pixels remain, and those only as long as a wi
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
 
 from .crops import Box, Crop, CropCutter
+from .errors import InputError
 from .face_detection import FaceDetector, grow_context_box
 from .frames import sample_frame_indices
 from .recordings import Recording, Shown
@@ -58,9 +59,8 @@ class _Face:
 
 @dataclass
 class _Moment:
-    """A distinct frame, which is held no longer than needed."""
+    """What is kept of a distinct frame."""
 
-    frame: torch.Tensor | None
     scene: Crop | None
     boxes: dict[int | str, Box]
     faces: dict["_Track", _Face] = field(default_factory=dict)
@@ -74,7 +74,7 @@ class _Track:
     last: int
     box: Box
     sightings: int = 0
-    name: str | None = None
+    name: str = ""  # while the sightings are too few
     path: dict[int, tuple[Box, str]] = field(default_factory=dict)
 
 
@@ -110,7 +110,9 @@ class PeopleFollower:
         self._ended = False
         self._number = 0  # of the next window
         self._shown = -1
-        self._moments: dict[int, _Moment] = {}  # by place on the grid; one frame may be shown at several
+        # By place on the grid. One frame may be shown at several.
+        self._frames: dict[int, torch.Tensor] = {}
+        self._moments: dict[int, _Moment] = {}
         self._present: dict[int | str, _Track] = {}
         self._gone: list[_Track] = []
         self._people: list[_Track] = []  # in order of appearance
@@ -118,7 +120,8 @@ class PeopleFollower:
     def add(self, shown: Shown) -> None:
         """Take the frame of the next time."""
         place = self.total
-        if shown.index != self._shown:
+        self._frames[place] = shown.frame
+        if shown.number != self._shown:
             self._moments[place] = self._look(shown)
         else:
             self._moments[place] = self._moments[place - 1]
@@ -128,7 +131,7 @@ class PeopleFollower:
             self._release(place - self.num_frames + 1)
         for key in [key for key, track in self._present.items() if (place - track.last) * self.step > self.max_gap]:
             self._dismiss(key)
-        self._shown, self.total = shown.index, place + 1
+        self._shown, self.total = shown.number, place + 1
 
     def end(self) -> None:
         """There are no more frames."""
@@ -155,7 +158,7 @@ class PeopleFollower:
     def sightings(self) -> list[FaceSighting]:
         """Where every person's face was from the first to the last sighting, in order of time."""
         found = [
-            FaceSighting(track.name or "", (place + 0.5) * self.step, *seen)
+            FaceSighting(track.name, (place + 0.5) * self.step, *seen)
             for track in self._people
             for place, seen in track.path.items()
             if track.first <= place <= track.last
@@ -167,15 +170,14 @@ class PeopleFollower:
         with self.clock("crop"):
             scene = self.cutter.cut_context(shown.frame, self.recording.body_boxes.get(ROOM))
         if self.recording.face_boxes:
-            given = {name: boxes[shown.index] for name, boxes in self.recording.face_boxes.items()}
-            boxes = {name: tuple(map(float, box)) for name, box in given.items() if box is not None and len(box)}
-            return _Moment(shown.frame, scene, boxes)
+            given = {name: boxes[shown.number] for name, boxes in self.recording.face_boxes.items()}
+            return _Moment(scene, {name: _to_box(box) for name, box in given.items() if box is not None and len(box)})
         if self.detector is None:
-            return _Moment(shown.frame, scene, {})
+            return _Moment(scene, {})
         with self.clock("detect"):
-            found = [tuple(detection.box) for detection in self.detector.detect(shown.frame)]
-            numbers = self.tracker.update(shown.time, found) if found else []
-            return _Moment(shown.frame, scene, dict(zip(numbers, found, strict=True)))
+            found = [detection.box for detection in self.detector.detect(shown.frame)]
+            numbers = self.tracker.update(shown.time, found)
+            return _Moment(scene, dict(zip(numbers, found, strict=True)))
 
     def _sight(self, key: int | str, place: int, box: Box) -> None:
         """A person is seen; the frames before on which the person was not are given a likely box."""
@@ -189,11 +191,11 @@ class PeopleFollower:
                 self._place_face(track, before, box, "bridged")
         for gap in range(max(track.last + 1, held.start), place):
             share = (gap - track.last) / (place - track.last)
-            between = tuple(old + share * (new - old) for old, new in zip(track.box, box, strict=True))
-            self._place_face(track, gap, between, "bridged")
+            between = [old + share * (new - old) for old, new in zip(track.box, box, strict=True)]
+            self._place_face(track, gap, _to_box(between), "bridged")
         self._place_face(track, place, box, "supplied" if self.recording.face_boxes else "detected")
         track.last, track.box, track.sightings = place, box, track.sightings + 1
-        if track.name is None and track.sightings >= min(MIN_SIGHTINGS, self.num_frames):
+        if not track.name and track.sightings >= min(MIN_SIGHTINGS, self.num_frames):
             self._name(track, f"person-{len(self._people) + 1}")
 
     def _name(self, track: _Track, name: str) -> None:
@@ -203,11 +205,12 @@ class PeopleFollower:
     def _place_face(self, track: _Track, place: int, box: Box, status: str) -> None:
         moment = self._moments[place]
         if track not in moment.faces:
-            face, context = self.cutter.cut_face(moment.frame, box), moment.scene
+            frame = self._frames[place]
+            face, context = self.cutter.cut_face(frame, box), moment.scene
             if self.cutter.context == "body" and ROOM not in self.recording.body_boxes:
-                known = self.recording.body_boxes.get(track.name or "")
-                height, width = moment.frame.shape[-2:]
-                context = self.cutter.cut_context(moment.frame, known or grow_context_box(box, height, width))
+                known = self.recording.body_boxes.get(track.name)
+                height, width = frame.shape[-2:]
+                context = self.cutter.cut_context(frame, known or grow_context_box(box, height, width))
             moment.faces[track] = _Face(status, face, context)
         track.path[place] = (box, status)
 
@@ -218,12 +221,11 @@ class PeopleFollower:
         for track in (*self._gone, *self._present.values()):
             if track.last < place and (place - track.last < self.num_frames or track in self._present.values()):
                 self._place_face(track, place, track.box, "bridged")
-        if self._moments.get(place + 1) is not self._moments[place]:
-            self._moments[place].frame = None
+        del self._frames[place]
 
     def _dismiss(self, key: int | str) -> None:
         track = self._present.pop(key)
-        if track.name is None:
+        if not track.name:
             self.dropped += 1
         else:
             self._gone.append(track)
@@ -239,7 +241,7 @@ class PeopleFollower:
         """Whether later frames may change what a window shows of a person."""
         if track.last >= first and any(track not in self._moments[place].faces for place in places):
             return True
-        return track not in self._gone and (track.name is None or track.last < first)
+        return track not in self._gone and (not track.name or track.last < first)
 
     def _cut_window(self, first: int, stop: int, places: list[int], tracks: list[_Track]) -> WindowClips:
         moments = [self._moments[place] for place in places]
@@ -272,3 +274,10 @@ class PeopleFollower:
         for place in [place for place in self._moments if place < oldest]:
             del self._moments[place]
         self._gone = [track for track in self._gone if track.last >= oldest]
+
+
+def _to_box(sides: Sequence[float]) -> Box:
+    if len(sides) != 4:
+        raise InputError(f"box {list(sides)}: expected four numbers (left, top, right, bottom)")
+    left, top, right, bottom = map(float, sides)
+    return left, top, right, bottom

@@ -1,6 +1,7 @@
 """ClipCaerVideoProcessor: clips and boxes -> `pixel_values` (context) and `face_pixel_values`."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from numbers import Integral, Real
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from .pixels import augment, crop_box, crop_face, draw_augmentation, letterbox, 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 STREAMS = ("both", "face", "context")
+# Pixels along a side of a frame decoded at a smaller size, for each made of them. With 1.5 photographs differ by at
+# most 0.9 levels of 255 on average (0.4 at 1280x720 and 224) and 14 anywhere; with 0.8 by 1.4 on average and by 60.
+SCALED_SURPLUS = 1.5
 
 CHOICES = {
     "context": ("body", "frame"),
@@ -52,6 +56,7 @@ class ClipCaerVideosKwargs(VideosKwargs, total=False):  # type: ignore[call-arg]
     rotation_degrees: float
     color_jitter: float
     augment_per_stream: bool
+    scaled_decoding: bool
 
 
 class ClipCaerVideoProcessor(VideoProcessorMixin):
@@ -73,6 +78,10 @@ class ClipCaerVideoProcessor(VideoProcessorMixin):
         flip_prob, rotation_degrees, color_jitter (`float`): training augmentation, see [`~pixels.draw_augmentation`].
         augment_per_stream (`bool`): draw the augmentation for face and context separately. The research code does; by
             default one draw serves both, since a face that looks left in a mirrored room is another scene.
+        scaled_decoding (`bool`): decode JPEG files that both streams show whole at a half, a quarter or an eighth of
+            their size, where that leaves 1.5 pixels for each that is made of them, in training and evaluation alike.
+            It takes a quarter off the time; the pixels differ by less than a level of 255 on average, as by JPEG
+            itself. Never with the reference's letterbox, which is not antialiased.
     """
 
     model_input_names = ["pixel_values", "face_pixel_values"]  # noqa: RUF012
@@ -95,6 +104,7 @@ class ClipCaerVideoProcessor(VideoProcessorMixin):
         rotation_degrees: float = 4,
         color_jitter: float = 0.0,
         augment_per_stream: bool = False,
+        scaled_decoding: bool = True,
         **service,
     ):
         unknown = sorted(set(service) - set(SERVICE_KEYS))
@@ -116,6 +126,7 @@ class ClipCaerVideoProcessor(VideoProcessorMixin):
         self.rotation_degrees = rotation_degrees
         self.color_jitter = color_jitter
         self.augment_per_stream = augment_per_stream
+        self.scaled_decoding = scaled_decoding
         self._validate()
 
     def _validate(self) -> None:
@@ -126,7 +137,7 @@ class ClipCaerVideoProcessor(VideoProcessorMixin):
             is_number = isinstance(value, kind) and not isinstance(value, bool)
             expected = f"{'a number' if kind is Real else 'an integer'} in {low}..{high}"
             _require(is_number and low <= value <= high, name, value, expected)
-        for name in ("do_normalize", "augment_per_stream"):
+        for name in ("do_normalize", "augment_per_stream", "scaled_decoding"):
             _require(isinstance(getattr(self, name), bool), name, getattr(self, name), "true or false")
         for name in ("image_mean", "image_std"):
             values = getattr(self, name)
@@ -212,7 +223,8 @@ class ClipCaerVideoProcessor(VideoProcessorMixin):
         context, face = [], []
         # One frame at a time: resized while it is in the cache it is seven times faster than a stack of whole frames,
         # and only one whole frame is ever held.
-        for index, frame in zip(distinct.tolist(), source.read(distinct.tolist()), strict=True):
+        frames = self._read(source, distinct.tolist(), boxes, body_box)
+        for index, frame in zip(distinct.tolist(), frames, strict=True):
             try:
                 if streams != "face":
                     context.append(self._context_square(frame, body_box))
@@ -248,6 +260,15 @@ class ClipCaerVideoProcessor(VideoProcessorMixin):
             order = sorted(range(len(source)), key=lambda index: Path(source.paths[index]).name)
             indices = torch.tensor(order)[indices]
         return indices
+
+    def _read(self, source: FrameSource, indices: list[int], face_boxes: Sequence, body_box) -> Iterator[torch.Tensor]:
+        if not isinstance(source, ImageFrames) or not self.scaled_decoding or self.letterbox == "reference":
+            return source.read(indices)
+        # Keep: the boxes of both streams; a stream's pixels must not depend on whether the other one is wanted.
+        body_box = body_box if self.context == "body" else None
+        whole = (all(box is None or len(box) == 0 for box in (face_boxes[index], body_box)) for index in indices)
+        min_side = math.ceil(SCALED_SURPLUS * self.image_size)
+        return source.read(indices, [min_side if is_whole else 0 for is_whole in whole])
 
     def _context_square(self, frame: torch.Tensor, body_box) -> torch.Tensor:
         crop = crop_box(frame, body_box if self.context == "body" else None)

@@ -33,10 +33,10 @@ Boxes = Sequence[float] | Sequence[Sequence[float] | None]
 
 
 class Shown(NamedTuple):
-    """What a recording shows at `time`: frame number `index`, uint8 (3, height, width), RGB, upright."""
+    """What a recording shows at `time`: frame `number`, uint8 (3, height, width), RGB, upright."""
 
     time: float
-    index: int
+    number: int
     frame: torch.Tensor
 
 
@@ -163,10 +163,10 @@ class LiveRecording:
         held: av.VideoFrame | None = None
         pixels: torch.Tensor | None = None
         with self._container, self._interruptible():
-            for index, (stamp, frame) in enumerate(self._stamped()):
+            for number, (stamp, frame) in enumerate(self._stamped()):
                 while held is not None and time + ROUNDING < min(stamp, self._limit):
                     pixels = _to_tensor(held, reformatter) if pixels is None else pixels
-                    yield Shown(time, index - 1, pixels)
+                    yield Shown(time, number - 1, pixels)
                     time = next(pending)
                 if stamp >= self._limit or self._stopped.is_set():
                     return

@@ -46,10 +46,8 @@ def window_starts(total: int, num_frames: int, stride: float, step: float) -> li
     """
     if total <= num_frames:
         return [0] if total else []
-    starts = itertools.takewhile(
-        lambda start: start + num_frames <= total, (window_start(number, stride, step) for number in itertools.count())
-    )
-    starts = list(starts)
+    strides = (window_start(number, stride, step) for number in itertools.count())
+    starts = list(itertools.takewhile(lambda start: start + num_frames <= total, strides))
     return starts if starts[-1] + num_frames == total else [*starts, total - num_frames]
 
 

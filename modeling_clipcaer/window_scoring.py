@@ -42,8 +42,8 @@ class WindowScorer:
         """Ask for the probabilities of `clips`: `receive` is called with (num_clips, num_labels), in turn."""
         for clip in clips:
             for crop in (*clip.context, *clip.face):
-                if not crop.asked:
-                    crop.asked = True
+                if not crop.is_asked:
+                    crop.is_asked = True
                     self._crops.append(crop)
         self._jobs.append((clips, receive))
         while len(self._crops) >= self.batch_size:
@@ -60,15 +60,15 @@ class WindowScorer:
     def _encode(self) -> None:
         crops = [self._crops.popleft() for _ in range(min(self.batch_size, len(self._crops)))]
         with self.clock("encode"):
-            pixels = torch.stack([crop.pixels for crop in crops]).to(self.model.device)
+            pixels = torch.stack([crop.content for crop in crops]).to(self.model.device)
             pixels = self.processor.normalize(pixels).to(self.model.dtype)
             embeds = self.model.model.get_frame_embeds(pixels[:, None])[:, 0]
         for crop, embed in zip(crops, embeds, strict=True):
-            crop.embed, crop.pixels = embed, None
+            crop.content, crop.is_encoded = embed, True
 
     def _answer(self) -> None:
         ready = []
-        while self._jobs and all(crop.embed is not None for crop in _crops_of(self._jobs[0][0])):
+        while self._jobs and all(crop.is_encoded for crop in _crops_of(self._jobs[0][0])):
             ready.append(self._jobs.popleft())
         clips = [clip for asked, _ in ready for clip in asked]
         batches = [clips[start : start + self.batch_size] for start in range(0, len(clips), self.batch_size)]
@@ -98,4 +98,4 @@ def _crops_of(clips: Sequence[Clip]) -> Iterator[Crop]:
 
 def _stack(crops: Sequence[Crop]) -> torch.Tensor:
     """(num_frames, projection_dim) embeddings."""
-    return torch.stack([crop.embed for crop in crops])
+    return torch.stack([crop.content for crop in crops])

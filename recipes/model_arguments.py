@@ -100,6 +100,7 @@ class ProcessorArguments:
     rotation_degrees: float = _setting("rotation_degrees", "Greatest rotation of a training clip, either way.")
     color_jitter: float = _setting("color_jitter", "Greatest change of a training clip's brightness and contrast.")
     augment_per_stream: bool = _setting("augment_per_stream", "Draw augmentation for each stream on its own.")
+    scaled_decoding: bool = _setting("scaled_decoding", "Decode JPEG files that are shown whole at a fraction.")
 
 
 @dataclass

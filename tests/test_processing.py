@@ -7,10 +7,11 @@ import av
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 from tiny import tiny_model
 from transformers import pipeline
 
+from modeling_clipcaer import frames
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.pixels import crop_face, letterbox, resize_to_square
 from modeling_clipcaer.processing_clipcaer import CLIP_MEAN, CLIP_STD, ClipCaerVideoProcessor
@@ -133,6 +134,73 @@ def test_string_order_reads_10_before_2_and_keeps_each_box_with_its_frame(tmp_pa
     for order in ("natural", "string"):
         with pytest.raises(InputError, match="frame 9: box"):
             small(num_frames=11, frame_order=order).process_clip(tmp_path / "clip", boxes)
+
+
+# --- JPEG files at a smaller size ---
+
+
+def draw_scene(width=1280, height=720):
+    """Smooth light, hard edges in all directions and a little noise."""
+    rng = np.random.default_rng(0)
+    light = Image.fromarray(rng.integers(40, 216, (4, 6, 3), dtype=np.uint8)).resize((width, height), Image.BICUBIC)
+    canvas = ImageDraw.Draw(light)
+    for _ in range(40):
+        left, top = rng.integers(0, (width, height))
+        corners = (left, top, left + rng.integers(8, width // 4), top + rng.integers(8, height // 4))
+        (canvas.ellipse if rng.random() < 0.5 else canvas.rectangle)(corners, fill=tuple(rng.integers(0, 256, 3)))
+    return Image.fromarray((np.asarray(light) + rng.normal(0, 4, (height, width, 1))).clip(0, 255).astype(np.uint8))
+
+
+@pytest.fixture
+def scene(tmp_path):
+    draw_scene().save(tmp_path / "1.jpg", quality=95)
+    return tmp_path / "1.jpg"
+
+
+def sizes_decoded(monkeypatch, processor, *arguments, **options):
+    """What a clip becomes, and the size at which each of its files was decoded."""
+    sizes, read = [], frames.read_image
+
+    def read_image(path, min_side):
+        sizes.append(tuple((image := read(path, min_side)).shape[1:]))
+        return image
+
+    with monkeypatch.context() as patch:
+        patch.setattr(frames, "read_image", read_image)
+        return processor.process_clip(*arguments, **options), sizes
+
+
+@pytest.mark.parametrize("resample", ["bicubic", "bilinear"])
+@pytest.mark.parametrize(
+    ("image_size", "size"), [(224, (360, 640)), (120, (180, 320)), (60, (90, 160)), (300, (720, 1280))]
+)
+def test_a_smaller_jpeg_of_a_whole_frame_moves_no_pixel_far(scene, monkeypatch, image_size, size, resample):
+    settings = {"image_size": image_size, "resample": resample, "num_frames": 1}
+    scaled, sizes = sizes_decoded(monkeypatch, small(**settings), [scene])
+    exact, full = sizes_decoded(monkeypatch, small(**settings, scaled_decoding=False), [scene])
+    assert sizes == [size] and full == [(720, 1280)]
+    for stream, expected in zip(scaled, exact, strict=True):
+        differences = (stream.int() - expected.int()).abs()
+        assert differences.float().mean() < 1 and differences.max() <= 24
+        assert (size == (720, 1280)) == stream.equal(expected)
+
+
+@pytest.mark.parametrize("with_opencv", [True, False])
+def test_a_frame_is_decoded_at_its_own_size_where_a_stream_crops_it(scene, monkeypatch, with_opencv):
+    if not with_opencv:
+        monkeypatch.setattr(frames, "imdecode", None)
+    box, whole, half = [300, 10, 600, 300], (720, 1280), (360, 640)
+    files, processor = [scene] * 3, small(image_size=224, num_frames=3)
+
+    def sizes(processor, *boxes, **options):
+        return sizes_decoded(monkeypatch, processor, files, *boxes, **options)[1]
+
+    assert sizes(processor) == sizes(processor, mode="train") == [half] * 3
+    assert sizes(processor, [[], box, None]) == sizes(processor, [[], box, None], streams="context")
+    assert sizes(processor, [[], box, None]) == [half, whole, half]
+    assert sizes(processor, None, box) == sizes(processor, None, box, streams="face") == [whole] * 3
+    assert sizes(small(image_size=224, num_frames=3, context="frame"), None, box) == [half] * 3
+    assert sizes(small(image_size=224, num_frames=3, letterbox="reference")) == [whole] * 3
 
 
 # --- augmentation ---
@@ -272,6 +340,7 @@ def test_calls_that_cannot_mean_anything_are_refused(tmp_path):
         ("color_jitter", 2),
         ("do_normalize", "yes"),
         ("augment_per_stream", None),
+        ("scaled_decoding", 1),
         ("image_mean", 0.5),
         ("image_std", [0.1, 0.0, 0.1]),
         ("crop_size", 224),
@@ -299,6 +368,7 @@ OTHER_SETTINGS = {
     "rotation_degrees": 10,
     "color_jitter": 0.1,
     "augment_per_stream": True,
+    "scaled_decoding": False,
 }
 
 

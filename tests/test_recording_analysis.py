@@ -198,6 +198,16 @@ def test_two_persons_who_cross_keep_their_numbers_and_the_room_is_their_mean(tmp
         assert room.face_status == "detected" and room.face_frames == 4
 
 
+def test_real_faces_that_cross_are_found_and_followed(tmp_path, model, processor):
+    path = videos.write_video(tmp_path / "faces.mp4", videos.crossing_faces(60))
+    settings = AnalysisSettings(window=2.0, stride=1.0)
+    timeline = analyze(RecordingAnalyzer(model, processor, settings, face_detector="haar"), path)
+    assert timeline.settings["face_detector"] == "haar" and timeline.persons == ["person-1", "person-2"]
+    assert {row.face_frames for row in timeline.windows} == {FRAMES}
+    heights = [{s.box[1] // 200 for s in timeline.sightings if s.person == person} for person in timeline.persons]
+    assert sorted(heights, key=min) == [{0}, {1}]  # one walks above the other
+
+
 def places_of(seconds_seen, total, fps=10):
     """A red square that is there from and to given seconds."""
     for number in range(total):
@@ -503,6 +513,7 @@ def test_a_recording_that_fails_on_the_way_does_not_stop_the_others(tmp_path, mo
     worse = open_recording(good, face_boxes=[900, 900, 950, 950])
     timelines = list(analyzer_of(model, processor).analyze([bad, worse, open_recording(good)]))
     assert timelines[0].duration == 2.5 and timelines[0].windows[-1].end == 2.5
+    assert len(rows_of(timelines[0], "person-1")) == 2
     assert "only what comes before 2.50 s could be analysed: box [900.0" in timelines[0].notes[0]
     assert timelines[1].windows == [] and "before 0.00 s" in timelines[1].notes[0]
     assert len(timelines[2].windows) == 3

@@ -48,7 +48,7 @@ def test_a_frame_that_is_shown_at_several_times_is_decoded_once(tmp_path, monkey
     read = VideoFrames.read
     monkeypatch.setattr(VideoFrames, "read", lambda self, indices: wanted.extend(indices) or read(self, indices))
     shown = list(open_recording(path).frames_at(np.arange(0, 4, 0.25)))
-    assert wanted == [0, 1, 2, 3] and [item.index for item in shown] == [n // 4 for n in range(16)]
+    assert wanted == [0, 1, 2, 3] and [item.number for item in shown] == [n // 4 for n in range(16)]
     assert all(shown[n].frame is shown[n - n % 4].frame for n in range(16))
 
 
@@ -99,7 +99,7 @@ def test_where_frames_cannot_be_decoded_the_recording_ends_with_a_note(tmp_path)
 def test_a_video_of_one_frame_shows_it_all_the_time(tmp_path):
     recording = open_recording(videos.write_video(tmp_path / "one.mp4", videos.stairs(1)))
     assert recording.duration == pytest.approx(0.1, abs=0.07)
-    assert [shown.index for shown in recording.frames_at([0, 0.05, 3])] == [0, 0, 0]
+    assert [shown.number for shown in recording.frames_at([0, 0.05, 3])] == [0, 0, 0]
 
 
 def test_files_without_pictures_are_refused_in_one_line(tmp_path):
@@ -168,7 +168,7 @@ def test_a_camera_shows_what_the_same_frames_show_in_a_file(tmp_path):
     seen = list(live.frames_at(times_every(0.25)))
     stored = list(open_recording(path).frames_at([shown.time for shown in seen]))
     assert [shown.time for shown in seen] == pytest.approx(np.arange(0.125, 3, 0.25))
-    assert [shown.index for shown in seen] == [shown.index for shown in stored]
+    assert [shown.number for shown in seen] == [shown.number for shown in stored]
     assert all(torch.equal(ours.frame, theirs.frame) for ours, theirs in zip(seen, stored, strict=True))
 
 
