@@ -3,19 +3,19 @@
 python benchmarks/loading.py
 
 Ours is the trainer's own loader; for videos, which no row of a dataset names, the processor in a plain loader. The
-naive path decodes every frame once for each stream, and of a video all frames. Cached crops were cut before.
+naive path decodes every frame once for each stream, and of a video all frames.
 """
 
 import os
 import sys
 from collections import deque
 from collections.abc import Iterable
-from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from datasets import Dataset, DatasetDict
+from datasets import Dataset
 from machine import print_report, render_table, time_in_turns
 from material import SizeArguments, build_model, build_processor, frame_size, make_row, write_clips, write_video
 from naive import NaiveClips, NaiveVideos
@@ -24,7 +24,6 @@ from training import build_trainer, count_workers
 
 from modeling_clipcaer.errors import run_command
 from modeling_clipcaer.training_arguments import option
-from recipes.clip_cache import CacheArguments, cache_clips
 from recipes.command_line import parse_arguments
 
 
@@ -44,16 +43,14 @@ def main() -> None:
     load_before, workers = os.getloadavg()[0], sorted({1, count_workers()})
     header = ["clips", "mode"]
     for number in workers:
-        header += [f"{whose}, {number} worker{'s' * (number > 1)}" for whose in ("naive", "ours", "cached crops")]
+        header += [f"{whose}, {number} worker{'s' * (number > 1)}" for whose in ("naive", "ours")] + ["times naive"]
     with TemporaryDirectory() as name:
         folder, rows = Path(name), []
         for source, clips in write_sources(folder, args).items():
             for mode in ("training", "evaluation"):
-                rows.append([source, mode, *measure(clips, args, folder, mode == "training", workers)])
-    notes = (
-        f"Clips/s of {args.num_frames} frames, {args.batch_size} a batch; in brackets how many times the naive path's. "
-        f"Median of {args.rounds}."
-    )
+                cells = [measure(clips, args, folder, mode == "training", number) for number in workers]
+                rows.append([source, mode, *chain(*cells)])
+    notes = f"Clips/s of {args.num_frames} frames, {args.batch_size} a batch. Median of {args.rounds}."
     print_report(load_before, notes, render_table(header, rows), packages=("pillow", "av"), device=args.device)
 
 
@@ -78,46 +75,24 @@ def describe_size(width: int) -> str:
     return "x".join(map(str, frame_size(width)))
 
 
-def measure(rows, args: LoadingBenchmarkArguments, folder: Path, train: bool, workers: list[int]) -> list[str]:
-    """For each number of workers the clips a second of the naive loader, ours, and ours from cached crops."""
-    if not isinstance(rows, Dataset):
-        naive, ours = NaiveVideos(rows, args.num_frames, args.image_size, train), OurVideos(rows, args, train)
-        return [
-            cell
-            for number in workers
-            for cell in race([plain_loader(clips, args, number) for clips in (naive, ours)], len(rows), args) + [""]
-        ]
-    model = build_model(replace(args, layers=1))  # what computes is not asked here
-    naive = NaiveClips(rows, args.num_frames, args.image_size, train)
-    cached = cache_crops(model, rows, args, folder, train)
-    cells = []
-    for number in workers:
-        loaders = [plain_loader(naive, args, number)]
-        for clips in (rows, cached):
-            trainer = build_trainer(model, clips, args, folder, dataloader_num_workers=number)
-            loaders.append(trainer.get_train_dataloader() if train else trainer.get_eval_dataloader())
-        cells += race(loaders, len(rows), args)
-    return cells
+def measure(rows, args: LoadingBenchmarkArguments, folder: Path, train: bool, workers: int) -> list[str]:
+    """Clips a second of both loaders, and how many times as fast ours is."""
+    if isinstance(rows, Dataset):
+        naive = NaiveClips(rows, args.num_frames, args.image_size, train)
+        ours = our_loader(rows, args, folder, train, workers)
+    else:
+        naive = NaiveVideos(rows, args.num_frames, args.image_size, train)
+        ours = DataLoader(OurVideos(rows, args, train), args.batch_size, num_workers=workers)
+    loaders = DataLoader(naive, args.batch_size, num_workers=workers), ours
+    seconds = time_in_turns([lambda loader=loader: deque(loader, 0) for loader in loaders], args.rounds, args.device)
+    return [*(f"{len(rows) / each:.1f}" for each in seconds), f"{seconds[0] / seconds[1]:.1f}×"]
 
 
-def plain_loader(clips, args: LoadingBenchmarkArguments, workers: int) -> DataLoader:
-    """A loader of items that already are pixels."""
-    return DataLoader(clips, args.batch_size, num_workers=workers)
-
-
-def cache_crops(model, rows: Dataset, args: LoadingBenchmarkArguments, folder: Path, train: bool) -> Dataset:
-    """The same clips with their crops cached."""
-    split = "train" if train else "validation"
-    clips, cache = DatasetDict({split: rows}), CacheArguments(cache_crops=True)
-    with redirect_stdout(sys.stderr):  # the report has standard output for itself
-        return cache_clips(model, build_processor(args), clips, cache, folder / "cache", count_workers())[split]
-
-
-def race(loaders: list[Iterable], num_clips: int, args: LoadingBenchmarkArguments) -> list[str]:
-    """Clips a second of each loader, and how many times the first one's."""
-    calls = [lambda loader=loader: deque(loader, 0) for loader in loaders]
-    first, *others = (num_clips / seconds for seconds in time_in_turns(calls, args.rounds, args.device))
-    return [f"{first:.1f}", *(f"{speed:.1f} ({speed / first:.1f}×)" for speed in others)]
+def our_loader(rows: Dataset, args: LoadingBenchmarkArguments, folder: Path, train: bool, workers: int) -> Iterable:
+    """The trainer's, for a model of one layer: what computes is not asked here."""
+    model = build_model(replace(args, layers=1))
+    trainer = build_trainer(model, rows, args, folder, dataloader_num_workers=workers)
+    return trainer.get_train_dataloader() if train else trainer.get_eval_dataloader()
 
 
 class OurVideos:

@@ -136,8 +136,7 @@ def test_the_loading_benchmark_writes_its_table(small, capsys):
     flags = ("--num_clips", 2, "--num_videos", 1, "--video_seconds", 0.2, "--large_width", 320)
     rows = run(loading, capsys, *flags)
     assert {"160x90 jpg", "320x180 jpg", "160x90 mp4, 0.2 s"} < set(rows)
-    images = rows["320x180 jpg"]
-    assert images[1] == "evaluation" and float(images[2]) > 0 and images[3].endswith("×)") and images[4].endswith("×)")
+    assert all(cells[1] == "evaluation" and len(cells) >= 5 for name, cells in rows.items() if name != "clips")
 
 
 def test_the_prediction_benchmark_writes_its_table(small, capsys):
