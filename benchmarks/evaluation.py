@@ -106,7 +106,7 @@ def time_our_answer(args: EvaluationBenchmarkArguments, folder: Path) -> float:
 def read_clip(row: dict) -> dict:
     """A row as the pipeline takes it."""
     paths = [str(Path(row["frame_dir"], name)) for name in row["frame_names"]]
-    return {"video": paths, "face_boxes": row["face_boxes"], "body_box": row["body_box"]}
+    return {"video": paths, "face_boxes": row["face_boxes"], "body_box": row["body_boxes"]}
 
 
 def time_each(answer: Callable[[int], object], args: EvaluationBenchmarkArguments) -> float:

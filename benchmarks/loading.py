@@ -106,7 +106,7 @@ class OurVideos:
 
     def __getitem__(self, index: int) -> dict:
         row = self.rows[index]
-        pixels = self.processor.process_clip(row["video"], row["face_boxes"], row["body_box"], mode=self.mode)
+        pixels = self.processor.process_clip(row["video"], row["face_boxes"], row["body_boxes"], mode=self.mode)
         return {"pixel_values": pixels[0], "face_pixel_values": pixels[1], "labels": row["label"]}
 
 

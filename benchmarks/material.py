@@ -148,7 +148,7 @@ def make_row(clip_dir: Path, names: list[str], number: int, frame_width: int) ->
         "frame_names": names,
         "face_boxes": [face] * len(names),
         "face_box_sources": ["annotated"] * len(names),
-        "body_box": [width * 0.3, height * 0.12, width * 0.7, height],
+        "body_boxes": [[width * 0.3, height * 0.12, width * 0.7, height]],
         "label": number % len(RAER_LABELS),
     }
 

@@ -36,7 +36,7 @@ class NaiveClips(Dataset):
         row = self.rows[index]
         places = self.choose_frames(self.count_frames(row))
         flip, degrees = (random.random() < 0.5, random.uniform(-1, 1) * ROTATION_DEGREES) if self.train else (False, 0)
-        context = [self.fit_context(frame, row["body_box"]) for frame in self.read_frames(row, places)]
+        context = [self.fit_context(frame, row["body_boxes"][0]) for frame in self.read_frames(row, places)]
         faces = [row["face_boxes"][place] for place in places]
         face = [self.fit_face(frame, box) for frame, box in zip(self.read_frames(row, places), faces, strict=True)]
         streams = {"pixel_values": context, "face_pixel_values": face}

@@ -79,7 +79,7 @@ def main() -> None:
 def find_boxes(args: SizeArguments) -> dict[str, tuple]:
     """Where face and body of the one person are."""
     row = make_row(Path("unused"), [""], 0, args.frame_width)
-    return {"face": tuple(row["face_boxes"][0]), "body": tuple(row["body_box"])}
+    return {"face": tuple(row["face_boxes"][0]), "body": tuple(row["body_boxes"][0])}
 
 
 def analyze(video: Path, model, processor, detector: OneFace, duration: float | None = None) -> dict[str, float]:

@@ -21,7 +21,9 @@ from datasets import load_from_disk
 from PIL import Image
 
 from data_scripts.build_raer import CommandParser, spell_flag
+from modeling_clipcaer.clip_rows import BOX_COLUMNS, open_row
 from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.processing_clipcaer import boxes_per_frame
 
 
 SQUARE = 360  # side in pixels
@@ -31,17 +33,17 @@ def main() -> None:
     args = parse_arguments(sys.argv[1:])
     clips = [read_clip(args.dataset, args.split, number) for number in args.clip]
     if len(clips) > 1:
-        views = [fit_to_square(frame, box, clip["body_box"]) for clip in clips for frame, box in read_views(clip)]
+        views = [fit_to_square(*view) for clip in clips for view in read_views(clip)]
     else:
-        views = list(read_views(clips[0]))
+        views = [(frame, face) for frame, face, _ in read_views(clips[0])]
     output = Path(args.output)
     output.parent.mkdir(parents=True, exist_ok=True)
     write_video([frame for frame, _ in views], output, args.fps)
     name = output.name
     faces = {str(number): box for number, (_, box) in enumerate(views) if box}
-    body = clips[0]["body_box"] if len(clips) == 1 else None
+    bodies = clips[0]["body_boxes"] if len(clips) == 1 else []
     write_json({name: faces} if faces else {}, output.with_suffix(".face.json"))
-    write_json({name: body} if body else {}, output.with_suffix(".body.json"))
+    write_json({name: bodies[0]} if bodies else {}, output.with_suffix(".body.json"))
     print(f"{output}: {len(views)} frames of {', '.join(clip['clip_id'] for clip in clips)}")
 
 
@@ -66,10 +68,12 @@ def read_clip(dataset: str, split: str, number: int) -> dict:
     return rows[number]
 
 
-def read_views(clip: dict) -> Iterator[tuple[Image.Image, list[float]]]:
-    """Frames of a clip, each with its face box."""
-    for name, box in zip(clip["frame_names"], clip["face_boxes"], strict=True):
-        yield read_frame(Path(clip["frame_dir"], name)), box
+def read_views(clip: dict) -> Iterator[tuple[Image.Image, list[float], list[float]]]:
+    """Frames of a clip, each with its face box and its body box, `None` or empty where there is none."""
+    source = open_row(clip)
+    boxes = (boxes_per_frame(clip[name], len(source)) for name in BOX_COLUMNS)
+    for frame, face, body in zip(source.read(range(len(source))), *boxes, strict=True):
+        yield Image.fromarray(frame.permute(1, 2, 0).numpy()), face, body
 
 
 def fit_to_square(frame: Image.Image, face: list[float], body: list[float]) -> tuple[Image.Image, list[float]]:
@@ -80,9 +84,10 @@ def fit_to_square(frame: Image.Image, face: list[float], body: list[float]) -> t
     corner = ((SQUARE - width) // 2, (SQUARE - height) // 2)
     square = Image.new("RGB", (SQUARE, SQUARE))
     square.paste(frame.resize((width, height), Image.Resampling.BICUBIC, box=(left, top, right, bottom)), corner)
-    starts = (left, top, left, top)
-    shifts = corner * 2
-    return square, [(side - start) * scale + shift for side, start, shift in zip(face, starts, shifts, strict=False)]
+    if not face:
+        return square, []
+    sides = zip(face, (left, top, left, top), corner * 2, strict=True)
+    return square, [(side - start) * scale + shift for side, start, shift in sides]
 
 
 def write_video(frames: list[Image.Image], output: Path, fps: int) -> None:
@@ -97,14 +102,6 @@ def write_video(frames: list[Image.Image], output: Path, fps: int) -> None:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         container.mux(stream.encode())
     os.replace(partial, output)
-
-
-def read_frame(path: Path) -> Image.Image:
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read as an image ({error})") from error
 
 
 def write_json(content: dict, path: Path) -> None:

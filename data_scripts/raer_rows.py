@@ -24,7 +24,7 @@ FEATURES = Features(
         "frame_names": List(Value("string")),
         "face_boxes": List(List(Value("float32"))),
         "face_box_sources": List(ClassLabel(names=list(BOX_SOURCES))),
-        "body_box": List(Value("float32")),
+        "body_boxes": List(List(Value("float32"))),
         "label": ClassLabel(names=list(RAER_LABELS)),
     }
 )
@@ -84,7 +84,7 @@ def make_row(task: ClipTask, sources: Sources, outside_boxes: str) -> dict[str, 
         "frame_names": names,
         "face_boxes": [box or [] for box in filled],
         "face_box_sources": box_sources,
-        "body_box": body_box or [],
+        "body_boxes": [body_box] if body_box else [],
         "label": clip.label,
         "listed_frames": clip.listed_frames,
         "list_lines": clip.num_lines,

@@ -49,7 +49,7 @@ def summarise_boxes(rows: Dataset, num_frames: int) -> dict[str, Any]:
     sources = np.sum(per_clip, axis=0)
     annotated = BOX_SOURCES.index("annotated")
     face_clips = sum(counts[annotated] > 0 for counts in per_clip)
-    body_clips = sum(len(box) > 0 for box in rows["body_box"][:])
+    body_clips = sum(len(boxes) > 0 for boxes in rows["body_boxes"][:])
     return {
         "face_boxes": {
             "clips": int(face_clips),

@@ -7,15 +7,15 @@ A cached clip is a row with, of each stream, the bytes of one array, and the siz
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from .clip_rows import BOX_COLUMNS, open_row
 from .data_collator import ClipCaerCollator
 from .errors import InputError
-from .frames import ImageFrames, sample_frame_indices
+from .frames import FrameSource, sample_frame_indices
 from .processing_clipcaer import ClipCaerVideoProcessor
 
 
@@ -103,20 +103,16 @@ class ClipCutter:
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> tuple[torch.Tensor | None, ...]:
         """Context and face of the one clip in `rows`: uint8 (num_views, num_frames, 3, image_size, image_size)."""
         (row,) = rows
-        paths = [Path(row["frame_dir"], name) for name in row["frame_names"]]
-        places = self._choose_frames(ImageFrames(paths)).tolist()
-        boxes = [row["face_boxes"][place] for place in places] if row["face_boxes"] else None
-        chosen = [paths[place] for place in places]
+        boxes = [row[name] for name in BOX_COLUMNS]
         try:
-            streams = self.processor.process_clip(
-                chosen, boxes, row["body_box"], do_sample_frames=False, streams=self.streams
-            )
+            source = open_row(row)
+            streams = self.processor.process_clip(source, *boxes, self._choose_frames(source), streams=self.streams)
         except InputError as error:
             raise InputError(f"clip {row['clip_id']}: {error}") from error
         views = [streams, *(self._augment(row["clip_id"], view, *streams) for view in range(1, self.num_views))]
         return tuple(None if view[0] is None else torch.stack(view) for view in zip(*views, strict=True))
 
-    def _choose_frames(self, source: ImageFrames) -> torch.Tensor:
+    def _choose_frames(self, source: FrameSource) -> torch.Tensor:
         processor = self.processor
         if self.mode == "eval":
             return processor.frame_indices(source)

@@ -41,7 +41,7 @@ class CropCutter:
 
     def cut_face(self, frame: torch.Tensor, box: Box) -> Crop | None:
         """The square of a face, grown by the processor's margin."""
-        return Crop(self.processor._face_square(frame, box)[0]) if self.face_stream else None
+        return Crop(self.processor.cut_face(frame, box)[0]) if self.face_stream else None
 
     def cut_context(self, frame: torch.Tensor, box=None) -> Crop | None:
         """The square of a box, or of the whole frame where there is none or it is not wanted."""
@@ -49,4 +49,4 @@ class CropCutter:
             return None
         # Keep: cropped before. The processor goes by its own `context`, which is not always what is wanted here.
         seen = crop_box(frame, box if self.context == "body" else None)
-        return Crop(self.processor._context_square(seen, None)[0])
+        return Crop(self.processor.cut_context(seen, None)[0])

@@ -2,11 +2,11 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 
+from .clip_rows import BOX_COLUMNS, open_row
 from .errors import InputError
 from .processing_clipcaer import STREAMS, ClipCaerVideoProcessor
 
@@ -69,10 +69,13 @@ class ClipCaerCollator:
 
     def read_clip(self, row: Mapping[str, Any], generator: torch.Generator | None) -> tuple:
         """Context and face of one clip, `None` for a stream that is not wanted; `generator` draws in training."""
-        paths = [Path(row["frame_dir"], name) for name in row["frame_names"]]
         try:
             return self.processor.process_clip(
-                paths, row["face_boxes"], row["body_box"], mode=self.mode, generator=generator, streams=self.streams
+                open_row(row),
+                *(row[name] for name in BOX_COLUMNS),
+                mode=self.mode,
+                generator=generator,
+                streams=self.streams,
             )
         except InputError as error:
             raise InputError(f"clip {row['clip_id']}: {error}") from error

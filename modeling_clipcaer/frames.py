@@ -1,9 +1,10 @@
 """Which frames of a clip are looked at, and where they come from: a folder, image files, a video, an array."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from io import BytesIO
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -63,6 +64,7 @@ def sample_frame_indices(
     return ((places + draws) * total / num_frames).long().clamp(max=total - 1)
 
 
+@runtime_checkable
 class FrameSource(Protocol):
     """A clip whose frames are decoded on demand."""
 
@@ -73,18 +75,25 @@ class FrameSource(Protocol):
 
 
 class ImageFrames:
-    """Frames kept as image files, in the order given. The files may differ in size."""
+    """Frames kept as image files, in the order given. The files may differ in size.
 
-    def __init__(self, paths: Sequence[str | Path]):
-        self.paths = [str(path) for path in paths]
+    Args:
+        images: the files, or their bytes.
+        names (*optional*): what they are called; the last part of their paths by default.
+    """
+
+    def __init__(self, images: Sequence[str | Path | bytes], names: Sequence[str] | None = None):
+        self.images = images
+        self.names = [Path(str(path)).name for path in images] if names is None else list(names)
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.images)
 
     def read(self, indices: Sequence[int], min_sides: Sequence[int] | None = None) -> Iterator[torch.Tensor]:
         """Decode the files at `indices`, each once, with a `min_side` of [`read_image`] for each."""
         for index, min_side in zip(indices, min_sides or [0] * len(indices), strict=True):
-            yield read_image(self.paths[index], min_side)
+            image = self.images[index]
+            yield read_image(image, min_side, name=self.names[index] if isinstance(image, bytes) else None)
 
 
 class ArrayFrames:
@@ -130,9 +139,9 @@ class ListedFrames:
             yield pixels
 
 
-def read_image(image: str | Path | Image.Image, min_side: int = 0) -> torch.Tensor:
-    """Decode an image, a file or one that Pillow has opened, to a uint8 tensor (3, height, width), RGB; grey, palette,
-    CMYK and alpha are converted.
+def read_image(image: str | Path | bytes | Image.Image, min_side: int = 0, name: str | None = None) -> torch.Tensor:
+    """Decode an image, a file, a file's bytes or one that Pillow has opened, to a uint8 tensor (3, height, width),
+    RGB; grey, palette, CMYK and alpha are converted. Errors call it `name`.
 
     With `min_side` a JPEG file is decoded at the smallest of an eighth, a quarter, a half and all of its size whose
     shorter side keeps so many pixels: most of the transform and of the memory is spared.
@@ -142,25 +151,31 @@ def read_image(image: str | Path | Image.Image, min_side: int = 0) -> torch.Tens
     Raises:
         InputError: the file is missing, corrupt, truncated, or holds more than 8 bits a channel.
     """
+    name = str(image) if name is None else name
     try:
-        # Keep: an image that was opened elsewhere is closed elsewhere.
-        with nullcontext(image) if isinstance(image, Image.Image) else Image.open(image) as opened:
+        with _open_image(image) as opened:
             mode = opened.mode
             pixels = None if isinstance(image, Image.Image) else _decode_jpeg(image, opened, min_side)
             if pixels is None:
                 pixels = np.array(opened if mode == "RGB" else opened.convert("RGB"))
     except FileNotFoundError as error:
-        raise InputError(f"{image}: expected an image file, found nothing") from error
+        raise InputError(f"{name}: expected an image file, found nothing") from error
     # Pillow's decoders report broken files by any of these.
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, Image.DecompressionBombError) as error:
-        raise InputError(f"{image}: cannot be read as an image ({error})") from error
+        raise InputError(f"{name}: cannot be read as an image ({error})") from error
     if mode.startswith(("I", "F")):
         # Keep: Pillow cuts deeper images off at 255, which makes them white, instead of scaling them.
-        raise InputError(f"{image}: expected an image of 8 bits a channel, found Pillow's mode {mode}")
+        raise InputError(f"{name}: expected an image of 8 bits a channel, found Pillow's mode {mode}")
     return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
-def _decode_jpeg(path: str | Path, opened: Image.Image, min_side: int) -> np.ndarray | None:
+def _open_image(image: str | Path | bytes | Image.Image) -> AbstractContextManager[Image.Image]:
+    if isinstance(image, Image.Image):
+        return nullcontext(image)  # Keep: what was opened elsewhere is closed elsewhere.
+    return Image.open(BytesIO(image) if isinstance(image, bytes) else image)
+
+
+def _decode_jpeg(image: str | Path | bytes, opened: Image.Image, min_side: int) -> np.ndarray | None:
     """The pixels of a colour JPEG file, the same as Pillow's in two thirds of the time, or `None` where Pillow is to
     decode the file, now perhaps at a smaller size, or to say what is wrong with it."""
     size = opened.size
@@ -168,7 +183,8 @@ def _decode_jpeg(path: str | Path, opened: Image.Image, min_side: int) -> np.nda
         opened.draft(None, (min_side, min_side))
     if imdecode is None or opened.size != size or (opened.format, opened.mode) != ("JPEG", "RGB"):
         return None
-    return imdecode(np.fromfile(path, np.uint8), IMREAD_COLOR_RGB | IMREAD_IGNORE_ORIENTATION)
+    encoded = np.frombuffer(image, np.uint8) if isinstance(image, bytes) else np.fromfile(image, np.uint8)
+    return imdecode(encoded, IMREAD_COLOR_RGB | IMREAD_IGNORE_ORIENTATION)
 
 
 def is_image_path(path: object) -> bool:
@@ -183,13 +199,15 @@ def is_loaded_frame(frame: object) -> bool:
 
 def open_clip(clip) -> FrameSource:
     """The frames of `clip`: the path of a video or of a folder of frames, an http(s) address of a video, an array of
-    frames, or a list, in order, of image files or of frames in memory.
+    frames, a list, in order, of image files or of frames in memory, or a [`FrameSource`], which stays as it is.
 
     Raises:
         InputError: there is no such clip, or it has no frames.
     """
     source: FrameSource
-    if isinstance(clip, str | Path) and Path(clip).is_dir():
+    if isinstance(clip, FrameSource):
+        source = clip
+    elif isinstance(clip, str | Path) and Path(clip).is_dir():
         source = ImageFrames([Path(clip, name) for name in list_frame_names(clip)])
     elif isinstance(clip, str | Path):
         source = VideoFrames(clip)

@@ -117,18 +117,19 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
             config.temporal_pooling,
         )
 
-    def set_tower_dtype(self, name: str) -> torch.dtype:
+    @property
+    def tower_dtype(self) -> torch.dtype:
+        """The type that the vision tower computes in where no gradient of it is kept."""
+        return self.frame_encoder.dtype or self.dtype
+
+    def set_tower_dtype(self, name: str) -> None:
         """Let the vision tower compute in another type than its weights' wherever no gradient of it is kept.
 
         Args:
             name: "auto" for bfloat16 where the model's device multiplies matrices in it, "float32" or "bfloat16". It
                 belongs to the run, not to the checkpoint, and is not saved.
-
-        Returns:
-            The type that the tower now computes in.
         """
         self.frame_encoder.dtype = resolve_tower_dtype(name, self.device)
-        return self.frame_encoder.dtype or self.dtype
 
     @property
     def descriptive_text_embeds(self) -> torch.Tensor:
@@ -408,9 +409,14 @@ class ClipCaerForVideoClassification(ClipCaerPreTrainedModel):
             outputs.loss = F.cross_entropy(outputs.logits, labels)
         return outputs
 
-    def set_tower_dtype(self, name: str) -> torch.dtype:
+    @property
+    def tower_dtype(self) -> torch.dtype:
+        """As [`~ClipCaerModel.tower_dtype`]."""
+        return self.model.tower_dtype
+
+    def set_tower_dtype(self, name: str) -> None:
         """As [`~ClipCaerModel.set_tower_dtype`]."""
-        return self.model.set_tower_dtype(name)
+        self.model.set_tower_dtype(name)
 
     def select_prototypes(self, outputs: ClipCaerOutput) -> torch.Tensor:
         """The view that classifies: (num_labels, num_sentences, projection_dim) unit embeddings."""

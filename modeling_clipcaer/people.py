@@ -106,7 +106,6 @@ class PeopleFollower:
         self.num_frames, self.stride, self.step, self.max_gap = num_frames, stride, step, max_gap
         self.tracker = FaceTracker(max_gap)
         self.total = 0  # sampled times so far
-        self.dropped = 0  # persons seen too rarely
         self._ended = False
         self._number = 0  # of the next window
         self._shown = -1
@@ -116,6 +115,7 @@ class PeopleFollower:
         self._present: dict[int | str, _Track] = {}
         self._gone: list[_Track] = []
         self._people: list[_Track] = []  # in order of appearance
+        self._passing: list[_Track] = []  # seen too rarely
 
     def add(self, shown: Shown) -> None:
         """Take the frame of the next time."""
@@ -155,11 +155,17 @@ class PeopleFollower:
             self._forget()
 
     @property
+    def num_passing(self) -> int:
+        """Faces that were seen too rarely to be followed."""
+        return len(self._passing)
+
+    @property
     def sightings(self) -> list[FaceSighting]:
-        """Where every person's face was from the first to the last sighting, in order of time."""
+        """Where every face was from the first to the last sighting, in order of time. Also of those who were seen too
+        rarely, as "passing-1", ...: whoever shows the recording may have to hide them."""
         found = [
             FaceSighting(track.name, (place + 0.5) * self.step, *seen)
-            for track in self._people
+            for track in (*self._people, *self._passing)
             for place, seen in track.path.items()
             if track.first <= place <= track.last
         ]
@@ -225,10 +231,11 @@ class PeopleFollower:
 
     def _dismiss(self, key: int | str) -> None:
         track = self._present.pop(key)
-        if not track.name:
-            self.dropped += 1
-        else:
+        if track.name:
             self._gone.append(track)
+        else:
+            self._passing.append(track)
+            track.name = f"passing-{len(self._passing)}"
 
     def _next_start(self) -> int | None:
         start = window_start(self._number, self.stride, self.step)

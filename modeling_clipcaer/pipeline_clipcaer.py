@@ -168,8 +168,9 @@ class ClipCaerPipeline(Pipeline):
         return {"logits": self.model(**model_inputs).logits}
 
     def postprocess(self, model_outputs, top_k: int | None = None) -> list[dict[str, Any]]:
-        """Logits (1, num_labels) to labels and probabilities."""
-        scores = model_outputs["logits"][0].float().softmax(-1)
+        """Logits (1, num_labels) to labels and probabilities, calibrated where the checkpoint is."""
+        temperature = self.model.config.calibration_temperature or 1.0
+        scores = (model_outputs["logits"][0].float() / temperature).softmax(-1)
         order = scores.argsort(descending=True)[:top_k].tolist()
         return [{"label": self.model.config.id2label[index], "score": scores[index].item()} for index in order]
 

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator, Sequence
 from numbers import Integral, Real
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -159,12 +158,12 @@ class ClipCaerVideoProcessor(VideoProcessorMixin):
         r"""
         Args:
             videos: a clip, or a list of clips. A clip is the path or http(s) address of a video, a folder of frames, a
-                list of image files, uint8 frames (num_frames, height, width, 3) or (num_frames, 3, height, width), or
-                a list of frames, Pillow's images or arrays, which may differ in size.
+                list of image files, uint8 frames (num_frames, height, width, 3) or (num_frames, 3, height, width), a
+                list of frames, Pillow's images or arrays, which may differ in size, or a [`~frames.FrameSource`].
             face_boxes: per clip, one box for all its frames, or a list with one box per original frame. A box is left,
                 top, right, bottom in pixels; `None` or an empty one is the whole frame, so without boxes the face
                 stream sees the whole frame, squeezed to a square.
-            body_boxes: one box per clip; `None` or an empty one is the whole frame.
+            body_boxes: the same of the body.
             num_frames (`int`, *optional*): replaces the setting.
             do_sample_frames (`bool`): `False` takes every frame.
             mode (`str`): "eval", or "train" for random frames and augmentation.
@@ -183,9 +182,9 @@ class ClipCaerVideoProcessor(VideoProcessorMixin):
         streams = []
         for number, (clip, faces, body) in enumerate(zip(clips, face_boxes, body_boxes, strict=True)):
             try:
-                streams.append(
-                    self.process_clip(clip, faces, body, num_frames, do_sample_frames, mode=mode, generator=generator)
-                )
+                source = open_clip(clip)
+                indices = self.frame_indices(source, num_frames, do_sample_frames, mode, generator)
+                streams.append(self.process_clip(source, faces, body, indices, mode, generator))
             except InputError as error:
                 raise InputError(f"clip {number}: {error}" if batched else str(error)) from error
         context, face = zip(*streams, strict=True)
@@ -201,35 +200,37 @@ class ClipCaerVideoProcessor(VideoProcessorMixin):
         self,
         clip,
         face_boxes=None,
-        body_box=None,
-        num_frames: int | None = None,
-        do_sample_frames: bool = True,
+        body_boxes=None,
+        indices: torch.Tensor | None = None,
         mode: str = "eval",
         generator: torch.Generator | None = None,
         streams: str = "both",
     ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-        """Decode the sampled frames of one clip, each once, and cut both streams from them.
+        """Decode the frames of one clip that are looked at, each once, and cut both streams from them.
 
-        Arguments as in `__call__`, for one clip. `streams` is "both", "face" or "context"; the other one is `None`.
+        Arguments as in `__call__`, for one clip. `indices` (num_frames,) says which frames, those that
+        [`~ClipCaerVideoProcessor.frame_indices`] draws by default. `streams` is "both", "face" or "context"; the other
+        one is `None`.
 
         Returns:
             Context and face, each uint8 of shape `(num_frames, 3, image_size, image_size)`.
         """
         _require(streams in STREAMS, "streams", streams, f"one of {', '.join(STREAMS)}")
         source = open_clip(clip)
-        boxes = _per_frame(face_boxes, len(source))
-        indices = self.frame_indices(source, num_frames, do_sample_frames, mode, generator)
+        faces, bodies = (boxes_per_frame(boxes, len(source)) for boxes in (face_boxes, body_boxes))
+        if indices is None:
+            indices = self.frame_indices(source, mode=mode, generator=generator)
         distinct, places = indices.unique(return_inverse=True)
         context, face = [], []
         # One frame at a time: resized while it is in the cache it is seven times faster than a stack of whole frames,
         # and only one whole frame is ever held.
-        frames = self._read(source, distinct.tolist(), boxes, body_box)
+        frames = self._read(source, distinct.tolist(), faces, bodies)
         for index, frame in zip(distinct.tolist(), frames, strict=True):
             try:
                 if streams != "face":
-                    context.append(self._context_square(frame, body_box))
+                    context.append(self.cut_context(frame, bodies[index]))
                 if streams != "context":
-                    face.append(self._face_square(frame, boxes[index]))
+                    face.append(self.cut_face(frame, faces[index]))
             except InputError as error:
                 raise InputError(f"frame {index}: {error}") from error
         # Keep: listed, not indexed; torch takes ten times as long to index what lies channels last.
@@ -257,24 +258,28 @@ class ClipCaerVideoProcessor(VideoProcessorMixin):
             _require(num_frames is None, "num_frames", num_frames, "None without sampling")
             indices = torch.arange(len(source))
         if self.frame_order == "string" and isinstance(source, ImageFrames):
-            order = sorted(range(len(source)), key=lambda index: Path(source.paths[index]).name)
+            order = sorted(range(len(source)), key=source.names.__getitem__)
             indices = torch.tensor(order)[indices]
         return indices
 
-    def _read(self, source: FrameSource, indices: list[int], face_boxes: Sequence, body_box) -> Iterator[torch.Tensor]:
+    def _read(
+        self, source: FrameSource, indices: list[int], faces: Sequence, bodies: Sequence
+    ) -> Iterator[torch.Tensor]:
         if not isinstance(source, ImageFrames) or not self.scaled_decoding or self.letterbox == "reference":
             return source.read(indices)
         # Keep: the boxes of both streams; a stream's pixels must not depend on whether the other one is wanted.
-        body_box = body_box if self.context == "body" else None
-        whole = (all(box is None or len(box) == 0 for box in (face_boxes[index], body_box)) for index in indices)
+        bodies = bodies if self.context == "body" else [None] * len(bodies)
+        whole = (all(box is None or len(box) == 0 for box in (faces[index], bodies[index])) for index in indices)
         min_side = math.ceil(SCALED_SURPLUS * self.image_size)
         return source.read(indices, [min_side if is_whole else 0 for is_whole in whole])
 
-    def _context_square(self, frame: torch.Tensor, body_box) -> torch.Tensor:
+    def cut_context(self, frame: torch.Tensor, body_box) -> torch.Tensor:
+        """The context of a frame, uint8 (1, 3, image_size, image_size)."""
         crop = crop_box(frame, body_box if self.context == "body" else None)
         return letterbox(crop[None], self.image_size, self.resample, reference=self.letterbox == "reference")
 
-    def _face_square(self, frame: torch.Tensor, face_box) -> torch.Tensor:
+    def cut_face(self, frame: torch.Tensor, face_box) -> torch.Tensor:
+        """The face on a frame, uint8 (1, 3, image_size, image_size)."""
         return resize_to_square(crop_face(frame, face_box, self.face_margin)[None], self.image_size, self.resample)
 
     def augment_clip(
@@ -328,12 +333,14 @@ def _per_clip(name: str, boxes, num_clips: int, batched: bool) -> Sequence:
     return boxes
 
 
-def _per_frame(boxes, total: int) -> Sequence:
-    """A box or `None` for each of `total` frames, from one box for all or a list with one for each."""
-    if boxes is None:
+def boxes_per_frame(boxes, total: int) -> Sequence:
+    """A box or `None` for each of `total` frames, from none, one for all, or a list with one for all or for each."""
+    if boxes is None or len(boxes) == 0:
         return [None] * total
-    if len(boxes) == 4 and all(isinstance(side, Real) or getattr(side, "ndim", 1) == 0 for side in boxes):
+    if all(isinstance(side, Real) or getattr(side, "ndim", 1) == 0 for side in boxes):
         return [boxes] * total
+    if len(boxes) == 1:
+        return [boxes[0]] * total
     if len(boxes) != total:
-        raise InputError(f"face boxes for {len(boxes)} frames: expected one for each of {total} frames")
+        raise InputError(f"boxes for {len(boxes)} frames: expected one for each of {total} frames")
     return boxes

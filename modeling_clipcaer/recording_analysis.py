@@ -147,9 +147,10 @@ class RecordingAnalyzer:
             "context": context if config.context_stream else "none",
             "face_detector": detector,
             "device": str(self.model.device),
-            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "tower_dtype": str(self.model.tower_dtype).removeprefix("torch."),
             "zero_shot": self.zero_shot,
-            "calibrated": getattr(config, "calibration_temperature", None) is not None,
+            "calibrated": config.calibration_temperature is not None,
+            "calibration_temperature": config.calibration_temperature,
             "versions": {"python": platform.python_version()} | {name: _installed(name) for name in PACKAGES},
         }
         labels = [config.id2label[index] for index in range(config.num_labels)]
@@ -182,8 +183,10 @@ class RecordingAnalyzer:
         timeline.duration = covered_duration(follower.total, step, recording.duration)
         timeline.sightings = follower.sightings
         timeline.notes = [*recording.notes, *timeline.notes]
-        if follower.dropped:
-            timeline.notes.append(f"{follower.dropped} faces were found too rarely to be followed and are left out")
+        if follower.num_passing:
+            timeline.notes.append(
+                f"{follower.num_passing} faces were found too rarely to be followed and are left out"
+            )
 
     def _finish_answered(self, runs: "deque[_Run]") -> Iterator[Timeline]:
         while runs and runs[0].is_answered:

@@ -17,9 +17,9 @@ from av.video.reformatter import VideoReformatter
 
 from .errors import InputError
 from .frames import FrameSource, open_clip
-from .processing_clipcaer import _per_frame as boxes_per_frame
+from .processing_clipcaer import boxes_per_frame
 from .timeline import ROOM
-from .video_frames import VideoFrames, _to_tensor
+from .video_frames import VideoFrames, to_tensor
 
 
 # Of frames that carry no time: folders, lists, arrays.
@@ -165,7 +165,7 @@ class LiveRecording:
         with self._container, self._interruptible():
             for number, (stamp, frame) in enumerate(self._stamped()):
                 while held is not None and time + ROUNDING < min(stamp, self._limit):
-                    pixels = _to_tensor(held, reformatter) if pixels is None else pixels
+                    pixels = to_tensor(held, reformatter) if pixels is None else pixels
                     yield Shown(time, number - 1, pixels)
                     time = next(pending)
                 if stamp >= self._limit or self._stopped.is_set():

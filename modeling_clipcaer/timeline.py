@@ -88,8 +88,8 @@ class Timeline:
         width, height: pixels of a frame, upright.
         labels: every label, in the model's order.
         windows, segments, sightings: in order of time.
-        settings: what the figures depend on: model, detector that ran, window, stride, thresholds, device, dtype,
-            versions, zero_shot (bool), calibrated (bool).
+        settings: what the figures depend on: model, detector that ran, window, stride, thresholds, device, type of the
+            tower, versions, zero_shot (bool), calibrated (bool).
         notes: what a reader must know, one sentence each: frames that could not be decoded, stretches without a face.
     """
 

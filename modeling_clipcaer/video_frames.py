@@ -124,7 +124,7 @@ class VideoFrames:
                     sound = sound or (place == start and frame.key_frame)
                 # A packet may hold no picture of its own (hidden reference frames): its neighbour is what is shown.
                 if sound and abs(place - index) <= 1:
-                    yield _to_tensor(frame, reformatter)
+                    yield to_tensor(frame, reformatter)
                 elif may_seek:  # the seek went too far, or to no true key frame (MPEG-PS marks others)
                     yield from self._read(indices[done:], may_seek=False)
                     return
@@ -150,7 +150,8 @@ class VideoFrames:
         return self._keyframes[at - 1] if at else 0
 
 
-def _to_tensor(frame: av.VideoFrame, reformatter: VideoReformatter) -> torch.Tensor:
+def to_tensor(frame: av.VideoFrame, reformatter: VideoReformatter) -> torch.Tensor:
+    """A decoded frame as uint8 (3, height, width), RGB, turned upright."""
     pixels = reformatter.reformat(frame, format="rgb24", interpolation=INTERPOLATION).to_ndarray()
     # Keep: FFmpeg's libraries leave the rotation of a phone's video to the player.
     upright = torch.from_numpy(pixels).rot90(round(frame.rotation / 90))

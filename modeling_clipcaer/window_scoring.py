@@ -34,7 +34,7 @@ class WindowScorer:
         clock: StageClock,
     ):
         self.model, self.processor, self.batch_size, self.clock = model, processor, batch_size, clock
-        self.temperature = getattr(model.config, "calibration_temperature", None) or 1.0
+        self.temperature = model.config.calibration_temperature or 1.0
         self._crops: deque[Crop] = deque()
         self._jobs: deque[tuple[Sequence[Clip], Callable[[np.ndarray], None]]] = deque()
 

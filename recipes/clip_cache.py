@@ -24,13 +24,15 @@ from tqdm import tqdm
 
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerTrainingArguments, ClipCaerVideoProcessor
 from modeling_clipcaer.cached_clips import CROPS_COLUMNS, EMBEDS_COLUMNS, ClipCutter
+from modeling_clipcaer.clip_rows import BOX_COLUMNS, find_form
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.training_arguments import option
+from recipes.clips import count_frames
 from recipes.trainable import fingerprint_weights
 
 
 # Of the files' layout and of how pixels and embeddings are computed; raise it when either changes.
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 CLIPS_PER_FILE = 32
 # Images that the tower sees at a time.
 IMAGES_PER_PASS = 256
@@ -119,8 +121,7 @@ class _EmbedsKeeper:
         self.bytes_per_frame = 4 * model.config.projection_dim
         state = self.encoder.clip.state_dict()
         names = {name for name in state if name.startswith(("vision_model.", "visual_projection."))}
-        dtype = self.encoder.frame_encoder.dtype or self.encoder.dtype
-        self.settings = {"tower": fingerprint_weights(state, names), "dtype": str(dtype)}
+        self.settings = {"tower": fingerprint_weights(state, names), "dtype": str(self.encoder.tower_dtype)}
 
     @torch.no_grad()
     def __call__(self, streams: list[torch.Tensor]) -> list[bytes]:
@@ -165,9 +166,9 @@ class _Plan:
             for name, stream in zip(keep.columns, ("context", "face"), strict=True)
             if cutter.streams in ("both", stream)
         ]
-        self.num_frames = [cutter.count_frames(len(names)) for names in rows["frame_names"]]
+        self.num_frames = [cutter.count_frames(total) for total in count_frames(rows)]
         self.num_bytes = sum(self.num_frames) * cutter.num_views * keep.bytes_per_frame * len(self.columns)
-        source = rows.select_columns(["clip_id", "frame_dir", "frame_names", "face_boxes", "body_box"])
+        source = rows.select_columns(["clip_id", *find_form(rows.column_names), *BOX_COLUMNS])
         described = [_describe_clip(row) for row in source]
         starts = range(0, len(rows), CLIPS_PER_FILE)
         self.files = {
@@ -197,13 +198,17 @@ class _Plan:
 
 
 def _describe_clip(row: dict[str, Any]) -> list:
-    """What the pixels of a clip depend on: the files by name, size and time of change, and the boxes."""
+    """What the pixels of a clip depend on: the files by name, size and time of change, or the images' own bytes, and
+    the boxes."""
+    described = {name: value for name, value in row.items() if name != "frames"}
+    if "frames" in row:
+        return [described, [hashlib.blake2b(image).hexdigest() for image in row["frames"]]]
+    paths = [row["video"]] if "video" in row else [os.path.join(row["frame_dir"], name) for name in row["frame_names"]]
     try:
-        stats = [os.stat(os.path.join(row["frame_dir"], name)) for name in row["frame_names"]]
+        stats = map(os.stat, paths)
+        return [described, [(stat.st_size, stat.st_mtime_ns) for stat in stats]]
     except OSError as error:
         raise InputError(f"clip {row['clip_id']}: {error.filename}: cannot be read ({error.strerror})") from error
-    files = [(stat.st_size, stat.st_mtime_ns) for stat in stats]
-    return [row["clip_id"], row["frame_dir"], row["frame_names"], files, row["face_boxes"], row["body_box"]]
 
 
 def _digest(content: object) -> str:

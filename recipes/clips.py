@@ -2,16 +2,17 @@
 
 from pathlib import Path
 
-from datasets import ClassLabel, DatasetDict, load_from_disk
+from datasets import ClassLabel, Dataset, DatasetDict, load_from_disk
 
 from data_scripts.build_raer import build_dataset
+from modeling_clipcaer.clip_rows import BOX_COLUMNS, describe_forms, find_form
 from modeling_clipcaer.errors import InputError
 
 from .labels_file import read_label_entries
 from .model_arguments import DataArguments
 
 
-COLUMNS = {"clip_id", "frame_dir", "frame_names", "face_boxes", "body_box", "label"}
+COLUMNS = {"clip_id", *BOX_COLUMNS, "label"}
 
 
 def load_clips(folder: str | Path, splits: tuple[str, ...]) -> DatasetDict:
@@ -35,11 +36,20 @@ def load_clips(folder: str | Path, splits: tuple[str, ...]) -> DatasetDict:
         missing = sorted(COLUMNS - set(clips[split].column_names))
         if missing:
             raise InputError(f"{folder}: split `{split}` has no column `{missing[0]}`")
+        if find_form(clips[split].column_names) is None:
+            raise InputError(f"{folder}: split `{split}` names no frames: expected {describe_forms()}")
         if not isinstance(clips[split].features["label"], ClassLabel):
             raise InputError(f"{folder}: split `{split}`: `label` has no names, expected a ClassLabel")
         if not len(clips[split]):
             raise InputError(f"{folder}: split `{split}` holds no clip")
     return clips
+
+
+def count_frames(rows: Dataset) -> list[int]:
+    """Frames of every clip."""
+    if "num_frames" in rows.column_names:
+        return rows["num_frames"][:]
+    return [len(names) for names in rows["frame_names"][:]]
 
 
 def get_labels(clips: DatasetDict) -> list[str]:

@@ -181,7 +181,9 @@ def _check_length(timeline: Timeline) -> list[Check]:
 
 
 def _check_faces(timeline: Timeline) -> list[Check]:
-    boxes = [sighting.box for sighting in timeline.sightings if sighting.status != "bridged"]
+    persons = set(timeline.persons)
+    seen = [sighting for sighting in timeline.sightings if sighting.person in persons]
+    boxes = [sighting.box for sighting in seen if sighting.status != "bridged"]
     if not boxes:
         return []
     side = median(min(right - left, bottom - top) for left, top, right, bottom in boxes)

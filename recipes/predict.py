@@ -36,7 +36,7 @@ from recipes.prediction_files import name_outputs
 from recipes.prediction_inputs import describe_file, find_recordings
 from recipes.prediction_manifest import describe_model, plan_jobs
 from recipes.recording_predictions import predict_recordings
-from recipes.reporting import RESPONSIBLE_USE, describe_computation
+from recipes.reporting import RESPONSIBLE_USE
 from recipes.zero_shot import ZeroShotModel
 
 
@@ -127,7 +127,7 @@ def describe_choices(analyzer: RecordingAnalyzer) -> dict[str, str]:
     detector = analyzer.face_detector
     return {
         "face_detector": detector if isinstance(detector, str) else detector.name,
-        "tower_dtype": describe_computation(analyzer.model)["tower_dtype"],
+        "tower_dtype": str(analyzer.model.tower_dtype).removeprefix("torch."),
     }
 
 

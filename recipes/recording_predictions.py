@@ -19,7 +19,6 @@ from recipes.boxes import ClipBoxes
 from recipes.prediction_arguments import PredictionArguments
 from recipes.prediction_files import write_joined, write_recording
 from recipes.prediction_manifest import Job, staged_recording
-from recipes.reporting import describe_computation
 from recipes.timeline_files import json_line, window_row
 
 
@@ -114,7 +113,6 @@ def analyse(
         # depend on their batch in the last bits: a run that was killed would not end with the same files.
         (timeline,) = analyzer.analyze([recording], add)
     partial_file.unlink()
-    timeline.settings |= describe_computation(analyzer.model)
     if not timeline.windows:
         raise InputError(f"{recording.name}: {' '.join(timeline.notes) or 'no frame can be read'}")
     return timeline

@@ -132,9 +132,8 @@ def build_report(
 
 def describe_computation(model) -> dict[str, Any]:
     """What the figures of a model depend on besides its weights, for `build_report`."""
-    dtype = model.model.frame_encoder.dtype or model.dtype
     return {
-        "tower_dtype": str(dtype).removeprefix("torch."),
+        "tower_dtype": str(model.tower_dtype).removeprefix("torch."),
         "calibration_temperature": model.config.calibration_temperature,
     }
 

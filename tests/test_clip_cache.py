@@ -129,7 +129,7 @@ def test_the_first_view_is_the_plain_one_and_the_others_differ(clips):
     row = clips["train"][0]
     context, face = ClipCutter(processor, "both", "train", num_views=4)([row])
     plain = processor.process_clip(
-        [Path(row["frame_dir"], name) for name in row["frame_names"]], row["face_boxes"], row["body_box"]
+        [Path(row["frame_dir"], name) for name in row["frame_names"]], row["face_boxes"], row["body_boxes"]
     )
     assert context.shape == face.shape == (4, NUM_FRAMES, 3, 32, 32)
     assert torch.equal(context[0], plain[0]) and torch.equal(face[0], plain[1])
@@ -173,7 +173,7 @@ def change_weights(clips):
 
 
 def change_boxes(clips):
-    move = lambda row: {"body_box": [side + 1 for side in row["body_box"]]}  # noqa: E731
+    move = lambda row: {"body_boxes": [[side + 1 for side in box] for box in row["body_boxes"]]}  # noqa: E731
     return {"clips": clips.map(move)}
 
 

@@ -110,7 +110,7 @@ def test_raers_own_box_files_fit_raers_clips(material, trained):
     folder = material.raer / "bounding_box"
     boxes = read_boxes(str(folder / "face.json"), str(folder / "body.json"))
     face_boxes, sources, body_box = boxes.find(row["frame_dir"], row["frame_names"])
-    assert [list(box) for box in face_boxes] == row["face_boxes"] and list(body_box) == row["body_box"]
+    assert [list(box) for box in face_boxes] == row["face_boxes"] and [list(body_box)] == row["body_boxes"]
     assert set(sources) == {"annotated"}
 
 

@@ -19,7 +19,7 @@ FEATURES = datasets.Features(
         "frame_dir": datasets.Value("string"),
         "frame_names": datasets.List(datasets.Value("string")),
         "face_boxes": datasets.List(datasets.List(datasets.Value("float32"))),
-        "body_box": datasets.List(datasets.Value("float32")),
+        "body_boxes": datasets.List(datasets.List(datasets.Value("float32"))),
         "label": datasets.ClassLabel(names=list(RAER_LABELS)),
     }
 )
@@ -41,7 +41,7 @@ def dataset(tmp_path_factory):
                 "frame_dir": str(folder),
                 "frame_names": [f"{frame}.png" for frame in range(1, 12)],
                 "face_boxes": [[] if frame in (3, 7) else [20.5, 10.0, 30.25, 22.0] for frame in range(1, 12)],
-                "body_box": [] if number == 5 else [5.0, 0.0, 50.0, 48.0],
+                "body_boxes": [] if number == 5 else [[5.0, 0.0, 50.0, 48.0]],
                 "label": number % 5,
             }
         )
@@ -72,7 +72,7 @@ def test_a_batch_is_what_the_processor_gives_for_its_clips(dataset):
     collate = collator(mode="eval")
     batch = collate(rows_of(dataset, 2, 5))
     for place, row in enumerate(rows_of(dataset, 2, 5)):
-        context, face = collate.processor.process_clip(row["frame_dir"], row["face_boxes"], row["body_box"])
+        context, face = collate.processor.process_clip(row["frame_dir"], row["face_boxes"], row["body_boxes"])
         assert batch["pixel_values"][place].equal(context) and batch["face_pixel_values"][place].equal(face)
 
 
@@ -151,7 +151,7 @@ def test_errors_name_the_clip(dataset, tmp_path):
         ({**row, "frame_names": ["1.png", "12.png"], "face_boxes": [[]] * 2}, "12.png: expected an image file"),
         ({**row, "frame_dir": str(tmp_path), "frame_names": ["1.png"], "face_boxes": [[]]}, "1.png: cannot be read"),
         ({**row, "face_boxes": [[]] * 3}, "3 frames.*11 frames"),
-        ({**row, "body_box": [70.0, 0.0, 80.0, 9.0]}, "frame 1: box .70.0, 0.0, 80.0, 9.0. in a frame of 64x48"),
+        ({**row, "body_boxes": [[70.0, 0.0, 80.0, 9.0]]}, "frame 1: box .70.0, 0.0, 80.0, 9.0. in a frame of 64x48"),
         ({**row, "frame_names": [], "face_boxes": []}, "found none"),
     ]
     for bad, complaint in broken:

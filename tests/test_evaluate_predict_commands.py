@@ -39,11 +39,11 @@ def load(folder):
 
 
 def score(trained, clip, face_boxes=None, body_box=None):
-    """Probabilities straight from processor and model."""
+    """Probabilities straight from processor and model, as sharp as the checkpoint tells them."""
     model, processor = load(trained)
     pixels = processor([str(clip)], face_boxes=[face_boxes], body_boxes=[body_box])
     with torch.no_grad():
-        return model(**pixels).logits[0].softmax(-1).tolist()
+        return (model(**pixels).logits[0] / model.config.calibration_temperature).softmax(-1).tolist()
 
 
 def test_an_evaluation_writes_its_five_files_and_nothing_else(material, trained, tmp_path):
@@ -60,7 +60,7 @@ def test_the_report_counts_what_the_model_answers(material, trained, tmp_path):
     report = evaluate_into(tmp_path, "--model", trained, "--dataset", material.dataset, "--split", "train")
     matrix = torch.zeros(5, 5, dtype=torch.long)
     for row in load_from_disk(material.dataset)["train"]:
-        scores = score(trained, row["frame_dir"], row["face_boxes"], row["body_box"])
+        scores = score(trained, row["frame_dir"], row["face_boxes"], row["body_boxes"])
         matrix[row["label"], max(range(5), key=scores.__getitem__)] += 1
     assert report["confusion_matrix"] == matrix.tolist()
     assert report["uar"] == pytest.approx(100 * (matrix.diag() / matrix.sum(1)).mean().item(), abs=1e-4)

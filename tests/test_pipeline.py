@@ -45,6 +45,11 @@ def lesson(tmp_path_factory):
     return str(videos.write_video(tmp_path_factory.mktemp("lesson") / "lesson.mp4", videos.crossing_squares(50)))
 
 
+def probabilities(pipe, logits):
+    """As the checkpoint tells them: its training has fitted a temperature."""
+    return (logits / pipe.model.config.calibration_temperature).softmax(-1)
+
+
 def test_the_task_finds_pipeline_model_and_processor(pipe):
     assert isinstance(pipe, ClipCaerPipeline)
     assert isinstance(pipe.model, ClipCaerForVideoClassification)
@@ -58,7 +63,15 @@ def test_labels_come_likeliest_first_with_probabilities(pipe, video):
     assert {entry["label"] for entry in ranking} == set(pipe.model.config.id2label.values())
     with torch.no_grad():
         logits = pipe.model(**pipe.video_processor([video])).logits[0]
-    assert scores == pytest.approx(logits.softmax(-1).sort(descending=True).values.tolist())
+    assert scores == pytest.approx(probabilities(pipe, logits).sort(descending=True).values.tolist())
+
+
+def test_without_a_fitted_temperature_the_logits_are_told_as_they_are(pipe, video, monkeypatch):
+    assert pipe.model.config.calibration_temperature != 1
+    monkeypatch.setattr(pipe.model.config, "calibration_temperature", None)
+    with torch.no_grad():
+        logits = pipe.model(**pipe.video_processor([video])).logits[0]
+    assert pipe(video)[0]["score"] == pytest.approx(logits.softmax(-1).max().item())
 
 
 def test_top_k_cuts_the_ranking(pipe, video):
@@ -69,7 +82,7 @@ def test_boxes_change_what_is_seen(pipe, video):
     boxes = {"face_boxes": [8, 8, 40, 40], "body_box": [4, 4, 60, 44]}
     with torch.no_grad():
         pixels = pipe.video_processor([video], face_boxes=[boxes["face_boxes"]], body_boxes=[boxes["body_box"]])
-        expected = pipe.model(**pixels).logits[0].softmax(-1).max().item()
+        expected = probabilities(pipe, pipe.model(**pixels).logits[0]).max().item()
     assert pipe({"video": video, **boxes})[0]["score"] == pytest.approx(expected)
     assert pipe({"video": video, **boxes}) != pipe(video)
 

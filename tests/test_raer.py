@@ -36,7 +36,7 @@ def test_a_row_holds_frames_boxes_person_and_label(tree):
     assert row["frame_dir"] == str(tree.raer / row["clip_id"]) and Path(row["frame_dir"]).is_absolute()
     assert row["frame_names"] == ["1.jpg", "2.jpg", "3.jpg"]
     assert row["face_boxes"] == [FACE_BOX] * 3 and row["face_box_sources"] == [0, 0, 0]
-    assert row["body_box"] == BODY_BOX
+    assert row["body_boxes"] == [BODY_BOX]
     assert rows["test"].features["label"].int2str(row["label"]) == "Fatigue", "label 4 of the 1-based files"
 
 
@@ -69,7 +69,7 @@ def test_a_box_partly_outside_is_clamped_and_counted(tree):
     tree.write_files()
     row = row_of(build(tree), clip)
     assert row["face_boxes"] == [[0.0, 5.0, 30.0, 25.0], FACE_BOX, FACE_BOX] and row["face_boxes_clamped"] == 1
-    assert row["body_box"] == [5.0, 4.0, WIDTH, 44.0] and row["body_boxes_clamped"] == 1
+    assert row["body_boxes"] == [[5.0, 4.0, WIDTH, 44.0]] and row["body_boxes_clamped"] == 1
 
 
 def test_a_box_wholly_outside_is_an_error_or_missing(tree):
@@ -94,7 +94,7 @@ def test_frames_without_boxes_fall_back_and_say_so(tree):
     rows = build(tree)
     assert row_of(rows, upper)["face_boxes"] == [[5.0, 4.0, 45.0, 20.0]] * 3
     assert row_of(rows, upper)["face_box_sources"] == [3, 3, 3]
-    assert row_of(rows, whole)["face_boxes"] == [[], [], []] and row_of(rows, whole)["body_box"] == []
+    assert row_of(rows, whole)["face_boxes"] == [[], [], []] and row_of(rows, whole)["body_boxes"] == []
     assert row_of(rows, whole)["face_box_sources"] == [4, 4, 4]
 
 
@@ -106,7 +106,7 @@ def test_an_edit_of_a_list_or_of_boxes_gives_new_rows_from_the_same_cache(tree):
     tree.write_files()
     after = build(tree)
     assert len(before["test"]) == 5 and len(after["test"]) == 4
-    assert after["test"][0]["body_box"] == [1.0, 2.0, 30.0, 40.0]
+    assert after["test"][0]["body_boxes"] == [[1.0, 2.0, 30.0, 40.0]]
 
 
 def test_processes_and_streams_give_the_same_rows(tree):

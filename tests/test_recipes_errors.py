@@ -87,8 +87,8 @@ def test_a_dataset_without_a_needed_split_column_or_label_names_is_refused(mater
     two = {split: clips[split] for split in ("train", "test")}
     DatasetDict(two).save_to_disk(tmp_path / "two")
     expect_error(train.main, *flags, tmp_path / "two", fragments=["no split `validation`", "train, test"])
-    clips.remove_columns("body_box").save_to_disk(tmp_path / "bodiless")
-    expect_error(train.main, *flags, tmp_path / "bodiless", fragments=["`train` has no column `body_box`"])
+    clips.remove_columns("body_boxes").save_to_disk(tmp_path / "bodiless")
+    expect_error(train.main, *flags, tmp_path / "bodiless", fragments=["`train` has no column `body_boxes`"])
     clips["train"].save_to_disk(tmp_path / "one")
     expect_error(train.main, *flags, tmp_path / "one", fragments=["found one split alone"])
     numbers = clips.cast_column("label", Value("int64"))

@@ -264,10 +264,16 @@ def test_who_counts_as_gone_within_a_window_still_has_its_row(tmp_path, model, p
     assert [row.face_frames for row in rows] == [4, 4, 2]
 
 
-def test_a_face_found_twice_is_no_person_and_is_counted(tmp_path, model, processor):
+def test_a_face_found_twice_is_no_person_and_is_counted_and_kept_for_those_who_must_hide_it(
+    tmp_path, model, processor
+):
     path = videos.write_video(tmp_path / "alarm.mp4", videos.squares(places_of([(3, 4)], 100)))
     timeline = analyze(analyzer_of(model, processor), path)
-    assert timeline.persons == [] and timeline.sightings == []
+    assert timeline.persons == []
+    assert [(seen.person, seen.time, seen.status) for seen in timeline.sightings] == [
+        ("passing-1", 3.25, "detected"),
+        ("passing-1", 3.75, "detected"),
+    ]
     assert "1 faces were found too rarely to be followed and are left out" in timeline.notes
 
 
@@ -587,7 +593,7 @@ def test_settings_tell_what_ran(tmp_path, model, processor):
     settings = analyze(analyzer_of(model, processor, zero_shot=True, max_gap=7.0), path).settings
     expected = {"face_detector": "squares", "window": 2, "stride": 1, "max_gap": 7, "num_frames": 4, "zero_shot": True}
     assert {name: settings[name] for name in expected} == expected
-    assert settings["device"] == "cpu" and settings["dtype"] == "float32"
+    assert settings["device"] == "cpu" and settings["tower_dtype"] == "float32"
     assert settings["versions"]["torch"] == torch.__version__
 
 

@@ -138,7 +138,7 @@ def test_boxes_are_of_one_person_or_by_name(tmp_path):
     assert one.face_boxes == {"person-1": [box] * 3} and one.body_boxes == {"room": other}
     many = open_recording(frames, face_boxes={"ann": [box, None, box], "bob": other}, body_box={"bob": box})
     assert many.face_boxes == {"ann": [box, None, box], "bob": [other] * 3} and many.body_boxes == {"bob": box}
-    with pytest.raises(InputError, match="3 frames: face boxes for 2 frames: expected one for each of 3 frames"):
+    with pytest.raises(InputError, match="3 frames: boxes for 2 frames: expected one for each of 3 frames"):
         open_recording(frames, face_boxes=[box, box])
     with pytest.raises(InputError, match="`cid` has a box, but is no person with face boxes"):
         open_recording(frames, face_boxes={"ann": box}, body_box={"cid": box})
