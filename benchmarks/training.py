@@ -81,8 +81,14 @@ VARIANTS = {
     "cached-large": Variant("ours, cached embeddings", "naive-frozen", {}, cached=True, batches=8),
     "naive-trained": Variant("naive, tower trained", "naive-trained", trains_tower=True),
     "trained": Variant("ours, tower trained, --bf16", "naive-trained", TRAINED_FLAGS, trains_tower=True),
+    "trained-parts": Variant(
+        "the same, batches of 2 accumulated",
+        "naive-trained",
+        {**TRAINED_FLAGS, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 4},
+        trains_tower=True,
+    ),
     "trained-small": Variant(
-        "the same, --activation_checkpointing",
+        "the same as one batch, --activation_checkpointing",
         "naive-trained",
         {**TRAINED_FLAGS, "activation_checkpointing": True},
         trains_tower=True,
