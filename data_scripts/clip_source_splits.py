@@ -1,0 +1,122 @@
+"""What the clips of a source are labelled with, who is seen in them, and which of them train, validate and test."""
+
+import argparse
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from data_scripts.clip_source_rows import SourceClip
+from data_scripts.raer_layout import Layout
+from data_scripts.raer_splits import choose_rows, draw_clips
+from modeling_clipcaer.errors import InputError
+
+
+SPLITS = ("train", "validation", "test")
+VAL_SHARE = 0.1
+
+
+def check_labels(clips: Sequence[SourceClip], labels: Sequence[str] | None) -> list[str]:
+    """The names of the labels: those given, which must be all that the clips have, or those of the clips."""
+    if not clips:
+        raise InputError("expected clips, found none")
+    first = {}
+    for clip in clips:
+        first.setdefault(clip.label, clip.place)
+    names = sorted(first) if labels is None else list(labels)
+    unknown = [name for name in first if name not in names]
+    if unknown:
+        raise InputError(f"{first[unknown[0]]}: unknown label '{unknown[0]}', expected one of: {', '.join(names)}")
+    if len(names) < 2 or len({name.lower() for name in names}) < len(names):
+        raise InputError(f"the labels are {', '.join(names)}: expected at least two, different beyond their capitals")
+    return names
+
+
+def drop_repeats(clips: Sequence[SourceClip]) -> list[SourceClip]:
+    """Every clip once, with the number of its lines; listed as two different things, a clip is an error."""
+    kept: dict[str, SourceClip] = {}
+    for clip in clips:
+        earlier = kept.setdefault(clip.clip_id, clip)
+        for field in ("label", "split", "face", "body"):
+            if getattr(earlier, field) != getattr(clip, field):
+                raise InputError(
+                    f"{clip.place}: clip '{clip.clip_id}' has {field} '{getattr(clip, field)}', at {earlier.place} it "
+                    f"has '{getattr(earlier, field)}'; expected one"
+                )
+    lines = Counter(clip.clip_id for clip in clips)
+    return [replace(clip, num_lines=lines[clip.clip_id]) for clip in kept.values()]
+
+
+def find_person(clip: SourceClip, layout: Layout) -> str:
+    """Who is seen in a clip: as the source says, by the pattern, or one person for each file or folder."""
+    if clip.person is not None or layout.person_pattern is None:
+        return clip.person or clip.name
+    layout.check(clip.name, clip.place)
+    return layout.find_person(clip.name)
+
+
+def describe_persons(clips: Sequence[SourceClip], pattern: str | None) -> str:
+    """Where the persons are from, in words."""
+    if all(clip.person is not None for clip in clips):
+        return "the table's"
+    if pattern is not None:
+        return f"by the pattern {pattern}"
+    return f"not known, each {'folder' if clips[0].is_folder else 'video'} counts as one"
+
+
+def cut_splits(
+    clips: Sequence[SourceClip],
+    persons: Mapping[str, str],
+    labels: Sequence[str],
+    args: argparse.Namespace,
+    lists: str,
+) -> tuple[dict[str, list[SourceClip]], dict[str, Any]]:
+    """Clips of every split, as listed or cut from training so that nobody is in two, and the record of that."""
+    split_of = {clip.clip_id: clip.split for clip in clips}
+    listed, shares = set(split_of.values()), {}
+    for split, flag, given in (("test", "test-share", args.test_share), ("validation", "val-share", args.val_share)):
+        if split in listed and given is not None:
+            raise InputError(f"--{flag} has no effect, the source lists its {split} clips; expected one of the two")
+        if split in listed:
+            continue
+        if split == "test" and given is None:
+            raise InputError("the source lists no test clips; --test-share 0.2 cuts a fifth of training, by person")
+        shares[flag.replace("-", "_")] = share = VAL_SHARE if given is None else given
+        training = [clip for clip in clips if split_of[clip.clip_id] == "train"]
+        chosen = choose_persons(training, persons, labels, share, args.seed)
+        split_of |= {clip.clip_id: split for clip in training if persons[clip.clip_id] in chosen}
+    splits = {split: [clip for clip in clips if split_of[clip.clip_id] == split] for split in SPLITS}
+    if not splits["train"]:
+        raise InputError("the source lists no training clips")
+    seed = f"seed {args.seed}"
+    if "test_share" in shares:
+        protocol, name = "person", f"person, test share {shares['test_share']:g}, {seed}"
+    else:
+        protocol, name = lists, f"{lists}, validation {f'by person, {seed}' if shares else 'list'}"
+    cut = {**shares, "seed": args.seed} if shares else {}
+    return splits, {"protocol": protocol, "name": name, **cut, "person_pattern": args.person_pattern}
+
+
+def choose_persons(
+    clips: Sequence[SourceClip], persons: Mapping[str, str], labels: Sequence[str], share: float, seed: int
+) -> set[str]:
+    """Persons with about `share` of the clips of every label, by the rule of RAER's own cut."""
+    names = sorted({persons[clip.clip_id] for clip in clips})
+    if clips and len(names) == len(clips):
+        # Keep: moving persons one by one takes minutes where each of 100,000 clips has one of its own.
+        return {persons[clip_id] for clip_id in draw_clips(clips, share, seed)}
+    random.Random(str(seed)).shuffle(names)
+    places = {name: place for place, name in enumerate(names)}
+    counts = np.zeros((len(names), len(labels)), dtype=int)
+    for clip in clips:
+        counts[places[persons[clip.clip_id]], labels.index(clip.label)] += 1
+    chosen = {names[place] for place in np.flatnonzero(choose_rows(counts, share))} if clips else set()
+    if not chosen:
+        raise InputError(
+            f"no split by person that leaves training every label can be cut from {len(clips)} clips of {len(names)} "
+            "persons; give lists of each split"
+        )
+    return chosen

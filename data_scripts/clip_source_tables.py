@@ -1,0 +1,57 @@
+"""Tables of clips with a header, from CSV files or from whatever else gives lines of cells."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from data_scripts.raer_annotations import read_text
+from modeling_clipcaer.errors import InputError
+
+
+def read_csv(path: Path) -> list[tuple[str, list[str]]]:
+    """Lines of a CSV file with their place, without blank ones; cells without the spaces around them."""
+    lines = csv.reader(io.StringIO(read_text(path)), strict=True)
+    try:
+        rows = [(f"{path}:{lines.line_num}", [cell.strip() for cell in cells]) for cells in lines]
+    except csv.Error as error:
+        raise InputError(f"{path}:{lines.line_num}: is no CSV ({error})") from error
+    return [(place, cells) for place, cells in rows if any(cells)]
+
+
+def read_table(
+    rows: Sequence[tuple[str, list[str]]],
+    path: Path,
+    required: Sequence[str],
+    optional: Sequence[str] | None = None,
+    hint: str = "",
+) -> list[tuple[str, dict[str, str]]]:
+    """Lines as mappings from the header's names, with their places.
+
+    Args:
+        rows: the header and the lines.
+        path: of the table, for messages.
+        required: columns that must be there.
+        optional: the only others that may be there; `None` allows any.
+        hint: what to do about others.
+
+    Raises:
+        InputError: a column is missing, unknown or there twice; a line has more or fewer cells; there are no lines.
+    """
+    header = rows[0][1] if rows else []
+    missing = [name for name in required if name not in header]
+    if missing:
+        raise InputError(f"{path}: has no column `{missing[0]}`; its first line is {', '.join(header) or 'empty'}")
+    twice = [name for name in header if name and header.count(name) > 1]
+    if twice:
+        raise InputError(f"{path}: has the column `{twice[0]}` twice; expected it once")
+    unknown = [] if optional is None else [name for name in header if name not in (*required, *optional)]
+    if unknown:
+        known = ", ".join((*required, *optional))
+        raise InputError(f"{path}: unknown column `{unknown[0]}`; expected some of {known} ({hint})")
+    for place, cells in rows:
+        if len(cells) != len(header):
+            raise InputError(f"{place}: expected {len(header)} fields as in the header, found {len(cells)}")
+    if len(rows) < 2:
+        raise InputError(f"{path}: expected lines under its header, found none")
+    return [(place, dict(zip(header, cells, strict=True))) for place, cells in rows[1:]]
