@@ -37,6 +37,8 @@ NEEDED = ("clip_id", "label", *BOX_COLUMNS)
 COLUMNS = {*NEEDED, "person_id", "face_box_sources", *(name for form in FORMS for name in form)}
 OFFICIAL = {"protocol": "official"}  # how splits were made of which no record says it
 CHUNK = 64  # rows that a process looks at before it reports
+# Clips that are worth another process, which takes seconds to start, with and without decoding.
+WORTH = {True: 64, False: 2048}
 
 Chunk = tuple[str, int, int]  # split, first row, end
 
@@ -145,7 +147,7 @@ def look_at_all(
     ]
     total = sum(map(len, rows.values()))
     with tqdm(total=total, desc="auditing", unit="clip", disable=None) as bar:
-        workers = min(num_proc, total // CHUNK)
+        workers = min(num_proc, total // WORTH[decode])
         if workers <= 1:
             tallies = (look_at_rows(rows, chunk, thresholds, decode) for chunk in chunks)
             yield from show_progress(chunks, tallies, bar)
@@ -157,6 +159,9 @@ def look_at_all(
             context.set_forkserver_preload([__name__])  # imports take seconds: once, not once a process
         with context.Pool(workers, start_worker, (str(folder), thresholds, decode)) as pool:
             yield from show_progress(chunks, pool.imap(work, chunks), bar)
+            # Keep: processes that are ended by force leave semaphores behind, and Python warns of them on exit.
+            pool.close()
+            pool.join()
 
 
 def show_progress(chunks: list[Chunk], tallies: Iterator[Tally], bar: tqdm) -> Iterator[tuple[str, Tally]]:

@@ -371,6 +371,7 @@ def test_stretches_of_videos_are_audited(audit, rows, tmp_path):
 @pytest.mark.slow
 def test_several_processes_find_the_same(audit, rows, monkeypatch):
     monkeypatch.setattr("data_scripts.audit_dataset.CHUNK", 2)
+    monkeypatch.setattr("data_scripts.audit_dataset.WORTH", {True: 2, False: 2})
     rows["train"][0]["frame_names"][0] = "gone.jpg"
     rows["test"][0]["face_boxes"][0] = [1.0, 1.0, 0.0, 0.0]
     shutil.rmtree(rows["test"][1]["frame_dir"])
