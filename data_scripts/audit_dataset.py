@@ -28,13 +28,13 @@ from data_scripts.audit_checks import (
 from data_scripts.audit_clips import NUM_EXAMPLES, Tally, look_at_clip
 from data_scripts.audit_plots import draw_page
 from data_scripts.audit_thresholds import AuditThresholds
-from modeling_clipcaer.clip_rows import BOX_COLUMNS, FORMS, describe_forms, find_form
+from modeling_clipcaer.clip_rows import BOX_COLUMNS, describe_forms, find_form
 from modeling_clipcaer.errors import InputError
 
 
 REPORT_NAME, PAGE_NAME, RECORD_NAME = "audit.json", "audit.png", "build.json"
 NEEDED = ("clip_id", "label", *BOX_COLUMNS)
-COLUMNS = {*NEEDED, "person_id", "face_box_sources", *(name for form in FORMS for name in form)}
+USEFUL = ("person_id", "face_box_sources")
 OFFICIAL = {"protocol": "official"}  # how splits were made of which no record says it
 CHUNK = 64  # rows that a process looks at before it reports
 # Clips that are worth another process, which takes seconds to start, with and without decoding.
@@ -108,9 +108,9 @@ def load_rows(folder: str | Path) -> DatasetDict:
             raise InputError(f"{folder}: split `{split}` names no frames: expected {describe_forms()}")
         if not isinstance(part.features["label"], ClassLabel):
             raise InputError(f"{folder}: split `{split}`: `label` has no names, expected a ClassLabel")
-    return DatasetDict(
-        {split: part.select_columns([n for n in part.column_names if n in COLUMNS]) for split, part in rows.items()}
-    )
+        wanted = {*NEEDED, *USEFUL, *find_form(part.column_names)}
+        rows[split] = part.select_columns([name for name in part.column_names if name in wanted])
+    return DatasetDict(rows)
 
 
 def load_split(folder: Path) -> Dataset:

@@ -49,15 +49,15 @@ def _draw_bars(axes: Axes, names: list[str], heights: Mapping[str, list[float]],
         places = np.arange(len(names)) + (number - (len(heights) - 1) / 2) * width
         bars = axes.bar(places, values, width * 0.92, color=COLOURS[number % len(COLOURS)], label=legend)
         axes.bar_label(bars, fmt=text, fontsize=8, color=GREY, padding=1)
-    slanted = {"rotation": 25, "rotation_mode": "anchor", "ha": "right"} if sum(map(len, names)) > 60 else {}
+    slanted = {"rotation": 25, "rotation_mode": "anchor", "ha": "right"} if sum(map(len, names)) > 80 else {}
     axes.set_xticks(range(len(names)), names, fontsize=9, parse_math=False, **slanted)
-    axes.legend(frameon=False, fontsize=9)
 
 
 def _draw_labels(axes: Axes, splits: Mapping[str, Any]) -> None:
     names = list(dict.fromkeys(name for split in splits.values() for name in split["labels"]))
     heights = {name: [split["labels"].get(label, 0) for label in names] for name, split in splits.items()}
     _draw_bars(axes, names, heights, "%d")
+    axes.legend(frameon=False, fontsize=9)
     axes.set_title("Clips by label", fontsize=12, loc="left")
 
 

@@ -10,7 +10,7 @@ import videos
 from datasets import Dataset, DatasetDict, Features, List, Value
 from PIL import Image
 
-from data_scripts.audit_dataset import COLUMNS, audit_dataset, format_table
+from data_scripts.audit_dataset import audit_dataset, format_table
 from data_scripts.audit_thresholds import AuditThresholds
 from data_scripts.raer_boxes import BOX_SOURCES
 from data_scripts.raer_rows import FEATURES
@@ -381,11 +381,11 @@ def test_several_processes_find_the_same(audit, rows, monkeypatch):
     assert audit(decode=True, num_proc=2) == alone
 
 
-def test_other_columns_are_not_read(rows, audit):
+def test_columns_that_name_no_frames_are_not_taken_for_them(rows, audit):
     for row in (row for part in rows.values() for row in part):
-        row["note"] = "mine"
-    assert "note" not in COLUMNS
-    assert audit(features=Features({**FEATURES, "note": Value("string")}))["findings"] == []
+        row |= {"video": "the lesson it was cut from", "num_frames": 1000}
+    extra = {"video": Value("string"), "num_frames": Value("int64")}
+    assert audit(decode=True, features=Features({**FEATURES, **extra}))["findings"] == []
 
 
 @pytest.mark.parametrize(
