@@ -2,10 +2,12 @@
 
 A cached clip is a row with, of each stream, the bytes of one array, and the sizes that give the array its shape:
 `context_embeds` and `face_embeds`, float32 of shape `(num_views, num_frames, projection_dim)`, or `context_crops` and
-`face_crops`, uint8 of shape `(num_views, num_frames, 3, image_size, image_size)` with one view.
+`face_crops`, uint8 of shape `(num_views, num_frames, 3, image_size, image_size)` with one view. Crops that travel say
+in `cut_settings`, as JSON, by which of the processor's settings they were cut.
 """
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,6 +23,9 @@ from .processing_clipcaer import ClipCaerVideoProcessor
 
 EMBEDS_COLUMNS = ("context_embeds", "face_embeds")
 CROPS_COLUMNS = ("context_crops", "face_crops")
+# The processor's settings that crops depend on; those of evaluation are of the frames that it looks at besides.
+CUT_SETTINGS = ("image_size", "face_margin", "context", "resample", "letterbox", "frame_order", "scaled_decoding")
+SAMPLING_SETTINGS = ("num_frames", "frame_sampling")
 
 
 class _CachedCollator(ClipCaerCollator):
@@ -30,7 +35,7 @@ class _CachedCollator(ClipCaerCollator):
     dtype: type[np.generic]
 
     def _pick(self, row: Mapping[str, Any], name: str, view: int, indices: np.ndarray) -> torch.Tensor | None:
-        if row.get(name) is None:
+        if row.get(name) is None or self.streams not in ("both", name.partition("_")[0]):
             return None
         frames = np.frombuffer(row[name], self.dtype).reshape(row["num_views"], row["num_frames"], -1)
         return torch.from_numpy(frames[view, indices])
@@ -60,10 +65,19 @@ class CachedCropsCollator(_CachedCollator):
 
     def read_clip(self, row: Mapping[str, Any], generator: torch.Generator | None) -> tuple:
         """Crops of the drawn frames, augmented in training."""
+        self._check_settings(row)
         indices, size = self._draw_frames(row, generator), self.processor.image_size
         picked = [self._pick(row, name, 0, indices) for name in self.columns]
         context, face = (None if frames is None else frames.unflatten(-1, (3, size, size)) for frames in picked)
         return (context, face) if generator is None else self.processor.augment_clip(context, face, generator)
+
+    def _check_settings(self, row: Mapping[str, Any]) -> None:
+        for name, value in json.loads(row.get("cut_settings") or "{}").items():
+            found = getattr(self.processor, name)
+            if found != value:
+                raise InputError(
+                    f"clip {row['clip_id']}: its crops were cut with `{name}` {value!r}, expected {found!r} as here"
+                )
 
 
 COLLATORS = (ClipCaerCollator, CachedEmbedsCollator, CachedCropsCollator)
@@ -93,6 +107,12 @@ class ClipCutter:
     ):
         self.processor, self.streams, self.mode = processor, streams, mode
         self.max_frames, self.num_views = max_frames, num_views
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the frames and their pixels depend on, of the processor's settings."""
+        names = (*CUT_SETTINGS, *SAMPLING_SETTINGS) if self.mode == "eval" else CUT_SETTINGS
+        return {name: getattr(self.processor, name) for name in names}
 
     def count_frames(self, total: int) -> int:
         """Frames kept of a clip with `total` frames."""

@@ -9,6 +9,7 @@ import torch
 from torch.optim.lr_scheduler import LRScheduler, MultiStepLR
 from torch.utils.data import Sampler
 from transformers import Trainer, TrainerCallback
+from transformers.trainer_utils import has_length
 
 from .cached_clips import COLLATORS, find_collator
 from .data_collator import ClipCaerCollator
@@ -73,6 +74,9 @@ class ClipCaerTrainer(Trainer):
         train_dataset, eval_dataset: `datasets.Dataset` with the columns that `data_scripts` write, or with those of
             cached clips, see [`cached_clips`].
         processing_class: [`ClipCaerVideoProcessor`].
+        class_counts (`list[int]`, *optional*): training clips of each label, for a `datasets.IterableDataset`, whose
+            labels cannot be counted without reading all of it. It takes `max_steps`, and is drawn from in its own
+            order: shuffle it.
         kwargs: other arguments of `Trainer`.
 
     Raises:
@@ -83,7 +87,15 @@ class ClipCaerTrainer(Trainer):
     # Keep: our losses are means over the batch, which the Trainer must divide by the accumulation steps.
     loss_is_scaled_for_ga = False
 
-    def __init__(self, model, args: ClipCaerTrainingArguments, train_dataset=None, processing_class=None, **kwargs):
+    def __init__(
+        self,
+        model,
+        args: ClipCaerTrainingArguments,
+        train_dataset=None,
+        processing_class=None,
+        class_counts: list[int] | None = None,
+        **kwargs,
+    ):
         settings = {"processor": processing_class, "seed": args.seed, "streams": model.config.streams}
         self.eval_collators = {kind: kind(**settings, mode="eval") for kind in COLLATORS}
         columns = [] if train_dataset is None else train_dataset.column_names
@@ -102,13 +114,15 @@ class ClipCaerTrainer(Trainer):
         self.group_lrs: dict[str, float] = {}
         self.class_counts: list[int] = []
         if train_dataset is not None:
-            self.class_counts = self._count_labels()
+            self.class_counts = self._count_labels() if class_counts is None else class_counts
             self._prepare_imbalance()
             freeze_parameters(model, group_learning_rates(args))
             check_gradient_paths(model.config, args)
             warn_of_double_correction(args)
 
     def _count_labels(self) -> list[int]:
+        if not has_length(self.train_dataset):
+            raise InputError("`class_counts` must say how many clips of each label a streamed training split has")
         labels, num_labels = np.asarray(self.train_dataset["label"]), self.model.config.num_labels
         if labels.min() < 0 or labels.max() >= num_labels:
             found = f"from {labels.min()} to {labels.max()}"
@@ -126,6 +140,8 @@ class ClipCaerTrainer(Trainer):
             label = self.model.config.id2label[self.class_counts.index(0)]
             option = next(name for name, needed in needs_counts.items() if needed)
             raise InputError(f"the training split has no clip of `{label}`, which `{option}` needs")
+        if self.args.weighted_sampler and not has_length(self.train_dataset):
+            raise InputError("`weighted_sampler` draws clips by their number, which a streamed training split has not")
         self.class_weights = None
         if self.args.class_balanced_loss:
             self.class_weights = class_balanced_weights(self.class_counts, self.args.class_balanced_beta)
@@ -275,7 +291,7 @@ class ClipCaerTrainer(Trainer):
     def create_scheduler(self, num_training_steps: int, optimizer=None):
         """The Trainer's schedule, or steps at `lr_milestones`."""
         if self.lr_scheduler is None and self.args.lr_milestones is not None:
-            batches = math.ceil(len(self.train_dataset) / (self.args.train_batch_size * self.args.world_size))
+            batches = math.ceil(sum(self.class_counts) / (self.args.train_batch_size * self.args.world_size))
             steps_per_epoch = math.ceil(batches / self.args.gradient_accumulation_steps)
             milestones = [round(epoch * steps_per_epoch) for epoch in self.args.lr_milestones]
             optimizer = optimizer or self.optimizer

@@ -2,41 +2,48 @@
 
 from pathlib import Path
 
-from datasets import ClassLabel, Dataset, DatasetDict, load_from_disk
+from datasets import ClassLabel, Dataset, DatasetDict, load_dataset, load_from_disk
+from datasets.exceptions import DatasetGenerationError
 
 from data_scripts.build_raer import build_dataset
+from modeling_clipcaer.cached_clips import CROPS_COLUMNS
 from modeling_clipcaer.clip_rows import BOX_COLUMNS, describe_forms, find_form
 from modeling_clipcaer.errors import InputError
 
 from .labels_file import read_label_entries
 from .model_arguments import DataArguments
+from .parquet_shards import find_shards
 
 
 COLUMNS = {"clip_id", *BOX_COLUMNS, "label"}
+CROPPED_COLUMNS = {"clip_id", *CROPS_COLUMNS, "num_views", "num_frames", "label"}
 
 
-def load_clips(folder: str | Path, splits: tuple[str, ...]) -> DatasetDict:
-    """The dataset in `folder`, written by `data_scripts`, with at least `splits`.
+def load_clips(folder: str | Path, splits: tuple[str, ...] | None = None) -> DatasetDict:
+    """The dataset in `folder`, written by `data_scripts`, or its parquet shards, with at least `splits`, which are by
+    default those that it has. Shards are read once into the cache of `datasets` and mapped into memory from there.
 
     Raises:
         InputError: there is none, it is damaged, or it lacks a split, a column or the labels' names.
     """
+    shards = find_shards(folder)
     try:
-        clips = load_from_disk(str(folder))
+        clips = load_dataset("parquet", data_files=shards) if shards else load_from_disk(str(folder))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(f"{folder}: expected a dataset written by data_scripts/build_raer.py, found none") from error
-    except (OSError, ValueError, LookupError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except (OSError, ValueError, LookupError, DatasetGenerationError) as error:
+        reason = str(error.__cause__ or error).strip().splitlines()[0]
         raise InputError(f"{folder}: is a damaged or empty dataset, build it again: {reason}") from error
     if not isinstance(clips, DatasetDict):
         raise InputError(f"{folder}: expected a dataset with splits, found one split alone")
-    for split in splits:
+    for split in clips if splits is None else splits:
         if split not in clips:
             raise InputError(f"{folder}: has no split `{split}`; it has {', '.join(clips)}")
-        missing = sorted(COLUMNS - set(clips[split].column_names))
+        cropped = set(CROPS_COLUMNS) <= set(clips[split].column_names)
+        missing = sorted((CROPPED_COLUMNS if cropped else COLUMNS) - set(clips[split].column_names))
         if missing:
             raise InputError(f"{folder}: split `{split}` has no column `{missing[0]}`")
-        if find_form(clips[split].column_names) is None:
+        if not cropped and find_form(clips[split].column_names) is None:
             raise InputError(f"{folder}: split `{split}` names no frames: expected {describe_forms()}")
         if not isinstance(clips[split].features["label"], ClassLabel):
             raise InputError(f"{folder}: split `{split}`: `label` has no names, expected a ClassLabel")
