@@ -10,7 +10,6 @@ import argparse
 import json
 import platform
 import sys
-import tempfile
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,13 +17,15 @@ from typing import Any, NoReturn
 import datasets
 
 from data_scripts.raer import Raer
-from data_scripts.raer_config import NO_BOXES, RaerConfig, file_sha256, locate_sources
+from data_scripts.raer_config import NO_BOXES, PROTOCOL_OF, PROTOCOLS, RaerConfig, file_sha256, locate_sources
+from data_scripts.raer_output import is_replaceable, replace_folder, working_folder
 from data_scripts.raer_rows import FEATURES
 from data_scripts.raer_summary import count_shared_persons, format_table, summarise_split
 from modeling_clipcaer.errors import InputError, run_command
 
 
 AUDIT_NAME = "build.json"
+BUILD_MARKS = {AUDIT_NAME, "dataset_dict.json"}  # what an earlier build holds
 
 
 def build_dataset(root: str | Path, output: str | Path, num_proc: int = 1, **options: Any) -> dict[str, Any]:
@@ -44,22 +45,21 @@ def build_dataset(root: str | Path, output: str | Path, num_proc: int = 1, **opt
     output = Path(output).absolute()
     if num_proc < 1:
         raise InputError(f"`num_proc` is {num_proc}, expected at least 1")
-    if output.exists() and not is_replaceable(output):
+    if output.exists() and not is_replaceable(output, BUILD_MARKS):
         raise InputError(f"{output}: exists and is no dataset of this builder; expected a new or an empty folder")
     options = {name: value for name, value in options.items() if value is not None}
     config = RaerConfig(root=str(root), **options)
     locate_sources(config)
-    output.parent.mkdir(parents=True, exist_ok=True)
     # The builder's cache lives and dies beside the output, so that no stale rows can come from an earlier build.
-    with tempfile.TemporaryDirectory(prefix=f".{output.name}-building-", dir=output.parent) as temporary:
-        builder = Raer.create(cache_dir=Path(temporary, "cache"), root=str(root), **options)
+    with working_folder(output) as working:
+        builder = Raer.create(cache_dir=working / "cache", root=str(root), **options)
         builder.download_and_prepare(num_proc=num_proc)
         rows = builder.as_dataset()
         audit = make_audit(builder, rows, output)
-        complete = Path(temporary, "dataset")
+        complete = working / "dataset"
         rows.select_columns(list(FEATURES)).save_to_disk(complete)
         (complete / AUDIT_NAME).write_text(json.dumps(audit, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        replace_folder(complete, output, Path(temporary, "replaced"))
+        replace_folder(complete, output, working)
     return audit
 
 
@@ -69,25 +69,13 @@ def make_audit(builder: Raer, rows: datasets.DatasetDict, output: Path) -> dict[
     return {
         "splits": {split: summarise_split(rows[split]) for split in rows},
         "shared_persons": count_shared_persons({split: rows[split]["person_id"][:] for split in rows}),
-        "box_keys_without_clip": builder.unused_box_keys,
+        "split": builder.split_record,
+        "box_keys": {kind: counts["keys"] for kind, counts in builder.box_keys.items()},
+        "box_keys_without_clip": {kind: counts["without_clip"] for kind, counts in builder.box_keys.items()},
         "sources": {str(path.absolute()): file_sha256(path) for path in sources.files()},
         "arguments": {**options, "root": str(sources.raer), "output": str(output)},
         "versions": {"python": platform.python_version(), **{name: version(name) for name in ("datasets", "numpy")}},
     }
-
-
-def is_replaceable(output: Path) -> bool:
-    """Whether `output` is an earlier build or an empty folder."""
-    if not output.is_dir():
-        return False
-    names = {entry.name for entry in output.iterdir()}
-    return not names or {AUDIT_NAME, "dataset_dict.json"} <= names
-
-
-def replace_folder(new: Path, target: Path, aside: Path) -> None:
-    if target.exists():
-        target.rename(aside)
-    new.rename(target)
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -109,20 +97,41 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     add("--test-annotation", metavar="FILE", help="default RAER/annotation/test.txt")
     add("--bounding-box-face", metavar="FILE", help=box_help % "face")
     add("--bounding-box-body", metavar="FILE", help=box_help % "body")
-    add("--val-share", type=float, help=f"validation's share of the training list (default {RaerConfig.val_share})")
-    add("--val-split", choices=("clip", "person"), help=f"what validation is cut by (default {RaerConfig.val_split})")
-    add("--seed", type=int, help=f"of the validation split (default {RaerConfig.seed})")
+    add("--split", choices=PROTOCOLS, help="official keeps the lists (default); the others pool them and cut anew")
+    add(
+        "--val-share",
+        type=float,
+        help=f"validation's share of what is not for testing (default {RaerConfig.val_share})",
+    )
+    val_split_help = f"what official validation is cut by (default {RaerConfig.val_split})"
+    add("--val-split", choices=("clip", "person"), help=val_split_help)
+    add(
+        "--test-share", type=float, help=f"of --split person: the test split's share (default {RaerConfig.test_share})"
+    )
+    add("--folds", type=int, help=f"of --split kfold: how many, by person (default {RaerConfig.folds})")
+    add("--fold", type=int, help="of --split kfold: number of the fold for testing, from 1")
+    add("--place", metavar="NAME", help="of --split leave-one-place-out: the place for testing, as Library")
+    for name in ("person", "place"):
+        pattern_help = f"regular expression whose group is the {name} in a clip's path (default RAER's folders)"
+        add(f"--{name}-pattern", metavar="REGEX", help=pattern_help)
+    add("--seed", type=int, help=f"of the cuts (default {RaerConfig.seed})")
     outside_help = f"a box wholly outside its frame is this (default {RaerConfig.outside_boxes})"
     add("--outside-boxes", choices=("error", "missing"), help=outside_help)
     for kind in ("face", "body"):
         default = getattr(RaerConfig, f"min_{kind}_share")
         share_help = f"share of every list's clips that must have a {kind} box (default {default})"
         add(f"--min-{kind}-share", type=float, metavar="SHARE", help=share_help)
-    label_help = "names of the labels 1, 2, ... of the lists (default RAER's five)"
+    first_help = f"number of the first label in the lists (default {RaerConfig.first_label})"
+    add("--first-label", type=int, choices=(0, 1), help=first_help)
+    label_help = "names of the labels of the lists, in the order of their numbers (default RAER's five)"
     add("--labels", nargs="+", metavar="NAME", help=label_help)
     add("--num-proc", type=int, help="processes to read with (default 1)")
     parser.epilog = "Dashes and underscores in flags are the same."
     options = parser.parse_args([spell_flag(argument) for argument in arguments])
+    protocol = getattr(options, "split", RaerConfig.split)
+    for name, wanted in PROTOCOL_OF.items():
+        if name in options and protocol != wanted:
+            parser.error(f"--{name.replace('_', '-')} has no effect with --split {protocol}; it belongs to {wanted}")
     for cut in ("val_share", "val_split"):
         if "val_annotation" in options and cut in options:
             parser.error(f"--{cut.replace('_', '-')} has no effect with --val-annotation; expected one of the two")

@@ -9,10 +9,11 @@ import datasets
 from datasets.exceptions import DatasetGenerationError
 
 from data_scripts.raer_annotations import AnnotatedClip, check_disjoint, read_annotation
-from data_scripts.raer_boxes import check_coverage, explain_missing_face, read_body_file, read_face_file
+from data_scripts.raer_boxes import check_coverage, check_not_swapped, explain_missing_box, pack_entry, read_box_file
 from data_scripts.raer_config import RaerConfig, Sources, hash_contents, list_code, locate_sources
+from data_scripts.raer_layout import find_folder
+from data_scripts.raer_protocols import name_protocol, record_split, split_lists
 from data_scripts.raer_rows import AUDIT_FEATURES, ClipTask, make_features, make_row
-from data_scripts.raer_splits import cut_validation
 from modeling_clipcaer.errors import InputError
 
 
@@ -24,7 +25,8 @@ class Raer(datasets.GeneratorBasedBuilder):
     """Builder of RAER, used as a class: `Raer.create(root=...)`, `download_and_prepare()`, `as_dataset()`."""
 
     BUILDER_CONFIG_CLASS = RaerConfig
-    unused_box_keys: dict[str, int] | None = None
+    box_keys: dict[str, dict[str, int]] | None = None
+    split_record: dict[str, Any] | None = None
 
     @classmethod
     def create(cls, cache_dir: str | os.PathLike | None = None, **options: Any) -> "Raer":
@@ -46,14 +48,16 @@ class Raer(datasets.GeneratorBasedBuilder):
 
     def _info(self) -> datasets.DatasetInfo:
         return datasets.DatasetInfo(
-            description="Academic emotion clips in RAER's layout: frame paths, face and body boxes, labels.",
+            description="Academic emotion clips in RAER's layout: frame paths, face and body boxes, labels. "
+            f"Split: {name_protocol(self.config)}.",
             features=datasets.Features({**make_features(self.config.labels), **AUDIT_FEATURES}),
         )
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
         sources = locate_sources(self.config)
         splits = read_splits(self.config, sources)
-        tasks, self.unused_box_keys = attach_boxes(self.config, sources, splits)
+        self.split_record = record_split(self.config, splits)
+        tasks, self.box_keys = attach_boxes(self.config, sources, splits)
         return [
             datasets.SplitGenerator(name=split, gen_kwargs={"shards": cut_shards(tasks[split])}) for split in tasks
         ]
@@ -75,40 +79,40 @@ class Raer(datasets.GeneratorBasedBuilder):
 
 
 def read_splits(config: RaerConfig, sources: Sources) -> dict[str, list[AnnotatedClip]]:
-    train, test = (read_annotation(path, config.labels) for path in (sources.train, sources.test))
-    lists = {"train": train, "test": test}
-    if sources.validation is not None:
-        lists["validation"] = read_annotation(sources.validation, config.labels)
+    paths = {"train": sources.train, "validation": sources.validation, "test": sources.test}
+    lists = {
+        split: read_annotation(path, config.labels, config.first_label, config.layout)
+        for split, path in paths.items()
+        if path is not None
+    }
     check_disjoint(lists)
     for clip in (clip for clips in lists.values() for clip in clips):
-        if not (sources.raer / clip.clip_id).is_dir():
+        if find_folder(sources.raer, clip.clip_id) is None:
             raise InputError(f"{clip.place}: expected the clip folder {sources.raer / clip.clip_id}, found none")
-    if sources.validation is None:
-        lists["train"], lists["validation"] = cut_validation(train, config.val_share, config.val_split, config.seed)
-    return {split: lists[split] for split in ("train", "validation", "test")}
+    return split_lists(lists, config)
 
 
 def attach_boxes(
     config: RaerConfig, sources: Sources, splits: dict[str, list[AnnotatedClip]]
-) -> tuple[dict[str, list[ClipTask]], dict[str, int]]:
-    """Boxes of every clip by its key, and how many keys of each box file belong to no clip."""
-    faces = read_face_file(sources.face) if sources.face is not None else {}
-    bodies = read_body_file(sources.body) if sources.body is not None else {}
+) -> tuple[dict[str, list[ClipTask]], dict[str, dict[str, int]]]:
+    """Boxes of every clip by its key, and how many keys each box file has and how many of them belong to no clip."""
+    files = {"face": sources.face, "body": sources.body}
+    boxes = {kind: read_box_file(path, pack_entry) if path is not None else {} for kind, path in files.items()}
+    if sources.face is not None and sources.body is not None:
+        check_not_swapped(sources.face, sources.body, boxes["face"], boxes["body"])
     known = {clip.clip_id for clips in splits.values() for clip in clips}
-    unused_faces = [key for key in faces if key not in known]
-    unused_bodies = [key for key in bodies if key not in known]
+    unused = {kind: [key for key in entries if key not in known] for kind, entries in boxes.items()}
     for annotation, clips in group_by_list(splits).items():
-        if sources.face is not None:
-            gaps = [explain_missing_face(clip.clip_id, sources.raer / clip.clip_id, faces) for clip in clips]
-            check_coverage(sources.face, annotation, gaps, unused_faces, config.min_face_share, "min-face-share")
-        if sources.body is not None:
-            gaps = [None if clip.clip_id in bodies else f"'{clip.clip_id}' has no entry" for clip in clips]
-            check_coverage(sources.body, annotation, gaps, unused_bodies, config.min_body_share, "min-body-share")
+        for kind, path in files.items():
+            if path is not None:
+                gaps = [explain_missing_box(clip.clip_id, sources.raer, boxes[kind]) for clip in clips]
+                minimum = getattr(config, f"min_{kind}_share")
+                check_coverage(path, annotation, gaps, unused[kind], minimum, f"min-{kind}-share")
     tasks = {
-        split: [ClipTask(clip, faces.get(clip.clip_id, {}), bodies.get(clip.clip_id)) for clip in clips]
+        split: [ClipTask(clip, boxes["face"].get(clip.clip_id), boxes["body"].get(clip.clip_id)) for clip in clips]
         for split, clips in splits.items()
     }
-    return tasks, {"face": len(unused_faces), "body": len(unused_bodies)}
+    return tasks, {kind: {"keys": len(boxes[kind]), "without_clip": len(unused[kind])} for kind in files}
 
 
 def group_by_list(splits: dict[str, list[AnnotatedClip]]) -> dict[str, list[AnnotatedClip]]:

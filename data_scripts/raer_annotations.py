@@ -1,13 +1,16 @@
-"""RAER's annotation lists: clips in every spelling of their path, labels, persons. Standard library only."""
+"""RAER's annotation lists: clips in every spelling of their path and labels. Standard library only."""
 
-import posixpath
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from data_scripts.raer_layout import Layout, clip_key
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.raer_labels import RAER_LABELS
+
+
+RAER_LAYOUT = Layout()
+LINE = "'<clip dir> <num_frames> <label>'"
 
 
 @dataclass(frozen=True)
@@ -16,10 +19,11 @@ class AnnotatedClip:
 
     Args:
         clip_id: the clip's folder relative to the RAER folder, e.g. `images/SelfStudy/Library/P012/003`.
-        label: 0-based number of the label (the files are 1-based).
+        label: 0-based number of the label, whatever the list's first number is.
         listed_frames: the list's own frame count; the folder wins where they differ.
         place: `file:line` of the clip, for messages.
         num_lines: how often the list repeats the clip with this label.
+        layout: how the path names person and place.
     """
 
     clip_id: str
@@ -27,34 +31,16 @@ class AnnotatedClip:
     listed_frames: int
     place: str
     num_lines: int = 1
+    layout: Layout = RAER_LAYOUT
 
     @property
     def person_id(self) -> str:
-        return person_of(self.clip_id)
+        return self.layout.find_person(self.clip_id) or ""
 
-
-def clip_key(spelling: str) -> str | None:
-    """The one key of a clip folder however it is spelled: the path from its last `images` part on.
-
-    Relative to RAER's parent, absolute, with `RAER/RAER` doubled, with another machine's mount in front and with
-    back-slashes all give the same key; `None` when no `images/...` part is there.
-    """
-    parts = posixpath.normpath(spelling.strip().replace("\\", "/")).split("/")
-    starts = [index for index, part in enumerate(parts[:-1]) if part == "images"]
-    return "/".join(parts[starts[-1] :]) if starts else None
-
-
-def person_of(clip_id: str) -> str:
-    """The person of a clip: `(session, place, class folder, PNNN)` of its path, e.g. `Class/Classroom/Class003/P007`.
-
-    PNNN alone is no person: numbering starts again in every class and place.
-    """
-    return posixpath.dirname(clip_id).removeprefix("images/")
-
-
-def has_person_folder(clip_id: str) -> bool:
-    """Whether the folder above the clip is named like RAER's persons (`P012`)."""
-    return re.fullmatch(r"P\d+", posixpath.basename(posixpath.dirname(clip_id))) is not None
+    @property
+    def place_name(self) -> str | None:
+        """Where the clip was taken, e.g. `Library`; `None` where the path does not tell."""
+        return self.layout.find_place(self.clip_id)
 
 
 def read_text(path: Path) -> str:
@@ -67,44 +53,66 @@ def read_text(path: Path) -> str:
         raise InputError(f"{path}: expected a readable file, found: {error.strerror}") from None
 
 
-def read_annotation(path: Path, labels: Sequence[str] = RAER_LABELS) -> list[AnnotatedClip]:
-    """Clips of a list of `<clip dir> <num_frames> <label>` lines, in the list's order; `labels` names 1, 2, ...
+def read_annotation(
+    path: Path, labels: Sequence[str] = RAER_LABELS, first_label: int = 1, layout: Layout = RAER_LAYOUT
+) -> list[AnnotatedClip]:
+    """Clips of a list of `<clip dir> <num_frames> <label>` lines, in the list's order.
 
     A clip listed twice with one label counts once, since the repetition would only weight the clip; the
     dropped lines stay countable as `num_lines`. With two labels nobody can say which is true: an error.
+
+    Args:
+        labels: names of the labels `first_label`, `first_label + 1`, ... of the list.
     """
     clips: dict[str, AnnotatedClip] = {}
     # Keep: str.splitlines would also break lines at form feeds and other characters a file name may hold.
     for number, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip():
             continue
-        clip = parse_line(line, f"{path}:{number}", labels)
+        clip = parse_line(line, f"{path}:{number}", labels, first_label, layout)
         earlier = clips.setdefault(clip.clip_id, clip)
         if earlier.label != clip.label:
             raise InputError(
-                f"{clip.place}: label {clip.label + 1} for clip '{clip.clip_id}', which has label {earlier.label + 1} "
-                f"at {earlier.place}; expected one label per clip"
+                f"{clip.place}: label {clip.label + first_label} for clip '{clip.clip_id}', which has label "
+                f"{earlier.label + first_label} at {earlier.place}; expected one label per clip"
             )
         if earlier is not clip:
             clips[clip.clip_id] = replace(earlier, num_lines=earlier.num_lines + 1)
     if not clips:
-        raise InputError(f"{path}: expected lines '<clip dir> <num_frames> <label>', found none")
+        raise InputError(f"{path}: expected lines {LINE}, found none")
     return list(clips.values())
 
 
-def parse_line(line: str, place: str, labels: Sequence[str] = RAER_LABELS) -> AnnotatedClip:
+def parse_line(
+    line: str,
+    place: str,
+    labels: Sequence[str] = RAER_LABELS,
+    first_label: int = 1,
+    layout: Layout = RAER_LAYOUT,
+) -> AnnotatedClip:
     """One line, read from the right, so that paths may hold spaces."""
     fields = line.split()
     if len(fields) < 3 or not (fields[-1].isdecimal() and fields[-2].isdecimal()):
-        raise InputError(f"{place}: expected '<clip dir> <num_frames> <label>', found '{line.strip()}'")
-    spelling, listed_frames, label = line.strip().rsplit(maxsplit=2)
-    if not 1 <= int(label) <= len(labels):
-        names = ", ".join(f"{number} {name}" for number, name in enumerate(labels, start=1))
-        raise InputError(f"{place}: unknown label {label}, expected one of: {names}")
+        raise InputError(f"{place}: expected {LINE}, found '{line.strip()}'")
+    spelling, listed_frames, number = line.strip().rsplit(maxsplit=2)
+    label = int(number) - first_label
+    if not 0 <= label < len(labels):
+        raise InputError(
+            f"{place}: unknown label {number}, expected one of: {explain_labels(label, labels, first_label)}"
+        )
     key = clip_key(spelling)
     if key is None or key.count("/") < 2:
         raise InputError(f"{place}: clip dir '{spelling}', expected a path with images/<place>/<person>/<clip> in it")
-    return AnnotatedClip(key, int(label) - 1, int(listed_frames), place)
+    layout.check(key, place)
+    return AnnotatedClip(key, label, int(listed_frames), place, layout=layout)
+
+
+def explain_labels(label: int, labels: Sequence[str], first_label: int) -> str:
+    """The numbers that labels may have, and the flag that makes `label`, just outside them, one of them."""
+    names = ", ".join(f"{number} {name}" for number, name in enumerate(labels, start=first_label))
+    if (first_label, label) not in ((1, -1), (0, len(labels))):
+        return names
+    return f"{names}; a list whose labels begin with {1 - first_label} needs --first-label {1 - first_label}"
 
 
 def check_disjoint(lists: Mapping[str, Sequence[AnnotatedClip]]) -> None:

@@ -1,24 +1,30 @@
-"""RAER's box files: reading, fitting to the frame, and what stands in where a face box is missing.
+"""RAER's box files: reading, fitting to the frame, and what stands in where a box is missing.
 
-A box is (left, top, right, bottom) in pixels of the frame, in face.json as in body.json.
+A box is (left, top, right, bottom) in pixels of the frame. A clip's entry is one box for all its frames, as in RAER's
+body.json, or {frame name: box}, as in its face.json; either file may hold either.
 """
 
-import json
 import math
 import os
 import posixpath
-from collections.abc import Callable, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from data_scripts.raer_annotations import clip_key, read_text
+from data_scripts.raer_frame_names import find_twins, match_frames
+from data_scripts.raer_json import describe, iterate_members
+from data_scripts.raer_layout import clip_key, find_folder, normalise
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.frame_files import list_frame_names
 
 
 Box = tuple[float, float, float, float]
-Entry = TypeVar("Entry")
+Entry = Box | Mapping[str, Box]
+Kept = TypeVar("Kept")
 
 BOX_SOURCES = ("annotated", "nearest", "median", "body", "frame")
 # A head moves little within a few frames, so the nearest box is the best guess there. Further away it says where the
@@ -28,23 +34,49 @@ NEAREST_REACH = 8
 UPPER_BODY_SHARE = 0.4
 
 
-def read_face_file(path: Path) -> dict[str, dict[str, Box]]:
-    """`face.json`: {clip key: {frame name: box}}, with corners sorted."""
-    return read_box_file(path, parse_face_entry)
+class PackedBoxes(Mapping[str, Box]):
+    """{frame name: box} in a fifth of a dict's memory, so that a build can hold the boxes of 100,000 clips."""
+
+    __slots__ = ("names", "numbers")
+
+    def __init__(self, boxes: Mapping[str, Box]):
+        self.names = tuple(boxes)
+        self.numbers = array("d", chain.from_iterable(boxes.values()))
+
+    def __getitem__(self, name: str) -> Box:
+        if name not in self.names:
+            raise KeyError(name)
+        start = 4 * self.names.index(name)
+        return tuple(self.numbers[start : start + 4])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
 
 
-def read_body_file(path: Path) -> dict[str, Box]:
-    """`body.json`: {clip key: box}, with corners sorted."""
-    return read_box_file(path, parse_box)
+def pack_entry(entry: Entry) -> Entry:
+    return entry if isinstance(entry, tuple) else PackedBoxes(entry)
 
 
-def read_box_file(path: Path, parse_entry: Callable[[Any, str], Entry]) -> dict[str, Entry]:
-    """Entries under their clip's one key; keys without an `images/` part stay as they are and match no clip."""
-    entries: dict[str, Entry] = {}
+def read_face_file(path: Path) -> dict[str, Entry]:
+    """`face.json`: {clip key: {frame name: box}} or {clip key: box}, with corners sorted."""
+    return read_box_file(path)
+
+
+def read_body_file(path: Path) -> dict[str, Entry]:
+    """`body.json`: {clip key: box} or {clip key: {frame name: box}}, with corners sorted."""
+    return read_box_file(path)
+
+
+def read_box_file(path: Path, keep: Callable[[Entry], Kept] = lambda entry: entry) -> dict[str, Kept]:
+    """Entries, as `keep` makes them, under their clip's one key; keys without an `images/` part match no RAER clip."""
+    entries: dict[str, Kept] = {}
     spellings: dict[str, str] = {}
-    for spelling, value in parse_json_object(path).items():
-        key = clip_key(spelling) or spelling
-        entry = parse_entry(value, f"{path}: clip '{spelling}'")
+    for spelling, value in iterate_members(path):
+        key = clip_key(spelling) or normalise(spelling)
+        entry = keep(parse_entry(value, f"{path}: clip '{spelling}'"))
         if entries.setdefault(key, entry) != entry:
             raise InputError(
                 f"{path}: '{spellings[key]}' and '{spelling}' are one clip with different boxes; expected one entry"
@@ -53,40 +85,26 @@ def read_box_file(path: Path, parse_entry: Callable[[Any, str], Entry]) -> dict[
     return entries
 
 
-def parse_json_object(path: Path) -> dict[str, Any]:
-    def refuse_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        # Keep: json takes the last of two equal keys in silence.
-        values: dict[str, Any] = {}
-        for key, value in pairs:
-            if values.setdefault(key, value) != value:
-                raise InputError(f"{path}: key '{key}' occurs twice with different values; expected it once")
-        return values
-
-    try:
-        content = json.loads(read_text(path), object_pairs_hook=refuse_repeated_keys)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}:{error.lineno}:{error.colno}: broken JSON: {error.msg}") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: expected an object of clip dirs, found {describe(content)}")
-    return content
-
-
-def parse_face_entry(value: Any, place: str) -> dict[str, Box]:
+def parse_entry(value: Any, place: str) -> Entry:
+    """One box, or a box for each frame that has one."""
     if not isinstance(value, dict):
-        raise InputError(f"{place}: expected {{frame name: [left, top, right, bottom]}}, found {describe(value)}")
+        return parse_box(value, place, " or {frame name: box}")
     boxes: dict[str, Box] = {}
     for spelling, numbers in value.items():
         name = posixpath.basename(spelling.replace("\\", "/"))
         box = parse_box(numbers, f"{place}, frame '{spelling}'")
         if boxes.setdefault(name, box) != box:
             raise InputError(f"{place}: frame '{name}' occurs twice with different boxes; expected one")
+    twins = find_twins(boxes)
+    if twins is not None:
+        raise InputError(f"{place}: '{twins[0]}' and '{twins[1]}' are one frame; expected one box for each frame")
     return boxes
 
 
-def parse_box(value: Any, place: str) -> Box:
+def parse_box(value: Any, place: str, otherwise: str = "") -> Box:
     """Four finite numbers with the corners sorted."""
     if not isinstance(value, list) or len(value) != 4 or not all(type(number) in (int, float) for number in value):
-        raise InputError(f"{place}: expected 4 numbers [left, top, right, bottom], found {describe(value)}")
+        raise InputError(f"{place}: expected 4 numbers [left, top, right, bottom]{otherwise}, found {describe(value)}")
     try:
         left, top, right, bottom = map(float, value)
     except OverflowError:
@@ -96,22 +114,21 @@ def parse_box(value: Any, place: str) -> Box:
     return min(left, right), min(top, bottom), max(left, right), max(top, bottom)
 
 
-def describe(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def explain_missing_face(clip_id: str, folder: Path, entries: Mapping[str, Mapping[str, Box]]) -> str | None:
-    """Why a clip has no annotated face box, or `None` if it has one.
+def explain_missing_box(clip_id: str, raer: Path, entries: Mapping[str, Entry]) -> str | None:
+    """Why a clip of the folder `raer` has no box, or `None` if it has one.
 
     Looks for the frames too: an entry whose frame names are not in the folder loses its boxes just as quietly.
     """
     entry = entries.get(clip_id)
     if entry is None:
         return f"'{clip_id}' has no entry"
+    if isinstance(entry, tuple):
+        return None
     if not entry:
         return f"'{clip_id}' has an empty entry"
-    if any(os.path.exists(folder / name) for name in entry):
+    folder = find_folder(raer, clip_id)
+    # Keep: whether a file is there is asked first; listing every folder twice would double the build's reading.
+    if any(os.path.exists(folder / name) for name in entry) or match_frames(entry, list_frame_names(folder)):
         return None
     return f"'{clip_id}' has boxes for '{next(iter(entry))}' and others, none of which is in its folder"
 
@@ -144,6 +161,25 @@ def check_coverage(
     )
 
 
+def check_not_swapped(
+    face_file: Path, body_file: Path, faces: Mapping[str, Entry], bodies: Mapping[str, Entry]
+) -> None:
+    """Refuse faces as large as bodies. Both files may have the same form: nothing else would tell them apart."""
+    common = [key for key in faces if key in bodies and faces[key] and bodies[key]]
+    large = sum(measure_area(faces[key]) >= measure_area(bodies[key]) for key in common)
+    if 2 * large > len(common):
+        raise InputError(
+            f"{face_file}: in {large} of {len(common)} clips the face box is at least as large as the body box of "
+            f"{body_file}; expected faces smaller than bodies, are the files swapped?"
+        )
+
+
+def measure_area(entry: Entry) -> float:
+    """Area of an entry's first box."""
+    left, top, right, bottom = entry if isinstance(entry, tuple) else next(iter(entry.values()))
+    return (right - left) * (bottom - top)
+
+
 def fit_box(box: Box, width: int, height: int) -> Box | None:
     """The part of a box inside the frame, or `None` when that is thinner than one pixel."""
     left, top, right, bottom = box
@@ -152,17 +188,15 @@ def fit_box(box: Box, width: int, height: int) -> Box | None:
     return (left, top, right, bottom) if right - left >= 1 and bottom - top >= 1 else None
 
 
-def fill_face_boxes(boxes: Sequence[Box | None], body_box: Box | None) -> tuple[list[Box | None], list[str]]:
-    """Give every frame of a clip a face box, and say where it is from.
+def fill_boxes(boxes: Sequence[Box | None]) -> tuple[list[Box | None], list[str]]:
+    """Give every frame of a clip a box, and say where it is from.
 
     In order: its own (`annotated`); that of the nearest frame, the earlier of two, if at most `NEAREST_REACH` frames
-    away (`nearest`); the clip's median box (`median`); in a clip without any box the upper part of the body box
-    (`body`); the whole frame, as `None` (`frame`).
+    away (`nearest`); the clip's median box (`median`); in a clip without any box the whole frame, as `None` (`frame`).
     """
     own = [index for index, box in enumerate(boxes) if box is not None]
     if not own:
-        fallback, source = (upper_body(body_box), "body") if body_box is not None else (None, "frame")
-        return [fallback] * len(boxes), [source] * len(boxes)
+        return [None] * len(boxes), ["frame"] * len(boxes)
     median = tuple(np.median([boxes[index] for index in own], axis=0).tolist())
     filled, sources = [], []
     for index, box in enumerate(boxes):
@@ -174,6 +208,25 @@ def fill_face_boxes(boxes: Sequence[Box | None], body_box: Box | None) -> tuple[
         filled.append(boxes[nearest] if distance <= NEAREST_REACH else median)
         sources.append("nearest" if distance <= NEAREST_REACH else "median")
     return filled, sources
+
+
+def fill_face_boxes(
+    boxes: Sequence[Box | None], body_box: Box | Sequence[Box | None] | None
+) -> tuple[list[Box | None], list[str]]:
+    """As `fill_boxes`, but in a clip without any face box the upper part of the body box comes first (`body`).
+
+    Args:
+        body_box: one for all frames, or one for each, or `None`.
+    """
+    filled, sources = fill_boxes(boxes)
+    if body_box is None or any(box is not None for box in filled):
+        return filled, sources
+    for_all = isinstance(body_box[0], int | float)
+    bodies = [body_box] * len(boxes) if for_all else body_box
+    return (
+        [None if body is None else upper_body(body) for body in bodies],
+        ["frame" if body is None else "body" for body in bodies],
+    )
 
 
 def upper_body(body_box: Box) -> Box:

@@ -7,12 +7,22 @@ from pathlib import Path
 
 import datasets
 
+from data_scripts.raer_layout import Layout
 from modeling_clipcaer import frame_files, raer_labels
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.raer_labels import RAER_LABELS
 
 
 NO_BOXES = "none"
+PROTOCOLS = ("official", "person", "kfold", "leave-one-place-out")
+# Options that mean something with one protocol alone.
+PROTOCOL_OF = {
+    "val_split": "official",
+    "test_share": "person",
+    "folds": "kfold",
+    "fold": "kfold",
+    "place": "leave-one-place-out",
+}
 
 
 @dataclass
@@ -25,12 +35,18 @@ class RaerConfig(datasets.BuilderConfig):
         val_annotation: a list of validation clips; by default validation is cut from the training list.
         bounding_box_face, bounding_box_body: box files, by default `bounding_box/{face,body}.json` of the RAER folder;
             "none" does without, and every face or context is then cut from the fall-backs, in the end the whole frame.
-        val_share: validation's share of the training list.
-        val_split: "clip" cuts clips, "person" whole persons.
-        seed: of the cut.
+        split: the protocol. "official" keeps the lists; the others pool all lists and cut them anew: "person" into
+            parts with nobody in two of them, "kfold" by person into `folds` parts of which number `fold` is the test
+            split, "leave-one-place-out" takes the clips of `place` for the test split.
+        val_share: validation's share of the clips that are not for testing.
+        val_split: "clip" cuts official validation by clip, "person" by whole persons, as the other protocols do.
+        test_share: the test split's share with `split="person"`.
+        seed: of all cuts.
+        person_pattern, place_pattern: how a clip's path names them, see `Layout`.
+        first_label: the number of the first label in the lists, 0 or 1.
         outside_boxes: what a box wholly outside its frame is: an "error", or "missing" and replaced by the fall-backs.
         min_face_share, min_body_share: the share of every list's clips that must have a box.
-        labels: names of the labels 1, 2, ... of the lists.
+        labels: names of the labels of the lists, from `first_label` on.
     """
 
     root: str = "."
@@ -39,26 +55,62 @@ class RaerConfig(datasets.BuilderConfig):
     test_annotation: str | None = None
     bounding_box_face: str | None = None
     bounding_box_body: str | None = None
+    split: str = "official"
     val_share: float = 0.1
     val_split: str = "clip"
+    test_share: float = 0.2
+    folds: int = 5
+    fold: int | None = None
+    place: str | None = None
+    person_pattern: str | None = None
+    place_pattern: str | None = None
     seed: int = 42
     outside_boxes: str = "error"
     min_face_share: float = 0.5
     min_body_share: float = 0.5
+    first_label: int = 1
     labels: Sequence[str] = RAER_LABELS
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.val_share < 1:
-            raise InputError(f"`val_share` is {self.val_share}, expected a number between 0 and 1, both excluded")
+        self._check_choices()
+        for field in ("val_share", "test_share"):
+            if not 0 < getattr(self, field) < 1:
+                raise InputError(
+                    f"`{field}` is {getattr(self, field)}, expected a number between 0 and 1, both excluded"
+                )
         for field in ("min_face_share", "min_body_share"):
             if not 0 <= getattr(self, field) <= 1:
                 raise InputError(f"`{field}` is {getattr(self, field)}, expected a number from 0 to 1")
         if len(self.labels) < 2 or len(set(self.labels)) < len(self.labels):
             raise InputError(f"`labels` is {list(self.labels)}, expected at least two different names")
-        for field, choices in (("val_split", ("clip", "person")), ("outside_boxes", ("error", "missing"))):
-            if getattr(self, field) not in choices:
-                raise InputError(f"`{field}` is '{getattr(self, field)}', expected one of {', '.join(choices)}")
+        if self.folds < 2:
+            raise InputError(f"`folds` is {self.folds}, expected at least 2")
+        if self.split == "kfold" and self.fold not in range(1, self.folds + 1):
+            raise InputError(
+                f"--split kfold: `fold` is {self.fold}, expected --fold with a number from 1 to {self.folds}"
+            )
+        if self.split == "leave-one-place-out" and not self.place:
+            raise InputError("--split leave-one-place-out: expected --place with the name of the place for testing")
+        Layout(self.person_pattern, self.place_pattern)  # refuses a pattern that is none before anything is read
+
+    def _check_choices(self) -> None:
+        choices = {
+            "split": PROTOCOLS,
+            "val_split": ("clip", "person"),
+            "outside_boxes": ("error", "missing"),
+            "first_label": (0, 1),
+        }
+        for field, allowed in choices.items():
+            if getattr(self, field) not in allowed:
+                raise InputError(
+                    f"`{field}` is '{getattr(self, field)}', expected one of {', '.join(map(str, allowed))}"
+                )
+
+    @property
+    def layout(self) -> Layout:
+        """How a clip's path names person and place."""
+        return Layout(self.person_pattern, self.place_pattern)
 
 
 @dataclass(frozen=True)

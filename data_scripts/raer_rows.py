@@ -1,5 +1,6 @@
 """One clip of RAER to one row: frames, a box for every frame, and what had to be repaired."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,10 @@ from datasets import ClassLabel, Features, List, Value
 from PIL import Image
 
 from data_scripts.raer_annotations import AnnotatedClip
-from data_scripts.raer_boxes import BOX_SOURCES, Box, fill_face_boxes, fit_box
+from data_scripts.raer_boxes import BOX_SOURCES, Box, Entry, fill_boxes, fill_face_boxes, fit_box
 from data_scripts.raer_config import Sources
+from data_scripts.raer_frame_names import check_frame_names, match_frames
+from data_scripts.raer_layout import find_folder
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.frame_files import IMAGE_SUFFIXES, list_frame_names
 from modeling_clipcaer.raer_labels import RAER_LABELS
@@ -28,19 +31,18 @@ FEATURES = Features(
         "label": ClassLabel(names=list(RAER_LABELS)),
     }
 )
+# What can happen to the boxes of one kind in one clip: cut at the frame's edge, outside it, for a frame that is not
+# there, for a frame of another spelling, one for all frames.
+FINDINGS = ("clamped", "outside", "without_frame", "respelled", "for_all")
 # Counts of what was repaired in a row. They are columns because rows are made in several processes; the build sums
 # them up and leaves them out of the dataset on disk.
 AUDIT_FEATURES = Features(
     {
         name: Value("int32")
         for name in (
-            "listed_frames",
-            "list_lines",
-            "face_boxes_clamped",
-            "face_boxes_outside",
-            "face_boxes_without_frame",
-            "body_boxes_clamped",
-            "body_boxes_outside",
+            *("listed_frames", "list_lines", "found_frames"),
+            *(f"{kind}_boxes_{finding}" for kind in ("face", "body") for finding in FINDINGS),
+            *(f"{kind}_boxes_{source}" for kind in ("face", "body") for source in BOX_SOURCES),
         )
     }
 )
@@ -57,8 +59,8 @@ class ClipTask:
     """A clip with what the box files say about it."""
 
     clip: AnnotatedClip
-    face_boxes: dict[str, Box]
-    body_box: Box | None
+    face: Entry | None
+    body: Entry | None
 
 
 def make_row(task: ClipTask, sources: Sources, outside_boxes: str) -> dict[str, Any]:
@@ -66,33 +68,31 @@ def make_row(task: ClipTask, sources: Sources, outside_boxes: str) -> dict[str, 
 
     All frames of a clip are taken to have the first one's size, so that one header is read per clip.
     """
-    clip, folder = task.clip, sources.raer / task.clip.clip_id
+    clip = task.clip
+    folder = find_folder(sources.raer, clip.clip_id) or sources.raer / clip.clip_id
     names = list_frame_names(folder)
     if not names:
         raise InputError(f"{clip.place}: {folder}: expected frames ({', '.join(IMAGE_SUFFIXES)}), found none")
+    check_frame_names(folder, names)
     size = read_frame_size(folder / names[0])
-    present = {name: task.face_boxes[name] for name in names if name in task.face_boxes}
-    faces = fit_boxes(present, size, f"{sources.face}: clip '{clip.clip_id}'", outside_boxes)
-    body = {} if task.body_box is None else {ALL_FRAMES: task.body_box}
-    bodies = fit_boxes(body, size, f"{sources.body}: clip '{clip.clip_id}'", outside_boxes)
-    body_box = bodies.boxes.get(ALL_FRAMES)
-    filled, box_sources = fill_face_boxes([faces.boxes.get(name) for name in names], body_box)
+    faces = fit_entry(task.face, names, size, f"{sources.face}: clip '{clip.clip_id}'", outside_boxes)
+    bodies = fit_entry(task.body, names, size, f"{sources.body}: clip '{clip.clip_id}'", outside_boxes)
+    body_boxes, body_sources = fill_boxes(bodies.boxes)
+    face_boxes, face_sources = fill_face_boxes(faces.boxes, body_boxes)
     return {
         "clip_id": clip.clip_id,
         "person_id": clip.person_id,
         "frame_dir": str(folder),
         "frame_names": names,
-        "face_boxes": [box or [] for box in filled],
-        "face_box_sources": box_sources,
-        "body_boxes": [body_box] if body_box else [],
+        "face_boxes": [box or [] for box in face_boxes],
+        "face_box_sources": face_sources,
+        "body_boxes": [] if body_boxes[0] is None else body_boxes[:1] if bodies.for_all else body_boxes,
         "label": clip.label,
         "listed_frames": clip.listed_frames,
         "list_lines": clip.num_lines,
-        "face_boxes_clamped": faces.num_clamped,
-        "face_boxes_outside": faces.num_outside,
-        "face_boxes_without_frame": len(task.face_boxes) - len(present),
-        "body_boxes_clamped": bodies.num_clamped,
-        "body_boxes_outside": bodies.num_outside,
+        "found_frames": len(names),
+        **count_findings("face", faces, face_sources),
+        **count_findings("body", bodies, body_sources),
     }
 
 
@@ -107,20 +107,44 @@ def read_frame_size(path: Path) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class FittedBoxes:
-    boxes: dict[str, Box]
-    num_clamped: int
-    num_outside: int
+    """A clip's boxes of one kind, one for each frame, `None` where it has none, and what happened to them."""
+
+    boxes: list[Box | None]
+    clamped: int
+    outside: int
+    without_frame: int
+    respelled: int
+    for_all: int
 
 
-def fit_boxes(boxes: dict[str, Box], size: tuple[int, int], place: str, outside_boxes: str) -> FittedBoxes:
-    """Clamp a clip's boxes to its frames and leave out, or refuse, those wholly outside."""
-    fitted = {name: fit_box(box, *size) for name, box in boxes.items()}
-    inside = {name: box for name, box in fitted.items() if box is not None}
+def fit_entry(
+    entry: Entry | None, names: Sequence[str], size: tuple[int, int], place: str, outside_boxes: str
+) -> FittedBoxes:
+    """Find the frames of a clip's boxes, clamp the boxes to them, and leave out, or refuse, those wholly outside."""
+    for_all = isinstance(entry, tuple)
+    values = entry or {}
+    given = {ALL_FRAMES: entry} if for_all else match_frames(values, names)
+    fitted = {name: fit_box(box, *size) for name, box in given.items()}
     outside = [name for name, box in fitted.items() if box is None]
     if outside and outside_boxes == "error":
         raise InputError(
-            f"{place}, {outside[0]}: box {list(boxes[outside[0]])} covers no pixel of the {size[0]}x{size[1]} frame; "
+            f"{place}, {outside[0]}: box {list(given[outside[0]])} covers no pixel of the {size[0]}x{size[1]} frame; "
             "expected a box inside it (--outside-boxes missing treats such boxes as missing)"
         )
-    num_clamped = sum(box != boxes[name] for name, box in inside.items())
-    return FittedBoxes(inside, num_clamped, len(outside))
+    return FittedBoxes(
+        boxes=[fitted.get(ALL_FRAMES if for_all else name) for name in names],
+        clamped=sum(box is not None and box != given[name] for name, box in fitted.items()),
+        outside=len(outside),
+        without_frame=0 if for_all else len(values) - len(given),
+        respelled=0 if for_all else sum(name not in values for name in given),
+        for_all=int(for_all),
+    )
+
+
+def count_findings(kind: str, fitted: FittedBoxes, sources: Sequence[str]) -> dict[str, int]:
+    counts = {
+        **{name: getattr(fitted, name) for name in FINDINGS},
+        **dict.fromkeys(BOX_SOURCES, 0),
+        **Counter(sources),
+    }
+    return {f"{kind}_boxes_{name}": count for name, count in counts.items()}

@@ -9,13 +9,23 @@ import numpy as np
 from datasets import Dataset
 
 from data_scripts.raer_boxes import BOX_SOURCES
+from data_scripts.raer_rows import FINDINGS
+
+
+SOURCE_TITLES = {"annotated": "%s box of the frame itself", "frame": "  whole frame"}
+FINDING_TITLES = {
+    "clamped": "%s boxes cut at the frame's edge",
+    "outside": "%s boxes outside their frame",
+    "without_frame": "%s boxes of frames not there",
+    "respelled": "%s boxes matched by number",
+}
+TITLE_WIDTH = 33
 
 
 def summarise_split(rows: Dataset) -> dict[str, Any]:
     """Counts of one split, from its rows with their audit columns."""
     # Keep the [:]: a column read item by item decodes its whole row each time.
-    lengths = np.array([len(names) for names in rows["frame_names"][:]])
-    listed = np.array(rows["listed_frames"][:])
+    lengths, listed = (np.array(rows[name][:]) for name in ("found_frames", "listed_frames"))
     names = rows.features["label"].names
     labels = np.bincount(rows["label"][:], minlength=len(names)).tolist()
     differing = np.flatnonzero(lengths != listed)
@@ -23,6 +33,7 @@ def summarise_split(rows: Dataset) -> dict[str, Any]:
         "num_clips": len(rows),
         "num_frames": int(lengths.sum()),
         "labels": dict(zip(names, labels, strict=True)),
+        "label_shares": {name: share(count, len(rows)) for name, count in zip(names, labels, strict=True)},
         "absent_labels": [name for name, count in zip(names, labels, strict=True) if count == 0],
         "imbalance": round(max(labels) / min(count for count in labels if count), 2),
         "num_persons": len(set(rows["person_id"][:])),
@@ -32,9 +43,10 @@ def summarise_split(rows: Dataset) -> dict[str, Any]:
             "max": int(lengths.max()),
             "histogram": {str(length): count for length, count in sorted(Counter(lengths.tolist()).items())},
         },
-        **summarise_boxes(rows, int(lengths.sum())),
+        **{f"{kind}_boxes": summarise_boxes(rows, kind, int(lengths.sum())) for kind in ("face", "body")},
         "num_frames_differing": {
             "clips": len(differing),
+            "clip_share": share(len(differing), len(rows)),
             "examples": [
                 {"clip_id": rows[int(index)]["clip_id"], "listed": int(listed[index]), "found": int(lengths[index])}
                 for index in differing[:5]
@@ -44,30 +56,29 @@ def summarise_split(rows: Dataset) -> dict[str, Any]:
     }
 
 
-def summarise_boxes(rows: Dataset, num_frames: int) -> dict[str, Any]:
-    per_clip = [np.bincount(sources, minlength=len(BOX_SOURCES)) for sources in rows["face_box_sources"][:]]
-    sources = np.sum(per_clip, axis=0)
-    annotated = BOX_SOURCES.index("annotated")
-    face_clips = sum(counts[annotated] > 0 for counts in per_clip)
-    body_clips = sum(len(boxes) > 0 for boxes in rows["body_boxes"][:])
+def summarise_boxes(rows: Dataset, kind: str, num_frames: int) -> dict[str, Any]:
+    """Clips and frames with a box of their own, what stands in for the others, and what happened to the boxes."""
+
+    def add_up(name: str) -> int:
+        return sum(rows[f"{kind}_boxes_{name}"][:])
+
+    wanted = BOX_SOURCES if kind == "face" else tuple(source for source in BOX_SOURCES if source != "body")
+    sources = {source: add_up(source) for source in wanted}
+    clips = int(np.count_nonzero(rows[f"{kind}_boxes_annotated"][:]))
     return {
-        "face_boxes": {
-            "clips": int(face_clips),
-            "clip_share": round(face_clips / len(rows), 4),
-            "frames": int(sources[annotated]),
-            "frame_share": round(sources[annotated] / num_frames, 4),
-            "sources": dict(zip(BOX_SOURCES, sources.tolist(), strict=True)),
-            "clamped": sum(rows["face_boxes_clamped"][:]),
-            "outside": sum(rows["face_boxes_outside"][:]),
-            "without_frame": sum(rows["face_boxes_without_frame"][:]),
-        },
-        "body_boxes": {
-            "clips": body_clips,
-            "clip_share": round(body_clips / len(rows), 4),
-            "clamped": sum(rows["body_boxes_clamped"][:]),
-            "outside": sum(rows["body_boxes_outside"][:]),
-        },
+        "clips": clips,
+        "clip_share": share(clips, len(rows)),
+        "clips_with_one_for_all": add_up("for_all"),
+        "frames": sources["annotated"],
+        "frame_share": share(sources["annotated"], num_frames),
+        "sources": sources,
+        "source_shares": {source: share(count, num_frames) for source, count in sources.items()},
+        **{finding: add_up(finding) for finding in FINDINGS if finding != "for_all"},
     }
+
+
+def share(count: int, total: int) -> float:
+    return round(count / total, 4)
 
 
 def count_shared_persons(persons: Mapping[str, Iterable[str]]) -> dict[str, int]:
@@ -79,30 +90,12 @@ def count_shared_persons(persons: Mapping[str, Iterable[str]]) -> dict[str, int]
 def format_table(audit: Mapping[str, Any]) -> str:
     """The audit as aligned text, one column per split."""
     splits = audit["splits"]
-    rows = [("", list(splits))]
-
-    def add(title: str, cell: Any) -> None:
-        rows.append((title, [str(cell(split)) for split in splits.values()]))
-
-    add("clips", lambda split: split["num_clips"])
-    for name in next(iter(splits.values()))["labels"]:
-        add(f"  {name}", lambda split, name=name: split["labels"][name])
-    add("most / fewest of a label", lambda split: split["imbalance"])
-    add("persons", lambda split: split["num_persons"])
-    add("frames per clip", lambda split: "{min} / {median:g} / {max}".format(**split["frames_per_clip"]))
-    add("frame count differs from list", lambda split: split["num_frames_differing"]["clips"])
-    add("repeated lines dropped", lambda split: split["repeated_lines_dropped"])
-    add("clips with a face box", lambda split: f"{split['face_boxes']['clip_share']:.1%}")
-    add("clips with a body box", lambda split: f"{split['body_boxes']['clip_share']:.1%}")
-    for source in BOX_SOURCES:
-        title = {"annotated": "face box of the frame itself", "frame": "  whole frame"}.get(source, f"  {source}")
-        add(title, lambda split, source=source: split["face_boxes"]["sources"][source])
+    rows = [("", list(splits)), *list_clip_cells(splits)]
     for kind in ("face", "body"):
-        for finding in ("clamped", "outside"):
-            add(f"{kind} boxes {finding}", lambda split, kind=kind, key=finding: split[f"{kind}_boxes"][key])
+        rows += list_box_cells(splits, kind)
     widths = [max(len(row[1][column]) for row in rows) for column in range(len(splits))]
     lines = [
-        f"{title:<31}" + "".join(f"  {cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
+        f"{title:<{TITLE_WIDTH}}" + "".join(f"  {cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
         for title, cells in rows
     ]
     shared = ", ".join(f"{pair} {count}" for pair, count in audit["shared_persons"].items())
@@ -111,4 +104,37 @@ def format_table(audit: Mapping[str, Any]) -> str:
         for name, split in splits.items()
         if split["absent_labels"]
     ]
-    return "\n".join([*lines, f"persons in two splits: {shared}", *absent])
+    return "\n".join([f"split: {audit['split']['name']}", *lines, f"persons in two splits: {shared}", *absent])
+
+
+def list_clip_cells(splits: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+    """Lines of the table on clips: a title, and a cell for each split."""
+    labels = next(iter(splits.values()))["labels"]
+    cells = {
+        "clips": lambda split: split["num_clips"],
+        **{f"  {name}": lambda split, name=name: split["labels"][name] for name in labels},
+        "most / fewest of a label": lambda split: split["imbalance"],
+        "persons": lambda split: split["num_persons"],
+        "frames per clip": lambda split: "{min} / {median:g} / {max}".format(**split["frames_per_clip"]),
+        "frame count differs from list": lambda split: with_share(
+            split["num_frames_differing"]["clips"], split["num_clips"]
+        ),
+        "repeated lines dropped": lambda split: split["repeated_lines_dropped"],
+    }
+    return [(title, [str(cell(split)) for split in splits.values()]) for title, cell in cells.items()]
+
+
+def list_box_cells(splits: Mapping[str, Any], kind: str) -> list[tuple[str, list[str]]]:
+    """Lines of the table on the boxes of one kind."""
+    tables = [(split[f"{kind}_boxes"], split) for split in splits.values()]
+    lines = [(f"clips with a {kind} box", [with_share(boxes["clips"], split["num_clips"]) for boxes, split in tables])]
+    for source in tables[0][0]["sources"]:
+        title = SOURCE_TITLES.get(source, f"  {source}").replace("%s", kind)
+        lines.append((title, [with_share(boxes["sources"][source], split["num_frames"]) for boxes, split in tables]))
+    for finding, title in FINDING_TITLES.items():
+        lines.append((title % kind, [str(boxes[finding]) for boxes, _ in tables]))
+    return lines
+
+
+def with_share(count: int, total: int) -> str:
+    return f"{count} ({count / total:.1%})"

@@ -24,6 +24,10 @@ class ClipBoxes:
     def find_given(self, path: str, frame_names: list[str]) -> tuple[list[Box | None], Box | None]:
         """The face box of every frame that has one, and the body box."""
         face, body = _look_up(self.face, path, "face"), _look_up(self.body, path, "body")
+        if isinstance(body, dict):
+            raise InputError(f"{path}: expected one body box, found one for each frame")
+        if isinstance(face, tuple):
+            return [face] * len(frame_names), body
         unknown = sorted(set(face or {}) - set(frame_names))
         if unknown:
             raise InputError(f"{path}: has no frame `{unknown[0]}`, for which there is a face box")

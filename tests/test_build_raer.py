@@ -182,9 +182,12 @@ def test_the_audit_counts_what_was_matched_filled_in_and_left_out(tree):
     assert (split["face_boxes"]["clips"], split["face_boxes"]["clip_share"]) == (3, 0.6)
     assert (split["face_boxes"]["frames"], split["face_boxes"]["frame_share"]) == (5, round(5 / 16, 4))
     assert [split["face_boxes"][name] for name in ("clamped", "outside", "without_frame")] == [1, 1, 1]
-    assert split["body_boxes"] == {"clips": 4, "clip_share": 0.8, "clamped": 0, "outside": 0}
+    found = {name: split["body_boxes"][name] for name in ("clips", "clip_share", "clamped", "outside")}
+    assert found == {"clips": 4, "clip_share": 0.8, "clamped": 0, "outside": 0}
+    assert split["body_boxes"]["clips_with_one_for_all"] == 4
     assert split["num_frames_differing"] == {
         "clips": 2,
+        "clip_share": 0.4,
         "examples": [
             {"clip_id": first, "listed": 30, "found": 3},
             {"clip_id": third, "listed": 3, "found": 4},

@@ -159,13 +159,13 @@ def test_boxes_that_match_too_few_clips_are_refused_with_examples(tree, numberin
     if numbering == "keys":
         tree.faces = {key.replace("images", "faces"): value for key, value in tree.faces.items()}
     else:
-        tree.faces = {key: {"0001.jpg": FACE_BOX} for key in tree.faces}
+        tree.faces = {key: {"0071.jpg": FACE_BOX} for key in tree.faces}
     tree.face_file.write_text(json.dumps(tree.faces))
     with pytest.raises(InputError) as error:
         build(tree)
     assert f"{tree.face_file}: boxes for 0 of 20 clips of {tree.train_list} (0.0%)" in str(error.value)
     example = (
-        "keys without a clip: 'RAER/faces/Class" if numbering == "keys" else "has boxes for '0001.jpg' and others"
+        "keys without a clip: 'RAER/faces/Class" if numbering == "keys" else "has boxes for '0071.jpg' and others"
     )
     assert example in str(error.value)
 

@@ -1,6 +1,7 @@
 import pytest
 
-from data_scripts.raer_annotations import check_disjoint, clip_key, has_person_folder, person_of, read_annotation
+from data_scripts.raer_annotations import check_disjoint, read_annotation
+from data_scripts.raer_layout import clip_key, has_person_folder, person_of
 from modeling_clipcaer.errors import InputError
 
 

@@ -5,7 +5,7 @@ import pytest
 from data_scripts.raer_boxes import (
     NEAREST_REACH,
     check_coverage,
-    explain_missing_face,
+    explain_missing_box,
     fill_face_boxes,
     fit_box,
     read_body_file,
@@ -75,12 +75,15 @@ def test_a_file_of_the_wrong_kind_is_refused(tmp_path):
     path = write(tmp_path / "list.json", [1, 2])
     with pytest.raises(InputError, match=r"expected an object of clip dirs, found \[1, 2\]"):
         read_body_file(path)
-    path = write(tmp_path / "face.json", {"images/Lab/P1/1": {"1.jpg": BOX}})
-    with pytest.raises(InputError, match=r"expected 4 numbers \[left, top, right, bottom\], found {"):
+    path = write(tmp_path / "face.json", {"images/Lab/P1/1": {"1.jpg": "left"}})
+    with pytest.raises(InputError, match=r"expected 4 numbers \[left, top, right, bottom\]"):
         read_body_file(path)
-    path = write(tmp_path / "body.json", {"images/Lab/P1/1": BOX})
-    with pytest.raises(InputError, match=r"expected \{frame name:"):
-        read_face_file(path)
+
+
+def test_both_files_take_a_box_a_clip_and_a_box_a_frame(tmp_path):
+    path = write(tmp_path / "boxes.json", {"images/Lab/P1/1": {"1.jpg": BOX}, "images/Lab/P1/2": BOX})
+    expected = {"images/Lab/P1/1": {"1.jpg": tuple(BOX)}, "images/Lab/P1/2": tuple(BOX)}
+    assert read_face_file(path) == read_body_file(path) == expected
 
 
 def test_a_box_is_clamped_to_its_frame_or_gone():
@@ -113,12 +116,13 @@ def test_a_clip_without_face_boxes_takes_the_upper_body_and_without_that_the_who
 
 
 def test_a_clip_counts_as_covered_only_if_a_frame_of_the_entry_exists(tmp_path):
-    (tmp_path / "1.jpg").touch()
-    assert explain_missing_face("c", tmp_path, {"c": {"9.jpg": BOX, "1.jpg": BOX}}) is None
-    assert "'c' has no entry" in explain_missing_face("c", tmp_path, {"d": {"1.jpg": BOX}})
-    assert "empty entry" in explain_missing_face("c", tmp_path, {"c": {}})
-    assert "'001.jpg' and others, none of which is in its folder" in explain_missing_face(
-        "c", tmp_path, {"c": {"001.jpg": BOX}}
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "1.jpg").touch()
+    assert explain_missing_box("c", tmp_path, {"c": {"9.jpg": BOX, "1.jpg": BOX}}) is None
+    assert "'c' has no entry" in explain_missing_box("c", tmp_path, {"d": {"1.jpg": BOX}})
+    assert "empty entry" in explain_missing_box("c", tmp_path, {"c": {}})
+    assert "'002.jpg' and others, none of which is in its folder" in explain_missing_box(
+        "c", tmp_path, {"c": {"002.jpg": BOX}}
     )
 
 

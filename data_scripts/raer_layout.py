@@ -1,0 +1,119 @@
+"""RAER's folders: the one key of a clip however its path is spelled, its person and its place.
+
+Standard library only.
+"""
+
+import os
+import posixpath
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from modeling_clipcaer.errors import InputError
+
+
+def normalise(text: str) -> str:
+    """`text` with every accented letter as one character. macOS writes them as two, and the two look the same."""
+    return unicodedata.normalize("NFC", text)
+
+
+def clip_key(spelling: str) -> str | None:
+    """The one key of a clip folder however it is spelled: the path from its last `images` part on.
+
+    Relative to RAER's parent, absolute, with `RAER/RAER` doubled, with another machine's mount in front and with
+    back-slashes all give the same key; `None` when no `images/...` part is there.
+    """
+    parts = posixpath.normpath(normalise(spelling.strip()).replace("\\", "/")).split("/")
+    starts = [index for index, part in enumerate(parts[:-1]) if part == "images"]
+    return "/".join(parts[starts[-1] :]) if starts else None
+
+
+def person_of(clip_id: str) -> str:
+    """The person of a clip: `(session, place, class folder, PNNN)` of its path, e.g. `Class/Classroom/Class003/P007`.
+
+    PNNN alone is no person: numbering starts again in every class and place.
+    """
+    return posixpath.dirname(clip_id).removeprefix("images/")
+
+
+def has_person_folder(clip_id: str) -> bool:
+    """Whether the folder above the clip is named like RAER's persons (`P012`)."""
+    return re.fullmatch(r"P\d+", posixpath.basename(posixpath.dirname(clip_id))) is not None
+
+
+def place_of(clip_id: str) -> str | None:
+    """The place of a clip, the folder below the session: `Library` of `images/SelfStudy/Library/P012/003`."""
+    parts = clip_id.split("/")
+    return parts[2] if len(parts) >= 5 else None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a clip's path names its person and its place.
+
+    Args:
+        person_pattern, place_pattern: a regular expression searched for in the path from `images/` on, whose group of
+            that name (`(?P<person>...)`), or else whose first group, is the person or the place; RAER's folders by
+            default.
+    """
+
+    person_pattern: str | None = None
+    place_pattern: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("person", "place"):
+            pattern = getattr(self, f"{name}_pattern")
+            try:
+                groups = 1 if pattern is None else re.compile(pattern).groups
+            except re.error as error:
+                raise InputError(f"--{name}-pattern '{pattern}': no regular expression: {error}") from None
+            if not groups:
+                raise InputError(f"--{name}-pattern '{pattern}': expected a group, as in '/(?P<{name}>[^/]+)/'")
+
+    def find_person(self, clip_id: str) -> str | None:
+        """The person; `None` where the pattern finds none."""
+        return person_of(clip_id) if self.person_pattern is None else _find(self.person_pattern, "person", clip_id)
+
+    def find_place(self, clip_id: str) -> str | None:
+        """The place; `None` where the pattern, or RAER's layout, finds none."""
+        return place_of(clip_id) if self.place_pattern is None else _find(self.place_pattern, "place", clip_id)
+
+    def names_persons(self, clip_id: str) -> bool:
+        """Whether what `find_person` finds is a person, and not just some folder above the clip."""
+        return self.person_pattern is not None or has_person_folder(clip_id)
+
+    def check(self, clip_id: str, place: str) -> None:
+        """Refuse a clip in whose path a given pattern finds nothing; `place` is its `file:line`."""
+        for name, found in (("person", self.find_person(clip_id)), ("place", self.find_place(clip_id))):
+            pattern = getattr(self, f"{name}_pattern")
+            if pattern is not None and not found:
+                raise InputError(f"{place}: --{name}-pattern '{pattern}' finds no {name} in '{clip_id}'")
+
+
+def _find(pattern: str, name: str, clip_id: str) -> str | None:
+    match = re.search(pattern, clip_id)
+    if match is None:
+        return None
+    return match[name] if name in match.re.groupindex else match[1]
+
+
+def find_folder(raer: Path, clip_id: str) -> Path | None:
+    """The folder of a clip, also where the disk writes its accented letters as two characters each."""
+    folder = raer / clip_id
+    if folder.is_dir():
+        return folder
+    folder = raer
+    for part in clip_id.split("/"):
+        spelling = _list_spellings(str(folder)).get(part)
+        if spelling is None:
+            return None
+        folder = folder / spelling
+    return folder if folder.is_dir() else None
+
+
+@lru_cache(maxsize=1024)
+def _list_spellings(folder: str) -> dict[str, str]:
+    """Names in a folder by their one spelling."""
+    return {normalise(name): name for name in os.listdir(folder)} if os.path.isdir(folder) else {}
