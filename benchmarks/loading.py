@@ -2,14 +2,12 @@
 
 python benchmarks/loading.py
 
-Ours is the trainer's own loader; for videos, which no row of a dataset names, the processor in a plain loader. The
-naive path decodes every frame once for each stream, and of a video all frames.
+Ours is the trainer's own loader. The naive path decodes every frame once for each stream, and of a video all frames.
 """
 
 import os
 import sys
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -17,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 from datasets import Dataset
 from machine import print_report, render_table, time_in_turns
-from material import SizeArguments, build_model, build_processor, frame_size, make_row, write_clips, write_video
+from material import SizeArguments, build_model, frame_size, make_row, write_clips, write_video
 from naive import NaiveClips, NaiveVideos
 from torch.utils.data import DataLoader
 from training import build_trainer, count_workers
@@ -54,19 +52,19 @@ def main() -> None:
     print_report(load_before, notes, render_table(header, rows), packages=("pillow", "av"), device=args.device)
 
 
-def write_sources(folder: Path, args: LoadingBenchmarkArguments) -> dict[str, Dataset | list[dict]]:
-    """Rows of clips by what they are: a dataset of frames, or a list of videos."""
-    sources: dict[str, Dataset | list[dict]] = {}
+def write_sources(folder: Path, args: LoadingBenchmarkArguments) -> dict[str, Dataset]:
+    """Rows of clips by what they are: folders of frames, or videos."""
+    sources = {}
     for width in (args.frame_width, args.large_width):
         clips = write_clips(folder / f"frames-{width}", args.num_clips, replace(args, frame_width=width))
         clips.save_to_disk(folder / f"rows-{width}")
         sources[f"{describe_size(width)} jpg"] = Dataset.load_from_disk(str(folder / f"rows-{width}"))
     video = write_video(folder / "video.mp4", args.frame_width, args.video_seconds)
-    row = make_row(folder, [""] * int(30 * args.video_seconds), 0, args.frame_width) | {
-        "video": str(video),
-        "label": 0,
-    }
-    sources[f"{describe_size(args.frame_width)} mp4, {args.video_seconds:g} s"] = [row] * args.num_videos
+    num_frames = int(30 * args.video_seconds)
+    row = make_row(folder, [""] * num_frames, 0, args.frame_width)
+    row |= {"video": str(video), "first_frame": 0, "num_frames": num_frames}
+    videos = Dataset.from_list([row] * args.num_videos).remove_columns(["frame_dir", "frame_names"])
+    sources[f"{describe_size(args.frame_width)} mp4, {args.video_seconds:g} s"] = videos
     return sources
 
 
@@ -75,39 +73,22 @@ def describe_size(width: int) -> str:
     return "x".join(map(str, frame_size(width)))
 
 
-def measure(rows, args: LoadingBenchmarkArguments, folder: Path, train: bool, workers: int) -> list[str]:
+def measure(rows: Dataset, args: LoadingBenchmarkArguments, folder: Path, train: bool, workers: int) -> list[str]:
     """Clips a second of both loaders, and how many times as fast ours is."""
-    if isinstance(rows, Dataset):
-        naive = NaiveClips(rows, args.num_frames, args.image_size, train)
-        ours = our_loader(rows, args, folder, train, workers)
-    else:
-        naive = NaiveVideos(rows, args.num_frames, args.image_size, train)
-        ours = DataLoader(OurVideos(rows, args, train), args.batch_size, num_workers=workers)
-    loaders = DataLoader(naive, args.batch_size, num_workers=workers), ours
+    naive = NaiveVideos if "video" in rows.column_names else NaiveClips
+    loaders = (
+        DataLoader(naive(rows, args.num_frames, args.image_size, train), args.batch_size, num_workers=workers),
+        our_loader(rows, args, folder, train, workers),
+    )
     seconds = time_in_turns([lambda loader=loader: deque(loader, 0) for loader in loaders], args.rounds, args.device)
     return [*(f"{len(rows) / each:.1f}" for each in seconds), f"{seconds[0] / seconds[1]:.1f}×"]
 
 
-def our_loader(rows: Dataset, args: LoadingBenchmarkArguments, folder: Path, train: bool, workers: int) -> Iterable:
+def our_loader(rows: Dataset, args: LoadingBenchmarkArguments, folder: Path, train: bool, workers: int) -> DataLoader:
     """The trainer's, for a model of one layer: what computes is not asked here."""
     model = build_model(replace(args, layers=1))
     trainer = build_trainer(model, rows, args, folder, dataloader_num_workers=workers)
     return trainer.get_train_dataloader() if train else trainer.get_eval_dataloader()
-
-
-class OurVideos:
-    """Rows with a video to the pixels of both streams, as a loader takes them."""
-
-    def __init__(self, rows: list[dict], args: LoadingBenchmarkArguments, train: bool):
-        self.rows, self.processor, self.mode = rows, build_processor(args), "train" if train else "eval"
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> dict:
-        row = self.rows[index]
-        pixels = self.processor.process_clip(row["video"], row["face_boxes"], row["body_boxes"], mode=self.mode)
-        return {"pixel_values": pixels[0], "face_pixel_values": pixels[1], "labels": row["label"]}
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from importlib.metadata import version
-from multiprocessing import get_context
+from multiprocessing import get_context, set_start_method
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -54,6 +54,8 @@ def run_apart(function: Callable, *args) -> tuple[Any, float]:
 
 
 def _run_with_peak(function: Callable, args: tuple) -> tuple[Any, float]:
+    # Keep: a spawned process would spawn its loader's workers too, which then import everything within the time taken.
+    set_start_method(None, force=True)
     with redirect_stdout(sys.stderr):  # the report has standard output for itself
         return function(*args), read_peak_mb()
 

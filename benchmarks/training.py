@@ -77,6 +77,7 @@ TRAINED_FLAGS = {"lr_image_encoder": 1e-5, "bf16": True}
 VARIANTS = {
     "naive-frozen": Variant("naive, tower frozen", "naive-frozen"),
     "frozen": Variant("ours, tower frozen", "naive-frozen", {}),
+    "frozen-compiled": Variant("the same, --torch_compile", "naive-frozen", {"torch_compile": True}),
     "cached": Variant("ours, cached embeddings", "naive-frozen", {}, cached=True),
     "cached-large": Variant("ours, cached embeddings", "naive-frozen", {}, cached=True, batches=8),
     "naive-trained": Variant("naive, tower trained", "naive-trained", trains_tower=True),

@@ -32,6 +32,7 @@ from modeling_clipcaer.clip_rows import BOX_COLUMNS, describe_forms, find_form
 from modeling_clipcaer.errors import InputError
 
 
+AUDIT_FOLDER = "audit"
 REPORT_NAME, PAGE_NAME, RECORD_NAME = "audit.json", "audit.png", "build.json"
 NEEDED = ("clip_id", "label", *BOX_COLUMNS)
 USEFUL = ("person_id", "face_box_sources")
@@ -90,6 +91,12 @@ def audit_dataset(
     if output is not None:
         write_outputs(audit, Path(output))
     return audit
+
+
+def audit_build(folder: Path, num_proc: int) -> str:
+    """Audit a dataset that has just been built, without decoding, into its folder `audit`; what is found, as text."""
+    audit = audit_dataset(folder, num_proc=num_proc, output=folder / AUDIT_FOLDER)
+    return "\n".join(format_findings(audit))
 
 
 def load_rows(folder: str | Path) -> DatasetDict:
@@ -265,9 +272,15 @@ def format_table(audit: Mapping[str, Any]) -> str:
         for title, row in cells
         if splits
     ]
+    return "\n".join([*lines, *format_findings(audit)])
+
+
+def format_findings(audit: Mapping[str, Any]) -> list[str]:
+    """A line for each finding, its examples, and how many there are."""
+    lines = []
     for found in audit["findings"]:
         place = f"{found['split']}: " if found["split"] else ""
         lines.append(f"{found['severity']:<8} {found['check']:<24} {place}{found['message']}")
         lines += [f"{'':<33} {example}" for example in found["examples"]]
     counts = ", ".join(f"{count} of severity {name}" for name, count in audit["severities"].items())
-    return "\n".join([*lines, f"findings: {counts}"])
+    return [*lines, f"findings: {counts}"]

@@ -18,7 +18,14 @@ from typing import Any
 import datasets
 
 from data_scripts.audit_checks import make_finding
-from data_scripts.audit_dataset import OFFICIAL, audit_dataset, format_table, make_report, write_outputs
+from data_scripts.audit_dataset import (
+    AUDIT_FOLDER,
+    OFFICIAL,
+    audit_dataset,
+    format_table,
+    make_report,
+    write_outputs,
+)
 from data_scripts.audit_thresholds import AuditThresholds
 from data_scripts.build_raer import CommandParser, build_dataset, spell_flag
 from modeling_clipcaer.errors import InputError, run_command
@@ -90,7 +97,7 @@ def main() -> None:
         datasets.disable_progress_bars()
     shared = {"decode": options.decode, "num_proc": options.num_proc}
     if options.root is None:
-        output = Path(options.dataset, "audit") if options.output is None else Path(options.output)
+        output = Path(options.dataset, AUDIT_FOLDER) if options.output is None else Path(options.output)
         audit = audit_dataset(options.dataset, thresholds, output=output, **shared)
     else:
         output = options.output

@@ -2,8 +2,9 @@
 
     python data_scripts/build_raer.py --root DIR --output OUT
 
-writes OUT for `datasets.load_from_disk` (splits train, validation, test) and OUT/build.json, which tells what was
-counted, matched, filled in and left out. Frames stay where they are: the dataset holds their paths.
+writes OUT for `datasets.load_from_disk` (splits train, validation, test), OUT/build.json, which tells what was
+counted, matched, filled in and left out, and OUT/audit, what is wrong with it. Frames stay where they are: the dataset
+holds their paths.
 """
 
 import argparse
@@ -16,9 +17,10 @@ from typing import Any, NoReturn
 
 import datasets
 
+from data_scripts.audit_dataset import audit_build
+from data_scripts.build_output import is_replaceable, replace_folder, working_folder
 from data_scripts.raer import Raer
 from data_scripts.raer_config import NO_BOXES, PROTOCOL_OF, PROTOCOLS, RaerConfig, file_sha256, locate_sources
-from data_scripts.raer_output import is_replaceable, replace_folder, working_folder
 from data_scripts.raer_rows import FEATURES
 from data_scripts.raer_summary import count_shared_persons, format_table, summarise_split
 from modeling_clipcaer.errors import InputError, run_command
@@ -155,6 +157,7 @@ def main() -> None:
             print(f"no {kind} boxes were given: see the lines above for what stands in")
         elif audit["box_keys_without_clip"][kind]:
             print(f"{audit['box_keys_without_clip'][kind]} keys of the {kind} box file belong to no listed clip")
+    print(audit_build(Path(options.output), getattr(options, "num_proc", 1)))
     print(f"dataset and {AUDIT_NAME}: {options.output}")
 
 

@@ -18,6 +18,8 @@ import datasets
 from datasets.arrow_writer import ArrowWriter
 from tqdm import tqdm
 
+from data_scripts.audit_dataset import audit_build
+from data_scripts.build_output import is_replaceable, replace_folder, working_folder
 from data_scripts.build_raer import AUDIT_NAME, CommandParser, spell_flag
 from data_scripts.clip_source_rows import (
     Reading,
@@ -39,7 +41,6 @@ from data_scripts.clip_source_splits import (
 from data_scripts.raer_boxes import check_not_swapped, pack_entry, read_box_file
 from data_scripts.raer_config import file_sha256
 from data_scripts.raer_layout import Layout
-from data_scripts.raer_output import is_replaceable, replace_folder, working_folder
 from data_scripts.raer_summary import count_shared_persons, format_table, summarise_split, with_share
 from modeling_clipcaer.errors import InputError
 
@@ -129,7 +130,8 @@ def build_dataset(
         rows.select_columns(list(features)).save_to_disk(complete)
         (complete / AUDIT_NAME).write_text(json.dumps(audit, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         replace_folder(complete, output, working)
-    print("\n".join([format_table(audit), *say_findings(audit), f"dataset and {AUDIT_NAME}: {args.output}"]))
+    print("\n".join([format_table(audit), *say_findings(audit), audit_build(output, args.num_proc)]))
+    print(f"dataset and {AUDIT_NAME}: {args.output}")
 
 
 def make_tasks(

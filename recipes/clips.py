@@ -1,11 +1,12 @@
 """The dataset that a recipe reads."""
 
+import json
 from pathlib import Path
 
 from datasets import ClassLabel, Dataset, DatasetDict, load_dataset, load_from_disk
 from datasets.exceptions import DatasetGenerationError
 
-from data_scripts.build_raer import build_dataset
+from data_scripts.build_raer import AUDIT_NAME, build_dataset
 from modeling_clipcaer.cached_clips import CROPS_COLUMNS
 from modeling_clipcaer.clip_rows import BOX_COLUMNS, describe_forms, find_form
 from modeling_clipcaer.errors import InputError
@@ -62,6 +63,14 @@ def count_frames(rows: Dataset) -> list[int]:
 def get_labels(clips: DatasetDict) -> list[str]:
     """Names of the labels, in the order of their numbers."""
     return next(iter(clips.values())).features["label"].names
+
+
+def read_split_protocol(folder: str | Path) -> str | None:
+    """How the splits of the dataset in `folder` were made; `None` where its build did not record it."""
+    try:
+        return json.loads(Path(folder, AUDIT_NAME).read_text(encoding="utf-8"))["split"]["name"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
 
 
 def prepare_clips(args: DataArguments, labels_file: str | None, build_dir: Path, is_main_process: bool) -> Path:

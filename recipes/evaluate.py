@@ -11,7 +11,7 @@ from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.frame_encoder import TOWER_DTYPES
 from modeling_clipcaer.training_arguments import option
 from recipes.checkpoints import check_output_dir, load_checkpoint, staged_folder
-from recipes.clips import get_labels, load_clips
+from recipes.clips import get_labels, load_clips, read_split_protocol
 from recipes.command_line import parse_arguments
 from recipes.reporting import build_report, describe_computation, write_report
 
@@ -61,6 +61,7 @@ def main() -> None:
             checkpoint=args.model,
             dataset=args.dataset,
             split=args.split,
+            split_protocol=read_split_protocol(args.dataset),
             seed=args.seed,
             **describe_computation(model),
         )

@@ -22,8 +22,8 @@ and the labels' texts in two views.
 
 ## Results
 
-{{ split | capitalize }} split of {{ dataset }}, {{ num_clips }} clips, measured once at the end of training. The
-checkpoint is that of epoch {{ epoch }}, {{ choice }}; the last epoch's UAR is {{ last_uar }} %.
+{{ split | capitalize }} split of {{ dataset }}{{ protocol }}, {{ num_clips }} clips, measured once at the end of
+training. The checkpoint is that of epoch {{ epoch }}, {{ choice }}; the last epoch's UAR is {{ last_uar }} %.
 
 | | % | 95 % interval |
 |---|---:|---:|
@@ -129,6 +129,7 @@ def render_model_card(
         labels=", ".join(report["labels"]),
         base=f"`{Path(base_model).name if Path(base_model).exists() else base_model}`",
         dataset=dataset,
+        protocol=f" (splits: {report['split_protocol']})" if report["split_protocol"] else "",
         **{name: report[name] for name in ("split", "num_clips")},
         **{name: _percent(report[name]) for name in ("uar", "war")},
         **{name: " to ".join(map(_percent, report[name])) for name in ("uar_ci95", "war_ci95")},

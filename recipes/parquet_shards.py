@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_scripts.build_raer import AUDIT_NAME, replace_folder
+from data_scripts.build_output import replace_folder, working_folder
+from data_scripts.build_raer import AUDIT_NAME
 from modeling_clipcaer.errors import InputError
 
 
@@ -111,18 +111,14 @@ def replaced_folder(output: Path) -> Iterator[Path]:
     foreign = [name for name in foreign if name not in known and not SHARD_NAME.fullmatch(name)]
     if foreign:
         raise InputError(f"{output}: expected a new folder or earlier shards, found {min(foreign)}")
-    partial, replaced = (output.with_name(f".{output.name}.{state}") for state in ("partial", "replaced"))
     try:
-        for leftover in (partial, replaced):  # of a run that was killed
-            shutil.rmtree(leftover, ignore_errors=True)
-        partial.mkdir(parents=True)
-        yield partial
-        replace_folder(partial, output, replaced)
+        with working_folder(output) as working:
+            complete = working / "shards"
+            complete.mkdir()
+            yield complete
+            replace_folder(complete, output, working)
     except OSError as error:
         raise InputError(f"{error.filename or output}: cannot be written ({error.strerror or error})") from error
-    finally:
-        for leftover in (partial, replaced):
-            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def without_paths(content: Any) -> Any:

@@ -63,7 +63,7 @@ class PredictionArguments:
     formats: list[str] | None = option(
         None, f"Which files, of {', '.join(FORMATS)}; {', '.join(DEFAULT_FORMATS)} by default.", choices=list(FORMATS)
     )
-    overlay: bool = option(False, "Write each recording with its labels drawn on it, faces blurred.")
+    overlay: bool = option(False, "Write each recording with its labels drawn on it, found faces blurred.")
     show_faces: bool = option(False, "Do not blur them.")
     report: bool = option(False, "Write report.html, one page on all recordings.")
     clips: bool = option(False, "Answer once for each input as a whole: predictions.json and .csv, no timeline.")

@@ -6,16 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
+from data_scripts.clip_search import VIDEO_SUFFIXES
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.frame_files import list_frame_names, natural_key
 from recipes.annotation_files import is_address
 
 
-# Of files that are looked for in folders; a file that is named itself may have any.
-VIDEO_SUFFIXES = (
-    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv"),
-    *(".3gp", ".ogv", ".mjpeg", ".mjpg", ".asf", ".vob", ".y4m"),
-)
 # File systems allow 255 bytes for a name, and a character takes up to four.
 NAME_LENGTH = 50
 

@@ -67,6 +67,7 @@ def build_report(
     dataset: str,
     split: str,
     seed: int,
+    split_protocol: str | None = None,
     tower_dtype: str = "float32",
     calibration_temperature: float | None = None,
 ) -> dict[str, Any]:
@@ -80,6 +81,7 @@ def build_report(
         labels (sequence of `num_labels` strings): Names, in the order of the logits.
         checkpoint, dataset, split (`str`): What was measured on what.
         seed (`int`): The run's seed; also that of the bootstrap.
+        split_protocol (`str`, *optional*): How the dataset's splits were made.
         tower_dtype (`str`): What the vision tower computed in.
         calibration_temperature (`float`, *optional*): Of the checkpoint.
     """
@@ -124,6 +126,7 @@ def build_report(
         "checkpoint": str(checkpoint),
         "dataset": str(dataset),
         "split": split,
+        "split_protocol": split_protocol,
         "seed": seed,
         "tower_dtype": tower_dtype,
         "versions": {"python": platform.python_version()} | {name: _installed_version(name) for name in PACKAGES},
@@ -182,6 +185,7 @@ def render_report(report: dict[str, Any]) -> str:
         [label, *(show(report["per_class"][label][name]) for name in ("recall", "precision", "f1")), support]
         for label, support in ((label, report["per_class"][label]["support"]) for label in labels)
     ]
+    origin = ["checkpoint", "dataset", "split", *(["split_protocol"] if report["split_protocol"] else []), "seed"]
     counts = [[label, *row] for label, row in zip(labels, report["confusion_matrix"], strict=True)]
     parts = [
         f"# {report['split']} split, {report['num_clips']} clips",
@@ -201,7 +205,7 @@ def render_report(report: dict[str, Any]) -> str:
         "![Confusion matrix](confusion_matrix.png)",
         "![Reliability diagram](reliability.png)",
         "## How it was measured",
-        "\n".join(f"- {name}: `{report[name]}`" for name in ("checkpoint", "dataset", "split", "seed"))
+        "\n".join(f"- {name}: `{report[name]}`" for name in origin)
         + "\n- versions: "
         + ", ".join(f"{name} {number or 'not installed'}" for name, number in report["versions"].items()),
         RESPONSIBLE_USE,

@@ -23,7 +23,7 @@ from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.metrics import compute_uar_war, fit_temperature
 from recipes.checkpoints import check_output_dir, save_checkpoint, staged_folder
 from recipes.clip_cache import CacheArguments, cache_clips, check_cache_arguments
-from recipes.clips import get_labels, load_clips, prepare_clips
+from recipes.clips import get_labels, load_clips, prepare_clips, read_split_protocol
 from recipes.command_line import given_flags, parse_arguments, split_configs
 from recipes.hub import check_hub_arguments, create_repository, push_files
 from recipes.model_arguments import DataArguments, ModelArguments, ProcessorArguments
@@ -170,6 +170,7 @@ def test_once(trainer: ClipCaerTrainer, clips: DatasetDict, dataset: str) -> dic
             checkpoint=trainer.args.output_dir,
             dataset=dataset,
             split="test",
+            split_protocol=read_split_protocol(dataset),
             seed=trainer.args.seed,
             **describe_computation(trainer.model),
         )

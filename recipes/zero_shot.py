@@ -18,7 +18,7 @@ from modeling_clipcaer.errors import run_command
 from modeling_clipcaer.modeling_clipcaer import ClipCaerOutput
 from modeling_clipcaer.training_arguments import option
 from recipes.checkpoints import staged_folder
-from recipes.clips import get_labels, load_clips
+from recipes.clips import get_labels, load_clips, read_split_protocol
 from recipes.command_line import parse_arguments
 from recipes.model_arguments import ModelArguments, ProcessorArguments
 from recipes.models import build_model, build_processor
@@ -78,6 +78,7 @@ def main() -> None:
         checkpoint=f"{model_args.resolve_clip()} (zero-shot)",
         dataset=args.dataset,
         split=args.split,
+        split_protocol=read_split_protocol(args.dataset),
         seed=args.seed,
     )
     with staged_folder(args.output_dir) as folder:

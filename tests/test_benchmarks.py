@@ -16,6 +16,7 @@ from modeling_clipcaer.losses import dc_loss, mi_loss, smoothed_cross_entropy
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
+import building
 import evaluation
 import loading
 import machine
@@ -156,6 +157,14 @@ def test_the_scaling_benchmark_writes_its_table_and_plot(small, capsys, tmp_path
     assert rows["batch 2"][1:] == rows["frames 2"][1:]  # measured once
     with Image.open(tmp_path / "scaling.png") as plot:
         assert plot.width > plot.height > 400
+
+
+def test_the_building_benchmark_writes_its_table(small, capsys, monkeypatch):
+    monkeypatch.setattr(building, "run_apart", machine.run_apart)
+    assert run_main(building.main, "--num_clips", 50, 100, "--clip_frames", 2, "--num_proc", 1) == 0
+    rows = table_rows(capsys.readouterr().out)
+    assert list(rows) == ["clips", "50", "100"]
+    assert min(float(cell) for name in ("50", "100") for cell in rows[name][1:]) > 0
 
 
 @pytest.mark.slow

@@ -45,6 +45,21 @@ def test_the_report_has_the_keys_of_the_contract_and_figures_in_percent_by_hand(
     assert set(report["versions"]) >= {"python", "torch", "transformers", "clipcaer"}
 
 
+def test_the_protocol_of_the_splits_is_named_where_it_is_known():
+    known = build_report(
+        LOGITS,
+        REFERENCES,
+        RAER_LABELS,
+        checkpoint="m",
+        dataset="d",
+        split="test",
+        seed=3,
+        split_protocol="kfold 2 of 5",
+    )
+    assert known["split_protocol"] == "kfold 2 of 5" and "- split_protocol: `kfold 2 of 5`" in render_report(known)
+    assert report_of()["split_protocol"] is None and "split_protocol" not in render_report(report_of())
+
+
 def test_scores_that_divide_by_zero_are_null_in_the_report():
     scores = report_of()["per_class"]
     assert scores["Enjoyment"] == {"recall": 50.0, "precision": 50.0, "f1": 50.0, "support": 2}

@@ -304,19 +304,18 @@ def test_a_killed_run_leaves_no_shards_and_is_started_anew(dataset, tmp_path, mo
     clips["test"] = Dataset.from_list([*clips["test"].select(range(3)), last], features=FEATURES)
     clips.save_to_disk(tmp_path / "dataset")
     run = start(tmp_path / "dataset", "--output", tmp_path / "out", *ALLOWED)
-    partial = tmp_path / ".out.partial"
     for _ in range(300):
-        if len(list(partial.glob("test-*"))) == 1 and (partial / "test-00000.parquet").stat().st_size > 20_000:
+        if [path for path in tmp_path.glob(".out-building-*/shards/test-*") if path.stat().st_size > 20_000]:
             break
         time.sleep(0.05)
     os.kill(run.pid, signal.SIGKILL)
     run.join()
-    assert list(partial.glob("train-*")) and not (tmp_path / "out").exists()
+    assert list(tmp_path.glob(".out-building-*/shards/train-*")) and not (tmp_path / "out").exists()
     (stuck / "1.jpg").unlink()
     Image.new("RGB", (64, 48)).save(stuck / "1.jpg")
     found = load_clips(write(tmp_path / "dataset", tmp_path / "out", *ALLOWED))
     assert {split: len(rows) for split, rows in found.items()} == COUNTS
-    assert not partial.exists()
+    assert not list(tmp_path.glob(".out*"))
 
 
 def test_a_missing_and_a_torn_shard_are_named(dataset, frames, tmp_path):
