@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
@@ -12,6 +14,7 @@ from modeling_clipcaer.frames import FrameSource
 Box = Sequence[float]
 MARGIN, LINE, GAP = 12, 20, 2  # pixels between blocks, of a line of text, between frames
 TEXT_SIZE = 14
+FONT = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")  # Pillow's own has no accents
 PAGE_WIDTH = 2048  # what the frames of a row are shrunk to share, down to the smallest cell
 SMALLEST_CELL = 64
 BACKGROUND, INK = (250, 250, 250), (20, 20, 20)
@@ -112,7 +115,7 @@ def draw_page(views: Sequence[ClipView], heading: str) -> Image.Image:
     height = LINE + 2 * MARGIN + sum(2 * LINE + 2 * cell + 2 * MARGIN for cell in cells)
     page = Image.new("RGB", (width, height), BACKGROUND)
     draw = ImageDraw.Draw(page)
-    font = ImageFont.load_default(TEXT_SIZE)
+    font = ImageFont.truetype(FONT, TEXT_SIZE)
     _write(draw, heading, MARGIN, width, font)
     top = LINE + 2 * MARGIN
     for view, cell in zip(views, cells, strict=True):
