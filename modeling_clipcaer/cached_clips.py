@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .clip_rows import BOX_COLUMNS, open_row
+from .clip_rows import open_row
 from .data_collator import ClipCaerCollator
 from .errors import InputError
 from .frames import FrameSource, sample_frame_indices
@@ -123,10 +123,11 @@ class ClipCutter:
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> tuple[torch.Tensor | None, ...]:
         """Context and face of the one clip in `rows`: uint8 (num_views, num_frames, 3, image_size, image_size)."""
         (row,) = rows
-        boxes = [row[name] for name in BOX_COLUMNS]
         try:
             source = open_row(row)
-            streams = self.processor.process_clip(source, *boxes, self._choose_frames(source), streams=self.streams)
+            streams = self.processor.process_clip(
+                source, row["face_boxes"], row["body_boxes"], self._choose_frames(source), streams=self.streams
+            )
         except InputError as error:
             raise InputError(f"clip {row['clip_id']}: {error}") from error
         views = [streams, *(self._augment(row["clip_id"], view, *streams) for view in range(1, self.num_views))]

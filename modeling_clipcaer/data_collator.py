@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from .clip_rows import BOX_COLUMNS, open_row
+from .clip_rows import open_row
 from .errors import InputError
 from .processing_clipcaer import STREAMS, ClipCaerVideoProcessor
 
@@ -72,7 +72,8 @@ class ClipCaerCollator:
         try:
             return self.processor.process_clip(
                 open_row(row),
-                *(row[name] for name in BOX_COLUMNS),
+                row["face_boxes"],
+                row["body_boxes"],
                 mode=self.mode,
                 generator=generator,
                 streams=self.streams,

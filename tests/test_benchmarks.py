@@ -120,8 +120,10 @@ def run(benchmark, capsys, *flags) -> dict[str, list[str]]:
 
 
 def test_the_training_benchmark_writes_its_table(small, capsys):
-    rows = run(training, capsys, "--steps", 1, "--cached_steps", 2, "--cached_clips", 8, "--encoded_clips", 2)
-    assert {variant.title for variant in training.VARIANTS.values()} < set(rows)
+    names = [name for name in training.VARIANTS if name != "frozen-compiled"]  # which takes a minute to compile
+    flags = ("--steps", 1, "--cached_steps", 2, "--cached_clips", 8, "--encoded_clips", 2)
+    rows = run(training, capsys, *flags, "--only", *names, training.ENCODING)
+    assert {training.VARIANTS[name].title for name in names} < set(rows)
     assert rows["naive, tower frozen"][4] == rows["naive, tower trained"][4] == "1.00×"
     assert rows["ours, cached embeddings"][1] == "16"  # the larger batch stands last
     assert float(rows["encoding pass, 4 frames a clip"][3]) > 0
