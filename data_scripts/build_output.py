@@ -24,19 +24,27 @@ def working_folder(output: Path) -> Iterator[Path]:
     """An empty folder beside `output`, gone at the end. What killed builds of `output` left there is removed first.
 
     Raises:
-        InputError: another build of `output` is running.
+        InputError: another build of `output` is running, or a file cannot be read or written.
     """
-    output.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{output.name}-building"
-    with lock(output.with_name(f"{prefix}.lock"), output):
-        for folder in output.parent.iterdir():
-            if re.fullmatch(rf"{re.escape(prefix)}-\w{{8}}", folder.name):
-                # Killed in the moment between the two renames: the earlier build is here and nowhere else.
-                if (folder / REPLACED).exists() and not output.exists():
-                    (folder / REPLACED).rename(output)
-                shutil.rmtree(folder, ignore_errors=True)
-        with tempfile.TemporaryDirectory(prefix=f"{prefix}-", dir=output.parent) as temporary:
-            yield Path(temporary)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with lock(output.with_name(f"{prefix}.lock"), output):
+            clear_away(output, prefix)
+            with tempfile.TemporaryDirectory(prefix=f"{prefix}-", dir=output.parent) as temporary:
+                yield Path(temporary)
+    except OSError as error:
+        raise InputError(f"{error.filename or output}: {error.strerror or error}") from error
+
+
+def clear_away(output: Path, prefix: str) -> None:
+    """Remove what killed builds of `output` left beside it."""
+    for folder in output.parent.iterdir():
+        if re.fullmatch(rf"{re.escape(prefix)}-\w{{8}}", folder.name):
+            # Killed in the moment between the two renames: the earlier build is here and nowhere else.
+            if (folder / REPLACED).exists() and not output.exists():
+                (folder / REPLACED).rename(output)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -111,14 +111,11 @@ def replaced_folder(output: Path) -> Iterator[Path]:
     foreign = [name for name in foreign if name not in known and not SHARD_NAME.fullmatch(name)]
     if foreign:
         raise InputError(f"{output}: expected a new folder or earlier shards, found {min(foreign)}")
-    try:
-        with working_folder(output) as working:
-            complete = working / "shards"
-            complete.mkdir()
-            yield complete
-            replace_folder(complete, output, working)
-    except OSError as error:
-        raise InputError(f"{error.filename or output}: cannot be written ({error.strerror or error})") from error
+    with working_folder(output) as working:
+        complete = working / "shards"
+        complete.mkdir()
+        yield complete
+        replace_folder(complete, output, working)
 
 
 def without_paths(content: Any) -> Any:

@@ -51,6 +51,14 @@ def test_a_killed_build_is_cleared_away_by_the_next_and_two_at_once_are_refused(
     assert len(load_from_disk(output)["test"]) == 5
 
 
+def test_a_place_that_cannot_be_written_is_refused_in_one_line(tmp_path):
+    tree = make_tree(tmp_path / "data")
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputError, match="file: File exists"):
+        build_dataset(tree.raer, tmp_path / "file" / "out")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 def test_an_earlier_build_comes_back_when_its_successor_was_killed_between_the_renames(tmp_path):
     output, killed = tmp_path / "out", tmp_path / ".out-building-abcdefgh"
     (killed / REPLACED).mkdir(parents=True)
