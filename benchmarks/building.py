@@ -49,7 +49,7 @@ def main() -> None:
             cells = []
             for function in (time_build, time_audit):
                 (seconds, workers_mb), own_mb = run_apart(function, raer, output, args.num_proc)
-                cells += [f"{seconds:.1f}", f"{num_clips / seconds:.0f}", f"{max(workers_mb, own_mb):.0f}"]
+                cells += [f"{seconds:.3g}", f"{num_clips / seconds:.0f}", f"{max(workers_mb, own_mb):.0f}"]
             rows.append([f"{num_clips:,}", *cells])
     header = ["clips", "build, s", "clips/s", "peak memory, MB", "audit, s", "clips/s", "peak memory, MB"]
     notes = f"{args.clip_frames} frames a clip, {args.num_proc} processes. Files in the page cache."
