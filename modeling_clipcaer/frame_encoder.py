@@ -1,9 +1,14 @@
 """CLIP's vision tower on frames, in bfloat16 beside weights in float32 where nothing of it trains."""
 
+from copy import deepcopy
+
 import torch
-from torch.func import functional_call
-from transformers import CLIPModel
+from torch import nn
+from torch.nn import functional as F
+from transformers import CLIPModel, CLIPVisionModel
+from transformers.activations import QuickGELUActivation
 from transformers.modeling_outputs import BaseModelOutputWithPooling
+from transformers.models.clip.modeling_clip import CLIPMLP, CLIPEncoderLayer
 
 from .errors import InputError
 
@@ -11,6 +16,7 @@ from .errors import InputError
 TOWER_DTYPES = ("auto", "float32", "bfloat16")
 # Images a pass on the CPU: the activations of more are fresh pages every time, whose faults cost more than they save.
 CPU_CHUNK = 32
+QUICK_GELU_SLOPE = 1.702  # of CLIP's activation x * sigmoid(1.702 x)
 
 
 def resolve_tower_dtype(name: str, device: torch.device | str) -> torch.dtype | None:
@@ -35,24 +41,26 @@ def _multiplies_bfloat16(device: torch.device) -> bool:
 class FrameEncoder:
     """Runs the vision tower of a [`CLIPModel`], which it is given at every call.
 
-    With `dtype` set and no gradient to be kept, the tower computes with copies of its weights in that type. The
+    With `dtype` set and no gradient to be kept, a copy of the tower in that type computes, see [`cast_tower`]. The
     weights themselves stay as they are, and are what is saved; the projection and all that follows it keep their own
-    type. The copies are made once, and again when a weight has changed.
+    type. The copy is made once, and again when a weight has changed.
     """
 
     def __init__(self):
         self.dtype: torch.dtype | None = None
-        self._copies: tuple[tuple, dict[str, torch.Tensor]] | None = None
+        self._copy: tuple[tuple, CLIPVisionModel] | None = None
 
     def __call__(self, clip: CLIPModel, images: torch.Tensor, **kwargs) -> BaseModelOutputWithPooling:
         """Images (num_images, num_channels, height, width) to the tower's output with projected
-        `pooler_output` (num_images, projection_dim); `kwargs` as of `get_image_features`."""
+        `pooler_output` (num_images, projection_dim); `kwargs` as of `get_image_features`. Where hidden states or
+        attentions are wanted the tower itself computes, in its own type."""
         if self._keeps_gradient(clip, images):
             # Keep: fused optimizers write weights without counting the change.
-            self._copies = None
+            self._copy = None
             return clip.get_image_features(images, return_dict=True, **kwargs)
-        states_wanted = kwargs.get("output_hidden_states") or kwargs.get("output_attentions")
-        if images.device.type != "cpu" or states_wanted or torch.compiler.is_compiling():
+        if kwargs.get("output_hidden_states") or kwargs.get("output_attentions"):
+            return clip.get_image_features(images, return_dict=True, **kwargs)
+        if images.device.type != "cpu" or torch.compiler.is_compiling():
             return self._encode(clip, images, **kwargs)
         pooled = [self._encode(clip, chunk, **kwargs).pooler_output for chunk in images.split(CPU_CHUNK)]
         return BaseModelOutputWithPooling(pooler_output=torch.cat(pooled))
@@ -64,20 +72,68 @@ class FrameEncoder:
     def _encode(self, clip: CLIPModel, images: torch.Tensor, **kwargs) -> BaseModelOutputWithPooling:
         # Keep: the weights of a model divided between memory and disk are on no device until their layer runs.
         absent = any(weight.is_meta for weight in clip.vision_model.parameters())
-        if absent or self.dtype in (None, clip.visual_projection.weight.dtype):
-            return clip.get_image_features(images, return_dict=True, **kwargs)
-        copies = self._cast_weights(clip.vision_model)
-        images = images.to(self.dtype)
-        output = functional_call(clip.vision_model, copies, (images,), {"return_dict": True, **kwargs})
         weight = clip.visual_projection.weight
-        output.pooler_output = clip.visual_projection(output.pooler_output.to(weight.dtype))
-        return output
+        if absent or self.dtype in (None, weight.dtype):
+            return clip.get_image_features(images, return_dict=True, **kwargs)
+        tower = self._find_copy(clip.vision_model, self.dtype).train(clip.vision_model.training)
+        output = tower(images.to(self.dtype), return_dict=True, **kwargs)
+        return BaseModelOutputWithPooling(pooler_output=clip.visual_projection(output.pooler_output.to(weight.dtype)))
 
-    def _cast_weights(self, tower: torch.nn.Module) -> dict[str, torch.Tensor]:
-        weights = dict(tower.named_parameters())
-        if any(weight.is_inference() for weight in weights.values()):  # these keep no count of their changes
-            return {name: weight.to(self.dtype) for name, weight in weights.items()}
-        key = (self.dtype, *((weight.data_ptr(), weight._version) for weight in weights.values()))
-        if self._copies is None or self._copies[0] != key:
-            self._copies = (key, {name: weight.detach().to(self.dtype) for name, weight in weights.items()})
-        return self._copies[1]
+    @torch.compiler.disable
+    def _find_copy(self, tower: CLIPVisionModel, dtype: torch.dtype) -> CLIPVisionModel:
+        weights = list(tower.parameters())
+        # Keep: weights made in inference mode keep no count of their changes, and adapters are switched without one.
+        uncounted = any(weight.is_inference() for weight in weights)
+        if uncounted or any(hasattr(module, "base_layer") for module in tower.modules()):
+            return cast_tower(tower, dtype)
+        key = (dtype, *((weight.data_ptr(), weight._version) for weight in weights))
+        if self._copy is None or self._copy[0] != key:
+            self._copy = (key, cast_tower(tower, dtype))
+        return self._copy[1]
+
+
+def cast_tower(tower: CLIPVisionModel, dtype: torch.dtype) -> CLIPVisionModel:
+    """A copy of CLIP's vision tower, for encoding alone, that gives the same `pooler_output` in less time.
+
+    Its weights are of type `dtype`. As `x sigmoid(c x) = SiLU(c x) / c`, c is part of the weights before CLIP's
+    activation and 1 / c of those behind it, so that the widest tensors are passed over once instead of three times;
+    and the last layer's MLP sees the class token alone, which is what is pooled.
+    """
+    mlps = [layer.mlp for layer in tower.encoder.layers if _is_foldable(layer.mlp)]
+    factors = {weight: QUICK_GELU_SLOPE for mlp in mlps for weight in (mlp.fc1.weight, mlp.fc1.bias)}
+    factors |= {mlp.fc2.weight: 1 / QUICK_GELU_SLOPE for mlp in mlps}
+    # What a deep copy takes for its own: the cast weights, and the configuration, which may still change.
+    known: dict[int, object] = {
+        id(weight): nn.Parameter((weight.detach() * factors.get(weight, 1)).to(dtype), requires_grad=False)
+        for weight in tower.parameters()
+    }
+    copy = deepcopy(tower, known | {id(tower.config): tower.config} | {id(mlp.activation_fn): _SILU for mlp in mlps})
+    copy.encoder.layers[-1] = _ClassTokenLayer(copy.encoder.layers[-1])
+    return copy
+
+
+class _SiLU(nn.Module):
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        return F.silu(hidden_states, inplace=True)
+
+
+_SILU = _SiLU()
+
+
+def _is_foldable(mlp: CLIPMLP) -> bool:
+    is_plain = type(mlp.fc1) is type(mlp.fc2) is nn.Linear
+    return is_plain and isinstance(mlp.activation_fn, QuickGELUActivation)
+
+
+class _ClassTokenLayer(nn.Module):
+    """A layer of CLIP's encoder whose output is that of the class token alone, (num_images, 1, hidden_size)."""
+
+    def __init__(self, layer: CLIPEncoderLayer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, hidden_states: torch.Tensor, attention_mask=None, **kwargs) -> torch.Tensor:
+        layer: CLIPEncoderLayer = self.layer
+        attended, _ = layer.self_attn(layer.layer_norm1(hidden_states), attention_mask=attention_mask, **kwargs)
+        token = hidden_states[:, :1] + attended[:, :1]
+        return token + layer.mlp(layer.layer_norm2(token))

@@ -1,9 +1,10 @@
 import pytest
 import torch
-from tiny import tiny_model, tiny_pixels
+from tiny import CLIP, tiny_model, tiny_pixels
 
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.frame_encoder import CPU_CHUNK, resolve_tower_dtype
+from modeling_clipcaer.frame_encoder import CPU_CHUNK, cast_tower, resolve_tower_dtype
+from recipes.trainable import add_lora
 
 
 def frozen_model(tower_dtype="bfloat16"):
@@ -24,13 +25,40 @@ def test_a_tower_in_bfloat16_gives_nearly_the_same_logits():
     assert torch.equal(logits.argmax(-1), expected.argmax(-1))
 
 
-def test_the_frame_embeddings_are_those_of_a_tower_cast_whole():
+@pytest.mark.parametrize("activation", ["quick_gelu", "gelu"])
+def test_a_cast_tower_pools_what_the_tower_pools(activation):
+    config = {**CLIP, "vision_config": {**CLIP["vision_config"], "hidden_act": activation}}
+    tower = tiny_model(clip_config=config).model.clip.vision_model.double()
+    images = tiny_pixels()["pixel_values"].flatten(0, 1).double()
+    expected = tower(images).pooler_output
+    copy = cast_tower(tower, torch.float64)
+    torch.testing.assert_close(copy(images).pooler_output, expected)
+    assert torch.equal(tower(images).pooler_output, expected)  # and the tower is as it was
+    activations = {type(layer.mlp.activation_fn).__name__ for layer in copy.encoder.layers[:-1]}
+    assert activations == {"_SiLU" if activation == "quick_gelu" else "GELUActivation"}
+
+
+def test_a_cast_tower_is_as_near_to_float32_as_one_cast_whole():
     model, pixels = frozen_model(), tiny_pixels()["pixel_values"]
+    expected = frozen_like(model, "float32").model.get_frame_embeds(pixels)
     embeds = model.model.get_frame_embeds(pixels)
     clip = model.model.clip
-    weight = clip.visual_projection.weight
     pooled = clip.vision_model.to(torch.bfloat16)(pixels.flatten(0, 1).bfloat16()).pooler_output
-    torch.testing.assert_close(embeds.flatten(0, 1), pooled.float() @ weight.T)
+    whole = (pooled.float() @ clip.visual_projection.weight.T).view_as(expected)
+    assert 0 < (embeds - expected).norm() < 1.2 * (whole - expected).norm()
+
+
+def test_adapters_that_are_switched_off_have_no_part_in_the_copy():
+    model, pixels = frozen_model(), tiny_pixels()["pixel_values"]
+    plain = model.model.get_frame_embeds(pixels)
+    tuner = add_lora(model, rank=2, alpha=100)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter)
+    model.requires_grad_(False)
+    assert not torch.allclose(model.model.get_frame_embeds(pixels), plain, atol=0.05)
+    tuner.disable_adapter_layers()
+    assert torch.equal(model.model.get_frame_embeds(pixels), plain)
 
 
 def test_the_weights_stay_as_they_are_and_are_what_is_saved(tmp_path):
@@ -86,6 +114,13 @@ def test_a_tower_that_trains_keeps_its_own_type_and_its_gradient():
 def tiny_like(model):
     other = tiny_model()
     other.load_state_dict(model.state_dict())
+    return other
+
+
+def frozen_like(model, tower_dtype):
+    other = tiny_like(model)
+    other.requires_grad_(False)
+    other.set_tower_dtype(tower_dtype)
     return other
 
 
