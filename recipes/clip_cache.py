@@ -27,6 +27,7 @@ from modeling_clipcaer.cached_clips import CROPS_COLUMNS, EMBEDS_COLUMNS, ClipCu
 from modeling_clipcaer.clip_rows import BOX_COLUMNS, find_form
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.training_arguments import option
+from recipes.checkpoints import check_output_dir
 from recipes.clips import count_frames
 from recipes.trainable import fingerprint_weights
 
@@ -82,6 +83,8 @@ def check_cache_arguments(args: CacheArguments, training_args: ClipCaerTrainingA
         )
     if args.cache_frame_embeds and training_args.mixup_alpha > 0:
         raise InputError("`mixup_alpha` mixes pixels, which `cache_frame_embeds` does away with; take `cache_crops`")
+    if args.cache_dir is not None:
+        check_output_dir(args.cache_dir)
 
 
 def cache_clips(
@@ -97,7 +100,7 @@ def cache_clips(
     Each process of a launch makes its share of the files. The model is on the device that it is to run on.
 
     Raises:
-        InputError: a clip cannot be read, or the disk has not enough room.
+        InputError: a clip cannot be read, or the folder cannot be written to or has not enough room.
     """
     keep = _EmbedsKeeper(model, processor) if args.cache_frame_embeds else _CropsKeeper(model, processor)
     plans = {}
@@ -106,8 +109,12 @@ def cache_clips(
         views = args.cache_views if mode == "train" else 1
         cutter = ClipCutter(processor, model.config.streams, mode, args.cache_frames, views)
         plans[split] = _Plan(rows, cutter, keep, Path(folder))
-    _announce(list(plans.values()), keep, Path(folder))
-    _make_files(list(plans.values()), keep, num_workers)
+    try:
+        _announce(list(plans.values()), keep, Path(folder))
+        _make_files(list(plans.values()), keep, num_workers)
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"{error.filename or folder}: the cache cannot be written ({reason})") from error
     return DatasetDict({split: plan.load() for split, plan in plans.items()})
 
 

@@ -1,3 +1,4 @@
+import errno
 import os
 import shutil
 import signal
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from datasets import load_from_disk
+from datasets.arrow_writer import ArrowWriter
 from small_material import NUM_FRAMES, make_material
 from small_training import logged, make_trainer
 from test_train_command import LAUNCH, QUICK, assert_same_weights, finish, history, start
@@ -261,6 +263,26 @@ def test_a_disk_without_room_is_refused_before_anything_is_made(clips, tmp_path,
     with pytest.raises(InputError, match=r"kB are needed, 0.0 kB are free"):
         cache(clips, tmp_path)
     assert not files_of(tmp_path)
+
+
+def fill_the_disk(*args):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_disk_that_fills_up_is_one_line_and_leaves_nothing_half_written(clips, tmp_path, monkeypatch):
+    monkeypatch.setattr(ArrowWriter, "finalize", fill_the_disk)
+    with pytest.raises(InputError, match=r"the cache cannot be written \(No space left on device\)"):
+        cache(clips, tmp_path)
+    assert not [path for path in tmp_path.rglob("*.arrow") if path.is_file()]
+
+
+def test_a_folder_that_cannot_be_is_one_line(clips, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"file/cache: the cache cannot be written \(Not a directory\)"):
+        cache(clips, tmp_path / "file" / "cache")
+    args = CacheArguments(cache_crops=True, cache_dir=str(tmp_path / "file" / "cache"))
+    with pytest.raises(InputError, match="expected a folder to write to"):  # in training before any work
+        check_cache_arguments(args, ClipCaerTrainingArguments(str(tmp_path)), use_lora=False)
 
 
 # Flags
