@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -31,6 +32,11 @@ from recipes.checkpoints import check_output_dir
 from recipes.clips import count_frames
 from recipes.trainable import fingerprint_weights
 
+
+try:
+    import fcntl
+except ImportError:  # Windows, where what killed processes left stays
+    fcntl = None  # type: ignore[assignment]
 
 # Of the files' layout and of how pixels and embeddings are computed; raise it when either changes.
 CACHE_VERSION = 3
@@ -111,7 +117,8 @@ def cache_clips(
         plans[split] = _Plan(rows, cutter, keep, Path(folder))
     try:
         _announce(list(plans.values()), keep, Path(folder))
-        _make_files(list(plans.values()), keep, num_workers)
+        with _hold(Path(folder)):
+            _make_files(list(plans.values()), keep, num_workers)
     except OSError as error:
         reason = error.strerror or error
         raise InputError(f"{error.filename or folder}: the cache cannot be written ({reason})") from error
@@ -239,6 +246,21 @@ def _announce(plans: list[_Plan], keep, folder: Path) -> None:
 def _as_size(num_bytes: float) -> str:
     unit, name = next((pair for pair in ((1e9, "GB"), (1e6, "MB")) if num_bytes >= pair[0]), (1e3, "kB"))
     return f"{num_bytes / unit:.1f} {name}"
+
+
+@contextmanager
+def _hold(folder: Path) -> Iterator[None]:
+    """Write to `folder` beside other processes. Where there is none, what killed ones left there is removed first."""
+    with (folder / ".lock").open("a+") as file:
+        if fcntl is not None:
+            # Keep: lockf, not flock, which a loader's workers would hold on to after their parent was killed.
+            with suppress(OSError):  # others write there, or the file system knows no locks
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                for partial in folder.glob("*/.partial-*.arrow"):
+                    partial.unlink()
+            with suppress(OSError):
+                fcntl.lockf(file, fcntl.LOCK_SH)
+        yield
 
 
 def _make_files(plans: list[_Plan], keep, num_workers: int) -> None:

@@ -2,12 +2,15 @@ import errno
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT
 from datasets import load_from_disk
 from datasets.arrow_writer import ArrowWriter
 from small_material import NUM_FRAMES, make_material
@@ -283,6 +286,38 @@ def test_a_folder_that_cannot_be_is_one_line(clips, tmp_path):
     args = CacheArguments(cache_crops=True, cache_dir=str(tmp_path / "file" / "cache"))
     with pytest.raises(InputError, match="expected a folder to write to"):  # in training before any work
         check_cache_arguments(args, ClipCaerTrainingArguments(str(tmp_path)), use_lora=False)
+
+
+HOLD = """
+import sys
+from pathlib import Path
+
+from recipes.clip_cache import _hold
+
+with _hold(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_what_a_killed_process_left_is_removed_unless_another_one_writes(clips, tmp_path):
+    cache(clips, tmp_path)
+    (folder, *_) = {path.parent for path in files_of(tmp_path)}
+    (folder / ".partial-1-left.arrow").touch()
+    words = [sys.executable, "-c", HOLD, str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    other = subprocess.Popen(words, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert other.stdout.readline() == b"held\n"
+        assert not list(tmp_path.rglob(".partial*"))
+        (folder / ".partial-2-its.arrow").touch()
+        cache(clips, tmp_path)
+        assert len(list(tmp_path.rglob(".partial*"))) == 1
+    finally:
+        other.kill()
+        other.communicate()
+    cache(clips, tmp_path)
+    assert not list(tmp_path.rglob(".partial*"))
 
 
 # Flags
