@@ -111,6 +111,8 @@ def cache_clips(
     keep = _EmbedsKeeper(model, processor) if args.cache_frame_embeds else _CropsKeeper(model, processor)
     plans = {}
     for split, rows in clips.items():
+        if find_form(rows.column_names) is None:
+            raise InputError(f"split `{split}` holds crops, not frames: train on them as they are, without a cache")
         mode = "train" if split == "train" else "eval"
         views = args.cache_views if mode == "train" else 1
         cutter = ClipCutter(processor, model.config.streams, mode, args.cache_frames, views)

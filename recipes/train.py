@@ -95,8 +95,9 @@ def read_from_cache(
     model.to(training_args.device).eval().set_tower_dtype(training_args.tower_dtype)
     folder = cache_args.cache_dir or dataset / "cache"
     cached = cache_clips(model, processor, clips, cache_args, folder, training_args.dataloader_num_workers)
-    if cache_args.cache_frame_embeds:
-        training_args.dataloader_num_workers = 0  # embeddings are read faster than another process hands them over
+    if cache_args.cache_frame_embeds:  # which are read faster than another process hands them over
+        training_args.dataloader_num_workers, training_args.dataloader_persistent_workers = 0, False
+        training_args.dataloader_prefetch_factor = None
     return cached
 
 

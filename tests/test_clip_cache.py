@@ -13,7 +13,7 @@ import torch
 from conftest import ROOT
 from datasets import load_from_disk
 from datasets.arrow_writer import ArrowWriter
-from small_material import NUM_FRAMES, make_material
+from small_material import NUM_FRAMES, make_material, run_main
 from small_training import logged, make_trainer
 from test_train_command import LAUNCH, QUICK, assert_same_weights, finish, history, start
 from tiny import tiny_model
@@ -22,6 +22,7 @@ from modeling_clipcaer import ClipCaerCollator, ClipCaerTrainingArguments, ClipC
 from modeling_clipcaer.cached_clips import CachedEmbedsCollator, ClipCutter, find_collator
 from modeling_clipcaer.errors import InputError
 from recipes.clip_cache import CacheArguments, cache_clips, check_cache_arguments
+from recipes.train import main as train_main
 
 
 FROZEN = tuple("0" if word == "1e-3" else word for word in QUICK)
@@ -318,6 +319,18 @@ def test_what_a_killed_process_left_is_removed_unless_another_one_writes(clips, 
         other.communicate()
     cache(clips, tmp_path)
     assert not list(tmp_path.rglob(".partial*"))
+
+
+def test_crops_that_a_dataset_holds_are_not_cached_again(clips, tmp_path):
+    cropped = cache(clips, tmp_path / "crops", cache_crops=True)
+    with pytest.raises(InputError, match="split `train` holds crops, not frames"):
+        cache(cropped, tmp_path / "again")
+
+
+def test_flags_of_loader_processes_do_not_matter_to_embeddings(material, tmp_path):
+    flags = ("--dataloader_num_workers", 1, "--dataloader_persistent_workers", "true", "--dataloader_prefetch_factor")
+    folders = ("--cache_dir", tmp_path / "cache", "--output_dir", tmp_path / "run")
+    assert run_main(train_main, *material.flags, "--max_steps", 1, "--cache_frame_embeds", *flags, 4, *folders) == 0
 
 
 # Flags
