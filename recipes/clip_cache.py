@@ -44,6 +44,8 @@ CLIPS_PER_FILE = 32
 # Images that the tower sees at a time.
 IMAGES_PER_PASS = 256
 KEPT_COLUMNS = ("clip_id", "label")
+# What the tower computes by beside its weights, and these do not show.
+TOWER_SETTINGS = ("hidden_act", "layer_norm_eps", "num_attention_heads")
 
 
 @dataclass
@@ -137,7 +139,9 @@ class _EmbedsKeeper:
         self.bytes_per_frame = 4 * model.config.projection_dim
         state = self.encoder.clip.state_dict()
         names = {name for name in state if name.startswith(("vision_model.", "visual_projection."))}
+        config = model.config.clip_config.vision_config
         self.settings = {"tower": fingerprint_weights(state, names), "dtype": str(self.encoder.tower_dtype)}
+        self.settings |= {name: getattr(config, name) for name in TOWER_SETTINGS}
 
     @torch.no_grad()
     def __call__(self, streams: list[torch.Tensor]) -> list[bytes]:
@@ -157,7 +161,7 @@ class _CropsKeeper:
 
     def __init__(self, model: ClipCaerForVideoClassification, processor: ClipCaerVideoProcessor):
         self.bytes_per_frame = 3 * processor.image_size**2
-        self.settings: dict[str, str] = {}
+        self.settings: dict[str, Any] = {}
 
     def __call__(self, streams: list[torch.Tensor]) -> list[bytes]:
         """Crops of each stream, uint8 (1, num_frames, 3, size, size), to their bytes."""

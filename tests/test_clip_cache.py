@@ -16,7 +16,7 @@ from datasets.arrow_writer import ArrowWriter
 from small_material import NUM_FRAMES, make_material, run_main
 from small_training import logged, make_trainer
 from test_train_command import LAUNCH, QUICK, assert_same_weights, finish, history, start
-from tiny import tiny_model
+from tiny import CLIP, tiny_model
 
 from modeling_clipcaer import ClipCaerCollator, ClipCaerTrainingArguments, ClipCaerVideoProcessor
 from modeling_clipcaer.cached_clips import CachedEmbedsCollator, ClipCutter, find_collator
@@ -178,6 +178,11 @@ def change_weights(clips):
     return {"model": model}
 
 
+def change_activation(clips):
+    clip_config = {**CLIP, "vision_config": {**CLIP["vision_config"], "hidden_act": "gelu"}}
+    return {"model": make_model(clip_config=clip_config)}
+
+
 def change_boxes(clips):
     move = lambda row: {"body_boxes": [[side + 1 for side in box] for box in row["body_boxes"]]}  # noqa: E731
     return {"clips": clips.map(move)}
@@ -191,8 +196,9 @@ def change_boxes(clips):
         lambda clips: {"processor": make_processor(face_margin=5)},
         lambda clips: {"cache_frame_embeds": True, "cache_views": 2},
         lambda clips: {"model": make_bfloat16()},
+        change_activation,
     ],
-    ids=["weights", "boxes", "pixels", "views", "type"],
+    ids=["weights", "boxes", "pixels", "views", "type", "activation"],
 )
 def test_any_change_of_what_a_cache_is_made_from_makes_another(clips, tmp_path, change):
     first = cache(clips, tmp_path)
