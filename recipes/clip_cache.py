@@ -212,6 +212,8 @@ class _Plan:
 
     def load(self) -> Dataset:
         """The clips with their cached columns, mapped into memory, in the order of the split."""
+        if missing := self.missing():
+            raise InputError(f"{missing[0]}: another process made it elsewhere; name a --cache_dir that all can see")
         cached = concatenate_datasets([Dataset.from_file(str(path)) for path in self.files])
         kept = self.rows.select_columns(list(KEPT_COLUMNS))
         return concatenate_datasets([kept, cached], axis=1)

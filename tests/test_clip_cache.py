@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from accelerate import PartialState
 from conftest import ROOT
 from datasets import load_from_disk
 from datasets.arrow_writer import ArrowWriter
@@ -337,6 +338,13 @@ def test_flags_of_loader_processes_do_not_matter_to_embeddings(material, tmp_pat
     flags = ("--dataloader_num_workers", 1, "--dataloader_persistent_workers", "true", "--dataloader_prefetch_factor")
     folders = ("--cache_dir", tmp_path / "cache", "--output_dir", tmp_path / "run")
     assert run_main(train_main, *material.flags, "--max_steps", 1, "--cache_frame_embeds", *flags, 4, *folders) == 0
+
+
+def test_files_that_another_machine_made_on_its_own_disk_are_told_in_one_line(clips, tmp_path, monkeypatch):
+    for name, value in (("num_processes", 2), ("process_index", 1)):
+        monkeypatch.setattr(PartialState(), name, value)
+    with pytest.raises(InputError, match=r"arrow: another process made it elsewhere; name a --cache_dir that all"):
+        cache(clips, tmp_path)
 
 
 # Flags
