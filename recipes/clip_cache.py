@@ -189,7 +189,8 @@ class _Plan:
         self.num_frames = [cutter.count_frames(total) for total in count_frames(rows)]
         self.num_bytes = sum(self.num_frames) * cutter.num_views * keep.bytes_per_frame * len(self.columns)
         source = rows.select_columns(["clip_id", *find_form(rows.column_names), *BOX_COLUMNS])
-        described = [_describe_clip(row) for row in source]
+        # Keep: a digest of each clip; the boxes of all of them would take more memory than training does.
+        described = [_digest(_describe_clip(row)) for row in source]
         starts = range(0, len(rows), CLIPS_PER_FILE)
         self.files = {
             self.folder / f"{_digest(described[start : start + CLIPS_PER_FILE])}.arrow": start for start in starts

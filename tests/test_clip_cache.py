@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from tiny import CLIP, tiny_model
 from modeling_clipcaer import ClipCaerCollator, ClipCaerTrainingArguments, ClipCaerVideoProcessor
 from modeling_clipcaer.cached_clips import CachedEmbedsCollator, ClipCutter, find_collator
 from modeling_clipcaer.errors import InputError
-from recipes.clip_cache import CacheArguments, cache_clips, check_cache_arguments
+from recipes.clip_cache import CacheArguments, _EmbedsKeeper, _Plan, cache_clips, check_cache_arguments
 from recipes.train import main as train_main
 
 
@@ -345,6 +346,17 @@ def test_files_that_another_machine_made_on_its_own_disk_are_told_in_one_line(cl
         monkeypatch.setattr(PartialState(), name, value)
     with pytest.raises(InputError, match=r"arrow: another process made it elsewhere; name a --cache_dir that all"):
         cache(clips, tmp_path)
+
+
+def test_what_is_known_of_a_clip_before_encoding_takes_bytes_not_kilobytes(clips, tmp_path):
+    model, processor = make_model(), make_processor()
+    rows = clips["train"].select([0] * 1000)  # whose boxes and names alone would be 2 kB each
+    keep, cutter = _EmbedsKeeper(model, processor), ClipCutter(processor, "both", "train")
+    tracemalloc.start()
+    _Plan(rows, cutter, keep, tmp_path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak / len(rows) < 600
 
 
 # Flags
