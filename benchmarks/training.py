@@ -1,6 +1,7 @@
 """Whole steps of training: with the vision tower frozen, on cached frame embeddings, and with the tower trained.
 
 python benchmarks/training.py
+python benchmarks/training.py --device cuda --batch_sizes 8 32 128
 
 A step is everything: files to pixels in the loader's processes, forward, losses, backward, clipping, optimizer. Ours
 runs in ClipCaerTrainer with its default flags, the naive path in a plain loop with as many loader processes. Each
@@ -65,6 +66,7 @@ class Variant:
     trains_tower: bool = False
     cached: bool = False
     batches: int = 1  # its batch size, in those of the others
+    part: int = 0  # clips of a part of the batch, whose gradients are accumulated; 0: the whole batch
 
     def precision(self, device: str) -> str:
         """Precision of most of its products, whose peak its share is of."""
@@ -73,20 +75,22 @@ class Variant:
         return "bf16" if self.flags.get("bf16") else frozen_precision(device)
 
 
+CACHED_FLAGS = {"dataloader_num_workers": 0}  # as recipes/train.py sets it
 TRAINED_FLAGS = {"lr_image_encoder": 1e-5, "bf16": True}
 VARIANTS = {
     "naive-frozen": Variant("naive, tower frozen", "naive-frozen"),
     "frozen": Variant("ours, tower frozen", "naive-frozen", {}),
     "frozen-compiled": Variant("the same, --torch_compile", "naive-frozen", {"torch_compile": True}),
-    "cached": Variant("ours, cached embeddings", "naive-frozen", {}, cached=True),
-    "cached-large": Variant("ours, cached embeddings", "naive-frozen", {}, cached=True, batches=8),
+    "cached": Variant("ours, cached embeddings", "naive-frozen", CACHED_FLAGS, cached=True),
+    "cached-large": Variant("ours, cached embeddings", "naive-frozen", CACHED_FLAGS, cached=True, batches=8),
     "naive-trained": Variant("naive, tower trained", "naive-trained", trains_tower=True),
     "trained": Variant("ours, tower trained, --bf16", "naive-trained", TRAINED_FLAGS, trains_tower=True),
     "trained-parts": Variant(
         "the same, batches of 2 accumulated",
         "naive-trained",
-        {**TRAINED_FLAGS, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 4},
+        TRAINED_FLAGS,
         trains_tower=True,
+        part=2,
     ),
     "trained-small": Variant(
         "the same as one batch, --activation_checkpointing",
@@ -102,6 +106,7 @@ ENCODING = "encoding"
 class TrainingBenchmarkArguments(SizeArguments):
     """What is measured, and for how long."""
 
+    batch_sizes: list[int] = option(None, "Batch sizes, all in one table; --batch_size by default.", nargs="+")
     steps: int = option(2, "Timed steps in a turn.")
     cached_steps: int = option(20, "The same on cached embeddings.")
     cached_clips: int = option(2121, "Clips whose embeddings are cached; as many as RAER trains on by default.")
@@ -113,18 +118,27 @@ class TrainingBenchmarkArguments(SizeArguments):
 def main() -> None:
     (args,) = parse_arguments((TrainingBenchmarkArguments,), sys.argv[1:], __doc__)
     names, load_before = args.only or [*VARIANTS, ENCODING], os.getloadavg()[0]
+    batches = [replace(args, batch_size=size) for size in args.batch_sizes or [args.batch_size]]
     with TemporaryDirectory() as name:
         folder = Path(name)
         save_model(folder, args)
-        save_rows(folder, max(count_clips(args, args.steps), args.encoded_clips), args)
-        write_cached_rows(folder / CACHED_ROWS, args.cached_clips, args)
-        runs = {name: (time_variant, name, args, folder) for name in names if name in VARIANTS}
+        save_rows(folder, max(args.encoded_clips, *(count_clips(sizes, args.steps) for sizes in batches)), args)
+        largest = max(variant.batches * sizes.batch_size for variant in VARIANTS.values() for sizes in batches)
+        write_cached_rows(folder / CACHED_ROWS, max(args.cached_clips, largest), args)
+        runs = {
+            (name, sizes.batch_size): (time_variant, name, sizes, folder)
+            for sizes in batches
+            for name in VARIANTS
+            if name in names
+        }
         if ENCODING in names:
-            runs[ENCODING] = (time_encoding, args, folder)
+            runs[ENCODING, 0] = (time_encoding, args, folder)
         measured = measure_apart(runs, args.rounds)
         config = load_model(folder, "cpu").config
     peaks = measure_matmul_peaks(args.device)
     notes = f"{describe_peaks(peaks)} Median of {args.rounds}."
+    for name, size in runs.keys() - measured.keys():
+        notes += f" Out of memory: {name} at {size}."
     print_report(load_before, notes, render(measured, args, config, peaks), device=args.device)
 
 
@@ -150,8 +164,11 @@ def time_variant(name: str, args: TrainingBenchmarkArguments, folder: Path) -> f
         return time_naive_training(model, load_rows(folder), args, args.steps, variant.trains_tower)
     rows = Dataset.from_file(str(folder / CACHED_ROWS)) if variant.cached else load_rows(folder)
     sizes = replace(args, batch_size=variant.batches * args.batch_size)
-    steps = args.cached_steps if variant.cached else args.steps
-    return time_our_training(model, rows, sizes, folder, steps, **variant.flags)
+    steps, flags = args.cached_steps if variant.cached else args.steps, dict(variant.flags)
+    if variant.part:
+        flags["per_device_train_batch_size"] = variant.part
+        flags["gradient_accumulation_steps"] = args.batch_size // variant.part
+    return time_our_training(model, rows, sizes, folder, steps, **flags)
 
 
 def time_encoding(args: TrainingBenchmarkArguments, folder: Path) -> float:
@@ -183,7 +200,9 @@ def time_naive_training(model, rows: Dataset, sizes: SizeArguments, steps: int, 
 
 def time_our_training(model, rows: Dataset, sizes: SizeArguments, folder: Path, steps: int, **flags) -> float:
     """Seconds of a step of the trainer."""
-    trainer = build_trainer(model, rows, sizes, folder, max_steps=UNCOUNTED + steps, **flags)
+    # Keep: no short batches, of which an epoch of a few large ones would have too many.
+    flags |= {"max_steps": UNCOUNTED + steps, "dataloader_drop_last": True}
+    trainer = build_trainer(model, rows, sizes, folder, **flags)
     clock = StepClock(sizes.device)
     trainer.add_callback(clock)
     trainer.train()
@@ -223,22 +242,23 @@ def count_step_flops(variant: Variant, sizes: SizeArguments, config) -> float:
     return vision + text
 
 
-def render(measured: dict[str, Measured], args: TrainingBenchmarkArguments, config, peaks: dict[str, float]) -> str:
+def render(measured: dict[tuple, Measured], args: TrainingBenchmarkArguments, config, peaks: dict[str, float]) -> str:
     """The Markdown table."""
     rows = []
-    for name, variant in VARIANTS.items():
-        if name not in measured:
+    for (name, size), found in measured.items():
+        if name == ENCODING:
+            precision = frozen_precision(args.device)
+            flops = 2 * args.clip_frames * count_image_flops(config.clip_config)
+            cells = speed_cells(found, 1, None, flops, peaks[precision], precision)
+            rows.append([f"encoding pass, {args.clip_frames} frames a clip", "", "", *cells])
             continue
-        found, clips = measured[name], variant.batches * args.batch_size
-        naive_seconds = measured[variant.baseline].seconds / args.batch_size if variant.baseline in measured else None
-        precision, flops = variant.precision(args.device), count_step_flops(variant, args, config)
+        variant = VARIANTS[name]
+        clips, naive = variant.batches * size, measured.get((variant.baseline, size))
+        precision = variant.precision(args.device)
+        flops = count_step_flops(variant, replace(args, batch_size=size), config)
+        naive_seconds = naive.seconds / size if naive else None
         cells = speed_cells(found, clips, naive_seconds, flops, peaks[precision], precision)
         rows.append([variant.title, f"{clips}", f"{1000 * found.seconds:.0f}", *cells])
-    if ENCODING in measured:
-        precision = frozen_precision(args.device)
-        flops = 2 * args.clip_frames * count_image_flops(config.clip_config)
-        cells = speed_cells(measured[ENCODING], 1, None, flops, peaks[precision], precision)
-        rows.append([f"encoding pass, {args.clip_frames} frames a clip", "", "", *cells])
     return render_table(["variant", "batch", "ms a step", *SPEED_COLUMNS], rows)
 
 

@@ -129,6 +129,38 @@ def test_the_training_benchmark_writes_its_table(small, capsys):
     assert float(rows["encoding pass, 4 frames a clip"][3]) > 0
 
 
+def test_batch_sizes_share_one_table_and_a_variant_without_memory_is_named(small, capsys, monkeypatch):
+    done = []
+
+    def time_some(name, sizes, folder):
+        done.append((name, sizes.batch_size))
+        if done[-1] == ("naive-trained", 4):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return 2.0 / sizes.batch_size
+
+    monkeypatch.setattr(training, "time_variant", time_some)
+    names = ("--only", "trained", "naive-trained", "--batch_sizes", 2, 4, "--rounds", 2)
+    assert run_main(training.main, *SMALL, *names) == 0
+    output = capsys.readouterr().out
+    rows = [line.strip("| ").split(" | ")[:5] for line in output.splitlines() if "tower trained" in line]
+    ours = training.VARIANTS["trained"].title
+    assert rows == [
+        ["naive, tower trained", "2", "1000", "2.00", "1.00×"],
+        [ours, "2", "1000", "2.00", "1.00×"],
+        [ours, "4", "500", "8.00", ""],
+    ]
+    assert "Out of memory: naive-trained at 4." in output and len(done) == 7
+
+
+def test_parts_of_a_batch_are_accumulated_to_the_batch(small, tmp_path, monkeypatch):
+    sizes, asked = training.TrainingBenchmarkArguments(batch_size=6), {}
+    monkeypatch.setattr(training, "load_model", lambda *args: None)
+    monkeypatch.setattr(training, "load_rows", lambda *args: None)
+    monkeypatch.setattr(training, "time_our_training", lambda *args, **flags: asked.update(flags))
+    training.time_variant("trained-parts", sizes, tmp_path)
+    assert asked["per_device_train_batch_size"] * asked["gradient_accumulation_steps"] == 6
+
+
 def test_the_evaluation_benchmark_writes_its_table(small, capsys):
     rows = run(evaluation, capsys, "--num_clips", 3, "--single_clips", 1)
     assert {"naive, evaluation", "ours, evaluation", "naive, one clip", "ours, one clip"} < set(rows)
