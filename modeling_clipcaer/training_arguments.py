@@ -26,6 +26,13 @@ def option(default, text: str, **kwargs):
     return field(default=default, metadata={"help": text, **kwargs})
 
 
+def count_default_workers() -> int:
+    """Loader processes of a training process: its share of the cores that the processes of a launch may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    # Keep: a limit; each holds two batches ready.
+    return max(1, min(8, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+
+
 @dataclass
 class ClipCaerTrainingArguments(TrainingArguments):
     """Arguments of [`ClipCaerTrainer`]: those of the Trainer, and those of the method's losses and parameter groups.
@@ -102,8 +109,8 @@ class ClipCaerTrainingArguments(TrainingArguments):
         False, "Every trained weight has a gradient in every step, so no step needs a search for those without."
     )
     dataloader_num_workers: int = field(
-        default_factory=lambda: min(4, os.cpu_count() or 1),
-        metadata={"help": "Processes that decode frames, for each training process."},
+        default_factory=count_default_workers,
+        metadata={"help": "Processes that decode frames, for each training process; its share of the cores, at most 8."},
     )
 
     def __post_init__(self):

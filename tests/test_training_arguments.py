@@ -1,8 +1,11 @@
+import os
+
 import pytest
 import torch
 
 from modeling_clipcaer import ClipCaerTrainingArguments
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.training_arguments import count_default_workers
 
 
 def test_the_documented_defaults():
@@ -13,6 +16,15 @@ def test_the_documented_defaults():
     assert args.metric_for_best_model == "uar" and args.greater_is_better
     assert args.lr_image_encoder == 0  # the tower is frozen unless asked for
     assert args.report_to == []
+
+
+@pytest.mark.parametrize(("cores", "processes", "workers"), [(2, 1, 2), (2, 2, 1), (2, 4, 1), (16, 2, 8), (64, 1, 8)])
+def test_the_processes_of_a_launch_share_the_cores_for_their_loaders(monkeypatch, cores, processes, workers):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(cores), raising=False)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
+    assert count_default_workers() == workers
+    monkeypatch.delenv("LOCAL_WORLD_SIZE")
+    assert ClipCaerTrainingArguments("unused").dataloader_num_workers == min(cores, 8)
 
 
 def test_without_an_accelerator_processes_work_together_on_the_cpu():
