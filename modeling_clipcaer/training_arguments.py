@@ -110,7 +110,7 @@ class ClipCaerTrainingArguments(TrainingArguments):
     )
     dataloader_num_workers: int = field(
         default_factory=count_default_workers,
-        metadata={"help": "Processes that decode frames, for each training process; its share of the cores, at most 8."},
+        metadata={"help": "Processes that decode frames, for each training process: its share of the cores, up to 8."},
     )
 
     def __post_init__(self):
