@@ -53,6 +53,7 @@ from recipes.command_line import parse_arguments
 
 UNCOUNTED = 1  # steps before the clock starts
 CACHED_ROWS = "cached.arrow"
+CROPPED = 16  # clips whose crops are cached
 PREFETCHED = 2  # batches that each of the loader's processes holds ready, PyTorch's default
 
 
@@ -65,6 +66,7 @@ class Variant:
     flags: dict | None = None
     trains_tower: bool = False
     cached: bool = False
+    crops: bool = False  # from cached crops, which leaves the loader nothing to decode
     batches: int = 1  # its batch size, in those of the others
     part: int = 0  # clips of a part of the batch, whose gradients are accumulated; 0: the whole batch
 
@@ -81,6 +83,7 @@ VARIANTS = {
     "naive-frozen": Variant("naive, tower frozen", "naive-frozen"),
     "frozen": Variant("ours, tower frozen", "naive-frozen", {}),
     "frozen-compiled": Variant("the same, --torch_compile", "naive-frozen", {"torch_compile": True}),
+    "frozen-crops": Variant("the same, --cache_crops", "naive-frozen", {}, crops=True),
     "cached": Variant("ours, cached embeddings", "naive-frozen", CACHED_FLAGS, cached=True),
     "cached-large": Variant("ours, cached embeddings", "naive-frozen", CACHED_FLAGS, cached=True, batches=8),
     "naive-trained": Variant("naive, tower trained", "naive-trained", trains_tower=True),
@@ -162,13 +165,26 @@ def time_variant(name: str, args: TrainingBenchmarkArguments, folder: Path) -> f
     variant, model = VARIANTS[name], load_model(folder, args.device)
     if variant.flags is None:
         return time_naive_training(model, load_rows(folder), args, args.steps, variant.trains_tower)
-    rows = Dataset.from_file(str(folder / CACHED_ROWS)) if variant.cached else load_rows(folder)
+    rows = load_variant_rows(variant, model, args, folder)
     sizes = replace(args, batch_size=variant.batches * args.batch_size)
     steps, flags = args.cached_steps if variant.cached else args.steps, dict(variant.flags)
     if variant.part:
         flags["per_device_train_batch_size"] = variant.part
         flags["gradient_accumulation_steps"] = args.batch_size // variant.part
     return time_our_training(model, rows, sizes, folder, steps, **flags)
+
+
+def load_variant_rows(variant: Variant, model, args: TrainingBenchmarkArguments, folder: Path) -> Dataset:
+    """Rows of clips as `variant` reads them; a few clips' crops, again and again, where it reads crops."""
+    if variant.cached:
+        return Dataset.from_file(str(folder / CACHED_ROWS))
+    rows = load_rows(folder)
+    if not variant.crops:
+        return rows
+    clips = DatasetDict({"train": rows.select(range(min(CROPPED, len(rows))))})
+    cache = CacheArguments(cache_crops=True, cache_frames=args.num_frames)
+    crops = cache_clips(model, build_processor(args), clips, cache, folder / "crops", count_workers())["train"]
+    return crops.select([number % len(crops) for number in range(len(rows))])
 
 
 def time_encoding(args: TrainingBenchmarkArguments, folder: Path) -> float:
