@@ -85,9 +85,9 @@ class CacheArguments:
 def check_cache_arguments(args: CacheArguments, training_args: ClipCaerTrainingArguments, use_lora: bool) -> None:
     """Refuse, before any work, what embeddings of frames cannot serve."""
     if args.cache_frame_embeds and (training_args.lr_image_encoder > 0 or use_lora):
+        found = "`use_lora` adapts it" if use_lora else f"`lr_image_encoder` is {training_args.lr_image_encoder:g}"
         raise InputError(
-            "`cache_frame_embeds` needs a frozen vision tower, `lr_image_encoder` is "
-            f"{training_args.lr_image_encoder:g}; take `cache_crops`, or freeze it"
+            f"`cache_frame_embeds` needs a frozen vision tower, {found}; take `cache_crops`, or freeze it"
         )
     if args.cache_frame_embeds and training_args.mixup_alpha > 0:
         raise InputError("`mixup_alpha` mixes pixels, which `cache_frame_embeds` does away with; take `cache_crops`")

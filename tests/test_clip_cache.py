@@ -382,7 +382,7 @@ def test_flags_that_contradict_each_other_are_refused(flags, complaint):
     [
         ({"lr_image_encoder": 1e-5}, False, "frozen vision tower, `lr_image_encoder` is 1e-05"),
         ({"mixup_alpha": 0.2}, False, "`mixup_alpha` mixes pixels"),
-        ({}, True, "frozen vision tower"),
+        ({}, True, "frozen vision tower, `use_lora` adapts it"),
     ],
 )
 def test_embeddings_are_refused_where_they_would_change(tmp_path, options, use_lora, complaint):
