@@ -3,7 +3,8 @@
 python benchmarks/scaling.py
 
 Steps with the vision tower frozen and default flags, from jpg files; and an epoch over cached embeddings of ever more
-clips. Each point is measured in a process of its own. Writes benchmarks/scaling.png beside the table.
+clips, which the loader's processes read, so that the memory is that of training without the pages of the mapped file.
+Each point is measured in a process of its own. Writes benchmarks/scaling.png beside the table.
 """
 
 import os
@@ -133,7 +134,7 @@ def draw(measured: dict[str, dict[object, Measured]], path: str) -> None:
         memory.set_xticks(places, [f"{value}" for value in values])
         memory.set_xlabel(axis)
         for plot in (speed, memory):
-            plot.set_ylim(bottom=0)
+            plot.set_ylim(0, 1.08 * plot.dataLim.ymax)  # the highest point stays within its frame
             plot.grid(axis="y", color="#e6e6e6")
     plots[0, 0].set_ylabel("clips/s")
     plots[1, 0].set_ylabel("peak memory, GB")
