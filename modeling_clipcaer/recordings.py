@@ -233,8 +233,7 @@ def open_recording(
     Raises:
         InputError: it cannot be read, or boxes and frames do not fit.
     """
-    _check_positive("fps", fps)
-    _check_positive("duration", duration)
+    check_limits(fps, duration)
     if isinstance(source, str) and source.startswith("/dev/video"):
         source = LiveRecording(source, duration)
     if isinstance(source, LiveRecording | StoredRecording):
@@ -283,6 +282,12 @@ def _add_boxes(recording: StoredRecording, face_boxes, body_box) -> StoredRecord
     return recording
 
 
-def _check_positive(name: str, value: float | None) -> None:
-    if value is not None and not (math.isfinite(value) and value > 0):
-        raise InputError(f"`{name}` must be a number of seconds above 0, got {value!r}")
+def check_limits(fps: float | None, duration: float | None) -> None:
+    """Refuse what no recording can have.
+
+    Raises:
+        InputError: a number is given and is not above 0.
+    """
+    for name, value in (("fps", fps), ("duration", duration)):
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise InputError(f"`{name}` must be a number of seconds above 0, got {value!r}")

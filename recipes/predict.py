@@ -24,6 +24,7 @@ from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProce
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.face_detection import FaceDetector, build_face_detector
 from modeling_clipcaer.recording_analysis import AnalysisSettings, RecordingAnalyzer
+from modeling_clipcaer.recordings import check_limits
 from recipes.boxes import ClipBoxes, read_boxes
 from recipes.checkpoints import check_output_dir, load_checkpoint
 from recipes.clip_predictions import find_clip, predict_clips
@@ -50,6 +51,7 @@ def main() -> None:
     check_clip_flags(argv)
     check_output_dir(args.output_dir)
     check_device(args.device)
+    check_limits(args.fps, args.duration)
     state = join_processes(args.device)
     if state.is_main_process:
         print(RESPONSIBLE_USE, flush=True)

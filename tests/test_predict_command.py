@@ -386,6 +386,8 @@ def test_where_nothing_can_be_read_there_is_a_manifest_alone(trained, tmp_path):
         (("walk.mp4", "--smoothing", "2"), ["`smoothing`", "2"]),
         (("walk.mp4", "--threshold", "1.5"), ["`threshold`", "1.5"]),
         (("walk.mp4", "--stride", "x"), ["stride", "x"]),
+        (("walk.mp4", "--duration", "-1"), ["`duration`", "-1"]),
+        (("walk.mp4", "--fps", "0"), ["`fps`", "0"]),
         (("walk.mp4", "--formats", "csv", "xml"), ["xml"]),
         (("walk.mp4", "--formats", "xml"), ["formats"]),
         (("walk.mp4", "--windows", "3"), ["--windows", "did you mean --window?"]),
