@@ -1,12 +1,15 @@
 """From recordings to timelines: frames are sampled, persons followed, windows answered and joined into segments."""
 
+import hashlib
 import logging
 import math
 import platform
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import numpy as np
 
@@ -129,6 +132,15 @@ class RecordingAnalyzer:
         scorer.flush()
         yield from self._finish_answered(runs)
 
+    @cached_property
+    def model_revision(self) -> str | None:
+        """Which weights: the commit of a checkpoint from the Hub; of a folder the first digits of their SHA-256."""
+        digest, files = hashlib.sha256(), sorted(Path(self.model.config._name_or_path or "-").glob("*.safetensors"))
+        for path in files:
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        return digest.hexdigest()[:12] if files else getattr(self.model.config, "_commit_hash", None)
+
     def _start(self, recording: Recording) -> Timeline:
         """A timeline without windows yet."""
         config = self.model.config
@@ -140,6 +152,7 @@ class RecordingAnalyzer:
             context = "supplied" if recording.body_boxes else "grown"
         settings = {
             "model": config._name_or_path,
+            "model_revision": self.model_revision,
             "streams": config.streams,
             "num_frames": self.processor.num_frames,
             **asdict(self.settings),

@@ -100,6 +100,7 @@ def load_model(
         labels = list(read_label_entries(args.labels))
         model_args = ModelArguments(clip_model=args.model, labels_file=args.labels)
         model = build_model(model_args, labels, ZeroShotModel).eval()
+        model.config._name_or_path = args.model
         processor = build_processor(model, ProcessorArguments())
     else:
         model, processor = load_checkpoint(args.model)

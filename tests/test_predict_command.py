@@ -223,6 +223,7 @@ def test_zero_shot_answers_are_marked_in_every_output(tmp_path, lessons, tiny_cl
         assert "zero-shot" in text and "uncalibrated" in text and "EU AI Act" in text, name
     settings = recordings(out)[0]["settings"]
     assert settings["zero_shot"] is True and settings["calibrated"] is False and settings["window"] == 3
+    assert settings["model"] == str(TINY_CLIP) and len(settings["model_revision"]) == 12
 
 
 def test_a_model_without_a_face_stream_looks_for_no_face(lessons, tmp_path, capsys, monkeypatch):

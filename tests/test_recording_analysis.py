@@ -597,6 +597,18 @@ def test_settings_tell_what_ran(tmp_path, model, processor):
     assert settings["versions"]["torch"] == torch.__version__
 
 
+def test_settings_tell_which_weights(tmp_path, model, processor):
+    revisions = []
+    for weight in (0.0, 1.0, 1.0):
+        next(model.parameters()).data.fill_(weight)
+        model.save_pretrained(tmp_path / "model")
+        model.config._name_or_path = str(tmp_path / "model")
+        revisions.append(analyzer_of(model, processor).model_revision)
+    assert revisions[0] != revisions[1] == revisions[2] and len(revisions[2]) == 12
+    model.config._name_or_path = ""
+    assert analyzer_of(model, processor).model_revision is None
+
+
 def test_seconds_of_every_stage_are_counted(tmp_path, model, processor):
     analyzer = analyzer_of(model, processor)
     analyze(analyzer, videos.write_video(tmp_path / "a.mp4", videos.crossing_squares(30)))
