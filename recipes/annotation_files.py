@@ -225,7 +225,7 @@ def write_fiftyone(timelines: Iterable[Timeline], folder: Path, labels: list[str
         videos[name] = timeline.source if is_address(timeline.source) else str(Path(timeline.source).absolute())
         marks = describe_marks(timeline.settings)
         for person, segments in by_person(timeline).items():
-            detections.setdefault(person, {})[name] = list(_fiftyone_detections(segments))
+            detections.setdefault(person, {})[name] = list(_fiftyone_detections(segments, labels))
     folder.mkdir()
     _write_json(videos, folder / "data.json")
     info = {"notice": RESPONSIBLE_USE, "scores": marks, "schema_version": SCHEMA_VERSION}
@@ -234,10 +234,11 @@ def write_fiftyone(timelines: Iterable[Timeline], folder: Path, labels: list[str
         _write_json(content, folder / ("labels.json" if person == ROOM else f"labels_{person}.json"))
 
 
-def _fiftyone_detections(segments: list[TimelineSegment]) -> Iterator[dict[str, Any]]:
+def _fiftyone_detections(segments: list[TimelineSegment], labels: list[str]) -> Iterator[dict[str, Any]]:
     for segment in segments:
         times = [milliseconds(seconds) / 1000 for seconds in (segment.start, segment.end)]
-        yield {"label": segment.label, "timestamps": times, "confidence": segment.score}
+        # Keep: the place in "classes", which is what a label is where those are listed.
+        yield {"label": labels.index(segment.label), "timestamps": times, "confidence": segment.score}
 
 
 def _write_json(content: Any, path: Path) -> None:

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 from test_timeline_files import LABELS, SOURCE, make_timeline
 
-from modeling_clipcaer.timeline import ROOM
+from modeling_clipcaer.timeline import ROOM, UNCERTAIN
 from recipes.annotation_files import (
     LABEL_STUDIO_FRAME_RATE,
     render_label_studio_config,
@@ -177,7 +177,8 @@ def test_no_recording_is_an_empty_list_of_tasks(tmp_path):
 
 def test_fiftyone_gets_the_videos_and_a_file_of_detections_for_everybody(timeline, tmp_path):
     other = make_timeline("https://example.org/a.b.mp4", persons=1)
-    write_fiftyone([timeline, other], tmp_path / "fiftyone", LABELS)
+    classes = [*LABELS, UNCERTAIN]
+    write_fiftyone([timeline, other], tmp_path / "fiftyone", classes)
     videos = json.loads((tmp_path / "fiftyone" / "data.json").read_text(encoding="utf-8"))
     assert list(videos.values())[1] == other.source and next(iter(videos.values())).endswith(f"/{SOURCE}")
     assert not [name for name in videos if "." in name]
@@ -185,7 +186,7 @@ def test_fiftyone_gets_the_videos_and_a_file_of_detections_for_everybody(timelin
     assert files == {"data.json", "labels.json", "labels_person-1.json", "labels_person-2.json"}
     for person, name in zip(PERSONS, ["labels", "labels_person-1", "labels_person-2"], strict=True):
         content = json.loads((tmp_path / "fiftyone" / f"{name}.json").read_text(encoding="utf-8"))
-        assert content["classes"] == LABELS and set(content["labels"]) <= set(videos)
+        assert content["classes"] == classes and set(content["labels"]) <= set(videos)
         assert content["info"]["notice"] == RESPONSIBLE_USE and "uncalibrated" in content["info"]["scores"]
         for key, source in zip(videos, (timeline, other), strict=True):
             segments = [segment for segment in source.segments if segment.person == person]
@@ -193,6 +194,6 @@ def test_fiftyone_gets_the_videos_and_a_file_of_detections_for_everybody(timelin
             assert [entry["timestamps"] for entry in found] == [
                 [milliseconds / 1000 for milliseconds in as_milliseconds(segment)] for segment in segments
             ]
-            assert [(entry["label"], entry["confidence"]) for entry in found] == [
+            assert [(content["classes"][entry["label"]], entry["confidence"]) for entry in found] == [
                 (segment.label, segment.score) for segment in segments
             ]
