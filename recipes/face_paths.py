@@ -9,6 +9,8 @@ from modeling_clipcaer.timeline import FaceSighting
 
 
 Box = tuple[float, float, float, float]
+# Seconds between two frames in which faces were looked for, where one alone shows any.
+LONE_STEP = 1.0
 # A face is hidden this long before it was first seen and after it was last seen: it may have been there unseen.
 HIDDEN_STEPS = 2.0
 HIDDEN_SECONDS = 1.0
@@ -67,7 +69,7 @@ class FacePath:
 def follow_faces(sightings: Sequence[FaceSighting]) -> dict[str, FacePath]:
     """The path of every person who was seen."""
     times = np.unique([sighting.time for sighting in sightings])
-    step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    step = float(np.median(np.diff(times))) if len(times) > 1 else LONE_STEP
     persons = dict.fromkeys(sighting.person for sighting in sightings)
     return {name: FacePath([seen for seen in sightings if seen.person == name], step) for name in persons}
 
