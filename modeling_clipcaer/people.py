@@ -286,5 +286,7 @@ class PeopleFollower:
 def _to_box(sides: Sequence[float]) -> Box:
     if len(sides) != 4:
         raise InputError(f"box {list(sides)}: expected four numbers (left, top, right, bottom)")
-    left, top, right, bottom = map(float, sides)
+    # Keep: in order. A crop takes corners in any, but a box that is grown or hidden would be turned inside out.
+    left, right = sorted((float(sides[0]), float(sides[2])))
+    top, bottom = sorted((float(sides[1]), float(sides[3])))
     return left, top, right, bottom

@@ -317,6 +317,10 @@ def test_a_model_of_faces_alone_says_nothing_of_windows_without_any(tmp_path, pr
     for row in rooms[4:6]:
         assert row.label == UNCERTAIN and set(row.probabilities.values()) == {0.2} and row.face_status == "none"
     assert timeline.notes == ["2 of 9 windows show no face: nothing is known of them"]
+    segments = [segment for segment in timeline.segments if segment.person == ROOM]
+    (unknown,) = [segment for segment in segments if segment.label == UNCERTAIN]
+    assert (unknown.start, unknown.end, unknown.num_windows) == (4.5, 6.5, 2)
+    assert all(before.end == after.start for before, after in itertools.pairwise(segments))
 
 
 # --- batches
