@@ -77,7 +77,8 @@ def build_segments(
     """Segments of the windows of one recording, in order of time, of each person and of the room.
 
     A person's windows are smoothed where they follow each other; a window of the person's absence parts them. Each
-    owns the time around its centre, up to the middle between neighbouring centres; equal neighbours join.
+    owns the time around its centre, up to the middle between neighbouring centres; equal neighbours join. Below
+    `threshold`, and where a window says that nothing is known, the label is "uncertain".
     """
     by_person: dict[str, list[TimelineWindow]] = {}
     for window in windows:
@@ -109,7 +110,9 @@ def _join(
     smoothed = smooth(np.array([[row.probabilities[name] for name in names] for row in rows]), smoothing)
     held = hold_labels(smoothed, hysteresis)
     scores = smoothed[np.arange(len(rows)), held]
-    labels = [names[place] if score >= threshold else UNCERTAIN for place, score in zip(held, scores, strict=True)]
+    # Keep: a window of which nothing is known is uncertain at any score. Its neighbours' label is not to be taken.
+    unknown = np.array([row.label == UNCERTAIN and row.score >= threshold for row in rows])
+    labels = np.where(unknown | (scores < threshold), UNCERTAIN, np.array(names, dtype=object)[held]).tolist()
     centres = [(row.start + row.end) / 2 for row in rows]
     middles = [(before + after) / 2 for before, after in itertools.pairwise(centres)]
     bounds = [rows[0].start, *middles, rows[-1].end]

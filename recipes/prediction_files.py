@@ -78,7 +78,10 @@ def _write_tables(jobs: list[Job], args: PredictionArguments, folder: Path) -> N
 
 
 def _write_projects(jobs: list[Job], args: PredictionArguments, folder: Path) -> None:
-    labels = next(_load(jobs)).labels + [UNCERTAIN] * (args.threshold > 0)
+    first = next(_load(jobs))
+    # A model of faces alone knows nothing of windows without any.
+    can_be_uncertain = args.threshold > 0 or first.settings["streams"] == "face"
+    labels = [*first.labels, *([UNCERTAIN] if can_be_uncertain and UNCERTAIN not in first.labels else [])]
     if "label_studio" in args.wanted_formats:
         persons = write_label_studio(_load(jobs), folder / "label_studio.json")
         config = render_label_studio_config(persons, labels)

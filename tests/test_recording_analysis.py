@@ -292,6 +292,14 @@ def test_supplied_persons_have_the_names_and_boxes_that_were_given(tmp_path, mod
     assert rows_of(timeline, "bob")[0].face_frames == 1  # at 1.75 s alone; the other frames borrow its box
 
 
+def test_a_supplied_box_has_its_corners_in_any_order(tmp_path, model, processor):
+    path = videos.write_video(tmp_path / "noise.mp4", videos.noise(20))
+    sorted_box, turned = (
+        analyze(analyzer_of(model, processor), path, face_boxes=box) for box in ([40, 30, 80, 70], [80, 70, 40, 30])
+    )
+    assert turned.sightings == sorted_box.sightings and turned.windows == sorted_box.windows
+
+
 # --- models of one stream
 
 
