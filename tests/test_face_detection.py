@@ -96,6 +96,39 @@ def test_without_yunet_haar_is_taken():
     assert build_face_detector("auto").name == ("haar" if "CLIPCAER_YUNET" not in os.environ else "yunet")
 
 
+class RedAreaNetwork:
+    """What `cv2.FaceDetectorYN` is to a detector: refuses a picture of another size, finds what is red."""
+
+    def __init__(self):
+        self.size = (32, 32)
+
+    def setInputSize(self, size):  # noqa: N802 - OpenCV's
+        self.size = size
+
+    def detect(self, picture):
+        assert picture.shape == (*self.size[::-1], 3) and picture.flags.c_contiguous
+        rows, columns = np.nonzero(picture[..., 2] > 128)  # blue, green, red
+        if not len(rows):
+            return 1, None
+        box = [columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1]
+        return 1, np.array([[*box, *[0] * 10, 0.9]], dtype=np.float32)
+
+
+def test_yunets_boxes_are_in_pixels_of_the_frame(tmp_path, monkeypatch):
+    (tmp_path / "yunet.onnx").touch()
+    monkeypatch.setattr("cv2.FaceDetectorYN.create", lambda *args, **options: RedAreaNetwork())
+    detector = build_face_detector("auto", str(tmp_path / "yunet.onnx"))
+    assert detector.name == "yunet"
+    for height, width in ((90, 120), (720, 1280), (1919, 333)):
+        frame = torch.zeros(3, height, width, dtype=torch.uint8)
+        assert detector.detect(frame) == []
+        frame[0, height // 3 : height // 2, width // 4 : width // 2] = 255
+        (found,) = detector.detect(frame)
+        assert found.score == pytest.approx(0.9)
+        expected = (width // 4, height // 3, width // 2, height // 2)
+        assert found.box == pytest.approx(expected, abs=max(height, width) / 640)
+
+
 @pytest.mark.skipif("CLIPCAER_YUNET" not in os.environ, reason="CLIPCAER_YUNET names no file of YuNet")
 def test_yunet_finds_the_face():
     frame, (face,) = place([(300, 60)], 1.0)
