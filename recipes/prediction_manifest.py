@@ -123,6 +123,11 @@ def write_manifest(jobs: list[Job], folder: Path) -> None:
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
 
 
+def read_manifest(folder: Path) -> list[dict[str, Any]]:
+    """The recordings of a manifest, in the order of the command."""
+    return _read_json(folder / MANIFEST)["recordings"]
+
+
 def _describe_failed(job: Job) -> dict[str, Any]:
     return {"source": job.source, "status": "failed", "error": job.error}
 

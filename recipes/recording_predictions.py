@@ -18,7 +18,7 @@ from modeling_clipcaer.timeline import Timeline, TimelineWindow
 from recipes.boxes import ClipBoxes
 from recipes.prediction_arguments import PredictionArguments
 from recipes.prediction_files import write_joined, write_recording
-from recipes.prediction_manifest import Job, staged_recording
+from recipes.prediction_manifest import Job, read_manifest, staged_recording
 from recipes.timeline_files import json_line, window_row
 
 
@@ -110,7 +110,8 @@ def analyse(
                 advance(min(window.end / recording.duration, 1.0))
 
         # Keep: one at a time. Batches that recordings share depend on which of them are already done, and figures
-        # depend on their batch in the last bits: a run that was killed would not end with the same files.
+        # depend on their batch in the last bits: a run that was killed would not end with the same files. No more than
+        # the last batch of each is not full.
         (timeline,) = analyzer.analyze([recording], add)
     partial_file.unlink()
     if not timeline.windows:
@@ -120,9 +121,11 @@ def analyse(
 
 def _tell(jobs: list[Job], args: PredictionArguments) -> None:
     failed = [job for job in jobs if job.error]
-    for job in jobs:
-        if not job.error:
-            print(f"{job.source}: {job.folder}/")
+    for entry in read_manifest(Path(args.output_dir)):
+        if entry["status"] == "done":
+            # Keep: the notes. Of a recording that is cut short nothing else would tell it here.
+            folder = Path(args.output_dir, entry["folder"])
+            print(f"{entry['source']}: {folder}/", *entry["notes"], sep="\n  note: ")
     print(f"{len(jobs) - len(failed)} of {len(jobs)} recordings are done: {args.output_dir}/manifest.json")
     for job in failed:
         sys.stderr.write(f"error: {job.error}\n")

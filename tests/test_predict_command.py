@@ -371,6 +371,17 @@ def test_a_corrupt_file_is_told_and_the_others_go_on(trained, lessons, tmp_path,
     assert [entry["status"] for entry in recordings(tmp_path / "out")] == ["done"] * 3
 
 
+def test_what_is_cut_short_is_told_beside_its_folder(trained, tmp_path, capsys):
+    videos.write_truncated(tmp_path / "half.mp4", videos.noise(60))
+    assert run(tmp_path / "half.mp4", "--model", trained, *QUICK, "--output_dir", tmp_path / "out") == 0
+    (entry,) = recordings(tmp_path / "out")
+    lines = capsys.readouterr().out.splitlines()
+    place = lines.index(f"{tmp_path}/half.mp4: {tmp_path}/out/half/")
+    notes = [f"  note: {note}" for note in entry["notes"]]
+    assert notes[0].startswith("  note: the file states a length of 6.00 s")
+    assert lines[place + 1 : place + 1 + len(notes)] == notes
+
+
 def test_where_nothing_can_be_read_there_is_a_manifest_alone(trained, tmp_path):
     (tmp_path / "bad.mp4").write_bytes(b"no video")
     assert run(tmp_path / "bad.mp4", "--model", trained, "--output_dir", tmp_path / "out") == 1
