@@ -102,7 +102,7 @@ class RedAreaNetwork:
     def __init__(self):
         self.size = (32, 32)
 
-    def setInputSize(self, size):  # noqa: N802 - OpenCV's
+    def setInputSize(self, size):  # OpenCV's name
         self.size = size
 
     def detect(self, picture):
