@@ -87,11 +87,12 @@ class OverlayPainter:
                 if len(boxes):
                     hide_face(frame, boxes * self.scale)
         unseen = []
+        taken: list[Box] = []
         for person in self.persons:
             path, segment = self.paths.get(person), self._segment_at(person, time)
             box = path.box_at(time) if path else None
             if box is not None:
-                self._paint_person(frame, person, box, segment, path.is_found_at(time))
+                self._paint_person(frame, person, box, segment, path.is_found_at(time), taken)
             elif segment is not None:
                 unseen.append((f"{_number(person)}, face not seen", segment))
         self._paint_footer(frame, time, unseen)
@@ -102,7 +103,13 @@ class OverlayPainter:
         return segments[place] if place >= 0 and time <= segments[place].end else None
 
     def _paint_person(
-        self, frame: np.ndarray, person: str, box: Box, segment: TimelineSegment | None, is_found: bool
+        self,
+        frame: np.ndarray,
+        person: str,
+        box: Box,
+        segment: TimelineSegment | None,
+        is_found: bool,
+        taken: list[Box],
     ) -> None:
         left, top, right, bottom = (round(side * scale) for side, scale in zip(box, self.scale, strict=True))
         colour = self.colours[segment.label] if segment else UNCERTAIN_COLOUR
@@ -113,8 +120,14 @@ class OverlayPainter:
         if not is_found:
             chips.append(self._chip("face not seen", WHITE, BLACK))
         strip = np.hstack(chips)
-        above = top - strip.shape[0] - self.line
-        paste(frame, strip, min(left, self.width - strip.shape[1]), above if above >= 0 else bottom + self.line)
+        height, width = strip.shape[:2]
+        left = min(left, self.width - width)
+        above, below = top - height - self.line, bottom + self.line
+        places = [(left, y, left + width, y + height) for y in ([above, below] if above >= 0 else [below])]
+        # Keep: beside whom words are already. In a full room neighbours' labels would cover each other.
+        place = next((place for place in places if not any(overlap(place, other) for other in taken)), places[0])
+        taken.append(place)
+        paste(frame, strip, *place[:2])
 
     def _paint_footer(self, frame: np.ndarray, time: float, unseen: list[tuple[str, TimelineSegment]]) -> None:
         room = self._segment_at(ROOM, time)
@@ -167,6 +180,11 @@ def _number(person: str) -> str:
 def _describe(segment: TimelineSegment) -> str:
     label = segment.label if len(segment.label) <= LONGEST_LABEL else segment.label[: LONGEST_LABEL - 1] + "…"
     return f"{label} {show_percent(segment.score)}"
+
+
+def overlap(box: Box, other: Box) -> bool:
+    """Whether two boxes share an area."""
+    return box[0] < other[2] and other[0] < box[2] and box[1] < other[3] and other[1] < box[3]
 
 
 def paste(frame: np.ndarray, image: np.ndarray, left: int, top: int) -> None:

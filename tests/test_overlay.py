@@ -308,6 +308,20 @@ def test_each_person_carries_the_label_of_the_moment_in_its_colour():
         assert count_colour(frame[300:], colours[UNCERTAIN]) > 500
 
 
+def test_labels_of_neighbours_do_not_cover_each_other():
+    boxes = {"person-1": (100.0, 100.0, 150.0, 160.0), "person-2": (170.0, 100.0, 220.0, 160.0)}
+    labels = {"person-1": "Confusion", "person-2": "Fatigue"}
+    counts = []
+    for names in (["person-1"], ["person-2"], ["person-1", "person-2"]):
+        segments = [segment(name, 0, 2, labels[name]) for name in names]
+        sightings = [seen(name, time, boxes[name]) for time in (0.5, 1.0) for name in names]
+        (frame,) = plain(1, (0, 0, 0), (640, 360))
+        OverlayPainter(build_timeline(2.0, (640, 360), sightings, segments), 640, 360, True).paint(frame, 0.75)
+        counts.append([count_colour(frame[:300], label_colours(RAER_LABELS)[labels[name]]) for name in names])
+    (alone,), (beside,), both = counts
+    assert both == [alone, beside]
+
+
 def test_who_is_followed_without_a_face_stands_in_the_footer():
     segments = [segment("person-1", 0, 4, "Confusion"), segment(ROOM, 0, 4, "Neutrality")]
     (frame,) = plain(1, (0, 0, 0), (640, 360))
