@@ -199,10 +199,9 @@ class RecordingAnalyzer:
         timeline.duration = covered_duration(follower.total, step, recording.duration)
         timeline.sightings = follower.sightings
         timeline.notes = [*recording.notes, *timeline.notes]
-        if follower.num_passing:
-            timeline.notes.append(
-                f"{follower.num_passing} faces were found too rarely to be followed and are left out"
-            )
+        if passing := follower.num_passing:
+            seen, left = ("1 face was", "is") if passing == 1 else (f"{passing} faces were", "are")
+            timeline.notes.append(f"{seen} found too rarely to be followed and {left} left out")
 
     def _finish_answered(self, runs: "deque[_Run]") -> Iterator[Timeline]:
         while runs and runs[0].is_answered:

@@ -274,7 +274,7 @@ def test_a_face_found_twice_is_no_person_and_is_counted_and_kept_for_those_who_m
         ("passing-1", 3.25, "detected"),
         ("passing-1", 3.75, "detected"),
     ]
-    assert "1 faces were found too rarely to be followed and are left out" in timeline.notes
+    assert "1 face was found too rarely to be followed and is left out" in timeline.notes
 
 
 def test_supplied_persons_have_the_names_and_boxes_that_were_given(tmp_path, model, processor):
