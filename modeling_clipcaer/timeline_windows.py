@@ -86,8 +86,8 @@ def build_segments(
     segments = [
         segment
         for rows in by_person.values()
-        for stretch in _stretches(rows)
-        for segment in _join(stretch, smoothing, hysteresis, threshold)
+        for stretch, start, end in _bounded(list(_stretches(rows)))
+        for segment in _join(stretch, start, end, smoothing, hysteresis, threshold)
     ]
     return sorted(segments, key=lambda segment: segment.start)
 
@@ -103,8 +103,23 @@ def _stretches(rows: Sequence[TimelineWindow]) -> Iterator[list[TimelineWindow]]
     yield stretch
 
 
+def _centre(row: TimelineWindow) -> float:
+    return (row.start + row.end) / 2
+
+
+def _bounded(stretches: Sequence[list[TimelineWindow]]) -> Iterator[tuple[list[TimelineWindow], float, float]]:
+    """Each stretch with the time that is its own: the one before it may end after it has begun."""
+    bounds = [(stretch[0].start, stretch[-1].end) for stretch in stretches]
+    for place, (before, after) in enumerate(itertools.pairwise(stretches)):
+        if before[-1].end > after[0].start:
+            middle = (_centre(before[-1]) + _centre(after[0])) / 2
+            bounds[place], bounds[place + 1] = (bounds[place][0], middle), (middle, bounds[place + 1][1])
+    for stretch, (start, end) in zip(stretches, bounds, strict=True):
+        yield stretch, start, end
+
+
 def _join(
-    rows: Sequence[TimelineWindow], smoothing: int, hysteresis: float, threshold: float
+    rows: Sequence[TimelineWindow], start: float, end: float, smoothing: int, hysteresis: float, threshold: float
 ) -> Iterator[TimelineSegment]:
     names = list(rows[0].probabilities)
     smoothed = smooth(np.array([[row.probabilities[name] for name in names] for row in rows]), smoothing)
@@ -113,9 +128,8 @@ def _join(
     # Keep: a window of which nothing is known is uncertain at any score. Its neighbours' label is not to be taken.
     unknown = np.array([row.label == UNCERTAIN and row.score >= threshold for row in rows])
     labels = np.where(unknown | (scores < threshold), UNCERTAIN, np.array(names, dtype=object)[held]).tolist()
-    centres = [(row.start + row.end) / 2 for row in rows]
-    middles = [(before + after) / 2 for before, after in itertools.pairwise(centres)]
-    bounds = [rows[0].start, *middles, rows[-1].end]
+    middles = [(before + after) / 2 for before, after in itertools.pairwise(map(_centre, rows))]
+    bounds = [start, *middles, end]
     for label, run in itertools.groupby(range(len(rows)), key=labels.__getitem__):
         places = list(run)
         yield TimelineSegment(

@@ -132,6 +132,15 @@ def test_an_absence_parts_a_persons_segments_and_is_not_smoothed_over():
     assert [segment.score for segment in segments] == pytest.approx([0.9, 0.9])
 
 
+def test_segments_parted_by_one_of_many_overlapping_windows_do_not_overlap():
+    rows = [row(number, 0.9, start=float(number)) for number in (0, 1, 3, 5)]
+    assert spans(build_segments(rows)) == [
+        ("person-1", 0, 7, "calm", 2),
+        ("person-1", 7, 9, "calm", 1),
+        ("person-1", 9, 15, "calm", 1),
+    ]
+
+
 def test_every_person_and_the_room_has_segments_of_their_own_in_order_of_time():
     rows = [row(0, 0.9), row(0, 0.2, "room"), row(1, 0.9), row(1, 0.2, "room"), row(1, 0.3, "person-2")]
     segments = build_segments(rows, smoothing=1)
