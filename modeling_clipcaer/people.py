@@ -103,7 +103,9 @@ class PeopleFollower:
         clock: StageClock,
     ):
         self.recording, self.cutter, self.detector, self.clock = recording, cutter, detector, clock
-        self.num_frames, self.stride, self.step, self.max_gap = num_frames, stride, step, max_gap
+        self.num_frames, self.stride, self.step = num_frames, stride, step
+        # Keep: for given names no less than a window, which would else hold one person twice.
+        self.max_gap = max(max_gap, num_frames * step) if recording.face_boxes else max_gap
         self.tracker = FaceTracker(max_gap)
         self.total = 0  # sampled times so far
         self._ended = False

@@ -292,6 +292,13 @@ def test_supplied_persons_have_the_names_and_boxes_that_were_given(tmp_path, mod
     assert rows_of(timeline, "bob")[0].face_frames == 1  # at 1.75 s alone; the other frames borrow its box
 
 
+def test_a_supplied_person_is_in_a_window_once_however_short_the_gap(tmp_path, model, processor):
+    path = videos.write_video(tmp_path / "noise.mp4", videos.noise(30))
+    boxes = [None if 5 < number < 14 else [40, 30, 80, 70] for number in range(30)]
+    timeline = analyze(analyzer_of(model, processor, max_gap=0.6), path, face_boxes={"ann": boxes})
+    assert [row.window for row in rows_of(timeline, "ann")] == [0, 1]
+
+
 def test_a_supplied_box_has_its_corners_in_any_order(tmp_path, model, processor):
     path = videos.write_video(tmp_path / "noise.mp4", videos.noise(20))
     sorted_box, turned = (
