@@ -27,7 +27,8 @@ from data_scripts.audit_dataset import (
     write_outputs,
 )
 from data_scripts.audit_thresholds import AuditThresholds
-from data_scripts.build_raer import CommandParser, build_dataset, spell_flag
+from data_scripts.build_raer import build_dataset
+from data_scripts.command_flags import CommandParser, spell_flag
 from modeling_clipcaer.errors import InputError, run_command
 
 

@@ -20,6 +20,15 @@ REPLACED = "replaced"  # an earlier build, while the new one takes its place
 
 
 @contextmanager
+def tell_disk_errors(output: Path) -> Iterator[None]:
+    """What the disk refuses, a folder that is a file or a full disk, as one line about the file, or else `output`."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{error.filename or output}: {error.strerror or error}") from error
+
+
+@contextmanager
 def working_folder(output: Path) -> Iterator[Path]:
     """An empty folder beside `output`, gone at the end. What killed builds of `output` left there is removed first.
 
@@ -27,14 +36,12 @@ def working_folder(output: Path) -> Iterator[Path]:
         InputError: another build of `output` is running, or a file cannot be read or written.
     """
     prefix = f".{output.name}-building"
-    try:
+    with tell_disk_errors(output):
         output.parent.mkdir(parents=True, exist_ok=True)
         with lock(output.with_name(f"{prefix}.lock"), output):
             clear_away(output, prefix)
             with tempfile.TemporaryDirectory(prefix=f"{prefix}-", dir=output.parent) as temporary:
                 yield Path(temporary)
-    except OSError as error:
-        raise InputError(f"{error.filename or output}: {error.strerror or error}") from error
 
 
 def clear_away(output: Path, prefix: str) -> None:

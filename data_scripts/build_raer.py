@@ -13,12 +13,13 @@ import platform
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import datasets
 
 from data_scripts.audit_dataset import audit_build
 from data_scripts.build_output import is_replaceable, replace_folder, working_folder
+from data_scripts.command_flags import CommandParser, spell_flag
 from data_scripts.raer import Raer
 from data_scripts.raer_config import NO_BOXES, PROTOCOL_OF, PROTOCOLS, RaerConfig, file_sha256, locate_sources
 from data_scripts.raer_rows import FEATURES
@@ -80,13 +81,6 @@ def make_audit(builder: Raer, rows: datasets.DatasetDict, output: Path) -> dict[
     }
 
 
-class CommandParser(argparse.ArgumentParser):
-    """A parser whose refusals are one line, as those of every command here."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(message)
-
-
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     # Defaults are RaerConfig's own, so that they have one home: a flag not given is not in the namespace.
     parser = CommandParser(description=__doc__.split("\n")[0], allow_abbrev=False, argument_default=argparse.SUPPRESS)
@@ -138,12 +132,6 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
         if "val_annotation" in options and cut in options:
             parser.error(f"--{cut.replace('_', '-')} has no effect with --val-annotation; expected one of the two")
     return options
-
-
-def spell_flag(argument: str) -> str:
-    """`--val_share=0.2` as `--val-share=0.2`; other arguments as they are."""
-    name, equals, value = argument.partition("=")
-    return name.replace("_", "-") + equals + value if argument.startswith("--") else argument
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from data_scripts.audit_dataset import audit_build
 from data_scripts.build_output import is_replaceable, replace_folder, working_folder
-from data_scripts.build_raer import AUDIT_NAME, CommandParser, spell_flag
+from data_scripts.build_raer import AUDIT_NAME
 from data_scripts.clip_source_rows import (
     Reading,
     ReadTask,
@@ -38,6 +38,7 @@ from data_scripts.clip_source_splits import (
     drop_repeats,
     find_person,
 )
+from data_scripts.command_flags import CommandParser, spell_flag
 from data_scripts.raer_boxes import check_not_swapped, pack_entry, read_box_file
 from data_scripts.raer_config import file_sha256
 from data_scripts.raer_layout import Layout

@@ -20,7 +20,8 @@ import numpy as np
 from datasets import load_from_disk
 from PIL import Image
 
-from data_scripts.build_raer import CommandParser, spell_flag
+from data_scripts.build_output import tell_disk_errors
+from data_scripts.command_flags import CommandParser, spell_flag
 from modeling_clipcaer.clip_rows import BOX_COLUMNS, open_row
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.processing_clipcaer import boxes_per_frame
@@ -37,13 +38,14 @@ def main() -> None:
     else:
         views = [(frame, face) for frame, face, _ in read_views(clips[0])]
     output = Path(args.output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    write_video([frame for frame, _ in views], output, args.fps)
     name = output.name
     faces = {str(number): box for number, (_, box) in enumerate(views) if box}
     bodies = clips[0]["body_boxes"] if len(clips) == 1 else []
-    write_json({name: faces} if faces else {}, output.with_suffix(".face.json"))
-    write_json({name: bodies[0]} if bodies else {}, output.with_suffix(".body.json"))
+    with tell_disk_errors(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        write_video([frame for frame, _ in views], output, args.fps)
+        write_json({name: faces} if faces else {}, output.with_suffix(".face.json"))
+        write_json({name: bodies[0]} if bodies else {}, output.with_suffix(".body.json"))
     print(f"{output}: {len(views)} frames of {', '.join(clip['clip_id'] for clip in clips)}")
 
 

@@ -22,8 +22,9 @@ from typing import Any
 from tqdm import tqdm
 
 from data_scripts.box_detection import detect_clips
-from data_scripts.build_raer import CommandParser, spell_flag
+from data_scripts.build_output import tell_disk_errors
 from data_scripts.clip_search import find_clips
+from data_scripts.command_flags import CommandParser, spell_flag
 from data_scripts.detection_files import BODY_PER_FRAME, PartialResults, format_coverage, write_results
 from data_scripts.raer_boxes import NEAREST_REACH
 from data_scripts.raer_config import file_sha256
@@ -72,7 +73,7 @@ def detect_boxes(
         },
         "versions": {"python": platform.python_version(), **{name: version(name) for name in VERSIONED}},
     }
-    with PartialResults(output, about) as results:
+    with tell_disk_errors(output), PartialResults(output, about) as results:
         todo = [clip for clip in clips if clip.key not in results]
         if len(todo) < len(clips):
             print(f"{output}: {len(clips) - len(todo)} of {len(clips)} clips are done, going on")

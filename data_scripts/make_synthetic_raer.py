@@ -10,7 +10,6 @@ has at least 30 clips of each label (a fifth where it has fewer than 150 clips),
 import argparse
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
+from data_scripts.build_output import working_folder
+from data_scripts.command_flags import CommandParser
 from data_scripts.synthetic_drawing import Stage, draw_moment
 from data_scripts.synthetic_words import describe_context, describe_face, join_context_caption, join_face_caption
 from data_scripts.synthetic_world import PLACES, SCENES, Person, draw_scene, make_person, plan_clip
@@ -63,18 +64,14 @@ def main() -> None:
     if args.seed < 0:
         raise InputError(f"--seed: expected 0 or more, found {args.seed}")
     plans = plan_dataset(args.seed, args.imbalance, args.clips_train, args.clips_test)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.parent / f".RAER-{os.getpid()}"
-    try:
-        draw_dataset(plans, partial, args.num_workers)
-        partial.rename(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with working_folder(target) as working:
+        draw_dataset(plans, working / target.name, args.num_workers)
+        (working / target.name).rename(target)
     print(f"{target}: {args.clips_train} training clips, {args.clips_test} test clips, seed {args.seed}")
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", required=True, help="folder that will hold the folder RAER")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(

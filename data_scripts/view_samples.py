@@ -23,7 +23,8 @@ import numpy as np
 from datasets import Dataset, DatasetDict, load_from_disk
 from PIL import Image
 
-from data_scripts.build_raer import CommandParser, spell_flag
+from data_scripts.build_output import tell_disk_errors
+from data_scripts.command_flags import CommandParser, spell_flag
 from data_scripts.contact_sheet import ClipView, HiddenFaces, draw_page, hide_whole
 from modeling_clipcaer.clip_rows import BOX_COLUMNS, open_row
 from modeling_clipcaer.errors import InputError, run_command
@@ -132,20 +133,21 @@ def write_pages(
 ) -> list[Path]:
     """Write the sheet, or its pages once all are complete, and return their paths."""
     output = Path(args.output)
-    output.parent.mkdir(parents=True, exist_ok=True)
     pages = [places[start : start + CLIPS_PER_PAGE] for start in range(0, len(places), CLIPS_PER_PAGE)]
     names = [output.name] if len(pages) == 1 else [f"{output.stem}-{page + 1}.png" for page in range(len(pages))]
     heading = (
         f"{Path(args.dataset).name}, {args.split}, {args.mode}: {processor.num_frames} frames of "
         f"{processor.image_size} pixels, context above, face below; face box green, body box orange"
     )
-    # Keep: a folder that goes, whatever happens. A page shows people.
-    with tempfile.TemporaryDirectory(prefix=".partial-", dir=output.parent) as folder:
-        for name, page in zip(names, pages, strict=True):
-            views = [view_clip(rows, place, processor, args.mode, args.show_faces) for place in page]
-            draw_page(views, heading).save(Path(folder, name))
-        for name in names:
-            os.replace(Path(folder, name), output.parent / name)
+    with tell_disk_errors(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        # Keep: a folder that goes, whatever happens. A page shows people.
+        with tempfile.TemporaryDirectory(prefix=".partial-", dir=output.parent) as folder:
+            for name, page in zip(names, pages, strict=True):
+                views = [view_clip(rows, place, processor, args.mode, args.show_faces) for place in page]
+                draw_page(views, heading).save(Path(folder, name))
+            for name in names:
+                os.replace(Path(folder, name), output.parent / name)
     return [output.parent / name for name in names]
 
 

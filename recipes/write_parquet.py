@@ -21,7 +21,7 @@ from datasets.utils.py_utils import convert_file_size_to_int, size_str
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from data_scripts.build_raer import CommandParser, spell_flag
+from data_scripts.command_flags import CommandParser, spell_flag
 from modeling_clipcaer import ClipCaerVideoProcessor
 from modeling_clipcaer.clip_rows import find_form
 from modeling_clipcaer.errors import InputError, run_command

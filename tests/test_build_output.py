@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from datasets import load_from_disk
 from raer_tree import make_tree
+from small_material import run_main
 
+from data_scripts import audit_raer, clip_to_video, detect_boxes, make_synthetic_raer, view_samples
 from data_scripts.build_output import REPLACED, replace_folder, working_folder
 from data_scripts.build_raer import build_dataset
 from modeling_clipcaer.errors import InputError
@@ -57,6 +59,43 @@ def test_a_place_that_cannot_be_written_is_refused_in_one_line(tmp_path):
     with pytest.raises(InputError, match="file: File exists"):
         build_dataset(tree.raer, tmp_path / "file" / "out")
     assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """A dataset beside the RAER folder it was built from."""
+    folder = tmp_path_factory.mktemp("data")
+    build_dataset(make_tree(folder).raer, folder / "dataset")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("command", "flags"),
+    [
+        (audit_raer, ("{dataset}", "--output", "{taken}/audit")),
+        (view_samples, ("{dataset}", "--num", 1, "--num-frames", 1, "--output", "{taken}/sheet.png")),
+        (detect_boxes, ("{clip}", "--face-detector", "haar", "--output", "{taken}/boxes")),
+        (clip_to_video, ("--dataset", "{dataset}", "--output", "{taken}/clip.mp4")),
+        (make_synthetic_raer, ("--clips-train", 5, "--clips-test", 5, "--output", "{taken}/drawn")),
+    ],
+    ids=lambda value: getattr(value, "__name__", "").rpartition(".")[2],
+)
+def test_a_command_that_cannot_write_says_so_in_one_line(built, tmp_path, capsys, command, flags):
+    taken = tmp_path / "file"
+    taken.write_text("mine")
+    clip = next((built / "RAER" / "images").rglob("1.jpg")).parent
+    names = {"dataset": built / "dataset", "taken": taken, "clip": clip}
+    assert run_main(command.main, *(str(flag).format(**names) for flag in flags)) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {taken}") and error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == [taken] and taken.read_text() == "mine"
+
+
+def test_what_a_killed_drawing_left_is_cleared_away_by_the_next(tmp_path):
+    (tmp_path / ".RAER-building-abcdefgh" / "RAER" / "images").mkdir(parents=True)
+    flags = ("--clips-train", 5, "--clips-test", 5, "--num-workers", 1)
+    assert run_main(make_synthetic_raer.main, *flags, "--output", tmp_path) == 0
+    assert [entry.name for entry in tmp_path.iterdir()] == ["RAER"]
 
 
 def test_an_earlier_build_comes_back_when_its_successor_was_killed_between_the_renames(tmp_path):
