@@ -1,5 +1,6 @@
 """Pages of what the model sees: a clip's frames with boxes, both streams, and faces that cannot be recognised."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,11 +112,15 @@ def draw_page(views: Sequence[ClipView], heading: str) -> Image.Image:
     """A page with a block for each clip: text, a whole frame with its boxes, and a row of squares for each stream."""
     cells = [_cell_side(view) for view in views]
     num_frames = [len(view.context) for view in views]
-    width = max((count + 3) * cell for count, cell in zip(num_frames, cells, strict=True)) + 3 * MARGIN
+    font = ImageFont.truetype(FONT, TEXT_SIZE)
+    texts = [heading, *(line for view in views for line in view.title)]
+    # Keep: few and small squares are narrower than what is said of them.
+    longest = min(math.ceil(max(map(font.getlength, texts))), PAGE_WIDTH) + 2 * MARGIN
+    rows = max((count + 3) * cell for count, cell in zip(num_frames, cells, strict=True)) + 3 * MARGIN
+    width = max(rows, longest)
     height = LINE + 2 * MARGIN + sum(2 * LINE + 2 * cell + 2 * MARGIN for cell in cells)
     page = Image.new("RGB", (width, height), BACKGROUND)
     draw = ImageDraw.Draw(page)
-    font = ImageFont.truetype(FONT, TEXT_SIZE)
     _write(draw, heading, MARGIN, width, font)
     top = LINE + 2 * MARGIN
     for view, cell in zip(views, cells, strict=True):

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -175,6 +176,12 @@ def test_a_page_shows_a_frame_with_its_boxes_beside_the_two_rows(make_rows):
         tops += [top for top, match in enumerate(matches) if match]
     assert len(tops) == 2 and tops[1] - tops[0] == 224
     assert (page[tops[0] : tops[1] + 224, :left] == FACE_COLOUR).all(axis=2).any()
+
+
+def test_a_page_of_few_small_squares_has_room_for_its_words(make_rows):
+    view = view_clip(make_rows({}), 0, ClipCaerVideoProcessor(num_frames=1, image_size=32))
+    pages = [np.asarray(draw_page([replace(view, title=("a", 80 * "b" + end))], "c")) for end in "xy"]
+    assert pages[0].shape == pages[1].shape and (pages[0] != pages[1]).any()
 
 
 def test_clips_are_chosen_by_name_by_number_or_by_a_seed(make_rows):
