@@ -5,7 +5,8 @@
 
 reads lists of `<path> <num_frames> <label>`, the label a number from --first-label on. Lists carry the paths of the
 machine they were made on: what stands in front of the folders below --frames-root must be the same in all lines.
-Nothing in these lists says what the numbers mean, nor who is seen: --labels and --person-pattern do.
+Nothing in these lists says what the numbers mean, nor who is seen: --labels and --person-pattern do. Folders that are
+named after labels, as FERV39k's Action/Happy/0267, must say the same as the numbers.
 """
 
 from collections.abc import Sequence
@@ -53,6 +54,12 @@ def read_list(file: Path, split: str, root: Path, labels: Sequence[str], first_l
         if path.parts[: len(front)] != front:
             raise InputError(f"{place}: path '{path}'; expected it to begin with {Path(*front)} as the others do")
         name = PurePosixPath(*path.parts[len(front) :])
+        named = [part for part in name.parts[:-1] if part in labels]
+        if named and label not in named:
+            raise InputError(
+                f"{place}: the label's number means {label}, the folder says {named[-1]}; expected --labels in the "
+                "order of the list's numbers"
+            )
         clips.append(
             SourceClip(str(root / name), str(name), label, place, split, is_folder=True, listed_frames=listed_frames)
         )

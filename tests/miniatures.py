@@ -13,6 +13,11 @@ from PIL import Image
 SIZE = (64, 48)  # width, height
 CAER_LABELS = ("Anger", "Disgust", "Fear", "Happy", "Neutral", "Sad", "Surprise")
 DFEW_LABELS = ("Happy", "Sad", "Neutral", "Angry", "Surprise", "Disgust", "Fear")
+FERV39K_LABELS = DFEW_LABELS
+MAFW_LABELS = (
+    *("Anger", "Disgust", "Fear", "Happiness", "Neutral", "Sadness", "Surprise"),
+    *("Contempt", "Anxiety", "Helplessness", "Disappointment"),
+)
 DAISEE_HEADER = ("ClipID", "Boredom", "Engagement", "Confusion", "Frustration ")  # the space is theirs
 SHEET = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 
@@ -111,12 +116,29 @@ def write_workbook(path: Path, rows: Sequence[Sequence]) -> Path:
     return path
 
 
-def make_dfew(root: Path, front: str = "/home/someone/DFEW/frames") -> Path:
-    """Folders of frames and the lists train.txt and test.txt, with the paths of the machine they were made on."""
-    for split, first in (("train", 1), ("test", 101)):
+def make_frame_lists(root: Path, front: str, clip_name: str, labels: Sequence[str]) -> Path:
+    """Folders of frames in root/frames and the lists train.txt and test.txt, with the paths of the machine they were
+    made on."""
+    for split, first, clips_per_label in (("train", 1, 2), ("test", 101, 1)):
         lines = []
-        for clip in range(14 if split == "train" else 7):
-            folder = write_frames(root / "frames" / f"{first + clip:05d}", 4)
-            lines.append(f"{front}/{folder.name} 4 {clip % 7 + 1}\r\n")
+        for clip in range(clips_per_label * len(labels)):
+            name = clip_name.format(number=first + clip, label=labels[clip % len(labels)])
+            write_frames(root / "frames" / name, 4)
+            lines.append(f"{front}/{name} 4 {clip % len(labels) + 1}\r\n")
         (root / f"{split}.txt").write_text("".join([*lines, "\n"]), newline="")
     return root
+
+
+def make_dfew(root: Path) -> Path:
+    """DFEW: clips by number."""
+    return make_frame_lists(root, "/home/someone/DFEW/frames", "{number:05d}", DFEW_LABELS)
+
+
+def make_ferv39k(root: Path) -> Path:
+    """FERV39k: clips by scene and label, with relative paths."""
+    return make_frame_lists(root, "FERV39k/2_ClipsforFaceCrop", "Action/{label}/{number:04d}", FERV39K_LABELS)
+
+
+def make_mafw(root: Path) -> Path:
+    """MAFW: clips by number, eleven labels, a list made on Windows."""
+    return make_frame_lists(root, "D:\\MAFW\\frames", "{number:05d}", MAFW_LABELS)

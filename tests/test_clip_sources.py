@@ -8,14 +8,19 @@ import sys
 
 import pytest
 import torch
+import yaml
 from conftest import ROOT
 from miniatures import (
     CAER_LABELS,
     DFEW_LABELS,
+    FERV39K_LABELS,
+    MAFW_LABELS,
     make_caer,
     make_daisee,
     make_dfew,
     make_engagenet,
+    make_ferv39k,
+    make_mafw,
     make_own_videos,
     write_clip,
     write_table,
@@ -34,6 +39,8 @@ LABELS = {
     "daisee": [f"{level} engagement" for level in ("very low", "low", "high", "very high")],
     "engagenet": ["Not-Engaged", "Barely-Engaged", "Engaged", "Highly-Engaged"],
     "dfew": list(DFEW_LABELS),
+    "ferv39k": list(FERV39K_LABELS),
+    "mafw": list(MAFW_LABELS),
 }
 
 
@@ -50,9 +57,9 @@ def run(monkeypatch, capsys):
     return run
 
 
-def dfew_flags(root):
+def list_flags(root, labels=DFEW_LABELS):
     lists = ["--train-annotation", root / "train.txt", "--test-annotation", root / "test.txt"]
-    return [*lists, "--frames-root", root / "frames", "--labels", *DFEW_LABELS]
+    return [*lists, "--frames-root", root / "frames", "--labels", *labels]
 
 
 def build(run, name, root, *flags):
@@ -62,7 +69,9 @@ def build(run, name, root, *flags):
         "own_data": (make_own_videos, build_csv, lambda: ["--csv", root / "clips.csv", "--test-share", "0.25"]),
         "daisee": (make_daisee, build_daisee, lambda: ["--root", root]),
         "engagenet": (make_engagenet, build_engagenet, lambda: ["--root", root]),
-        "dfew": (make_dfew, build_frame_lists, lambda: dfew_flags(root)),
+        "dfew": (make_dfew, build_frame_lists, lambda: list_flags(root)),
+        "ferv39k": (make_ferv39k, build_frame_lists, lambda: list_flags(root, FERV39K_LABELS)),
+        "mafw": (make_mafw, build_frame_lists, lambda: list_flags(root, MAFW_LABELS)),
     }
     make, builder, own_flags = makers[name]
     if not root.exists():
@@ -91,14 +100,33 @@ def test_a_layout_becomes_a_dataset_that_the_recipes_read(run, tmp_path, name):
     assert f"split: {record['split']['name']}" in printed
 
 
-@pytest.mark.parametrize("name", [*LABELS, "mafw"])
+@pytest.mark.parametrize("name", LABELS)
 def test_a_labels_file_has_distinct_texts_for_every_label(name):
     labels = list(read_label_entries(str(ROOT / "recipes" / f"{name}_labels.yaml")))
     prompts = read_labels_file(str(ROOT / "recipes" / f"{name}_labels.yaml"), labels)
     for texts in prompts.values():
         flat = [text for of_label in texts for text in of_label]
         assert len(set(flat)) == len(flat) and all(len(of_label) > 0 for of_label in texts)
-    assert set(labels) == set(LABELS.get(name, labels)) and len(labels) >= 3
+    assert set(labels) == set(LABELS[name])
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_every_layout_has_a_recipe_with_its_labels_and_the_command_that_builds_it(name):
+    text = (ROOT / "recipes" / f"{name}.yaml").read_text()
+    assert yaml.safe_load(text)["labels_file"] == f"recipes/{name}_labels.yaml"
+    words = text.partition("accelerate launch")[0].replace("\\\n#", " ").split()
+    assert words[words.index("--output") + 1] == f"data/{name}" and f"--dataset data/{name} " in text
+    if "--labels" in words:
+        start = words.index("--labels") + 1
+        assert words[start : start + len(LABELS[name])] == LABELS[name]
+
+
+def test_a_number_that_says_another_label_than_its_folder_is_refused(run, tmp_path):
+    root = make_ferv39k(tmp_path / "FERV39k")
+    words = list_flags(root, sorted(FERV39K_LABELS))
+    status, _, error = run(build_frame_lists, *words, "--output", tmp_path / "out")
+    assert status == 2 and not (tmp_path / "out").exists() and error.count("\n") == 1
+    assert "train.txt:1: the label's number means Angry, the folder says Happy; expected --labels" in error
 
 
 def test_caer_goes_by_its_folders(run, tmp_path):
@@ -409,7 +437,7 @@ def test_a_level_a_label_or_a_number_that_is_none_is_refused_by_line(run, tmp_pa
             "TestLabels.csv:4: field `Engagement` is '4'; expected a level",
         ),
         (build_engagenet, ["--root", engagenet], "labels.csv:3: field `label` is 'Barely engaged'; expected one of"),
-        (build_frame_lists, dfew_flags(dfew), "test.txt:3: unknown label 8, expected one of: 1 Happy, 2 Sad"),
+        (build_frame_lists, list_flags(dfew), "test.txt:3: unknown label 8, expected one of: 1 Happy, 2 Sad"),
     ):
         status, _, error = run(builder, *words, "--output", tmp_path / "out")
         assert status == 2 and error.count("\n") == 1 and message in error
@@ -419,7 +447,7 @@ def test_a_missing_folder_is_not_taken_for_one_that_ends_alike(run, tmp_path):
     root = make_dfew(tmp_path / "DFEW")
     text = (root / "test.txt").read_text()
     (root / "test.txt").write_text(text.replace("/home/someone/DFEW/frames/00102", "/home/someone/DFEW/faces/00102"))
-    status, _, error = run(build_frame_lists, *dfew_flags(root), "--output", tmp_path / "out")
+    status, _, error = run(build_frame_lists, *list_flags(root), "--output", tmp_path / "out")
     assert status == 2 and "test.txt:2: path '/home/someone/DFEW/faces/00102'; expected it to begin with" in error
 
 
