@@ -27,7 +27,9 @@ ROUNDING = 1e-6
 VIDEO_COLUMNS = {"video": Value("string"), "first_frame": Value("int32"), "num_frames": Value("int32")}
 FOLDER_COLUMNS = {"frame_dir": Value("string"), "frame_names": List(Value("string"))}
 # Counts of what was repaired, beside those that RAER's rows have: columns while the build reads, then left out.
-REPAIRS = {name: Value("int32") for name in ("frames_cut", "beyond_video")}
+REPAIRS = {name: Value("int32") for name in ("frames_cut", "beyond_video", "ends_early")}
+# A file may state a length beyond its last frame by the sound's last packets; more than this is missing pictures.
+STATED_EXCESS, STATED_EXCESS_SHARE = 1.0, 0.1
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,7 @@ def locate_frames(clip: SourceClip) -> tuple[dict[str, Any], list[str], FrameSou
         names = list_frame_names(clip.path)
         if not names:
             raise InputError(f"{clip.path}: expected frames ({', '.join(IMAGE_SUFFIXES)}), found none")
-        columns = {"frame_dir": clip.path, "frame_names": names, "beyond_video": 0}
+        columns = {"frame_dir": clip.path, "frame_names": names, "beyond_video": 0, "ends_early": 0}
         return columns, names, ImageFrames([Path(clip.path, name) for name in names])
     video = open_video(clip.path)
     times = [time - video.seconds[0] for time in video.seconds]
@@ -170,7 +172,14 @@ def locate_frames(clip: SourceClip) -> tuple[dict[str, Any], list[str], FrameSou
     shown = times[-1] / max(len(times) - 1, 1)  # how long a frame is shown, at the mean
     columns = {"video": clip.path, "first_frame": first, "num_frames": stop - first}
     columns["beyond_video"] = int(clip.end is not None and clip.end > times[-1] + 2 * shown)
+    columns["ends_early"] = int(stop == len(times) and ends_early(video, times[-1] + 2 * shown))
     return columns, [str(number) for number in range(first, stop)], VideoStretch(video, first, stop - first)
+
+
+def ends_early(video: VideoFrames, end: float) -> bool:
+    """Whether a file states more than it holds until `end`, in seconds from its first frame: a copy that broke off."""
+    stated = 0.0 if video.stated_end is None else video.stated_end - video.seconds[0]
+    return video.missing_frames > 0 or stated > end + min(STATED_EXCESS, STATED_EXCESS_SHARE * stated)
 
 
 @lru_cache(maxsize=4)

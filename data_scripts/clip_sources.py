@@ -221,10 +221,12 @@ def check_skipped(
 
 
 def sum_repairs(rows: datasets.Dataset) -> dict[str, int]:
-    """How often a clip was cut at a frame that cannot be read, and how often its end is beyond its video's."""
+    """How often a clip was cut at a frame that cannot be read, ends with a video that holds less than it states, and
+    is listed to end beyond its video."""
     cut = rows["frames_cut"][:]
-    beyond = sum(rows["beyond_video"][:])
-    return {"frames_cut": sum(cut), "clips_cut": sum(map(bool, cut)), "clips_beyond_video": beyond}
+    beyond, early = (sum(rows[name][:]) for name in ("beyond_video", "ends_early"))
+    counts = {"frames_cut": sum(cut), "clips_cut": sum(map(bool, cut))}
+    return {**counts, "clips_ending_early": early, "clips_beyond_video": beyond}
 
 
 def describe_build(args: argparse.Namespace, files: Iterable[Path]) -> dict[str, Any]:
@@ -247,6 +249,9 @@ def say_findings(audit: Mapping[str, Any]) -> list[str]:
         if counts["clips_beyond_video"]:
             clips = with_share(counts["clips_beyond_video"], counts["num_clips"])
             sentences.append(f"{split}: {clips} clips are listed beyond their video's end and end with it")
+        if counts["clips_ending_early"]:
+            clips = with_share(counts["clips_ending_early"], counts["num_clips"])
+            sentences.append(f"{split}: {clips} clips end early, with a video that holds less than it states")
         if counts["clips_cut"]:
             clips = with_share(counts["clips_cut"], counts["num_clips"])
             sentences.append(f"{split}: {clips} clips end at a frame that cannot be read: {counts['frames_cut']} cut")

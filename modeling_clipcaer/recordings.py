@@ -196,22 +196,6 @@ class LiveRecording:
             signal.signal(signal.SIGINT, before)
 
 
-class _TimedVideo(VideoFrames):
-    """A video that keeps where its container says that it begins and that its pictures end."""
-
-    start = 0.0
-    stated_end: float | None = None
-
-    def _open(self) -> tuple[av.container.InputContainer, av.VideoStream]:
-        container, stream = super()._open()
-        self.start = (container.start_time or 0) / av.time_base
-        if stream.duration is not None and stream.time_base is not None:
-            self.stated_end = float(((stream.start_time or 0) + stream.duration) * stream.time_base)
-        elif container.duration is not None:  # Matroska states that of the longest stream alone
-            self.stated_end = self.start + container.duration / av.time_base
-        return container, stream
-
-
 def open_recording(
     source,
     fps: float | None = None,
@@ -247,7 +231,7 @@ def open_recording(
 
 
 def _open_video(source: str | Path) -> StoredRecording:
-    video = _TimedVideo(source)
+    video = VideoFrames(source)
     seconds = [second - video.start for second in video.seconds]
     gaps = [after - before for before, after in itertools.pairwise(seconds)]
     stated = None if video.stated_end is None else video.stated_end - video.start

@@ -34,6 +34,9 @@ class VideoFrames:
 
     Attributes:
         seconds (`list[float]`): the time of every frame.
+        start (`float`): where the container says that it begins.
+        stated_end (`float`, *optional*): where it says that its pictures end.
+        missing_frames (`int`): frames that it states and does not hold; 0 where it states no number.
 
     Raises:
         InputError: the file cannot be read, or has no picture in it.
@@ -84,6 +87,7 @@ class VideoFrames:
         with container:
             # Keep: the three fields, not the packets; those hold the whole file in memory.
             packets = [(p.pts, p.is_keyframe, p.is_discard) for p in container.demux(stream) if p.size]
+            self._keep_what_is_stated(container, stream, len(packets))
             # An edit list marks the packets that are decoded and not shown.
             stamps = [pts for pts, _, is_discard in packets if not is_discard]
             # Keep: AVI states decoding times as presentation times, raw streams state none.
@@ -96,6 +100,14 @@ class VideoFrames:
             self._timestamps = sorted({stamp for stamp in stamps if not keys or stamp >= keys[0]})
             self._keyframes = [bisect_left(self._timestamps, key) for key in keys]
             self.seconds = [float(stamp * stream.time_base) for stamp in self._timestamps]
+
+    def _keep_what_is_stated(self, container, stream, num_packets: int) -> None:
+        self.missing_frames = max(stream.frames - num_packets, 0)
+        self.start, self.stated_end = (container.start_time or 0) / av.time_base, None
+        if stream.duration is not None and stream.time_base is not None:
+            self.stated_end = float(((stream.start_time or 0) + stream.duration) * stream.time_base)
+        elif container.duration is not None:  # Matroska states that of the longest stream alone
+            self.stated_end = self.start + container.duration / av.time_base
 
     def _index_by_decoding(self, stamps: list[int | None], stream: av.VideoStream) -> None:
         container, counted_stream = self._open()

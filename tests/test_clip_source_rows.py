@@ -131,6 +131,17 @@ def test_files_without_pictures_have_a_problem_and_no_row(tmp_path, write, probl
     assert "\n" not in reading.problem and reading.problem.startswith(str(path))
 
 
+@pytest.mark.parametrize("name", ["tail.mp4", "tail.webm", "tail.mkv", "tail.avi"])
+def test_a_video_that_ends_before_what_it_states_is_counted_without_decoding(tmp_path, name):
+    sound = not name.endswith(".avi")
+    whole = videos.write_video(tmp_path / f"whole {name}", videos.noise(60, SIZE), sound=sound)
+    assert read(whole).row["ends_early"] == 0
+    path = videos.write_truncated(tmp_path / name, videos.noise(60, SIZE))
+    row = read(path).row
+    assert 20 < row["num_frames"] < 60 and row["ends_early"] == 1
+    assert read(path, start=0, end=1).row["ends_early"] == 0
+
+
 @pytest.mark.parametrize("name", ["tail.mp4", "tail.webm", "tail.mkv"])
 def test_a_clip_with_a_broken_tail_ends_at_the_last_frame_that_can_be_read(tmp_path, name):
     path = videos.write_truncated(tmp_path / name, videos.noise(60, SIZE))
