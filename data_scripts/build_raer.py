@@ -144,7 +144,8 @@ def main() -> None:
         if audit["arguments"][f"bounding_box_{kind}"] == NO_BOXES:
             print(f"no {kind} boxes were given: see the lines above for what stands in")
         elif audit["box_keys_without_clip"][kind]:
-            print(f"{audit['box_keys_without_clip'][kind]} keys of the {kind} box file belong to no listed clip")
+            count, total = audit["box_keys_without_clip"][kind], audit["box_keys"][kind]
+            print(f"{count} keys of the {kind} box file belong to no listed clip, {count / total:.1%} of all")
     print(audit_build(Path(options.output), getattr(options, "num_proc", 1)))
     print(f"dataset and {AUDIT_NAME}: {options.output}")
 

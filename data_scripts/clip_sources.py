@@ -110,7 +110,7 @@ def build_dataset(
     persons = {clip.clip_id: find_person(clip, Layout(args.person_pattern)) for clip in clips}
     splits, record = cut_splits(clips, persons, labels, args, lists)
     record |= {"persons_from": describe_persons(clips, args.person_pattern)}
-    tasks, unused_keys = make_tasks(splits, persons, labels, args)
+    tasks, keys = make_tasks(splits, persons, labels, args)
     output = Path(args.output).absolute()
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()
@@ -122,7 +122,8 @@ def build_dataset(
             "splits": {split: {**summarise_split(rows[split]), **sum_repairs(rows[split])} for split in rows},
             "shared_persons": count_shared_persons({split: rows[split]["person_id"][:] for split in rows}),
             "split": record,
-            "box_keys_without_clip": unused_keys,
+            "box_keys": {kind: total for kind, (_, total) in keys.items()},
+            "box_keys_without_clip": {kind: unused for kind, (unused, _) in keys.items()},
             "unreadable_clips_left_out": skipped,
             **findings,
             **describe_build(args, files),
@@ -140,17 +141,18 @@ def make_tasks(
     persons: Mapping[str, str],
     labels: Sequence[str],
     args: argparse.Namespace,
-) -> tuple[dict[str, list[ReadTask]], dict[str, int]]:
-    """What is to be read of every clip, and how many keys of each box file belong to none."""
+) -> tuple[dict[str, list[ReadTask]], dict[str, tuple[int, int]]]:
+    """What is to be read of every clip; and of each box file, how many keys belong to none, and how many it has."""
     clips = [clip for part in splits.values() for clip in part]
     paths = {clip.path for clip in clips}
-    found, unused, entries = {}, {}, {}
+    found, keys, entries = {}, {}, {}
     for kind in ("face", "body"):
         file = getattr(args, f"bounding_box_{kind}")
         if file is not None and any(getattr(clip, kind) for clip in clips):
             raise InputError(f"--bounding-box-{kind}: the table has {kind} boxes too; expected one of the two")
         entries[kind] = read_box_file(Path(file), pack_entry) if file is not None else {}
-        found[kind], unused[kind] = match_boxes(Path(file), entries[kind], paths) if file is not None else ({}, 0)
+        found[kind], unused = match_boxes(Path(file), entries[kind], paths) if file is not None else ({}, 0)
+        keys[kind] = (unused, len(entries[kind]))
     if entries["face"] and entries["body"]:
         check_not_swapped(Path(args.bounding_box_face), Path(args.bounding_box_body), entries["face"], entries["body"])
     number = {name: place for place, name in enumerate(labels)}
@@ -166,7 +168,7 @@ def make_tasks(
             check_frames=args.check_frames,
         )
 
-    return {split: [make_task(clip) for clip in part] for split, part in splits.items()}, unused
+    return {split: [make_task(clip) for clip in part] for split, part in splits.items()}, keys
 
 
 def read_splits(
@@ -257,7 +259,8 @@ def say_findings(audit: Mapping[str, Any]) -> list[str]:
             sentences.append(f"{split}: {clips} clips end at a frame that cannot be read: {counts['frames_cut']} cut")
     for kind, count in audit["box_keys_without_clip"].items():
         if count:
-            sentences.append(f"{count} keys of the {kind} box file belong to no clip")
+            share = count / audit["box_keys"][kind]
+            sentences.append(f"{count} keys of the {kind} box file belong to no clip, {share:.1%} of all")
     if skipped := audit["unreadable_clips_left_out"]:
         sentences.append(f"{len(skipped)} clips cannot be read and are left out; the first: {skipped[0]['problem']}")
     return sentences

@@ -31,9 +31,9 @@ FEATURES = Features(
         "label": ClassLabel(names=list(RAER_LABELS)),
     }
 )
-# What can happen to the boxes of one kind in one clip: cut at the frame's edge, outside it, for a frame that is not
-# there, for a frame of another spelling, one for all frames.
-FINDINGS = ("clamped", "outside", "without_frame", "respelled", "for_all")
+# What can be said of the boxes of one kind in one clip: how many its file gives, and of these, how many are cut at the
+# frame's edge, outside it, for a frame that is not there, for a frame of another spelling, one for all frames.
+FINDINGS = ("given", "clamped", "outside", "without_frame", "respelled", "for_all")
 # Counts of what was repaired in a row. They are columns because rows are made in several processes; the build sums
 # them up and leaves them out of the dataset on disk.
 AUDIT_FEATURES = Features(
@@ -110,6 +110,7 @@ class FittedBoxes:
     """A clip's boxes of one kind, one for each frame, `None` where it has none, and what happened to them."""
 
     boxes: list[Box | None]
+    given: int
     clamped: int
     outside: int
     without_frame: int
@@ -133,6 +134,7 @@ def fit_entry(
         )
     return FittedBoxes(
         boxes=[fitted.get(ALL_FRAMES if for_all else name) for name in names],
+        given=1 if for_all else len(values),
         clamped=sum(box is not None and box != given[name] for name, box in fitted.items()),
         outside=len(outside),
         without_frame=0 if for_all else len(values) - len(given),

@@ -19,7 +19,6 @@ FINDING_TITLES = {
     "without_frame": "%s boxes of frames not there",
     "respelled": "%s boxes matched by number",
 }
-TITLE_WIDTH = 33
 
 
 def summarise_split(rows: Dataset) -> dict[str, Any]:
@@ -65,6 +64,7 @@ def summarise_boxes(rows: Dataset, kind: str, num_frames: int) -> dict[str, Any]
     wanted = BOX_SOURCES if kind == "face" else tuple(source for source in BOX_SOURCES if source != "body")
     sources = {source: add_up(source) for source in wanted}
     clips = int(np.count_nonzero(rows[f"{kind}_boxes_annotated"][:]))
+    found = {finding: add_up(finding) for finding in FINDINGS if finding != "for_all"}
     return {
         "clips": clips,
         "clip_share": share(clips, len(rows)),
@@ -73,12 +73,14 @@ def summarise_boxes(rows: Dataset, kind: str, num_frames: int) -> dict[str, Any]
         "frame_share": share(sources["annotated"], num_frames),
         "sources": sources,
         "source_shares": {source: share(count, num_frames) for source, count in sources.items()},
-        **{finding: add_up(finding) for finding in FINDINGS if finding != "for_all"},
+        **found,
+        "finding_shares": {finding: share(found[finding], found["given"]) for finding in FINDING_TITLES},
     }
 
 
 def share(count: int, total: int) -> float:
-    return round(count / total, 4)
+    """Of nothing, nothing: a file may give no boxes at all."""
+    return round(count / max(total, 1), 4)
 
 
 def count_shared_persons(persons: Mapping[str, Iterable[str]]) -> dict[str, int]:
@@ -94,8 +96,9 @@ def format_table(audit: Mapping[str, Any]) -> str:
     for kind in ("face", "body"):
         rows += list_box_cells(splits, kind)
     widths = [max(len(row[1][column]) for row in rows) for column in range(len(splits))]
+    title_width = max(len(title) for title, _ in rows)
     lines = [
-        f"{title:<{TITLE_WIDTH}}" + "".join(f"  {cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
+        f"{title:<{title_width}}" + "".join(f"  {cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
         for title, cells in rows
     ]
     shared = ", ".join(f"{pair} {count}" for pair, count in audit["shared_persons"].items())
@@ -119,7 +122,9 @@ def list_clip_cells(splits: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
         "frame count differs from list": lambda split: with_share(
             split["num_frames_differing"]["clips"], split["num_clips"]
         ),
-        "repeated lines dropped": lambda split: split["repeated_lines_dropped"],
+        "repeated lines dropped": lambda split: with_share(
+            split["repeated_lines_dropped"], split["num_clips"] + split["repeated_lines_dropped"]
+        ),
     }
     return [(title, [str(cell(split)) for split in splits.values()]) for title, cell in cells.items()]
 
@@ -132,9 +137,9 @@ def list_box_cells(splits: Mapping[str, Any], kind: str) -> list[tuple[str, list
         title = SOURCE_TITLES.get(source, f"  {source}").replace("%s", kind)
         lines.append((title, [with_share(boxes["sources"][source], split["num_frames"]) for boxes, split in tables]))
     for finding, title in FINDING_TITLES.items():
-        lines.append((title % kind, [str(boxes[finding]) for boxes, _ in tables]))
+        lines.append((title % kind, [with_share(boxes[finding], boxes["given"]) for boxes, _ in tables]))
     return lines
 
 
 def with_share(count: int, total: int) -> str:
-    return f"{count} ({count / total:.1%})"
+    return f"{count} ({count / max(total, 1):.1%})"

@@ -162,6 +162,14 @@ def test_a_process_of_its_own_refuses_the_same_way(tree, spoil, extra):
     assert_refused(result.returncode, result.stdout, result.stderr, message, tree)
 
 
+def test_the_table_has_its_columns_below_each_other(tree):
+    audit = build_dataset(tree.raer, tree.raer.parent / "out")
+    lines = format_table(audit).splitlines()[1:-1]
+    assert len({len(line) for line in lines}) == 1 and any(
+        "face boxes cut at the frame's edge" in line for line in lines
+    )
+
+
 def test_the_audit_counts_what_was_matched_filled_in_and_left_out(tree):
     first, second, third, fourth = (clip.clip_id for clip in tree.test[:4])
     tree.test[0].num_frames = 30
@@ -182,6 +190,11 @@ def test_the_audit_counts_what_was_matched_filled_in_and_left_out(tree):
     assert (split["face_boxes"]["clips"], split["face_boxes"]["clip_share"]) == (3, 0.6)
     assert (split["face_boxes"]["frames"], split["face_boxes"]["frame_share"]) == (5, round(5 / 16, 4))
     assert [split["face_boxes"][name] for name in ("clamped", "outside", "without_frame")] == [1, 1, 1]
+    assert split["face_boxes"]["given"] == 7
+    assert split["face_boxes"]["finding_shares"] == {
+        **dict.fromkeys(("clamped", "outside", "without_frame"), 0.1429),
+        "respelled": 0.0,
+    }
     found = {name: split["body_boxes"][name] for name in ("clips", "clip_share", "clamped", "outside")}
     assert found == {"clips": 4, "clip_share": 0.8, "clamped": 0, "outside": 0}
     assert split["body_boxes"]["clips_with_one_for_all"] == 4
@@ -194,7 +207,7 @@ def test_the_audit_counts_what_was_matched_filled_in_and_left_out(tree):
         ],
     }
     assert split["repeated_lines_dropped"] == 1
-    assert audit["box_keys_without_clip"] == {"face": 1, "body": 0}
+    assert audit["box_keys_without_clip"] == {"face": 1, "body": 0} and audit["box_keys"] == {"face": 25, "body": 24}
     assert audit["sources"][str(tree.face_file)] == hashlib.sha256(tree.face_file.read_bytes()).hexdigest()
     assert len(audit["sources"]) == 4
 

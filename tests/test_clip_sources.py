@@ -239,6 +239,7 @@ def test_boxes_of_a_file_find_their_video_by_path_and_by_name(run, tmp_path, who
     assert without["face_boxes"][0] == pytest.approx([0, 0, 40, 19.2])  # the upper part of the body
     assert rows["recordings/bo 1.mp4#0.0-1.0"]["face_boxes"] == [[1, 2, 64, 30]] * 10  # clamped to the frame
     assert record["box_keys_without_clip"] == {"face": 1, "body": 0} and "1 keys of the face box file" in printed
+    assert record["box_keys"] == {"face": 3, "body": 1} and "to no clip, 33.3% of all" in printed
     assert sum(record["splits"][split]["face_boxes"]["clamped"] for split in clips) == 3
 
 
