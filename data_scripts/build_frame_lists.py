@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from data_scripts.clip_source_rows import SourceClip
 from data_scripts.clip_source_splits import SPLITS
 from data_scripts.clip_sources import build_dataset, make_parser, parse_flags
-from data_scripts.raer_annotations import read_text
+from data_scripts.raer_annotations import explain_labels, read_text
 from modeling_clipcaer.errors import InputError, run_command
 
 
@@ -73,8 +73,8 @@ def parse_line(line: str, place: str, labels: Sequence[str], first_label: int) -
         raise InputError(f"{place}: expected '{FORM}', found '{line}'")
     number = int(fields[2]) - first_label
     if not 0 <= number < len(labels):
-        names = ", ".join(f"{number} {name}" for number, name in enumerate(labels, start=first_label))
-        raise InputError(f"{place}: unknown label {fields[2]}, expected one of: {names}")
+        expected = explain_labels(number, labels, first_label)
+        raise InputError(f"{place}: unknown label {fields[2]}, expected one of: {expected}")
     return PurePosixPath(fields[0].replace("\\", "/")), int(fields[1]), labels[number]
 
 

@@ -196,6 +196,13 @@ def test_lists_may_number_from_zero_and_count_frames_wrongly(run, tmp_path):
     )
 
 
+def test_a_list_that_numbers_from_zero_is_told_the_flag_for_it(run, tmp_path):
+    root = make_dfew(tmp_path / "DFEW")
+    (root / "test.txt").write_text((root / "test.txt").read_text().replace("00101 4 1", "00101 4 0"))
+    status, _, error = run(build_frame_lists, *list_flags(root), "--output", tmp_path / "out")
+    assert status == 2 and "test.txt:1: unknown label 0" in error and "needs --first-label 0" in error
+
+
 @pytest.mark.slow
 def test_the_command_on_several_processes_gives_the_same_dataset_as_on_one(run, tmp_path):
     root = make_caer(tmp_path / "CAER", ("Anger", "Happy"))
