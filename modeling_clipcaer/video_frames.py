@@ -86,8 +86,10 @@ class VideoFrames:
         container, stream = self._open()
         with container:
             # Keep: the three fields, not the packets; those hold the whole file in memory.
-            packets = [(p.pts, p.is_keyframe, p.is_discard) for p in container.demux(stream) if p.size]
-            self._keep_what_is_stated(container, stream, len(packets))
+            read = [(p.pts, p.is_keyframe, p.is_discard, p.size) for p in container.demux(stream)]
+            packets = [(pts, is_keyframe, is_discard) for pts, is_keyframe, is_discard, size in read if size]
+            # Keep: with the empty ones. AVI states the frames that were dropped while recording, too.
+            self._keep_what_is_stated(container, stream, len(read))
             # An edit list marks the packets that are decoded and not shown.
             stamps = [pts for pts, _, is_discard in packets if not is_discard]
             # Keep: AVI states decoding times as presentation times, raw streams state none.
