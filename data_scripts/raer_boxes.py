@@ -7,6 +7,7 @@ body.json, or {frame name: box}, as in its face.json; either file may hold eithe
 import math
 import os
 import posixpath
+import sys
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -40,7 +41,8 @@ class PackedBoxes(Mapping[str, Box]):
     __slots__ = ("names", "numbers")
 
     def __init__(self, boxes: Mapping[str, Box]):
-        self.names = tuple(boxes)
+        # Keep: interned; the frames of one clip are named as those of every other.
+        self.names = tuple(map(sys.intern, boxes))
         self.numbers = array("d", chain.from_iterable(boxes.values()))
 
     def __getitem__(self, name: str) -> Box:
