@@ -174,9 +174,13 @@ def test_the_loading_benchmark_writes_its_table(small, capsys):
     assert all(cells[1] == "evaluation" and len(cells) >= 5 for name, cells in rows.items() if name != "clips")
 
 
-def test_the_prediction_benchmark_writes_its_table(small, capsys):
-    rows = run(prediction, capsys, "--video_seconds", 3, "--face_detector", "haar")
-    assert list(rows) == ["seconds a minute of video", *prediction.STAGES, "all"]
+def test_the_prediction_benchmark_writes_its_tables(small, capsys, monkeypatch):
+    monkeypatch.setattr(prediction, "run_apart", machine.run_apart)
+    flags = ("--video_seconds", 3, "--face_detector", "haar", "--long_seconds", 2, 3)
+    rows = run(prediction, capsys, *flags)
+    lengths = ["minutes of video", "0.0333", "0.05"]
+    assert list(rows) == ["seconds a minute of video", *prediction.STAGES, "all", *lengths]
+    assert all(float(cell) > 0 for length in lengths[1:] for cell in rows[length])
     for column in (1, 2):
         stages = [float(rows[stage][column]) for stage in prediction.STAGES]
         assert min(stages) >= 0 and sum(stages) == pytest.approx(float(rows["all"][column]), abs=0.05)
