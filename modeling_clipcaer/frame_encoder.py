@@ -4,7 +4,6 @@ from copy import deepcopy
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 from transformers import CLIPModel, CLIPVisionModel
 from transformers.activations import QuickGELUActivation
 from transformers.modeling_outputs import BaseModelOutputWithPooling
@@ -107,17 +106,10 @@ def cast_tower(tower: CLIPVisionModel, dtype: torch.dtype) -> CLIPVisionModel:
         id(weight): nn.Parameter((weight.detach() * factors.get(weight, 1)).to(dtype), requires_grad=False)
         for weight in tower.parameters()
     }
-    copy = deepcopy(tower, known | {id(tower.config): tower.config} | {id(mlp.activation_fn): _SILU for mlp in mlps})
+    known |= {id(tower.config): tower.config} | {id(mlp.activation_fn): nn.SiLU(inplace=True) for mlp in mlps}
+    copy = deepcopy(tower, known)
     copy.encoder.layers[-1] = _ClassTokenLayer(copy.encoder.layers[-1])
     return copy
-
-
-class _SiLU(nn.Module):
-    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        return F.silu(hidden_states, inplace=True)
-
-
-_SILU = _SiLU()
 
 
 def _is_foldable(mlp: CLIPMLP) -> bool:
