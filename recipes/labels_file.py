@@ -27,7 +27,7 @@ def read_label_entries(path: str) -> dict[str, dict]:
     except yaml.YAMLError as error:
         raise InputError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from error
     entries = content.get("labels") if isinstance(content, dict) else None
-    if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
+    if not isinstance(entries, dict) or not entries or not all(isinstance(entry, dict) for entry in entries.values()):
         raise InputError(f"{path}: expected `labels:` with an entry `soft` and `descriptive` for each label")
     for label, entry in entries.items():
         unknown = sorted(set(entry) - {"soft", "descriptive"})

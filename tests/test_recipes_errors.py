@@ -131,6 +131,8 @@ def test_a_labels_file_must_have_the_datasets_labels(material, tmp_path, expect_
     expect_error(train.main, *flags, fragments=[path, "'Calm'", "'Neutrality'"])
     path.write_text("labels: {1: {soft: calm}, Calm: {soft: calm}}")
     expect_error(train.main, *flags, fragments=[path, "labels"])
+    path.write_text("labels: {}")
+    expect_error(train.main, *flags, fragments=[path, "expected `labels:` with an entry"])
     path.write_bytes(b"labels: \xff")
     expect_error(train.main, *flags, fragments=[path])
 
