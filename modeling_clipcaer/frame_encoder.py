@@ -69,10 +69,10 @@ class FrameEncoder:
         return torch.is_grad_enabled() and (trains or clip.visual_projection.weight.requires_grad)
 
     def _encode(self, clip: CLIPModel, images: torch.Tensor, **kwargs) -> BaseModelOutputWithPooling:
-        # Keep: the weights of a model divided between memory and disk are on no device until their layer runs.
-        absent = any(weight.is_meta for weight in clip.vision_model.parameters())
+        # Keep: the layers of a model divided between devices, memory and disk find their weights by hooks.
+        divided = any(hasattr(module, "_hf_hook") for module in clip.vision_model.modules())
         weight = clip.visual_projection.weight
-        if absent or self.dtype in (None, weight.dtype):
+        if divided or self.dtype in (None, weight.dtype):
             return clip.get_image_features(images, return_dict=True, **kwargs)
         tower = self._find_copy(clip.vision_model, self.dtype).train(clip.vision_model.training)
         output = tower(images.to(self.dtype), return_dict=True, **kwargs)
