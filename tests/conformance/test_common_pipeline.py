@@ -45,8 +45,8 @@ class ClipCaerPipelineTest(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             model_architecture(config).save_pretrained(folder)
             ClipCaerVideoProcessor(num_frames=config.num_frames, image_size=16).save_pretrained(folder)
-            for name in (task, "academic-emotion-recognition"):
-                answers = list(pipeline(name, model=folder, dtype=dtype)(clip for clip in clips))
+            for name, options in ((task, {}), ("academic-emotion-recognition", {"window": None})):
+                answers = list(pipeline(name, model=folder, dtype=dtype)((clip for clip in clips), **options))
                 self.assertEqual(len(answers), 10)
                 for answer in answers:
                     self.assertEqual({entry["label"] for entry in answer}, set(config.id2label.values()))
