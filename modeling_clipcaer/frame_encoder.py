@@ -59,24 +59,26 @@ class FrameEncoder:
             return clip.get_image_features(images, return_dict=True, **kwargs)
         if kwargs.get("output_hidden_states") or kwargs.get("output_attentions"):
             return clip.get_image_features(images, return_dict=True, **kwargs)
-        if images.device.type != "cpu" or torch.compiler.is_compiling():
-            return self._encode(clip, images, **kwargs)
-        pooled = [self._encode(clip, chunk, **kwargs).pooler_output for chunk in images.split(CPU_CHUNK)]
+        tower, projection = self._choose_tower(clip), clip.visual_projection
+        in_parts = images.device.type == "cpu" and not torch.compiler.is_compiling()
+        pooled = [
+            projection(tower(pixel_values=part, return_dict=True, **kwargs).pooler_output.to(projection.weight.dtype))
+            for part in (images.split(CPU_CHUNK) if in_parts else [images])
+        ]
         return BaseModelOutputWithPooling(pooler_output=torch.cat(pooled))
 
     def _keeps_gradient(self, clip: CLIPModel, images: torch.Tensor) -> bool:
         trains = images.requires_grad or any(p.requires_grad for p in clip.vision_model.parameters())
         return torch.is_grad_enabled() and (trains or clip.visual_projection.weight.requires_grad)
 
-    def _encode(self, clip: CLIPModel, images: torch.Tensor, **kwargs) -> BaseModelOutputWithPooling:
+    def _choose_tower(self, clip: CLIPModel) -> CLIPVisionModel:
+        """The tower itself, or its copy in another type."""
+        tower = clip.vision_model
         # Keep: the layers of a model divided between devices, memory and disk find their weights by hooks.
-        divided = any(hasattr(module, "_hf_hook") for module in clip.vision_model.modules())
-        weight = clip.visual_projection.weight
-        if divided or self.dtype in (None, weight.dtype):
-            return clip.get_image_features(images, return_dict=True, **kwargs)
-        tower = self._find_copy(clip.vision_model, self.dtype).train(clip.vision_model.training)
-        output = tower(images.to(self.dtype), return_dict=True, **kwargs)
-        return BaseModelOutputWithPooling(pooler_output=clip.visual_projection(output.pooler_output.to(weight.dtype)))
+        divided = any(hasattr(module, "_hf_hook") for module in tower.modules())
+        if divided or self.dtype in (None, clip.visual_projection.weight.dtype):
+            return tower
+        return self._find_copy(tower, self.dtype).train(tower.training)
 
     @torch.compiler.disable
     def _find_copy(self, tower: CLIPVisionModel, dtype: torch.dtype) -> CLIPVisionModel:
