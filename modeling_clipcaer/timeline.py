@@ -5,9 +5,12 @@ from typing import Any
 
 
 # Of the rows written to files; docs/timeline.md describes it.
-SCHEMA_VERSION = "1.0"
-# How a window's face stream was fed: boxes found or given, carried over a gap of the track, or no face at all.
-FACE_STATUSES = ("detected", "supplied", "bridged", "none")
+SCHEMA_VERSION = "2.0"
+# The status of a stretch in which the recording shows no picture: there is nothing to answer.
+NO_PICTURE = "no_picture"
+# How a window's face stream was fed: boxes found or given, carried over a gap of the track, no face at all, or no
+# picture at all.
+FACE_STATUSES = ("detected", "supplied", "bridged", "none", NO_PICTURE)
 # The person of rows about everybody in the picture.
 ROOM = "room"
 # The label of windows and segments whose score is below the threshold.
@@ -25,12 +28,13 @@ class TimelineWindow:
         person: "person-1", "person-2", ... in order of appearance, or "room".
         window: number of the window in the recording, from 0; the persons of one window share it.
         start, end: seconds of presentation time.
-        face_status: one of `FACE_STATUSES`, that of most of its frames; "none" means the context decided alone.
-        face_frames: how many of the window's sampled frames show the person's face.
-        num_frames: how many frames were sampled.
-        label: the likeliest label, or "uncertain".
-        score: probability of the likeliest label, whatever `label` says.
-        probabilities: probability of every label; they sum to 1.
+        face_status: one of `FACE_STATUSES`, that of most of its frames; "none" means the context decided alone,
+            "no_picture" that the recording shows nothing between `start` and `end`, however long that is.
+        face_frames: how many of `num_frames` show the person's face.
+        num_frames: how many different frames the answer is drawn from.
+        label: the likeliest label, or "uncertain"; `None` without a picture.
+        score: probability of the likeliest label, whatever `label` says; `None` without a picture.
+        probabilities: probability of every label; they sum to 1. Empty without a picture.
     """
 
     source: str
@@ -41,8 +45,8 @@ class TimelineWindow:
     face_status: str
     face_frames: int
     num_frames: int
-    label: str
-    score: float
+    label: str | None
+    score: float | None
     probabilities: dict[str, float]
 
 
