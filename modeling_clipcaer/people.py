@@ -4,20 +4,22 @@ Frames are held for the length of a window, until it is known where the faces of
 likely to be; then only squares of pixels remain, and those only as long as a window may need them.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 
 from .crops import Box, Crop, CropCutter
 from .errors import InputError
 from .face_detection import FaceDetector, grow_context_box
 from .frames import sample_frame_indices
-from .recordings import Recording, Shown
+from .recordings import Recording, Shown, Stretch
+from .scene_cuts import is_cut, is_other, see_face
 from .stage_clock import StageClock
 from .timeline import FACE_STATUSES, ROOM, FaceSighting
-from .timeline_windows import covered_duration, window_start, window_starts
 from .tracking import FaceTracker
 
 
@@ -29,11 +31,12 @@ SEEN = ("detected", "supplied")
 @dataclass
 class Clip:
     """What one answer is drawn from: a crop for each sampled frame and stream, none of the face where nobody saw it
-    and none of a stream that the model has not."""
+    and none of a stream that the model has not. Counts are of different frames: one may be sampled repeatedly."""
 
     person: str
     face_status: str
     face_frames: int
+    num_frames: int
     context: list[Crop]
     face: list[Crop]
 
@@ -68,24 +71,47 @@ class _Moment:
 
 @dataclass(eq=False)
 class _Track:
-    """A person: places on the grid of the first and last sighting, and the box of the last one."""
+    """A person: places on the grid of the first and last sighting, and the box of the last one. Before `begin` and
+    from `end` on, behind a cut, nothing is known of the person."""
 
     first: int
     last: int
     box: Box
     sightings: int = 0
     name: str = ""  # while the sightings are too few
+    begin: int = 0
+    end: float = math.inf
+    look: np.ndarray | None = None  # of the last sighting
     path: dict[int, tuple[Box, str]] = field(default_factory=dict)
 
 
+@dataclass
+class People:
+    """Who was seen in a recording so far, over all of its stretches.
+
+    Attributes:
+        num_followed, num_passing: people who are followed by number, and faces seen too rarely to be followed.
+        sightings: where each face was.
+        cuts: seconds at which somebody was cut off.
+    """
+
+    num_followed: int = 0
+    num_passing: int = 0
+    sightings: list[FaceSighting] = field(default_factory=list)
+    cuts: list[float] = field(default_factory=list)
+
+
 class PeopleFollower:
-    """Turns the sampled frames of one recording into windows of clips.
+    """Turns the sampled frames of a stretch of a recording into windows of clips.
 
     Args:
         recording: of which the supplied boxes are taken.
+        stretch: its beginning, end and grid; its frames are handed over by `add`.
+        people: who was seen before; whoever is seen now is added.
+        first_window (`int`): number of the first window.
         cutter: cuts the crops.
         detector: finds faces where no boxes are supplied; `None` finds nobody.
-        num_frames, stride, step: of windows and grid, see [`~timeline_windows.window_starts`].
+        num_frames (`int`): frames that a window is answered from.
         max_gap (`float`): seconds after which a person who is not seen counts as gone. Windows in which a person may
             still come back are ready no earlier.
         clock: counts the seconds of "detect" and "crop".
@@ -94,29 +120,35 @@ class PeopleFollower:
     def __init__(
         self,
         recording: Recording,
+        stretch: Stretch,
+        people: People,
+        first_window: int,
         cutter: CropCutter,
         detector: FaceDetector | None,
         num_frames: int,
-        stride: float,
-        step: float,
         max_gap: float,
         clock: StageClock,
     ):
         self.recording, self.cutter, self.detector, self.clock = recording, cutter, detector, clock
-        self.num_frames, self.stride, self.step = num_frames, stride, step
+        self.people, self.num_frames, self.first_window = people, num_frames, first_window
+        self.start, self.end_of_stretch, self.grid = stretch.start, stretch.end, stretch.grid
         # Keep: for given names no less than a window, which would else hold one person twice.
-        self.max_gap = max(max_gap, num_frames * step) if recording.face_boxes else max_gap
+        self.max_gap = max(max_gap, self.grid.places * self.grid.step) if recording.face_boxes else max_gap
         self.tracker = FaceTracker(max_gap)
         self.total = 0  # sampled times so far
         self._ended = False
-        self._number = 0  # of the next window
+        self._number = 0  # of the next window of the stretch
         self._shown = -1
         # By place on the grid. One frame may be shown at several.
         self._frames: dict[int, torch.Tensor] = {}
         self._moments: dict[int, _Moment] = {}
+        self._cut = 0  # place of the last cut of the whole picture
+        self._suspects: set[int | str] = set()  # whose places were cut since they were last seen
+        self._begins: dict[int | str, int] = {}  # of those who begin with a cut
+        self._looks: dict[int | str, np.ndarray] = {}  # of the faces of this moment
         self._present: dict[int | str, _Track] = {}
         self._gone: list[_Track] = []
-        self._people: list[_Track] = []  # in order of appearance
+        self._followed: list[_Track] = []  # in order of appearance
         self._passing: list[_Track] = []  # seen too rarely
 
     def add(self, shown: Shown) -> None:
@@ -130,24 +162,26 @@ class PeopleFollower:
         with self.clock("crop"):
             for key, box in self._moments[place].boxes.items():
                 self._sight(key, place, box)
-            self._release(place - self.num_frames + 1)
-        for key in [key for key, track in self._present.items() if (place - track.last) * self.step > self.max_gap]:
+            self._release(place - self.grid.places + 1)
+        longest = self.max_gap / self.grid.step
+        for key in [key for key, track in self._present.items() if place - track.last > longest]:
             self._dismiss(key)
         self._shown, self.total = shown.number, place + 1
 
     def end(self) -> None:
         """There are no more frames."""
         with self.clock("crop"):
-            for place in range(max(self.total - self.num_frames + 1, 0), self.total):
+            for place in range(max(self.total - self.grid.places + 1, 0), self.total):
                 self._release(place)
         for key in list(self._present):
             self._dismiss(key)
         self._ended = True
+        self.people.sightings += self._list_sightings()
 
     def windows(self) -> Iterator[WindowClips]:
         """The next windows, as far as later frames cannot change them."""
         while (first := self._next_start()) is not None:
-            stop = min(first + self.num_frames, self.total)
+            stop = min(first + self.grid.places, self.total)
             places = (first + sample_frame_indices(stop - first, self.num_frames, "eval")).tolist()
             tracks = [track for track in (*self._gone, *self._present.values()) if track.first < stop]
             if any(self._is_open(track, first, places) for track in tracks):
@@ -157,21 +191,32 @@ class PeopleFollower:
             self._forget()
 
     @property
-    def num_passing(self) -> int:
-        """Faces that were seen too rarely to be followed."""
-        return len(self._passing)
+    def next_window(self) -> int:
+        """Number of the window that comes after those so far."""
+        return self.first_window + self._number
 
     @property
-    def sightings(self) -> list[FaceSighting]:
+    def covered(self) -> float:
+        """Until when, in seconds, frames were handed over."""
+        return self._covered(self.total)
+
+    def _covered(self, total: int) -> float:
+        """Until when, in seconds, the first `total` sampled times reach."""
+        length = None if self.end_of_stretch is None else self.end_of_stretch - self.start
+        covered = self.grid.covered(total, length)
+        # Keep: not the sum. A rounded one would leave a gap before the end.
+        return self.end_of_stretch if covered == length else self.start + covered
+
+    def _list_sightings(self) -> Iterator[FaceSighting]:
         """Where every face was from the first to the last sighting, in order of time. Also of those who were seen too
         rarely, as "passing-1", ...: whoever shows the recording may have to hide them."""
         found = [
-            FaceSighting(track.name, (place + 0.5) * self.step, *seen)
-            for track in (*self._people, *self._passing)
+            FaceSighting(track.name, self.start + (place + 0.5) * self.grid.step, *seen)
+            for track in (*self._followed, *self._passing)
             for place, seen in track.path.items()
             if track.first <= place <= track.last
         ]
-        return sorted(found, key=lambda sighting: sighting.time)
+        yield from sorted(found, key=lambda sighting: sighting.time)
 
     def _look(self, shown: Shown) -> _Moment:
         """Find the faces of a frame, and whose they are."""
@@ -182,19 +227,52 @@ class PeopleFollower:
             return _Moment(scene, {name: _to_box(box) for name, box in given.items() if box is not None and len(box)})
         if self.detector is None:
             return _Moment(scene, {})
+        if shown.cuts is not None:
+            self._suspect(shown)
         with self.clock("detect"):
             found = [detection.box for detection in self.detector.detect(shown.frame)]
             numbers = self.tracker.update(shown.time, found)
+            numbers = [self._check(number, box, shown) for number, box in zip(numbers, found, strict=True)]
             return _Moment(scene, dict(zip(numbers, found, strict=True)))
+
+    def _suspect(self, shown: Shown) -> None:
+        """Where the whole picture is cut, nobody is followed beyond; where a face's place alone is, whoever is found
+        there next must look like the one before."""
+        height, width = shown.frame.shape[-2:]
+        if is_cut(shown.cuts, (0, 0, width, height), height, width):
+            self._cut = self.total
+            self.tracker.close()
+            for key in list(self._present):
+                self._cut_off(key, shown.time)
+        self._suspects |= {key for key, track in self._present.items() if is_cut(shown.cuts, track.box, height, width)}
+
+    def _check(self, number: int, box: Box, shown: Shown) -> int:
+        """The number of the face at `box`: that of its track, unless a cut has put somebody else there."""
+        look = see_face(shown.frame, box)
+        if number in self._suspects and number in self._present and is_other(self._present[number].look, look):
+            self._cut_off(number, shown.time)
+            number = self.tracker.restart(number)
+            self._begins[number] = self.total
+        self._suspects.discard(number)
+        self._looks[number] = look
+        return number
+
+    def _cut_off(self, key: int | str, time: float) -> None:
+        self._present[key].end = self.total
+        self._suspects.discard(key)
+        self._dismiss(key)
+        self.people.cuts.append(time)
 
     def _sight(self, key: int | str, place: int, box: Box) -> None:
         """A person is seen; the frames before on which the person was not are given a likely box."""
         track = self._present.get(key)
-        held = range(max(place - self.num_frames + 1, 0), place)
         if track is None:
-            track = self._present[key] = _Track(place, place, box)
+            begin = self._begins.pop(key, self._cut)
+            track = self._present[key] = _Track(place, place, box, begin=begin)
             if isinstance(key, str):
                 self._name(track, key)
+        held = range(max(place - self.grid.places + 1, track.begin), place)
+        if not track.sightings:
             for before in held:
                 self._place_face(track, before, box, "bridged")
         for gap in range(max(track.last + 1, held.start), place):
@@ -203,12 +281,14 @@ class PeopleFollower:
             self._place_face(track, gap, _to_box(between), "bridged")
         self._place_face(track, place, box, "supplied" if self.recording.face_boxes else "detected")
         track.last, track.box, track.sightings = place, box, track.sightings + 1
+        track.look = self._looks.pop(key, None)
         if not track.name and track.sightings >= min(MIN_SIGHTINGS, self.num_frames):
-            self._name(track, f"person-{len(self._people) + 1}")
+            self.people.num_followed += 1
+            self._name(track, f"person-{self.people.num_followed}")
 
     def _name(self, track: _Track, name: str) -> None:
         track.name = name
-        self._people.append(track)
+        self._followed.append(track)
 
     def _place_face(self, track: _Track, place: int, box: Box, status: str) -> None:
         moment = self._moments[place]
@@ -227,7 +307,8 @@ class PeopleFollower:
         if place < 0:
             return
         for track in (*self._gone, *self._present.values()):
-            if track.last < place and (place - track.last < self.num_frames or track in self._present.values()):
+            is_near = place - track.last < self.grid.places or track in self._present.values()
+            if track.last < place < track.end and is_near:
                 self._place_face(track, place, track.box, "bridged")
         del self._frames[place]
 
@@ -236,42 +317,57 @@ class PeopleFollower:
         if track.name:
             self._gone.append(track)
         else:
+            self.people.num_passing += 1
             self._passing.append(track)
-            track.name = f"passing-{len(self._passing)}"
+            track.name = f"passing-{self.people.num_passing}"
 
     def _next_start(self) -> int | None:
-        start = window_start(self._number, self.stride, self.step)
-        if start + self.num_frames <= self.total:
+        start = self._number * self.grid.stride
+        if start + self.grid.places <= self.total:
             return start
-        starts = window_starts(self.total, self.num_frames, self.stride, self.step) if self._ended else []
+        starts = self.grid.starts(self.total) if self._ended else []
         return starts[self._number] if self._number < len(starts) else None
 
     def _is_open(self, track: _Track, first: int, places: list[int]) -> bool:
         """Whether later frames may change what a window shows of a person."""
-        if track.last >= first and any(track not in self._moments[place].faces for place in places):
+        known = (place for place in places if track.begin <= place < track.end)
+        if track.last >= first and any(track not in self._moments[place].faces for place in known):
             return True
         return track not in self._gone and (not track.name or track.last < first)
 
     def _cut_window(self, first: int, stop: int, places: list[int], tracks: list[_Track]) -> WindowClips:
         moments = [self._moments[place] for place in places]
-        shown = [track for track in self._people if track in tracks and track.last >= first]
-        people = [self._cut_clip(track, moments) for track in shown]
+        seen = [track for track in self._followed if track in tracks and track.last >= first]
+        people = [clip for track in seen if (clip := self._cut_clip(track, places)) is not None]
         if not self.cutter.context_stream:  # nothing can be said of who shows no face
             people = [clip for clip in people if clip.face]
-        face_frames = sum(any(moment.faces[track].status in SEEN for track in shown) for moment in moments)
+        distinct = _distinct(moments)
+        face_frames = sum(any(_is_seen(moment, track) for track in seen) for moment in distinct)
         status = min((clip.face_status for clip in people), key=FACE_STATUSES.index, default="none")
         scenes = [moment.scene for moment in moments if moment.scene is not None]
-        end = covered_duration(stop, self.step, self.recording.duration)
-        return WindowClips(self._number, first * self.step, end, people, Clip(ROOM, status, face_frames, scenes, []))
+        start, end = self.start + first * self.grid.step, self._covered(stop)
+        if end != self.end_of_stretch:
+            end = min(end, start + self.grid.window)
+        room = Clip(ROOM, status, face_frames, len(distinct), scenes, [])
+        return WindowClips(self.next_window, start, end, people, room)
 
-    def _cut_clip(self, track: _Track, moments: list[_Moment]) -> Clip:
-        faces = [moment.faces[track] for moment in moments]
-        statuses = [face.status for face in faces]
+    def _cut_clip(self, track: _Track, places: list[int]) -> Clip | None:
+        """The clip of a person; `None` where none of the sampled frames is on the person's side of a cut."""
+        moments = [moment for place in places if track in (moment := self._moments[place]).faces]
+        if not moments:
+            return None
+        distinct = _distinct(moments)
+        statuses = [moment.faces[track].status for moment in distinct]
         seen = sum(status in SEEN for status in statuses)
+        if len(moments) < self.num_frames:
+            kept = sample_frame_indices(len(moments), self.num_frames, "eval").tolist()
+            moments = [moments[index] for index in kept]
+        faces = [moment.faces[track] for moment in moments]
         return Clip(
             track.name,
             Counter(statuses).most_common(1)[0][0] if seen and self.cutter.face_stream else "none",
             seen,
+            len(distinct),
             [face.context for face in faces if face.context is not None],
             [face.face for face in faces if face.face is not None and seen],
         )
@@ -279,10 +375,19 @@ class PeopleFollower:
     def _forget(self) -> None:
         """Drop what no later window shows."""
         # Keep: the smaller one. The last window may begin before the next stride.
-        oldest = min(window_start(self._number, self.stride, self.step), self.total - self.num_frames)
+        oldest = min(self._number * self.grid.stride, self.total - self.grid.places)
         for place in [place for place in self._moments if place < oldest]:
             del self._moments[place]
         self._gone = [track for track in self._gone if track.last >= oldest]
+
+
+def _distinct(moments: Sequence[_Moment]) -> list[_Moment]:
+    """Every frame once, however often it is sampled."""
+    return list({id(moment): moment for moment in moments}.values())
+
+
+def _is_seen(moment: _Moment, track: _Track) -> bool:
+    return track in moment.faces and moment.faces[track].status in SEEN
 
 
 def _to_box(sides: Sequence[float]) -> Box:

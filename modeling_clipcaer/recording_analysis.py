@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,17 +18,20 @@ from .crops import CropCutter
 from .errors import InputError
 from .face_detection import FaceDetector, build_face_detector
 from .modeling_clipcaer import ClipCaerForVideoClassification
-from .people import Clip, PeopleFollower, WindowClips
+from .people import Clip, People, PeopleFollower, WindowClips
 from .processing_clipcaer import ClipCaerVideoProcessor
-from .recordings import Recording
+from .recordings import Recording, Stretch
 from .stage_clock import StageClock
-from .timeline import ROOM, UNCERTAIN, Timeline, TimelineWindow
-from .timeline_windows import build_segments, covered_duration, grid_step, grid_times
+from .timeline import NO_PICTURE, ROOM, UNCERTAIN, Timeline, TimelineWindow
+from .timeline_windows import Grid, build_segments, plan_grid
+from .video_frames import MOST_NAMED
 from .window_scoring import WindowScorer
 
 
 logger = logging.getLogger(__name__)
 
+# Seconds for which a frame may stand still and still be what is seen; then there is no picture.
+MAX_HOLD = 2.0
 PACKAGES = ("clipcaer", "torch", "transformers", "av", "opencv-python-headless")
 OnWindow = Callable[[TimelineWindow], None]
 
@@ -151,8 +155,6 @@ class RecordingAnalyzer:
         if config.face_stream:
             detector = "supplied" if recording.face_boxes else self._get_detector().name
         context = self.settings.context or self.processor.context
-        if context == "body":
-            context = "supplied" if recording.body_boxes else "grown"
         settings = {
             "model": config._name_or_path,
             "model_revision": self.model_revision,
@@ -161,6 +163,7 @@ class RecordingAnalyzer:
             **asdict(self.settings),
             "max_gap": self._get_max_gap(),
             "context": context if config.context_stream else "none",
+            "body_boxes": "supplied" if recording.body_boxes else "grown",
             "face_detector": detector,
             "device": str(self.model.device),
             "tower_dtype": str(self.model.tower_dtype).removeprefix("torch."),
@@ -174,34 +177,56 @@ class RecordingAnalyzer:
 
     def _cut_windows(self, recording: Recording, timeline: Timeline) -> Iterator[WindowClips]:
         """Follow the persons of a recording through its sampled frames, as far as it can be read."""
-        config, num_frames = self.model.config, self.processor.num_frames
-        step = grid_step(self.settings.window, num_frames, recording.duration)
-        context = self.settings.context or self.processor.context
-        follower = PeopleFollower(
-            recording,
-            CropCutter(self.processor, config.face_stream, config.context_stream, context),
-            self._get_detector() if config.face_stream and not recording.face_boxes else None,
-            num_frames,
-            self.settings.stride,
-            step,
-            self._get_max_gap(),
-            self.clock,
-        )
+        people, number, at = People(), 0, 0.0
+        recording.watches_cuts = self._finds_faces(recording)
+        for stretch in recording.stretches(self._plan_grid, self._get_hold()):
+            if stretch.start > at:
+                yield _without_picture(number, at, stretch.start)
+                number += 1
+            follower = self._follow(recording, stretch, people, number)
+            yield from self._follow_stretch(follower, stretch, timeline)
+            number, at = follower.next_window, follower.covered
+            if timeline.notes:  # it could not be analysed to its end
+                break
+            if stretch.end == at < (recording.duration or 0.0) and stretch.is_last:
+                yield _without_picture(number, at, recording.duration)
+                at = recording.duration
+        timeline.duration, timeline.sightings = at, people.sightings
+        timeline.notes = [*recording.notes, *timeline.notes, *_describe_people(people)]
+
+    def _follow_stretch(self, follower: PeopleFollower, stretch: Stretch, timeline: Timeline) -> Iterator[WindowClips]:
         try:
-            for shown in self.clock.over("decode", recording.frames_at(grid_times(step, recording.duration))):
+            for shown in self.clock.over("decode", stretch.shown):
                 timeline.height, timeline.width = shown.frame.shape[-2:]
                 follower.add(shown)
                 yield from follower.windows()
         except InputError as error:
-            timeline.notes.append(f"only what comes before {follower.total * step:.2f} s could be analysed: {error}")
+            timeline.notes.append(f"only what comes before {follower.covered:.2f} s could be analysed: {error}")
         follower.end()
         yield from follower.windows()
-        timeline.duration = covered_duration(follower.total, step, recording.duration)
-        timeline.sightings = follower.sightings
-        timeline.notes = [*recording.notes, *timeline.notes]
-        if passing := follower.num_passing:
-            seen, left = ("1 face was", "is") if passing == 1 else (f"{passing} faces were", "are")
-            timeline.notes.append(f"{seen} found too rarely to be followed and {left} left out")
+
+    def _follow(self, recording: Recording, stretch: Stretch, people: People, first_window: int) -> PeopleFollower:
+        config, context = self.model.config, self.settings.context or self.processor.context
+        return PeopleFollower(
+            recording,
+            stretch,
+            people,
+            first_window,
+            CropCutter(self.processor, config.face_stream, config.context_stream, context),
+            self._get_detector() if self._finds_faces(recording) else None,
+            self.processor.num_frames,
+            self._get_max_gap(),
+            self.clock,
+        )
+
+    def _plan_grid(self, length: float | None) -> Grid:
+        return plan_grid(self.settings.window, self.settings.stride, self.processor.num_frames, length)
+
+    def _get_hold(self) -> float:
+        return min(MAX_HOLD, self.settings.window)
+
+    def _finds_faces(self, recording: Recording) -> bool:
+        return self.model.config.face_stream and not recording.face_boxes
 
     def _finish_answered(self, runs: "deque[_Run]") -> Iterator[Timeline]:
         while runs and runs[0].is_answered:
@@ -210,7 +235,7 @@ class RecordingAnalyzer:
             timeline.segments = build_segments(
                 timeline.windows, settings.smoothing, settings.hysteresis, settings.threshold
             )
-            rooms = [row for row in timeline.windows if row.person == ROOM]
+            rooms = [row for row in timeline.windows if row.person == ROOM and row.face_status != NO_PICTURE]
             empty = sum(row.face_frames == 0 for row in rooms)
             if empty and self.model.config.face_stream:
                 who = "the context decides alone" if self.model.config.context_stream else "nothing is known of them"
@@ -243,11 +268,15 @@ class _Run:
     def ask(self, window: WindowClips, scorer: WindowScorer) -> None:
         """Ask for the persons of a window, or for the room where there is nobody."""
         self._open += 1
-        clips = window.people or [window.room] if window.room.context else window.people
+        # Keep: asked without clips too. Rows of the others must not overtake it.
+        clips = window.people or ([window.room] if window.room.context else [])
         scorer.submit(clips, lambda probabilities: self._receive(window, clips, probabilities))
 
     def _receive(self, window: WindowClips, clips: list[Clip], probabilities: np.ndarray) -> None:
         self._open -= 1
+        if window.room.face_status == NO_PICTURE:
+            self._keep(self._make_row(window, window.room, label=None, score=None, probabilities={}))
+            return
         num_labels = len(self.timeline.labels)
         known = len(clips) > 0
         # A model of faces alone says nothing of a room without any: every label is as likely.
@@ -259,7 +288,12 @@ class _Run:
     def _add(self, window: WindowClips, clip: Clip, probabilities: np.ndarray, known: bool) -> None:
         best = int(probabilities.argmax())
         score = float(probabilities[best])
-        row = TimelineWindow(
+        label = self.timeline.labels[best] if known and score >= self.threshold else UNCERTAIN
+        by_label = dict(zip(self.timeline.labels, probabilities.tolist(), strict=True))
+        self._keep(self._make_row(window, clip, label=label, score=score, probabilities=by_label))
+
+    def _make_row(self, window: WindowClips, clip: Clip, **answer: Any) -> TimelineWindow:
+        return TimelineWindow(
             source=self.timeline.source,
             person=clip.person,
             window=window.number,
@@ -267,14 +301,30 @@ class _Run:
             end=window.end,
             face_status=clip.face_status,
             face_frames=clip.face_frames,
-            num_frames=self.timeline.settings["num_frames"],
-            label=self.timeline.labels[best] if known and score >= self.threshold else UNCERTAIN,
-            score=score,
-            probabilities=dict(zip(self.timeline.labels, probabilities.tolist(), strict=True)),
+            num_frames=clip.num_frames,
+            **answer,
         )
+
+    def _keep(self, row: TimelineWindow) -> None:
         self.timeline.windows.append(row)
         if self.on_window is not None:
             self.on_window(row)
+
+
+def _without_picture(number: int, start: float, end: float) -> WindowClips:
+    return WindowClips(number, start, end, [], Clip(ROOM, NO_PICTURE, 0, 0, [], []))
+
+
+def _describe_people(people: People) -> list[str]:
+    """What a reader must know of who was seen, a sentence each."""
+    notes = []
+    if cuts := list(dict.fromkeys(people.cuts)):
+        times = ", ".join(f"{time:.1f}" for time in cuts[:MOST_NAMED]) + (", ..." if len(cuts) > MOST_NAMED else "")
+        notes.append(f"the picture is cut before {times} s: whoever is seen there afterwards counts as somebody new")
+    if passing := people.num_passing:
+        seen, left = ("1 face was", "is") if passing == 1 else (f"{passing} faces were", "are")
+        notes.append(f"{seen} found too rarely to be followed and {left} left out")
+    return notes
 
 
 def _require(sound: bool, name: str, value: object, expected: str) -> None:

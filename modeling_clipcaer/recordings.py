@@ -5,27 +5,32 @@ import math
 import signal
 import threading
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple, Protocol
 
 import av
+import numpy as np
 import torch
-from av.video.reformatter import VideoReformatter
 
 from .errors import InputError
+from .fitted_frames import FittedFrames, find_sizes, make_thumbnail
 from .frames import FrameSource, open_clip
 from .processing_clipcaer import boxes_per_frame
+from .scene_cuts import find_cuts
 from .timeline import ROOM
-from .video_frames import VideoFrames, to_tensor
+from .timeline_windows import Grid
+from .video_frames import MOST_NAMED, FrameFitter, VideoFrames, describe_sizes
 
 
 # Of frames that carry no time: folders, lists, arrays.
 DEFAULT_FPS = 25.0
 # Containers round times to milliseconds: a frame that is due at 0.04 may be stamped 0.0404.
 ROUNDING = 1e-3
+# How many times as long as usual a frame stands where the rate is so low that it stands for long anyway.
+SLOW = 3
 # A file may state a length beyond its last frame by the sound's last packet; more is missing pictures.
 STATED_EXCESS = 1.0
 
@@ -33,11 +38,25 @@ Boxes = Sequence[float] | Sequence[Sequence[float] | None]
 
 
 class Shown(NamedTuple):
-    """What a recording shows at `time`: frame `number`, uint8 (3, height, width), RGB, upright."""
+    """What a recording shows at `time`: frame `number`, uint8 (3, height, width), RGB, upright, and the cells that
+    were cut since the time before, a map as of [`~scene_cuts.find_cuts`]."""
 
     time: float
     number: int
     frame: torch.Tensor
+    cuts: np.ndarray | None = None
+
+
+class Stretch(NamedTuple):
+    """A part of a recording with a picture at every moment, from `start` to `end` seconds (`None` while it is being
+    recorded): its grid, and what it shows at the grid's times, to be gone through before the next stretch. `is_last`
+    says that nothing with a picture follows, as far as that is known."""
+
+    start: float
+    end: float | None
+    grid: Grid
+    shown: Iterator[Shown]
+    is_last: bool = False
 
 
 class Recording(Protocol):
@@ -47,12 +66,14 @@ class Recording(Protocol):
         name: how the recording was named.
         duration: seconds, `None` while it is being recorded.
         notes: what a reader must know, one sentence each; complete once the frames have been read.
+        watches_cuts: whether what is shown tells cuts, which takes a look at every frame of a video.
         face_boxes: boxes known beforehand, by person: one for all frames, or one or `None` (unseen) for each.
         body_boxes: boxes of the context, by person; of "room" for everybody else.
     """
 
     name: str
     notes: list[str]
+    watches_cuts: bool
     face_boxes: dict[str, Sequence[Sequence[float] | None]]
     body_boxes: dict[str, Sequence[float]]
 
@@ -63,6 +84,49 @@ class Recording(Protocol):
     def frames_at(self, times: Iterable[float]) -> Iterator[Shown]:
         """The frame shown at each of `times` (increasing): the last one not after it, or the first. Each frame is
         decoded once and stays the same tensor while it is shown. Ends where frames cannot be read, with a note."""
+
+    def stretches(self, plan: Callable[[float | None], Grid], hold: float) -> Iterator[Stretch]:
+        """The parts of the recording that have a picture. What lies between them, before the first or after the last
+        one has none.
+
+        Args:
+            plan: the grid of a stretch of so many seconds.
+            hold: seconds for which a frame may stand still and still be what is seen.
+        """
+
+
+def find_stretches(seconds: Sequence[float], duration: float, hold: float) -> list[tuple[float, float]]:
+    """From when to when there is a picture.
+
+    Args:
+        seconds: the time of each frame, not decreasing.
+        duration: seconds until the end of the recording.
+        hold: no picture stands for longer, unless the recording has hardly a frame in that time.
+    """
+    seconds = [second for second in seconds if second < duration]
+    steps = [after - before for before, after in itertools.pairwise(seconds) if after > before]
+    step = median(steps) if steps else 0.0
+    longest = max(hold, SLOW * step)
+    starts = [0.0 if seconds[0] <= longest else seconds[0]]
+    ends = []
+    for before, after in itertools.pairwise(seconds):
+        if after - before > longest:
+            ends.append(before + step)
+            starts.append(after)
+    last = seconds[-1] + step
+    ends.append(last if steps and duration - last > longest else duration)
+    return list(zip(starts, ends, strict=True))
+
+
+def describe_gaps(stretches: Sequence[tuple[float, float]], duration: float) -> list[str]:
+    """What a reader must know of the time without a picture, in no or one sentence."""
+    ends, starts = [0.0, *(end for _, end in stretches)], [*(start for start, _ in stretches), duration]
+    gaps = [(end, start) for end, start in zip(ends, starts, strict=True) if start > end]
+    if not gaps:
+        return []
+    named = ", ".join(f"{start:.2f} to {end:.2f} s" for start, end in gaps[:MOST_NAMED])
+    more = f" and {len(gaps) - MOST_NAMED} more times" if len(gaps) > MOST_NAMED else ""
+    return [f"it shows no picture from {named}{more}"]
 
 
 class StoredRecording:
@@ -93,22 +157,56 @@ class StoredRecording:
         self.notes = list(notes)
         self.face_boxes = face_boxes or {}
         self.body_boxes = body_boxes or {}
+        self.watches_cuts = False
+        self._is_broken = False
 
     def frames_at(self, times: Iterable[float]) -> Iterator[Shown]:
         """See [`Recording`]."""
         times = list(times)
         indices = [max(bisect_right(self.seconds, time + ROUNDING) - 1, 0) for time in times]
-        frames = self.source.read(list(dict.fromkeys(indices)))
-        shown, frame = -1, torch.empty(0)
+        frames = self._read(list(dict.fromkeys(indices)))
+        shown, frame, cuts = -1, torch.empty(0), None
         for time, index in zip(times, indices, strict=True):
             if index != shown:
                 try:
-                    frame = next(frames)
+                    frame, cuts = next(frames)
                 except InputError as error:
                     self.notes.append(f"only what comes before {time:.2f} s could be read: {error}")
+                    self._is_broken = True
                     return
                 shown = index
-            yield Shown(time, index, frame)
+            yield Shown(time, index, frame, cuts)
+
+    def stretches(self, plan: Callable[[float | None], Grid], hold: float) -> Iterator[Stretch]:
+        """See [`Recording`]."""
+        parts = find_stretches(self.seconds, self.duration, hold)
+        self.notes += describe_gaps(parts, self.duration)
+        grids = [plan(end - start) for start, end in parts]
+        times = [
+            [start + time for time in grid.times(end - start)] for (start, end), grid in zip(parts, grids, strict=True)
+        ]
+        # Keep: gone through once. Whoever watches for cuts decodes every frame.
+        shown = self.frames_at(itertools.chain(*times))
+        for number, ((start, end), grid, part) in enumerate(zip(parts, grids, times, strict=True), start=1):
+            is_last = number == len(parts)
+            yield Stretch(start, end, grid, shown if is_last else itertools.islice(shown, len(part)), is_last)
+            if self._is_broken:
+                return
+
+    def _read(self, indices: list[int]) -> Iterator[tuple[torch.Tensor, np.ndarray | None]]:
+        if not self.watches_cuts:
+            return ((frame, None) for frame in self.source.read(indices))
+        if isinstance(self.source, VideoFrames):
+            return self.source.watch(indices)
+        # Keep: of pictures that lie there one by one those alone that are wanted. All would take 15 times as long.
+        return find_cuts(self.source.read(indices), make_thumbnail, after=0)
+
+
+class _LiveFrame(NamedTuple):
+    time: float
+    number: int
+    frame: av.VideoFrame
+    cuts: np.ndarray | None = None
 
 
 class LiveRecording:
@@ -139,11 +237,15 @@ class LiveRecording:
         self.body_boxes: dict[str, Sequence[float]] = {}
         self._limit = math.inf if duration is None else duration
         self._stopped = threading.Event()
+        self.watches_cuts = False
+        self._hold, self._is_over = math.inf, False
+        self._frames: Iterator[_LiveFrame] | None = None
+        self._fitter = FrameFitter()
         try:
             self._container = av.open(device, format=format, options=options or {})
         except (av.FFmpegError, OSError, ValueError) as error:
             raise InputError(f"{device}: cannot be opened as a camera ({error})") from error
-        if not self._container.streams.video:
+        if not self._container.streams.video or self._container.streams.video[0].codec_context is None:
             raise InputError(f"{device}: expected a camera, found no picture")
 
     @property
@@ -157,31 +259,60 @@ class LiveRecording:
     def frames_at(self, times: Iterable[float]) -> Iterator[Shown]:
         """See [`Recording`]. What is shown at a time is known when the next frame comes. If the camera is faster than
         the analysis its driver leaves frames out; the stamps of the others stay true."""
-        reformatter = VideoReformatter()
-        pending = iter(times)
-        time = next(pending)
-        held: av.VideoFrame | None = None
-        pixels: torch.Tensor | None = None
-        with self._container, self._interruptible():
-            for number, (stamp, frame) in enumerate(self._stamped()):
-                while held is not None and time + ROUNDING < min(stamp, self._limit):
-                    pixels = to_tensor(held, reformatter) if pixels is None else pixels
-                    yield Shown(time, number - 1, pixels)
+        with self._interruptible():
+            pending = iter(times)
+            time = next(pending)
+            frames = self._start()
+            held = next(frames, None)
+            while held is not None and (following := next(frames, None)) is not None:
+                stamp = following.time
+                is_gap = stamp - held.time > self._hold
+                until = min(held.time + 1 / DEFAULT_FPS if is_gap else stamp, self._limit)
+                pixels = self._fitter(held.frame) if time + ROUNDING < until else None
+                while time + ROUNDING < until:
+                    yield Shown(time, held.number, pixels, held.cuts)
                     time = next(pending)
                 if stamp >= self._limit or self._stopped.is_set():
+                    self._is_over = True
                     return
-                held, pixels = frame, None
+                if is_gap:
+                    self.notes.append(f"it shows no picture from {until:.2f} to {stamp:.2f} s")
+                    self._frames = itertools.chain([following], frames)
+                    return
+                held = following
 
-    def _stamped(self) -> Iterator[tuple[float, av.VideoFrame]]:
+    def stretches(self, plan: Callable[[float | None], Grid], hold: float) -> Iterator[Stretch]:
+        """See [`Recording`]."""
+        self._hold = hold
+        while (first := next(self._start(), None)) is not None:
+            self._frames = itertools.chain([first], self._frames)
+            grid = plan(None)
+            yield Stretch(first.time, None, grid, self.frames_at(map(first.time.__add__, grid.times())))
+            if self._is_over:
+                return
+
+    def _start(self) -> Iterator["_LiveFrame"]:
+        """The frames that are still to come."""
+        if self._frames is None:
+            stamped = self._stamped()
+            if self.watches_cuts:
+                watched = find_cuts(stamped, lambda item: self._fitter.make_thumbnail(item.frame))
+                self._frames = (item._replace(cuts=cuts) for item, cuts in watched)
+            else:
+                self._frames = stamped
+        return self._frames
+
+    def _stamped(self) -> Iterator["_LiveFrame"]:
         """Frames with their seconds since the first one."""
         first = None
-        try:
-            for frame in self._container.decode(video=0):
-                if frame.time is not None:
-                    first = frame.time if first is None else first
-                    yield frame.time - first, frame
-        except av.FFmpegError as error:
-            self.notes.append(f"the camera ended with an error: {error}")
+        with self._container:
+            try:
+                for number, frame in enumerate(self._container.decode(video=0)):
+                    if frame.time is not None:
+                        first = frame.time if first is None else first
+                        yield _LiveFrame(frame.time - first, number, frame)
+            except av.FFmpegError as error:
+                self.notes.append(f"the camera ended with an error: {error}")
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
@@ -236,10 +367,12 @@ def _open_video(source: str | Path) -> StoredRecording:
     gaps = [after - before for before, after in itertools.pairwise(seconds)]
     stated = None if video.stated_end is None else video.stated_end - video.start
     last = median(gaps) if gaps else max((stated or 0) - seconds[-1], 1 / DEFAULT_FPS)
-    duration = seconds[-1] + last
-    notes = []
+    duration, sound = seconds[-1] + last, (video.sound_end or video.start) - video.start
+    if sound > duration + STATED_EXCESS:  # a camera that was left before the call was over
+        duration = sound
+    notes = list(video.notes)
     if stated is not None and stated > duration + STATED_EXCESS:
-        notes.append(f"the file states a length of {stated:.2f} s, but its frames end at {duration:.2f} s")
+        notes.append(f"the file states a length of {stated:.2f} s, but its frames end at {seconds[-1] + last:.2f} s")
     return StoredRecording(video, str(source), seconds, duration, notes)
 
 
@@ -248,6 +381,10 @@ def _open_frames(source, fps: float | None) -> StoredRecording:
     rate = fps or DEFAULT_FPS
     name = str(source) if isinstance(source, str | Path) else f"{len(frames)} frames"
     notes = [] if fps else [f"its frames carry no times and are taken as {rate:g} a second"]
+    sizes = find_sizes(frames)
+    if len(set(sizes)) > 1:
+        frames = FittedFrames(frames, sizes)
+        notes += describe_sizes(sizes)
     return StoredRecording(frames, name, [place / rate for place in range(len(frames))], len(frames) / rate, notes)
 
 
@@ -262,6 +399,10 @@ def _add_boxes(recording: StoredRecording, face_boxes, body_box) -> StoredRecord
         recording.face_boxes = {name: boxes_per_frame(boxes, len(recording.seconds)) for name, boxes in faces.items()}
     except InputError as error:
         raise InputError(f"{recording.name}: {error}") from error
+    if isinstance(recording.source, FittedFrames):
+        for name, boxes in faces.items():
+            if boxes is not None and len(boxes) == len(recording.seconds):  # of each frame, and not of all
+                recording.face_boxes[name] = recording.source.fit_boxes(recording.face_boxes[name])
     recording.body_boxes = dict(bodies)
     return recording
 

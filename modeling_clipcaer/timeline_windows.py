@@ -3,52 +3,68 @@
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from .timeline import UNCERTAIN, TimelineSegment, TimelineWindow
+from .timeline import NO_PICTURE, UNCERTAIN, TimelineSegment, TimelineWindow
 
 
-def grid_step(window: float, num_frames: int, duration: float | None = None) -> float:
-    """Seconds between sampled times, such that a window holds `num_frames` of them.
+@dataclass(frozen=True)
+class Grid:
+    """The sampled times of a stretch of a recording, and its windows on them.
 
-    A recording shorter than a window is one window; its duration is unknown (`None`) while it is recorded.
+    Attributes:
+        step (`float`): seconds between two sampled times; each lies in the middle of its step.
+        places (`int`): sampled times of a window.
+        stride (`int`): sampled times from the start of one window to that of the next.
+        window (`float`): seconds of a window.
     """
-    return (window if duration is None else min(window, duration)) / num_frames
+
+    step: float
+    places: int
+    stride: int
+    window: float
+
+    def times(self, length: float | None = None) -> Iterator[float]:
+        """The sampled times, in seconds from the start of the stretch, up to its end where that is known."""
+        for place in itertools.count():
+            time = (place + 0.5) * self.step
+            # Keep: the tolerance. A length of whole steps must not gain or lose a time to rounding.
+            if length is not None and time > length - 1e-6 * self.step:
+                return
+            yield time
+
+    def starts(self, total: int) -> list[int]:
+        """Places at which the windows of `total` sampled times start.
+
+        Where they leave times at the end, one last window ends with them. Fewer times than a window's are one window.
+        """
+        if total <= self.places:
+            return [0] if total else []
+        starts = list(range(0, total - self.places + 1, self.stride))
+        return starts if starts[-1] + self.places == total else [*starts, total - self.places]
+
+    def covered(self, total: int, length: float | None = None) -> float:
+        """Where `total` sampled times end: with the stretch, unless they stop more than a time before."""
+        covered = total * self.step
+        return length if length is not None and length <= covered + 0.51 * self.step else covered
 
 
-def grid_times(step: float, duration: float | None = None) -> Iterator[float]:
-    """The sampled times: the middle of each step, up to the end where that is known."""
-    for place in itertools.count():
-        time = (place + 0.5) * step
-        # Keep: the tolerance. A duration of whole steps must not gain or lose a time to rounding.
-        if duration is not None and time > duration - 1e-6 * step:
-            return
-        yield time
+def plan_grid(window: float, stride: float, num_frames: int, length: float | None = None) -> Grid:
+    """Sampled times of which a window holds at least `num_frames`, such that windows start at whole strides.
 
-
-def covered_duration(total: int, step: float, duration: float | None = None) -> float:
-    """Where `total` sampled times end: with the recording, unless they stop more than a time before."""
-    covered = total * step
-    return duration if duration is not None and duration <= covered + 0.51 * step else covered
-
-
-def window_start(number: int, stride: float, step: float) -> int:
-    """The place on the grid of the window that starts at or nearest to `number` strides; halves go up."""
-    return math.floor(number * stride / step + 0.5)
-
-
-def window_starts(total: int, num_frames: int, stride: float, step: float) -> list[int]:
-    """Places on the grid where the windows of `total` sampled times start.
-
-    Windows follow each other by `stride` seconds, snapped to the grid. Where they leave times at the end, one last
-    window ends with them. Fewer times than `num_frames` are one window.
+    Args:
+        window, stride: seconds.
+        num_frames: frames that a window is answered from.
+        length: seconds of the stretch; a shorter one than a window is one window. `None` while it is recorded.
     """
-    if total <= num_frames:
-        return [0] if total else []
-    strides = (window_start(number, stride, step) for number in itertools.count())
-    starts = list(itertools.takewhile(lambda start: start + num_frames <= total, strides))
-    return starts if starts[-1] + num_frames == total else [*starts, total - num_frames]
+    if length is not None and length <= window:
+        return Grid(length / num_frames, num_frames, num_frames, length)
+    # Keep: the tolerance. 5 / 0.625 must not become 9 steps.
+    steps = math.ceil(stride * num_frames / window - 1e-6)
+    step = stride / steps
+    return Grid(step, math.ceil(window / step - 0.5 - 1e-6), steps, window)
 
 
 def smooth(probabilities: np.ndarray, width: int) -> np.ndarray:
@@ -78,11 +94,13 @@ def build_segments(
 
     A person's windows are smoothed where they follow each other; a window of the person's absence parts them. Each
     owns the time around its centre, up to the middle between neighbouring centres; equal neighbours join. Below
-    `threshold`, and where a window says that nothing is known, the label is "uncertain".
+    `threshold`, and where a window says that nothing is known, the label is "uncertain". Stretches without a picture
+    have no segment.
     """
     by_person: dict[str, list[TimelineWindow]] = {}
     for window in windows:
-        by_person.setdefault(window.person, []).append(window)
+        if window.face_status != NO_PICTURE:
+            by_person.setdefault(window.person, []).append(window)
     segments = [
         segment
         for rows in by_person.values()

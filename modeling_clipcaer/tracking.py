@@ -73,6 +73,17 @@ class FaceTracker:
         self._count = 0
         self._time = -math.inf
 
+    def close(self) -> None:
+        """Close all tracks: whoever is seen next is somebody new."""
+        self._tracks = []
+
+    def restart(self, number: int) -> int:
+        """Begin a new track where the last box of track `number` is, which is closed; returns its number."""
+        (track,) = (track for track in self._tracks if track.number == number)
+        self._count += 1
+        track.number, track.velocity, track.steady = self._count, np.zeros(2), np.zeros(2)
+        return self._count
+
     def update(self, time: float, boxes: Sequence[Box]) -> list[int]:
         """Number the boxes (left, top, right, bottom) of the frame at `time`, which is later than the one before.
 

@@ -1,18 +1,26 @@
-"""Frames of a video file by their place in time, decoded with PyAV only as far as needed."""
+"""Frames of a video file by their place in time, all of one size, decoded with PyAV only as far as needed."""
 
 import io
+import math
+import struct
 import urllib.error
 import urllib.request
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
+from typing import BinaryIO, NamedTuple
 
 import av
+import numpy as np
 import torch
 from av.stream import Disposition
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.reformatter import ColorTrc, Interpolation, VideoReformatter
 
 from .errors import InputError
+from .scene_cuts import CELLS, find_cuts, join_cuts
 
 
 # A seek throws the decoder's work away; below this many skipped frames decoding through is faster.
@@ -21,22 +29,98 @@ SEEK_DISTANCE = 12
 BEFORE_FIRST = -2
 # Without these flags the chroma of 4:2:0 video is repeated, not interpolated: up to 31 levels off, now at most 3.
 INTERPOLATION = Interpolation.BILINEAR | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
+# Frames that a decoder may hold back to put them in order: H.264 and HEVC have room for 16.
+REORDERED = 16
+# Pixels of the largest frame that is decoded: twice 8K. Headers can claim sizes that take all memory.
+MOST_PIXELS = 8192 * 8192
+# Of a pixel, width over height. Beyond, it is a mistake in the header.
+LARGEST_PIXEL_ASPECT = 4
+# Where frames state no times and the stream no rate.
+DEFAULT_FPS = 25
+# Successors that tell a slip of one timestamp from a new beginning.
+SLIP = 2
+# Sizes that a note names.
+MOST_NAMED = 4
+# How frames are told whose brightness is not that of usual screens.
+HDR = {ColorTrc.SMPTE2084: "PQ", ColorTrc.ARIB_STD_B67: "HLG"}
+
+Size = tuple[int, int]
+
+
+class _Packet(NamedTuple):
+    """What is kept of a packet. Keep: no packets; those hold the whole file in memory."""
+
+    pts: int | None
+    dts: int | None
+    is_keyframe: bool
+    is_discard: bool
+    size: int
+
+
+class FrameFitter:
+    """Turns decoded frames into tensors of one size: pixels made square, upright, enlarged or shrunk to fit, on black
+    where a frame's shape is another.
+
+    Args:
+        pixel_aspect (`float`): width of a pixel over its height, as it lies in the file.
+        size (`tuple[int, int]`, *optional*): width and height; by default the first frame's own.
+    """
+
+    def __init__(self, pixel_aspect: float = 1.0, size: Size | None = None):
+        self.pixel_aspect, self.size = pixel_aspect, size
+        self._reformatter = VideoReformatter()
+
+    def __call__(self, frame: av.VideoFrame) -> torch.Tensor:
+        """A frame as uint8 (3, height, width), RGB."""
+        width, height = self.upright_size(frame)
+        self.size = self.size or (width, height)
+        fitted = fit_size((width, height), self.size)
+        # Keep: FFmpeg's libraries leave the rotation of a phone's video to the player.
+        turns = _quarter_turns(frame)
+        stored = fitted[::-1] if turns % 2 else fitted
+        pixels = self._reformatter.reformat(
+            frame, width=stored[0], height=stored[1], format="rgb24", interpolation=INTERPOLATION
+        ).to_ndarray()
+        return put_on_canvas(torch.from_numpy(pixels).rot90(turns).permute(2, 0, 1), self.size)
+
+    def make_thumbnail(self, frame: av.VideoFrame) -> np.ndarray:
+        """A frame, upright, as a grey picture of the size that cuts are looked for in."""
+        turns = _quarter_turns(frame)
+        rows, columns = CELLS[::-1] if turns % 2 else CELLS
+        small = self._reformatter.reformat(
+            frame, width=columns, height=rows, format="gray", interpolation=Interpolation.AREA
+        )
+        return np.rot90(small.to_ndarray(), turns)
+
+    def upright_size(self, frame: av.VideoFrame) -> Size:
+        """Width and height of a frame by itself, upright, in square pixels."""
+        width, height = max(round(frame.width * self.pixel_aspect), 1), frame.height
+        return (height, width) if _quarter_turns(frame) % 2 else (width, height)
 
 
 class VideoFrames:
-    """The frames of the best video stream of a file, in presentation order.
+    """The frames of the best video stream of a file, in the order in which they are shown, all of one size.
 
     Frames are known by the timestamps of the stream's packets: containers state wrong frame counts or none, and at a
-    variable rate an index says nothing about time. The packets are read once and not decoded.
+    variable rate an index says nothing about time. The packets are read once, and of the frames the key frames alone
+    are decoded, for their sizes. Where timestamps are missing, repeat or run backwards, as in recordings that were
+    joined, every frame is decoded once and counted, and each is found again by decoding up to it.
+
+    A picture whose size changes on the way is shown in its largest size. Boxes are in pixels of that one.
 
     Args:
         path (`str` or `Path`): a video file, or an http(s) address, which is downloaded into memory.
 
     Attributes:
-        seconds (`list[float]`): the time of every frame.
+        size (`tuple[int, int]`): width and height of every frame, upright.
+        seconds (`list[float]`): the time of every frame, never less than that of the one before.
         start (`float`): where the container says that it begins.
+        sound_end (`float`, *optional*): where its last packet of sound ends.
         stated_end (`float`, *optional*): where it says that its pictures end.
         missing_frames (`int`): frames that it states and does not hold; 0 where it states no number.
+        joins (`list[float]`): of a file of joined recordings, by how many seconds the times of its second, third, ...
+            one are moved, so that it follows the one before.
+        notes (`list[str]`): what a reader must know, a sentence each.
 
     Raises:
         InputError: the file cannot be read, or has no picture in it.
@@ -47,98 +131,190 @@ class VideoFrames:
         self._download = _fetch(self.path) if self.path.startswith(("http://", "https://")) else None
         self._timestamps: list[int] = []
         self._keyframes: list[int] = []  # places of the frames that decoding can start at
-        self._counted = False  # timestamps of the packets are missing or out of order: count decoded frames instead
+        self._counted = False  # timestamps do not tell the frames: count decoded ones instead
+        self.seconds: list[float] = []
+        self.sound_end: float | None = None
+        self.joins: list[float] = []
+        self.notes: list[str] = []
         try:
             self._index()
         except (av.FFmpegError, OSError) as error:
             raise InputError(f"{self.path}: cannot be read as a video ({_reason(error)})") from error
-        if not self._timestamps:
+        if not self.seconds:
             raise InputError(f"{self.path}: expected a video with frames, found a video stream without any")
 
     def __len__(self) -> int:
-        return len(self._timestamps)
+        return len(self.seconds)
 
     def read(self, indices: Sequence[int]) -> Iterator[torch.Tensor]:
-        """Yield the frames at `indices` (increasing), each a uint8 tensor (3, height, width), RGB, turned upright.
+        """Yield the frames at `indices` (increasing), each a uint8 tensor (3, height, width), RGB, of `size`.
 
         Raises:
             InputError: a frame cannot be decoded.
         """
+        for frame, _ in self._tell_errors(self._read(list(indices), may_seek=not self._counted)):
+            yield frame
+
+    def watch(self, indices: Sequence[int]) -> Iterator[tuple[torch.Tensor, np.ndarray | None]]:
+        """As `read`, with the cells that were cut since the last frame that was asked for, a map as of
+        [`~scene_cuts.find_cuts`], or `None`. No frame is jumped over."""
+        return self._tell_errors(self._read(list(indices), may_seek=False, may_watch=True))
+
+    def _tell_errors(self, frames: Iterator) -> Iterator:
         try:
-            yield from self._read(list(indices), may_seek=True)
+            yield from frames
         except av.FFmpegError as error:
             raise InputError(f"{self.path}: cannot be decoded ({_reason(error)})") from error
 
     def _open(self) -> tuple[av.container.InputContainer, av.VideoStream]:
         if self._download is not None:
             self._download.seek(0)
-        container = av.open(self.path if self._download is None else self._download)
+        source = self.path if self._download is None else self._download
+        # Keep: FFmpeg takes a jump back in a transport stream for a clock that ran over, 26 hours later.
+        container = av.open(source, options={"correct_ts_overflow": "0"})
         # Keep: the cover picture of an audio file is a video stream too.
         streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
-        if not streams:
+        known = [stream for stream in streams if stream.codec_context is not None]
+        if not known:
             container.close()
-            raise InputError(f"{self.path}: expected a video stream, found none")
-        stream = max(streams, key=lambda stream: (bool(stream.disposition & Disposition.default), stream.width or 0))
+            found = "pictures in a format that FFmpeg does not know" if streams else "none"
+            raise InputError(f"{self.path}: expected a video stream, found {found}")
+        stream = max(known, key=lambda stream: (bool(stream.disposition & Disposition.default), stream.width or 0))
         stream.thread_type = "AUTO"
+        stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
         return container, stream
 
     def _index(self) -> None:
         container, stream = self._open()
         with container:
-            # Keep: the three fields, not the packets; those hold the whole file in memory.
-            read = [(p.pts, p.is_keyframe, p.is_discard, p.size) for p in container.demux(stream)]
-            packets = [(pts, is_keyframe, is_discard) for pts, is_keyframe, is_discard, size in read if size]
+            self._fitter = FrameFitter(_find_pixel_aspect(stream))
+            looks = _Looks(self._fitter)
+            read, end = self._read_packets(container, stream, looks)
             # Keep: with the empty ones. AVI states the frames that were dropped while recording, too.
             self._keep_what_is_stated(container, stream, len(read))
+            packets = [packet for packet in read if packet.size]
             # An edit list marks the packets that are decoded and not shown.
-            stamps = [pts for pts, _, is_discard in packets if not is_discard]
+            stamps = [packet.pts for packet in packets if not packet.is_discard]
             # Keep: AVI states decoding times as presentation times, raw streams state none.
-            self._counted = None in stamps or container.format.name == "avi"
+            is_avi = container.format.name == "avi"
+            self._counted = is_avi or not _tell_frames(packets)
             if self._counted:
-                self._index_by_decoding(stamps, stream)
-                return
-            keys = sorted({pts for pts, is_keyframe, _ in packets if is_keyframe and pts is not None})
-            # Keep: frames before the first key frame, where a recording was cut, cannot be decoded.
-            self._timestamps = sorted({stamp for stamp in stamps if not keys or stamp >= keys[0]})
-            self._keyframes = [bisect_left(self._timestamps, key) for key in keys]
-            self.seconds = [float(stamp * stream.time_base) for stamp in self._timestamps]
+                self._index_by_decoding(stamps if is_avi else [], stream, looks)
+            else:
+                self._index_by_packets(packets, stamps, stream)
+            declared = (max(stream.width or 1, 1), max(stream.height or 1, 1))
+        self.size = self._fitter.size = largest_size(looks.sizes or [declared])
+        self.notes += looks.describe()
+        if self._goes_on(container.format.name, end):
+            self.notes.append(
+                "behind its end the file goes on with another recording, which a file of its kind cannot hold and "
+                "nobody plays: it is not read"
+            )
+
+    def _read_packets(self, container, stream: av.VideoStream, looks: "_Looks") -> tuple[list[_Packet], int]:
+        """The stream's packets in their order, and at which byte those of all streams end."""
+        packets, end = [], 0
+        # Keep: a codec of key frames alone is not looked through, which would decode all of it.
+        may_look = not stream.codec_context.codec.intra_only
+        stream.codec_context.skip_frame = "NONKEY"
+        for packet in container.demux():
+            end = max(end, (packet.pos or 0) + packet.size)
+            if packet.stream.type == "audio" and packet.pts is not None:
+                self.sound_end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+            if packet.stream.index != stream.index:
+                continue
+            packets.append(_Packet(packet.pts, packet.dts, packet.is_keyframe, packet.is_discard, packet.size))
+            try:
+                for frame in packet.decode() if may_look else ():
+                    looks.add(frame)
+            except av.FFmpegError:  # said when the frame is wanted
+                pass
+        return packets, end
+
+    def _goes_on(self, format: str, end: int) -> bool:
+        """Whether a file of a kind that holds one recording has another one behind it."""
+        with open(self.path, "rb") if self._download is None else nullcontext(self._download) as file:
+            if format == "flv":
+                file.seek(end)
+                return b"FLV\x01" in file.read(64)
+            return "mp4" in format and sum(kind == b"ftyp" for kind in _list_boxes(file)) > 1
 
     def _keep_what_is_stated(self, container, stream, num_packets: int) -> None:
         self.missing_frames = max(stream.frames - num_packets, 0)
         self.start, self.stated_end = (container.start_time or 0) / av.time_base, None
         if stream.duration is not None and stream.time_base is not None:
             self.stated_end = float(((stream.start_time or 0) + stream.duration) * stream.time_base)
-        elif container.duration is not None:  # Matroska states that of the longest stream alone
-            self.stated_end = self.start + container.duration / av.time_base
+        elif container.duration is not None:
+            # Keep: the lesser one. Matroska states a length, of the longest stream, and writers of pieces that do not
+            # begin at 0 mean by it where they end.
+            self.stated_end = min(self.start, 0.0) + container.duration / av.time_base
 
-    def _index_by_decoding(self, stamps: list[int | None], stream: av.VideoStream) -> None:
+    def _index_by_packets(self, packets: list[_Packet], stamps: list[int], stream: av.VideoStream) -> None:
+        keys = sorted({packet.pts for packet in packets if packet.is_keyframe})
+        # Keep: frames before the first key frame, where a recording was cut, cannot be decoded.
+        self._timestamps = sorted(stamp for stamp in stamps if not keys or stamp >= keys[0])
+        self._keyframes = [bisect_left(self._timestamps, key) for key in keys]
+        self.seconds = [float(stamp * stream.time_base) for stamp in self._timestamps]
+        if lost := len(stamps) - len(self._timestamps):
+            self.notes.append(f"its first {lost} frames come before a key frame, cannot be decoded and are left out")
+
+    def _index_by_decoding(self, stated: list[int | None], stream: av.VideoStream, looks: "_Looks") -> None:
+        """Count the frames. `stated` are the packets' times, where those are not the frames'."""
         container, counted_stream = self._open()
+        stamps = []
         with container:
-            total = sum(1 for _ in container.decode(counted_stream))
-        self._timestamps = list(range(total))
-        stated = sorted({stamp for stamp in stamps if stamp is not None})
-        if None not in stamps and len(stated) == total:
-            self.seconds = [float(stamp * stream.time_base) for stamp in stated]
-        else:  # a raw stream holds no other time than its frame rate
-            self.seconds = [float(place / (stream.guessed_rate or 25)) for place in range(total)]
+            try:
+                for frame in container.decode(counted_stream):
+                    looks.add(frame)
+                    stamps.append(None if frame.pts is None else float(frame.pts * stream.time_base))
+            except av.FFmpegError as error:
+                if not stamps:
+                    raise
+                self.notes.append(f"it cannot be decoded beyond frame {len(stamps)} ({_reason(error)})")
+        # Keep: a raw stream holds no other time than its frame rate.
+        rate = float(stream.guessed_rate or DEFAULT_FPS)
+        ordered = sorted({stamp for stamp in stated if stamp is not None})
+        if len(ordered) == len(stamps):
+            self.seconds = [float(stamp * stream.time_base) for stamp in ordered]
+        elif stated or all(stamp is None for stamp in stamps):
+            self.seconds = [place / rate for place in range(len(stamps))]
+        else:
+            self.seconds, self.joins, slips = continue_times(stamps, 1 / rate)
+            self._note_times(slips)
 
-    def _read(self, indices: list[int], may_seek: bool) -> Iterator[torch.Tensor]:
+    def _note_times(self, slips: int) -> None:
+        if self.joins:
+            # What it states and where its sound ends is of one of the recordings.
+            self.stated_end, self.sound_end, self.missing_frames = None, None, 0
+            times = "once" if len(self.joins) == 1 else f"{len(self.joins)} times"
+            self.notes.append(
+                f"its timestamps begin anew {times}, as in joined recordings: each part is continued in time behind "
+                "the one before"
+            )
+        if slips:
+            self.notes.append(
+                f"{slips} of its {len(self)} frames have timestamps out of order and are shown in theirs"
+            )
+
+    def _read(
+        self, indices: list[int], may_seek: bool, may_watch: bool = False
+    ) -> Iterator[tuple[torch.Tensor, np.ndarray | None]]:
         container, stream = self._open()
-        reformatter = VideoReformatter()
         with container:
-            frames, place = self._decode(container, stream), BEFORE_FIRST
+            frames, place = self._watch(self._decode(container, stream), may_watch), BEFORE_FIRST
             for done, index in enumerate(indices):
-                start = self._keyframe_at_or_before(index)
+                start, cuts = self._keyframe_at_or_before(index), None
                 sought = may_seek and start - max(place, 0) > SEEK_DISTANCE and self._seek(container, stream, start)
                 if sought:
-                    frames, place = self._decode(container, stream), BEFORE_FIRST
+                    frames, place = self._watch(self._decode(container, stream), may_watch), BEFORE_FIRST
                 sound = not sought
                 while place < index and (decoded := next(frames, None)) is not None:
-                    place, frame = decoded
+                    (place, frame), cut = decoded
+                    cuts = join_cuts(cuts, cut)
                     sound = sound or (place == start and frame.key_frame)
                 # A packet may hold no picture of its own (hidden reference frames): its neighbour is what is shown.
                 if sound and abs(place - index) <= 1:
-                    yield to_tensor(frame, reformatter)
+                    yield self._fitter(frame), cuts
                 elif may_seek:  # the seek went too far, or to no true key frame (MPEG-PS marks others)
                     yield from self._read(indices[done:], may_seek=False)
                     return
@@ -159,17 +335,141 @@ class VideoFrames:
             elif frame.pts is not None:
                 yield bisect_left(self._timestamps, frame.pts), frame
 
+    def _watch(
+        self, frames: Iterator[tuple[int, av.VideoFrame]], may_watch: bool
+    ) -> Iterator[tuple[tuple[int, av.VideoFrame], np.ndarray | None]]:
+        if not may_watch:
+            return ((frame, None) for frame in frames)
+        return find_cuts(frames, lambda item: self._fitter.make_thumbnail(item[1]))
+
     def _keyframe_at_or_before(self, index: int) -> int:
         at = bisect_right(self._keyframes, index)
         return self._keyframes[at - 1] if at else 0
 
 
-def to_tensor(frame: av.VideoFrame, reformatter: VideoReformatter) -> torch.Tensor:
-    """A decoded frame as uint8 (3, height, width), RGB, turned upright."""
-    pixels = reformatter.reformat(frame, format="rgb24", interpolation=INTERPOLATION).to_ndarray()
-    # Keep: FFmpeg's libraries leave the rotation of a phone's video to the player.
-    upright = torch.from_numpy(pixels).rot90(round(frame.rotation / 90))
-    return upright.permute(2, 0, 1)
+class _Looks:
+    """What the frames of a video look like, as far as they are looked through."""
+
+    def __init__(self, fitter: FrameFitter):
+        self._fitter = fitter
+        self.sizes: dict[Size, None] = {}  # in order of appearance
+        self.transfers: set[str] = set()
+
+    def add(self, frame: av.VideoFrame) -> None:
+        self.sizes[self._fitter.upright_size(frame)] = None
+        if frame.color_trc in HDR:
+            self.transfers.add(HDR[frame.color_trc])
+
+    def describe(self) -> list[str]:
+        """What a reader must know, a sentence each."""
+        shown = "and are taken as they are, paler than a player shows them"
+        hdr = [f"its pictures are HDR ({transfer}) {shown}" for transfer in sorted(self.transfers)]
+        return describe_sizes(self.sizes) + hdr
+
+
+def continue_times(stamps: Sequence[float | None], frame_seconds: float) -> tuple[list[float], list[float], int]:
+    """Times that never run backwards, of frames in the order in which they were decoded.
+
+    Where timestamps begin anew, each part follows the one before by a frame. A frame that is out of order by itself,
+    before its successors go on, is a slip and shown with the frame before it.
+
+    Args:
+        stamps: seconds of each frame, or `None`.
+        frame_seconds: how long a frame is shown where that cannot be told from `stamps`.
+
+    Returns:
+        the time of every frame; by how much the second, third, ... part was moved; and how many frames are slips.
+    """
+    steps = [after - before for before, after in pairwise(stamps) if None not in (before, after) and after > before]
+    step = median(steps) if steps else frame_seconds
+    times: list[float] = []
+    joins: list[float] = []
+    slips, offset = 0, 0.0
+    for place, stamp in enumerate(stamps):
+        last = times[-1] if times else -math.inf
+        if stamp is None:
+            times.append(last + step if times else 0.0)
+            continue
+        time = stamp + offset
+        following = [after + offset for after in stamps[place + 1 : place + 1 + SLIP] if after is not None]
+        if time > last:
+            # Keep: one stamp far ahead of its successors would part the recording by hours.
+            is_slip = bool(times) and bool(following) and all(last < after < time for after in following)
+            time = min(last + step, min(following)) if is_slip else time
+        else:
+            is_slip = not following or max(following) > last
+            if not is_slip:
+                offset = last + step - stamp
+                joins.append(offset)
+            time = last if is_slip else last + step
+        slips += is_slip
+        times.append(time)
+    return times, joins, slips
+
+
+def _tell_frames(packets: Sequence[_Packet]) -> bool:
+    """Whether the timestamps of the packets tell the frames and their order."""
+    stamps = [packet.pts for packet in packets]
+    decoding = [packet.dts for packet in packets if packet.dts is not None]
+    if None in stamps or len(set(stamps)) < len(stamps):
+        return False
+    if any(after <= before for before, after in pairwise(decoding)):
+        return False
+    ranked = sorted(range(len(stamps)), key=stamps.__getitem__)
+    return all(abs(place - rank) <= REORDERED for rank, place in enumerate(ranked))
+
+
+def _list_boxes(file: BinaryIO) -> Iterator[bytes]:
+    """Kinds of the boxes that an MP4 file consists of, as far as they follow each other."""
+    at = file.seek(0)
+    while len(header := file.read(16)) >= 8:
+        size, kind = struct.unpack(">I4s", header[:8])
+        if size == 1 and len(header) == 16:
+            (size,) = struct.unpack(">Q", header[8:])
+        yield kind
+        if size < 8:  # the last one, or no box
+            return
+        at = file.seek(at + size)
+
+
+def _find_pixel_aspect(stream: av.VideoStream) -> float:
+    """Width over height of a pixel; 1 where the header says nothing, or what cannot be."""
+    aspect = float(stream.sample_aspect_ratio or 1)
+    return aspect if 1 / LARGEST_PIXEL_ASPECT <= aspect <= LARGEST_PIXEL_ASPECT else 1.0
+
+
+def _quarter_turns(frame: av.VideoFrame) -> int:
+    return round(frame.rotation / 90)
+
+
+def largest_size(sizes: Iterable[Size]) -> Size:
+    """Width and height of the largest of `sizes`."""
+    return max(sizes, key=lambda size: (size[0] * size[1], size))
+
+
+def fit_size(size: Size, canvas: Size) -> Size:
+    """`size` enlarged or shrunk until it fills the width or the height of `canvas`; one that is the same stays."""
+    scale = min(canvas[0] / size[0], canvas[1] / size[1])
+    return max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)
+
+
+def put_on_canvas(pixels: torch.Tensor, canvas: Size) -> torch.Tensor:
+    """`pixels` (3, height, width) in the middle of a black picture; the same tensor where they fill it."""
+    height, width = pixels.shape[-2:]
+    if (width, height) == canvas:
+        return pixels
+    black = pixels.new_zeros((canvas[1], canvas[0], 3)).permute(2, 0, 1)
+    left, top = (canvas[0] - width) // 2, (canvas[1] - height) // 2
+    black[:, top : top + height, left : left + width] = pixels
+    return black
+
+
+def describe_sizes(sizes: Iterable[Size]) -> list[str]:
+    """What a reader must know of pictures of several sizes, in no or one sentence."""
+    distinct = [f"{width}x{height}" for width, height in dict.fromkeys(sizes)]
+    named = ", ".join(distinct[:MOST_NAMED]) + (", ..." if len(distinct) > MOST_NAMED else "")
+    changes = f"its picture changes its size ({named}): all of it is shown, and boxes are, in the largest"
+    return [changes] if len(distinct) > 1 else []
 
 
 def _fetch(url: str) -> io.BytesIO:

@@ -90,7 +90,8 @@ def test_supplied_boxes_give_what_the_processor_gives_for_the_same_frames_and_bo
             answer(model, processor, frames_at(path, times), seen, body), abs=1e-5
         )
         assert (row.face_status, row.face_frames, row.num_frames) == ("supplied", 4, 4)
-    assert timeline.settings["face_detector"] == timeline.settings["context"] == "supplied"
+    assert timeline.settings["face_detector"] == timeline.settings["body_boxes"] == "supplied"
+    assert timeline.settings["context"] == "body"
 
 
 def test_a_found_face_has_a_context_grown_around_it_or_the_whole_frame(tmp_path, model, processor):
@@ -104,7 +105,8 @@ def test_a_found_face_has_a_context_grown_around_it_or_the_whole_frame(tmp_path,
     whole = analyze(analyzer_of(model, processor, context="frame"), path)
     expected = answer(model, processor, frames, [box for _ in times])
     assert rows_of(whole, "person-1")[0].probabilities == pytest.approx(expected, abs=1e-5)
-    assert grown.settings["context"] == "grown" and whole.settings["context"] == "frame"
+    assert grown.settings["context"] == "body" and whole.settings["context"] == "frame"
+    assert grown.settings["body_boxes"] == "grown"
     untrained = ClipCaerVideoProcessor(num_frames=FRAMES, image_size=32, face_margin=4, context="frame")
     assert analyze(analyzer_of(model, untrained), path).windows == whole.windows
     assert analyze(analyzer_of(model, untrained), path, body_box=[0, 0, 60, 60]).windows == whole.windows
@@ -126,8 +128,8 @@ def test_one_frame_is_a_timeline_of_one_window(tmp_path, model, processor):
     path = videos.write_video(tmp_path / "one.mp4", videos.squares([{GREEN: (70, 60)}]))
     timeline = analyze(analyzer_of(model, processor), path)
     assert [(row.person, row.face_status, row.face_frames) for row in timeline.windows] == [
-        ("person-1", "detected", 4),
-        (ROOM, "detected", 4),
+        ("person-1", "detected", 1),
+        (ROOM, "detected", 1),
     ]
     assert len(timeline.segments) == 2 and timeline.notes == []
 

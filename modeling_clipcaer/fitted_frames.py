@@ -1,0 +1,81 @@
+"""Frames of different sizes as a recording shows them: all in its largest size."""
+
+from collections.abc import Iterator, Sequence
+from io import BytesIO
+
+import torch
+from PIL import Image
+
+from .frames import FrameSource, ImageFrames, ListedFrames
+from .pixels import resize
+from .scene_cuts import CELLS
+from .video_frames import Size, fit_size, largest_size, put_on_canvas
+
+
+class FittedFrames:
+    """The frames of `source`, each enlarged to the largest of `sizes`, on black where its shape is another.
+
+    Args:
+        source: the frames.
+        sizes: width and height of each.
+    """
+
+    def __init__(self, source: FrameSource, sizes: Sequence[Size]):
+        self.source, self.sizes = source, sizes
+        self.size = largest_size(sizes)
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def read(self, indices: Sequence[int]) -> Iterator[torch.Tensor]:
+        """Yield the frames at `indices`."""
+        for frame in self.source.read(indices):
+            width, height = fit_size((frame.shape[2], frame.shape[1]), self.size)
+            yield put_on_canvas(resize(frame[None], height, width, "bicubic")[0], self.size)
+
+    def fit_boxes(self, boxes: Sequence[Sequence[float] | None]) -> list[list[float] | None]:
+        """Boxes, one for each frame in pixels of its own, in pixels of the largest size."""
+        return [self._fit_box(box, size) for box, size in zip(boxes, self.sizes, strict=True)]
+
+    def _fit_box(self, box: Sequence[float] | None, size: Size) -> list[float] | None:
+        if box is None or len(box) != 4:
+            return box if box is None else list(box)
+        fitted = fit_size(size, self.size)
+        margins = [(whole - part) // 2 for whole, part in zip(self.size, fitted, strict=True)]
+        return [float(side) * fitted[axis % 2] / size[axis % 2] + margins[axis % 2] for axis, side in enumerate(box)]
+
+
+def find_sizes(source: FrameSource) -> list[Size]:
+    """Width and height of each frame of pictures that lie there one by one; of others, which share one, nothing.
+
+    Pictures whose header cannot be read are left to whoever reads them.
+    """
+    if isinstance(source, ImageFrames):
+        sizes = [_read_size(image) for image in source.images]
+    elif isinstance(source, ListedFrames):
+        sizes = [_find_size(frame) for frame in source.frames]
+    else:
+        return []
+    known = [size for size in sizes if size is not None]
+    return [size or known[0] for size in sizes] if known else []
+
+
+def make_thumbnail(frame: torch.Tensor):
+    """A frame (3, height, width) as a grey picture of the size that cuts are looked for in."""
+    small = resize(frame[None], *CELLS, "bilinear")[0]
+    return small.float().mean(0).round().to(torch.uint8).numpy()
+
+
+def _read_size(image) -> Size | None:
+    try:
+        with Image.open(BytesIO(image) if isinstance(image, bytes) else image) as opened:
+            return _find_size(opened)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None
+
+
+def _find_size(frame) -> Size:
+    if isinstance(frame, Image.Image):
+        return frame.size
+    shape = frame.shape[1:] if frame.shape[0] == 3 else frame.shape[:2]
+    return shape[1], shape[0]
