@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from io import BytesIO
 
+import numpy as np
 import torch
 from PIL import Image
 
@@ -60,10 +61,9 @@ def find_sizes(source: FrameSource) -> list[Size]:
     return [size or known[0] for size in sizes] if known else []
 
 
-def make_thumbnail(frame: torch.Tensor):
-    """A frame (3, height, width) as a grey picture of the size that cuts are looked for in."""
-    small = resize(frame[None], *CELLS, "bilinear")[0]
-    return small.float().mean(0).round().to(torch.uint8).numpy()
+def make_thumbnail(frame: torch.Tensor) -> np.ndarray:
+    """A frame (3, height, width) as a picture of the size that cuts are looked for in, (rows, columns, 3)."""
+    return resize(frame[None], *CELLS, "bilinear")[0].permute(1, 2, 0).numpy()
 
 
 def _read_size(image) -> Size | None:

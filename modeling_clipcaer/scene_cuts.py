@@ -16,8 +16,10 @@ from .pixels import crop_box, resize
 
 # Of the thumbnails in which cuts are looked for: rows and columns. A cell is 20 pixels of a 720p frame.
 CELLS = (36, 64)
-# Levels of grey, of 255, by which a cell changes at least. Two faces before one wall differ by 13 to 45 on average.
+# Levels of red, green or blue, of 255, by which a cell changes at least. Two faces before one wall differ by 13 to 45 on average.
 LEAST_CHANGE = 8
+# How many times as bright a picture may become and be the same one.
+MOST_LIGHT = 4
 # How many times as much as in the frames around it.
 SPIKE = 3
 # How many frames before and after count as around it. A flash changes the picture there and back, and is none.
@@ -37,7 +39,7 @@ def find_cuts(
 
     Args:
         items: the frames.
-        make_thumbnail: the grey picture of an item, (rows, columns) as `CELLS`, uint8.
+        make_thumbnail: the picture of an item, (rows, columns, 3) as `CELLS`, uint8.
         after: how many frames more are taken than are yielded, to see whether the picture comes back.
 
     Returns:
@@ -47,8 +49,8 @@ def find_cuts(
     past: deque[np.ndarray] = deque(maxlen=BEFORE)
     waiting: deque[tuple[Item, np.ndarray]] = deque()
     for item in items:
-        thumbnail = make_thumbnail(item).astype(np.int16)
-        waiting.append((item, np.abs(thumbnail - (thumbnail if before is None else before))))
+        thumbnail = make_thumbnail(item).astype(np.float32)
+        waiting.append((item, _compare(thumbnail if before is None else before, thumbnail).max(axis=2)))
         before = thumbnail
         if len(waiting) > after:
             yield _judge(waiting, past)
@@ -86,12 +88,18 @@ def is_cut(cells: np.ndarray, box: Sequence[float], height: int, width: int) -> 
 
 
 def see_face(frame: torch.Tensor, box: Sequence[float]) -> np.ndarray:
-    """What is within `box` of a frame, uint8 (3, height, width), as a few grey cells, int16: enough to tell whether
-    the picture is another one, and for the next moment alone."""
+    """What is within `box` of a frame, uint8 (3, height, width), as a few cells, (3, rows, columns): enough to
+    tell whether the picture is another one, and for the next moment alone."""
     cells = resize(crop_box(frame, box)[None], FACE_CELLS, FACE_CELLS, "bilinear")[0]
-    return cells.float().mean(0).round().numpy().astype(np.int16)
+    return cells.numpy().astype(np.float32)
 
 
 def is_other(look: np.ndarray | None, other: np.ndarray) -> bool:
     """Whether two looks of [`see_face`], before and after a cut, are of different pictures."""
-    return look is None or bool((np.abs(look - other) >= LEAST_CHANGE).mean() >= LEAST_SHARE)
+    return look is None or bool((_compare(look, other).max(axis=0) >= LEAST_CHANGE).mean() >= LEAST_SHARE)
+
+
+def _compare(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """By how many levels two pictures differ, whatever the light: a lamp that is switched on is no cut."""
+    gain = np.clip((before.mean() + 1) / (after.mean() + 1), 1 / MOST_LIGHT, MOST_LIGHT)
+    return np.abs(before - after * gain)

@@ -29,6 +29,8 @@ SEEK_DISTANCE = 12
 BEFORE_FIRST = -2
 # Without these flags the chroma of 4:2:0 video is repeated, not interpolated: up to 31 levels off, now at most 3.
 INTERPOLATION = Interpolation.BILINEAR | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
+# Keep: FFmpeg takes a jump back in a transport stream for a clock that ran over, 26 hours later.
+OPEN_OPTIONS = {"correct_ts_overflow": "0"}
 # Frames that a decoder may hold back to put them in order: H.264 and HEVC have room for 16.
 REORDERED = 16
 # Pixels of the largest frame that is decoded: twice 8K. Headers can claim sizes that take all memory.
@@ -84,11 +86,11 @@ class FrameFitter:
         return put_on_canvas(torch.from_numpy(pixels).rot90(turns).permute(2, 0, 1), self.size)
 
     def make_thumbnail(self, frame: av.VideoFrame) -> np.ndarray:
-        """A frame, upright, as a grey picture of the size that cuts are looked for in."""
+        """A frame, upright, as a picture of the size that cuts are looked for in, uint8 (rows, columns, 3)."""
         turns = _quarter_turns(frame)
         rows, columns = CELLS[::-1] if turns % 2 else CELLS
         small = self._reformatter.reformat(
-            frame, width=columns, height=rows, format="gray", interpolation=Interpolation.AREA
+            frame, width=columns, height=rows, format="rgb24", interpolation=Interpolation.AREA
         )
         return np.rot90(small.to_ndarray(), turns)
 
@@ -170,8 +172,7 @@ class VideoFrames:
         if self._download is not None:
             self._download.seek(0)
         source = self.path if self._download is None else self._download
-        # Keep: FFmpeg takes a jump back in a transport stream for a clock that ran over, 26 hours later.
-        container = av.open(source, options={"correct_ts_overflow": "0"})
+        container = av.open(source, options=OPEN_OPTIONS)
         # Keep: the cover picture of an audio file is a video stream too.
         streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
         known = [stream for stream in streams if stream.codec_context is not None]

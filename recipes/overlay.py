@@ -16,6 +16,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.recordings import Recording, open_recording
 from modeling_clipcaer.timeline import Timeline
+from modeling_clipcaer.video_frames import OPEN_OPTIONS
 from recipes.overlay_drawing import OverlayPainter
 from recipes.reporting import complete_file
 
@@ -30,6 +31,8 @@ X264_OPTIONS = {"preset": "veryfast", "crf": "23", "bf": "0"}
 KEYFRAME_DISTANCE = 60
 # Keep: what every browser plays within an mp4. Opus and FLAC do not play in all of them.
 COPIED_SOUND = ("aac", "mp3", "mp3float")
+# Seconds by which times of sound go back where they begin anew; less is damage.
+NEW_BEGINNING = 0.25
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 
 
@@ -69,7 +72,8 @@ def write_overlay(
     with complete_file(output) as partial, av.open(str(partial), "w", format="mp4", options=options) as container:
         parts = [encode_picture(container, paint_frames(recording, times, timeline, show_faces), timeline.duration)]
         if not Path(video).is_dir():
-            parts.append(take_sound(container, str(video), math.inf if is_whole else timeline.duration))
+            end = math.inf if is_whole else timeline.duration
+            parts.append(take_sound(container, str(video), end, getattr(recording.source, "joins", [])))
         # Every part adds its stream before its first packet, and merging begins with one packet of each.
         for packet in heapq.merge(*parts, key=lambda packet: packet.dts * packet.time_base):
             container.mux(packet)
@@ -105,28 +109,31 @@ def add_picture(container, width: int, height: int) -> av.VideoStream:
 def paint_frames(
     recording: Recording, times: Sequence[float], timeline: Timeline, show_faces: bool
 ) -> Iterator[av.VideoFrame]:
-    """The frames at `times`, painted, in the form that browsers play: sizes are even, and those of the first frame."""
-    painter = None
-    for time, _, pixels in recording.frames_at(times):
-        frame = pixels.permute(1, 2, 0).numpy().copy()
-        if painter is None:
-            height, width = (max(side // 2 * 2, 2) for side in frame.shape[:2])
-            painter = OverlayPainter(timeline, width, height, show_faces)
+    """The frames at `times`, painted, in the form that browsers play: of the timeline's size, in even numbers."""
+    width, height = (max(side // 2 * 2, 2) for side in (timeline.width, timeline.height))
+    painter = OverlayPainter(timeline, width, height, show_faces)
+    is_empty = True
+    for shown in recording.frames_at(times):
+        is_empty = False
+        frame = shown.frame.permute(1, 2, 0).numpy().copy()
         if frame.shape[:2] != (height, width):
             frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
-        painter.paint(frame, time)
+        painter.paint(frame, shown.time)
         # Keep: OpenCV; FFmpeg's own conversion takes six times as long, a third of all the time.
         encoded = av.VideoFrame.from_ndarray(cv2.cvtColor(frame, cv2.COLOR_RGB2YUV_I420), "yuv420p")
-        encoded.pts, encoded.time_base = round(time / TIME_BASE), TIME_BASE
+        encoded.pts, encoded.time_base = round(shown.time / TIME_BASE), TIME_BASE
         yield encoded
-    if painter is None:
+    if is_empty:
         raise InputError(f"{recording.name}: no frame can be read ({'; '.join(recording.notes)})")
 
 
-def take_sound(container, path: str, end: float) -> Iterator[av.Packet]:
-    """Add the sound of a file, up to `end` seconds, to `container`, and yield its packets; none where it is silent."""
+def take_sound(container, path: str, end: float, joins: Sequence[float] = ()) -> Iterator[av.Packet]:
+    """Add the sound of a file, up to `end` seconds, to `container`, and yield its packets; none where it is silent.
+
+    `joins` are those of its pictures, see [`VideoFrames`].
+    """
     try:
-        source = av.open(path)
+        source = av.open(path, options=OPEN_OPTIONS)
     except (av.FFmpegError, OSError) as error:  # an address that FFmpeg alone cannot reach
         logger.warning("%s: its sound cannot be read and is left out (%s)", path, error)
         return
@@ -138,17 +145,26 @@ def take_sound(container, path: str, end: float) -> Iterator[av.Packet]:
             logger.warning("%s: its sound is of an unknown kind and left out", path)
             return
         start = (source.start_time or 0) / av.time_base
-        packets = takewhile(lambda packet: packet.dts * packet.time_base - start < end, read_sound(source, stream))
+        packets = read_sound(source, stream, joins)
+        packets = takewhile(lambda packet: packet.dts * packet.time_base - start < end, packets)
         take = copy_sound if stream.codec_context.name in COPIED_SOUND else encode_sound
         yield from take(container, stream, packets, start)
 
 
-def read_sound(source, stream: av.AudioStream) -> Iterator[av.Packet]:
-    """The packets of sound whose times go on, as an mp4 wants them; damaged recordings hold others."""
-    last = None
+def read_sound(source, stream: av.AudioStream, joins: Sequence[float]) -> Iterator[av.Packet]:
+    """The packets of sound whose times go on, as an mp4 wants them; damaged recordings hold others.
+
+    Where times begin anew, as in joined recordings, they are moved as those of the pictures are.
+    """
+    last, moved, offsets = None, 0, iter(joins)
     try:
         for packet in source.demux(stream):
-            if packet.dts is not None and packet.pts is not None and (last is None or packet.dts > last):
+            if packet.dts is None or packet.pts is None:
+                continue
+            if last is not None and (last - packet.dts - moved) * packet.time_base > NEW_BEGINNING:
+                moved = round(next(offsets, 0.0) / packet.time_base) or moved
+            packet.dts, packet.pts = packet.dts + moved, packet.pts + moved
+            if last is None or packet.dts > last:
                 last = packet.dts
                 yield packet
     except av.FFmpegError as error:
