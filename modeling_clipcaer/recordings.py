@@ -19,7 +19,7 @@ from .errors import InputError
 from .fitted_frames import FittedFrames, find_sizes, make_thumbnail
 from .frames import FrameSource, open_clip
 from .processing_clipcaer import boxes_per_frame
-from .scene_cuts import find_cuts
+from .scene_cuts import find_cuts, join_cuts
 from .timeline import ROOM
 from .timeline_windows import Grid
 from .video_frames import MOST_NAMED, FrameFitter, VideoFrames, describe_sizes
@@ -263,15 +263,15 @@ class LiveRecording:
             pending = iter(times)
             time = next(pending)
             frames = self._start()
-            held = next(frames, None)
+            held, cuts = next(frames, None), None
             while held is not None and (following := next(frames, None)) is not None:
                 stamp = following.time
                 is_gap = stamp - held.time > self._hold
                 until = min(held.time + 1 / DEFAULT_FPS if is_gap else stamp, self._limit)
                 pixels = self._fitter(held.frame) if time + ROUNDING < until else None
                 while time + ROUNDING < until:
-                    yield Shown(time, held.number, pixels, held.cuts)
-                    time = next(pending)
+                    yield Shown(time, held.number, pixels, cuts)
+                    time, cuts = next(pending), None
                 if stamp >= self._limit or self._stopped.is_set():
                     self._is_over = True
                     return
@@ -279,7 +279,7 @@ class LiveRecording:
                     self.notes.append(f"it shows no picture from {until:.2f} to {stamp:.2f} s")
                     self._frames = itertools.chain([following], frames)
                     return
-                held = following
+                held, cuts = following, join_cuts(cuts, following.cuts)
 
     def stretches(self, plan: Callable[[float | None], Grid], hold: float) -> Iterator[Stretch]:
         """See [`Recording`]."""

@@ -33,8 +33,8 @@ INTERPOLATION = Interpolation.BILINEAR | Interpolation.FULL_CHR_H_INT | Interpol
 OPEN_OPTIONS = {"correct_ts_overflow": "0"}
 # Frames that a decoder may hold back to put them in order: H.264 and HEVC have room for 16.
 REORDERED = 16
-# Pixels of the largest frame that is decoded: twice 8K. Headers can claim sizes that take all memory.
-MOST_PIXELS = 8192 * 8192
+# Pixels of the largest frame that is decoded; 8K has 33 million. Headers can claim sizes that take all memory.
+MOST_PIXELS = 40_000_000
 # Of a pixel, width over height. Beyond, it is a mistake in the header.
 LARGEST_PIXEL_ASPECT = 4
 # Where frames state no times and the stream no rate.
@@ -181,6 +181,12 @@ class VideoFrames:
             found = "pictures in a format that FFmpeg does not know" if streams else "none"
             raise InputError(f"{self.path}: expected a video stream, found {found}")
         stream = max(known, key=lambda stream: (bool(stream.disposition & Disposition.default), stream.width or 0))
+        if (stream.width or 0) * (stream.height or 0) > MOST_PIXELS:
+            container.close()
+            raise InputError(
+                f"{self.path}: its header claims a picture of {stream.width}x{stream.height} pixels, expected at most "
+                f"{MOST_PIXELS} of them"
+            )
         stream.thread_type = "AUTO"
         stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
         return container, stream
@@ -396,7 +402,7 @@ def continue_times(stamps: Sequence[float | None], frame_seconds: float) -> tupl
         if time > last:
             # Keep: one stamp far ahead of its successors would part the recording by hours.
             is_slip = bool(times) and bool(following) and all(last < after < time for after in following)
-            time = min(last + step, min(following)) if is_slip else time
+            time = last if is_slip else time
         else:
             is_slip = not following or max(following) > last
             if not is_slip:

@@ -5,72 +5,74 @@ import pytest
 
 from modeling_clipcaer.frames import sample_frame_indices
 from modeling_clipcaer.timeline import UNCERTAIN, TimelineWindow
-from modeling_clipcaer.timeline_windows import (
-    build_segments,
-    covered_duration,
-    grid_step,
-    grid_times,
-    hold_labels,
-    smooth,
-    window_start,
-    window_starts,
-)
+from modeling_clipcaer.timeline_windows import build_segments, hold_labels, plan_grid, smooth
 
 
 def test_sampled_times_are_the_middles_of_equal_steps():
-    assert grid_step(10, 16) == 0.625
-    assert list(grid_times(0.625, 2.5)) == [0.3125, 0.9375, 1.5625, 2.1875]
-    assert list(itertools.islice(grid_times(2.0), 3)) == [1, 3, 5]
+    grid = plan_grid(10, 5, 16)
+    assert (grid.step, grid.places, grid.stride) == (0.625, 16, 8)
+    assert list(grid.times(2.5)) == [0.3125, 0.9375, 1.5625, 2.1875]
+    assert list(itertools.islice(plan_grid(8, 8, 4).times(), 3)) == [1, 3, 5]
 
 
 @pytest.mark.parametrize("duration", [0.04, 1.0, 7.7, 9.999, 10])
 def test_a_recording_no_longer_than_a_window_has_the_frames_of_one(duration):
-    assert len(list(grid_times(grid_step(10, 16, duration), duration))) == 16
+    grid = plan_grid(10, 5, 16, duration)
+    assert len(list(grid.times(duration))) == grid.places == 16
+    assert grid.starts(16) == [0] and grid.covered(16, duration) == duration
 
 
 @pytest.mark.parametrize(("total", "num_frames"), [(1, 4), (3, 4), (16, 16), (17, 16), (100, 16), (249, 16)])
 def test_a_short_recording_shows_the_frames_that_the_processor_samples(total, num_frames):
     duration = total / 25
-    times = grid_times(grid_step(10, num_frames, duration), duration)
+    times = plan_grid(10, 5, num_frames, duration).times(duration)
     shown = [int(time * 25 + 1e-6) for time in times]
     assert shown == sample_frame_indices(total, num_frames, "eval").tolist()
 
 
 def test_every_second_is_sampled_at_the_same_rate_whatever_the_length():
-    for duration in (10.0, 10.3, 33.3, 3600.0):
-        times = list(grid_times(0.625, duration))
+    for duration in (10.3, 33.3, 3600.0):
+        times = list(plan_grid(10, 5, 16, duration).times(duration))
         assert abs(len(times) * 0.625 - duration) <= 0.3126
         assert 0 <= duration - times[-1] <= 0.9376
 
 
 def test_the_sampled_times_end_with_the_recording_unless_they_stop_before():
-    assert covered_duration(16, 0.625, 10.2) == 10.2
-    assert covered_duration(16, 0.625, 9.8) == 9.8
-    assert covered_duration(16, 0.625, 60.0) == 10.0
-    assert covered_duration(16, 0.625) == 10.0
+    grid = plan_grid(10, 5, 16)
+    assert grid.covered(16, 10.2) == 10.2
+    assert grid.covered(16, 9.8) == 9.8
+    assert grid.covered(16, 60.0) == 10.0
+    assert grid.covered(16) == 10.0
 
 
-def test_windows_start_at_strides_snapped_to_the_grid_without_drift():
-    assert [window_start(number, 5, 0.625) for number in range(4)] == [0, 8, 16, 24]
-    starts = [window_start(number, 3, 0.625) for number in range(6)]
-    assert starts == [0, 5, 10, 14, 19, 24]
-    assert all(abs(start * 0.625 - 3 * number) <= 0.3125 for number, start in enumerate(starts))
+@pytest.mark.parametrize(
+    ("window", "stride", "num_frames"),
+    [(10, 5, 16), (3, 1, 16), (10, 3, 16), (10, 4, 16), (10, 10, 16), (7, 2, 16), (1, 0.3, 8), (2.5, 1.7, 3)],
+)
+def test_windows_start_at_whole_strides_and_hold_enough_times(window, stride, num_frames):
+    grid = plan_grid(window, stride, num_frames)
+    starts = [start * grid.step for start in grid.starts(100 * grid.places)]
+    assert starts[:5] == pytest.approx([number * stride for number in range(5)])
+    inside = [time for time in itertools.islice(grid.times(), 4 * grid.places) if time < window]
+    assert grid.places == len(inside) >= num_frames
 
 
 def test_the_last_window_ends_with_the_last_time():
-    assert window_starts(32, 16, 5, 0.625) == [0, 8, 16]
-    assert window_starts(33, 16, 5, 0.625) == [0, 8, 16, 17]
-    assert window_starts(17, 16, 5, 0.625) == [0, 1]
+    grid = plan_grid(10, 5, 16)
+    assert grid.starts(32) == [0, 8, 16]
+    assert grid.starts(33) == [0, 8, 16, 17]
+    assert grid.starts(17) == [0, 1]
 
 
 def test_fewer_times_than_a_window_holds_are_one_window_and_none_are_none():
-    assert window_starts(16, 16, 5, 0.625) == window_starts(3, 16, 5, 0.625) == [0]
-    assert window_starts(0, 16, 5, 0.625) == []
+    grid = plan_grid(10, 5, 16)
+    assert grid.starts(16) == grid.starts(3) == [0]
+    assert grid.starts(0) == []
 
 
 @pytest.mark.parametrize("total", range(16, 80))
 def test_windows_cover_every_sampled_time(total):
-    starts = window_starts(total, 16, 5, 0.625)
+    starts = plan_grid(10, 5, 16).starts(total)
     assert {place for start in starts for place in range(start, start + 16)} == set(range(total))
     assert starts == sorted(set(starts))
 
