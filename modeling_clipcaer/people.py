@@ -236,15 +236,17 @@ class PeopleFollower:
             return _Moment(scene, dict(zip(numbers, found, strict=True)))
 
     def _suspect(self, shown: Shown) -> None:
-        """Where the whole picture is cut, nobody is followed beyond; where a face's place alone is, whoever is found
+        """Whose place is cut is followed no further where the whole picture is cut; where it is not, whoever is found
         there next must look like the one before."""
         height, width = shown.frame.shape[-2:]
-        if is_cut(shown.cuts, (0, 0, width, height), height, width):
-            self._cut = self.total
-            self.tracker.close()
-            for key in list(self._present):
-                self._cut_off(key, shown.time)
-        self._suspects |= {key for key, track in self._present.items() if is_cut(shown.cuts, track.box, height, width)}
+        cut = {key for key, track in self._present.items() if is_cut(shown.cuts, track.box, height, width)}
+        if not is_cut(shown.cuts, (0, 0, width, height), height, width):
+            self._suspects |= cut
+            return
+        self._cut = self.total
+        for key in cut:
+            self.tracker.close(key)
+            self._cut_off(key, shown.time)
 
     def _check(self, number: int, box: Box, shown: Shown) -> int:
         """The number of the face at `box`: that of its track, unless a cut has put somebody else there."""
@@ -281,7 +283,7 @@ class PeopleFollower:
             self._place_face(track, gap, _to_box(between), "bridged")
         self._place_face(track, place, box, "supplied" if self.recording.face_boxes else "detected")
         track.last, track.box, track.sightings = place, box, track.sightings + 1
-        track.look = self._looks.pop(key, None)
+        track.look = self._looks.pop(key, track.look)
         if not track.name and track.sightings >= min(MIN_SIGHTINGS, self.num_frames):
             self.people.num_followed += 1
             self._name(track, f"person-{self.people.num_followed}")

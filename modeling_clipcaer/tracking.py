@@ -73,12 +73,12 @@ class FaceTracker:
         self._count = 0
         self._time = -math.inf
 
-    def close(self) -> None:
-        """Close all tracks: whoever is seen next is somebody new."""
-        self._tracks = []
+    def close(self, number: int) -> None:
+        """Close the track `number`: whoever is seen there next is somebody new."""
+        self._tracks = [track for track in self._tracks if track.number != number]
 
     def restart(self, number: int) -> int:
-        """Begin a new track where the last box of track `number` is, which is closed; returns its number."""
+        """Begin a new track at the last box of track `number`, which ends before it; returns its number."""
         (track,) = (track for track in self._tracks if track.number == number)
         self._count += 1
         track.number, track.velocity, track.steady = self._count, np.zeros(2), np.zeros(2)

@@ -336,6 +336,16 @@ def test_what_moves_dims_or_flashes_is_no_cut(tmp_path, analyze):
         assert timeline.persons == ["person-1"] and timeline.notes == [], name
 
 
+def test_whoever_sits_beside_slides_stays_when_they_change(tmp_path, analyze):
+    frames = []
+    for slide in range(4):
+        for frame in squares([{RED: (130, 90)}] * 10):
+            frame[:, :100] = (60 * slide, 200 - 50 * slide, 255 * (slide % 2))
+            frames.append(frame)
+    timeline = analyze(write_video(tmp_path / "slides.mp4", frames), AnySquare())
+    assert timeline.persons[-1] == "person-1"
+
+
 def test_a_camera_is_cut_and_paused_as_a_file_is(tmp_path, analyze):
     frames = cut_at(list(squares([{RED: (80, 60)}] * 40)), 20)
     path = write_video(tmp_path / "live.mkv", frames)
