@@ -1,10 +1,7 @@
 """Checkpoints as folders that need nothing from this repository."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 from safetensors import SafetensorError
@@ -22,18 +19,6 @@ def check_output_dir(path: str | os.PathLike) -> None:
         raise InputError(f"{path}: expected a folder to write to, but {nearest} is a file")
     if not os.access(nearest, os.W_OK):
         raise InputError(f"{path}: expected a folder to write to, but {nearest} is not writable")
-
-
-@contextmanager
-def staged_folder(output_dir: str | os.PathLike) -> Iterator[Path]:
-    """A temporary folder whose files are moved into `output_dir` once the block has ended without an error."""
-    output_dir = Path(output_dir)
-    output_dir.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=output_dir, prefix=".partial-") as folder:
-        yield Path(folder)
-        # Keep: the report last. Its presence says that the others are complete.
-        for path in sorted(Path(folder).iterdir(), key=lambda path: path.name == "report.json"):
-            os.replace(path, output_dir / path.name)
 
 
 def save_checkpoint(

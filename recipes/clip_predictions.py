@@ -5,12 +5,12 @@ import json
 from pathlib import Path
 
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
+from modeling_clipcaer.common.files import staged_folder
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.frame_files import list_frame_names
 from modeling_clipcaer.frames import open_clip
 from modeling_clipcaer.pipeline_clipcaer import ClipCaerPipeline
 from recipes.boxes import ClipBoxes
-from recipes.checkpoints import staged_folder
 from recipes.prediction_arguments import PredictionArguments
 from recipes.reporting import RESPONSIBLE_USE
 

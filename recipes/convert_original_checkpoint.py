@@ -15,9 +15,10 @@ import torch
 from transformers import AutoTokenizer
 
 from modeling_clipcaer import ClipCaerConfig, ClipCaerVideoProcessor
+from modeling_clipcaer.common.files import staged_folder
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.training_arguments import option
-from recipes.checkpoints import load_checkpoint, save_checkpoint, staged_folder
+from recipes.checkpoints import load_checkpoint, save_checkpoint
 from recipes.command_line import parse_arguments
 from recipes.original_checkpoint import read_original_checkpoint
 from recipes.original_model import build_model, export_state_dict

@@ -7,10 +7,11 @@ import sys
 from dataclasses import MISSING, dataclass
 
 from modeling_clipcaer import ClipCaerTrainer, ClipCaerTrainingArguments
+from modeling_clipcaer.common.files import staged_folder
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.frame_encoder import TOWER_DTYPES
 from modeling_clipcaer.training_arguments import option
-from recipes.checkpoints import check_output_dir, load_checkpoint, staged_folder
+from recipes.checkpoints import check_output_dir, load_checkpoint
 from recipes.clips import get_labels, load_clips, read_split_protocol
 from recipes.command_line import parse_arguments
 from recipes.reporting import build_report, describe_computation, write_report

@@ -19,9 +19,10 @@ from typing import Any, Literal
 import torch
 
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
+from modeling_clipcaer.common.files import staged_folder
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.training_arguments import option
-from recipes.checkpoints import check_output_dir, load_checkpoint, staged_folder
+from recipes.checkpoints import check_output_dir, load_checkpoint
 from recipes.command_line import parse_arguments
 from recipes.export_model import (
     draw_pixels,

@@ -4,8 +4,7 @@ import csv
 import json
 import os
 import platform
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from modeling_clipcaer.common.files import complete_file
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.metrics import (
     absent_labels,
@@ -150,18 +150,6 @@ def _describe_calibration(logits: ArrayLike, references: ArrayLike, temperature:
         "temperature": _rounded(temperature),
         "ece": _rounded(expected_calibration_error(probabilities, references)),
     }
-
-
-@contextmanager
-def complete_file(path: str | os.PathLike) -> Iterator[Path]:
-    """Yields a temporary path beside `path` and renames it when the block ends well, so that no half file is left."""
-    path = Path(path)
-    partial = path.with_name(f".partial-{path.name}")
-    try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

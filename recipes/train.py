@@ -19,9 +19,10 @@ from modeling_clipcaer import (
     ClipCaerTrainingArguments,
     ClipCaerVideoProcessor,
 )
+from modeling_clipcaer.common.files import staged_folder
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.metrics import compute_uar_war, fit_temperature
-from recipes.checkpoints import check_output_dir, save_checkpoint, staged_folder
+from recipes.checkpoints import check_output_dir, save_checkpoint
 from recipes.clip_cache import CacheArguments, cache_clips, check_cache_arguments
 from recipes.clips import get_labels, load_clips, prepare_clips, read_split_protocol
 from recipes.command_line import given_flags, parse_arguments, split_configs

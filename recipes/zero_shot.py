@@ -14,10 +14,10 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from modeling_clipcaer import ClipCaerCollator, ClipCaerForVideoClassification, ClipCaerVideoProcessor
+from modeling_clipcaer.common.files import staged_folder
 from modeling_clipcaer.errors import run_command
 from modeling_clipcaer.modeling_clipcaer import ClipCaerOutput
 from modeling_clipcaer.training_arguments import option
-from recipes.checkpoints import staged_folder
 from recipes.clips import get_labels, load_clips, read_split_protocol
 from recipes.command_line import parse_arguments
 from recipes.model_arguments import ModelArguments, ProcessorArguments

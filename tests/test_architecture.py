@@ -95,6 +95,29 @@ def test_a_file_of_the_package_imports_only_what_it_may(name):
     assert find_imports(PACKAGE / f"{name}.py") - {".errors", ".frame_files", ".names"} <= ALLOWED[name]
 
 
+@pytest.mark.parametrize("path", sorted((PACKAGE / "common").glob("*.py")), ids=lambda path: path.stem)
+def test_what_all_commands_share_needs_the_standard_library_alone(path):
+    imported = {
+        node.module
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("modeling_clipcaer")
+    }
+    assert find_imports(path) <= {"modeling_clipcaer"}
+    assert {name for name in imported if not name.startswith("modeling_clipcaer.common.")} <= {
+        "modeling_clipcaer.errors"
+    }
+
+
+def test_files_are_written_by_one_writer():
+    """Temporary names, renames and locks of files stand in one place; a second one would forget what it knows."""
+    by_hand = re.compile(r"os\.replace|os\.rename|mkstemp|mkdtemp|NamedTemporaryFile|fcntl|fsync")
+    files = [
+        path for folder in ("modeling_clipcaer", "recipes", "data_scripts") for path in (ROOT / folder).rglob("*.py")
+    ]
+    found = {path.relative_to(PACKAGE.parent).as_posix() for path in files if by_hand.search(path.read_text("utf-8"))}
+    assert found <= {"modeling_clipcaer/common/files.py", "modeling_clipcaer/common/locks.py"}
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "data_scripts").glob("*.py")), ids=lambda path: path.stem)
 def test_data_scripts_know_pixels_and_no_model(path):
     assert find_imports(path) <= {
@@ -114,7 +137,8 @@ def test_data_scripts_know_pixels_and_no_model(path):
         elif isinstance(node, ast.ImportFrom) and node.module.startswith("modeling_clipcaer."):
             used.add(node.module.removeprefix("modeling_clipcaer."))
     pixels = {"clip_rows", "frames", "video_frames", "processing_clipcaer", "pixels", "face_detection", "tracking"}
-    assert used <= {"errors", "frame_files", "names", "raer_labels"} | pixels
+    used = {name.partition(".")[0] for name in used}
+    assert used <= {"common", "errors", "frame_files", "names", "raer_labels"} | pixels
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.py")), ids=lambda path: path.stem)
@@ -131,5 +155,5 @@ def test_no_file_prints_from_the_package_or_imports_by_star():
 
 def test_files_stay_small_enough_to_read():
     for folder in ("modeling_clipcaer", "recipes", "data_scripts"):
-        for path in (ROOT / folder).glob("*.py"):
+        for path in (ROOT / folder).rglob("*.py"):
             assert len(path.read_text(encoding="utf-8").splitlines()) <= 450, path.name

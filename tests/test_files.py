@@ -1,0 +1,260 @@
+"""Files are there and whole, or not there; readable as the umask has it; held by one run; refused in one line."""
+
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import ROOT
+from safetensors.torch import save_file
+
+from modeling_clipcaer.common.disk import check_readable, check_room, tell_disk_errors
+from modeling_clipcaer.common.files import complete_file, complete_folder, staged_folder
+from modeling_clipcaer.common.locks import locked_folder
+from modeling_clipcaer.errors import InputError
+
+
+@pytest.fixture(params=[0o002, 0o022, 0o077], ids=oct)
+def umask(request):
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def mode_of(path) -> int:
+    return Path(path).stat().st_mode & 0o777
+
+
+def write_weights(path):
+    save_file({"weight": torch.ones(3)}, path)
+
+
+def names_in(folder) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+
+
+# Modes
+
+
+def test_a_file_has_the_mode_that_open_would_give_it(tmp_path, umask):
+    with complete_file(tmp_path / "weights.safetensors") as path:
+        write_weights(path)  # which are 0600 by themselves
+    assert mode_of(tmp_path / "weights.safetensors") == 0o666 & ~umask
+
+
+@pytest.mark.parametrize("writer", [staged_folder, complete_folder])
+def test_a_folder_and_all_in_it_have_the_modes_that_open_and_mkdir_would_give(tmp_path, umask, writer):
+    with writer(tmp_path / "out") as folder:
+        (folder / "inner").mkdir()
+        write_weights(folder / "inner" / "weights.safetensors")
+        write_weights(folder / "weights.safetensors")
+    assert mode_of(tmp_path / "out") == mode_of(tmp_path / "out" / "inner") == 0o777 & ~umask
+    for name in ("weights.safetensors", "inner/weights.safetensors"):
+        assert mode_of(tmp_path / "out" / name) == 0o666 & ~umask
+
+
+# Whole or not there
+
+
+@pytest.mark.parametrize("writer", [complete_file, staged_folder, complete_folder])
+def test_what_is_not_finished_leaves_what_was_there_before(tmp_path, writer):
+    with writer(tmp_path / "out") as path:
+        (path if path.is_file() else path / "rows").write_text("first")
+    before = {name: (tmp_path / name).read_bytes() for name in names_in(tmp_path) if (tmp_path / name).is_file()}
+    with pytest.raises(RuntimeError), writer(tmp_path / "out") as path:
+        (path if path.is_file() else path / "rows").write_text("second")
+        raise RuntimeError
+    after = {name: (tmp_path / name).read_bytes() for name in names_in(tmp_path) if (tmp_path / name).is_file()}
+    assert after == before and len(after) == 1
+
+
+def test_what_says_that_all_is_complete_is_gone_before_the_first_of_the_new_files_is_there(tmp_path, monkeypatch):
+    (tmp_path / "report.json").write_text("of an earlier run")
+    moved = []
+
+    def note(source, target):
+        moved.append((Path(target).name, (tmp_path / "report.json").exists()))
+        os.rename(source, target)
+
+    monkeypatch.setattr(os, "replace", note)
+    with staged_folder(tmp_path) as folder:
+        for name in ("report.json", "weights", "a"):
+            (folder / name).write_text("new")
+    assert moved == [("a", False), ("weights", False), ("report.json", False)]
+
+
+KILLED = """
+import os, sys
+from modeling_clipcaer.common.files import complete_file, staged_folder
+
+with complete_file(sys.argv[1] + "/file") as file, staged_folder(sys.argv[1]) as folder:
+    (folder / "half").write_text("half")
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], env=environment, check=False)
+    assert killed.returncode == -signal.SIGKILL and len(list(tmp_path.glob(".partial-*"))) == 2
+    with complete_file(tmp_path / "file") as path:
+        path.write_text("whole")
+    with staged_folder(tmp_path):
+        pass
+    assert names_in(tmp_path) == ["file"]
+
+
+# Full and forbidden
+
+
+def test_a_full_disk_is_one_line_with_the_file_and_the_room_there_was(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**6, 0, 8000))
+    with pytest.raises(InputError) as caught, staged_folder(tmp_path / "out") as folder:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder / "model.safetensors"))
+    wanted = (
+        f"{tmp_path}/out/model.safetensors: No space left on device; more is needed than the 8.0 kB that were free"
+    )
+    assert str(caught.value) == wanted
+
+
+@pytest.mark.parametrize("writer", [complete_file, staged_folder, complete_folder])
+def test_a_file_that_may_not_grow_leaves_nothing(tmp_path, writer):
+    """The real thing: the system refuses to write on, and torch and safetensors say so in words of their own."""
+    script = f"""
+import resource, signal, sys, torch
+from safetensors.torch import save_file
+from modeling_clipcaer.common.files import {writer.__name__}
+from modeling_clipcaer.errors import InputError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+save = {{"plain": lambda path: path.write_bytes(bytes(5000)),
+         "torch": lambda path: torch.save(torch.zeros(5000), path),
+         "safetensors": lambda path: save_file({{"weight": torch.zeros(5000)}}, path)}}
+for name in save:
+    try:
+        with {writer.__name__}(sys.argv[1] + "/" + name) as path:
+            save[name](path / "file" if path.is_dir() else path)
+    except InputError as error:
+        print(name, error)
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    words = [sys.executable, "-c", script, str(tmp_path)]
+    result = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr[-2000:]
+    lines = result.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["plain", "torch", "safetensors"]
+    assert all(f"{tmp_path}/{line.split()[0]}" in line and ".partial" not in line for line in lines)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_errors_that_are_not_the_disks_stay_what_they_are(tmp_path):
+    with pytest.raises(RuntimeError, match="a defect"), tell_disk_errors(tmp_path):
+        raise RuntimeError("a defect")
+
+
+def test_a_disk_that_is_too_small_is_refused_before_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**7, 0, 2 * 10**6))
+    check_room(tmp_path / "not" / "there", 2e6)
+    with pytest.raises(InputError, match=r"there: 3.5 MB are needed, 2.0 MB are free"):
+        check_room(tmp_path / "not" / "there", 3.5e6)
+
+
+# One run at a time
+
+HOLD = """
+import sys
+from modeling_clipcaer.common.locks import locked_folder
+
+with locked_folder(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_second_run_into_a_folder_is_refused_until_the_first_has_ended(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    words = [sys.executable, "-c", HOLD, str(tmp_path / "out")]
+    first = subprocess.Popen(words, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert first.stdout.readline() == b"held\n"
+        with pytest.raises(InputError, match="out: another run is writing to it"), locked_folder(tmp_path / "out"):
+            pass
+    finally:
+        first.kill()
+        first.communicate()
+    with locked_folder(tmp_path / "out"), locked_folder(tmp_path / "out"):  # the same process may ask again
+        (tmp_path / "out" / "result").touch()
+    assert names_in(tmp_path) == ["out", "out/result"]
+
+
+def test_a_run_that_leaves_nothing_leaves_no_folder(tmp_path):
+    with pytest.raises(InputError), locked_folder(tmp_path / "new" / "out"):
+        raise InputError("refused")
+    assert not list(tmp_path.iterdir())
+
+
+# Reading
+
+
+def run_as_nobody(script: str, *words: object) -> subprocess.CompletedProcess:
+    """Run Python as a user who owns nothing, where this process may become one; imports come first."""
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        pytest.skip("needs the right to become another user")
+    drop = "import os\nos.setgroups([])\nos.setgid(65534)\nos.setuid(65534)\n"
+    head, _, body = script.partition("# then as nobody\n")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    words = [sys.executable, "-c", head + drop + body, *map(str, words)]
+    return subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+
+
+CHECK = """
+import sys
+from modeling_clipcaer.common.disk import check_readable
+from modeling_clipcaer.errors import InputError
+# then as nobody
+for path in sys.argv[1:]:
+    try:
+        check_readable(path)
+        print("passes")
+    except InputError as error:
+        print(error)
+"""
+
+
+@pytest.fixture
+def open_folder(tmp_path):
+    """A folder that other users can come to."""
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    return tmp_path
+
+
+def test_what_may_not_be_read_is_said_to_be_there(open_folder):
+    closed, model = open_folder / "closed", open_folder / "model"
+    for folder in (closed, model):
+        folder.mkdir()
+        (folder / "config.json").write_text("{}")
+    closed.chmod(0o700)
+    (model / "config.json").chmod(0o600)
+    (open_folder / "link").symlink_to(closed / "config.json")
+    (open_folder / "whole").mkdir()
+    names = ("closed/config.json", "closed/none", "closed", "model", "model/config.json", "link", "whole", "none")
+    result = run_as_nobody(CHECK, *(open_folder / name for name in names))
+    assert result.returncode == 0, result.stderr
+    denied = "cannot be read: Permission denied"
+    assert result.stdout.replace(f"{open_folder}/", "").splitlines() == [
+        f"closed/config.json: {denied} (no way through closed)",
+        f"closed/none: {denied} (no way through closed)",
+        f"closed: {denied}",
+        f"model/config.json: {denied}",
+        f"model/config.json: {denied}",
+        f"link: {denied}",
+        "passes",
+        "passes",
+    ]
+    check_readable(open_folder / "closed")  # its owner may
