@@ -9,6 +9,7 @@ from modeling_clipcaer.common.files import staged_folder
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.frame_files import list_frame_names
 from modeling_clipcaer.frames import open_clip
+from modeling_clipcaer.names import public_name
 from modeling_clipcaer.pipeline_clipcaer import ClipCaerPipeline
 from recipes.boxes import ClipBoxes
 from recipes.prediction_arguments import PredictionArguments
@@ -61,7 +62,7 @@ def predict_clip(pipeline: ClipCaerPipeline, path: str, boxes: ClipBoxes) -> dic
 
 def write_predictions(predictions: list[dict], labels: list[str], checkpoint: str, folder: Path) -> None:
     """predictions.json and predictions.csv."""
-    content = {"checkpoint": checkpoint, "notice": RESPONSIBLE_USE, "predictions": predictions}
+    content = {"checkpoint": public_name(checkpoint), "notice": RESPONSIBLE_USE, "predictions": predictions}
     (folder / "predictions.json").write_text(
         json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
     )

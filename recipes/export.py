@@ -21,6 +21,7 @@ import torch
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
 from modeling_clipcaer.common.files import staged_folder
 from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.names import public_name
 from modeling_clipcaer.training_arguments import option
 from recipes.checkpoints import check_output_dir, load_checkpoint
 from recipes.command_line import parse_arguments
@@ -110,7 +111,7 @@ def describe(
         "outputs": {"logits": {"shape": ["batch_size", config.num_labels], "dtype": "float32"}},
         "labels": [config.id2label[index] for index in range(config.num_labels)],
         "processor": processor.to_dict(),
-        "checkpoint": args.model,
+        "checkpoint": public_name(args.model),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
         "responsible_use": RESPONSIBLE_USE,
     }

@@ -75,12 +75,13 @@ def main() -> None:
         logits.numpy(),
         clips[args.split]["label"],
         get_labels(clips),
-        checkpoint=f"{model_args.resolve_clip()} (zero-shot)",
+        checkpoint=model_args.resolve_clip(),
         dataset=args.dataset,
         split=args.split,
         split_protocol=read_split_protocol(args.dataset),
         seed=args.seed,
     )
+    report["checkpoint"] += " (zero-shot)"
     with staged_folder(args.output_dir) as folder:
         write_report(report, folder)
     print(f"zero-shot {args.split} UAR {report['uar']:.1f} %, WAR {report['war']:.1f} %: {args.output_dir}/report.md")
