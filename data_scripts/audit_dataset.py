@@ -29,7 +29,7 @@ from data_scripts.audit_plots import draw_page
 from data_scripts.audit_thresholds import AuditThresholds
 from modeling_clipcaer.clip_rows import BOX_COLUMNS, describe_forms, find_form
 from modeling_clipcaer.common.files import staged_folder
-from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.errors import InputError, check_readable
 
 
 AUDIT_FOLDER = "audit"
@@ -101,6 +101,7 @@ def audit_build(folder: Path, num_proc: int) -> str:
 
 def load_rows(folder: str | Path) -> DatasetDict:
     """The dataset in `folder`, its columns that are looked at."""
+    check_readable(folder, depth=2)
     try:
         splits = json.loads(Path(folder, "dataset_dict.json").read_text(encoding="utf-8"))["splits"]
         rows = {split: load_split(Path(folder, split)) for split in splits}

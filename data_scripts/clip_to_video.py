@@ -22,7 +22,7 @@ from PIL import Image
 from data_scripts.command_flags import CommandParser, spell_flag
 from modeling_clipcaer.clip_rows import BOX_COLUMNS, open_row
 from modeling_clipcaer.common.files import staged_folder
-from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.errors import InputError, check_readable, run_command
 from modeling_clipcaer.processing_clipcaer import boxes_per_frame
 
 
@@ -59,6 +59,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
 
 def read_clip(dataset: str, split: str, number: int) -> dict:
     """Row `number` of a split."""
+    check_readable(dataset, depth=2)
     try:
         rows = load_from_disk(dataset)[split]
     except (FileNotFoundError, KeyError) as error:

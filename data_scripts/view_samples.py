@@ -25,7 +25,7 @@ from data_scripts.command_flags import CommandParser, spell_flag
 from data_scripts.contact_sheet import ClipView, HiddenFaces, draw_page, hide_whole
 from modeling_clipcaer.clip_rows import BOX_COLUMNS, open_row
 from modeling_clipcaer.common.files import staged_folder
-from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.errors import InputError, check_readable, run_command
 from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor, boxes_per_frame
 
 
@@ -81,6 +81,7 @@ def load_split(folder: str, split: str) -> Dataset:
     Raises:
         InputError: there is none.
     """
+    check_readable(folder, depth=2)
     try:
         dataset = load_from_disk(folder)
     except (OSError, ValueError, LookupError) as error:
@@ -119,6 +120,7 @@ def load_processor(args: argparse.Namespace) -> ClipCaerVideoProcessor:
         return ClipCaerVideoProcessor(**given)
     if given:
         raise InputError(f"--{next(iter(given)).replace('_', '-')} has no effect with --processor, which states it")
+    check_readable(args.processor)
     try:
         return ClipCaerVideoProcessor.from_pretrained(args.processor)
     except OSError as error:

@@ -14,6 +14,7 @@ from transformers.utils import TransformersKwargs, can_return_tuple
 
 from .clip_loading import load_clip
 from .configuration_clipcaer import ClipCaerConfig
+from .errors import check_readable
 from .face_adapter import FaceAdapter
 from .frame_encoder import FrameEncoder, resolve_tower_dtype
 from .input_checks import check_streams
@@ -47,8 +48,14 @@ class ClipCaerPreTrainedModel(PreTrainedModel):
 
     def __init__(self, config: ClipCaerConfig, *args, **kwargs):
         super().__init__(config, *args, **kwargs)
-        # PEFT and model cards copy it into what they save. The path that weights are found by is the configuration's.
-        self.name_or_path = public_name(config.name_or_path)
+        self.name_or_path = public_name(config.name_or_path)  # PEFT and model cards copy it into what they save
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
+        """Load as every model of transformers does, but say of a file that may not be read that it is there."""
+        if pretrained_model_name_or_path is not None:
+            check_readable(pretrained_model_name_or_path)
+        return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
 
     def save_pretrained(self, save_directory, **kwargs):
         """Save as every model of transformers does."""

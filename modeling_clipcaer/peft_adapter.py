@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from .common.files import complete_file
-from .errors import InputError
+from .errors import InputError, check_readable
 from .face_adapter import FaceAdapter
 from .names import public_name
 
@@ -128,6 +128,7 @@ def load_face_adapter(model, folder: str | os.PathLike) -> None:
         InputError: there is no face adapter, or it does not fit to the model.
     """
     old, file = _find_adapter(model), Path(folder, "adapter_model.safetensors")
+    check_readable(folder)
     try:
         config = PeftConfig.from_pretrained(str(folder))
         weights = load_file(file)

@@ -7,7 +7,7 @@ import torch
 from safetensors import SafetensorError
 
 from modeling_clipcaer import ClipCaerConfig, ClipCaerForVideoClassification, ClipCaerVideoProcessor
-from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.errors import InputError, check_readable
 from modeling_clipcaer.pipeline_clipcaer import StrictAutoModel
 from recipes.trainable import NOTES, load_trainable
 
@@ -36,6 +36,7 @@ def load_checkpoint(folder: str) -> tuple[ClipCaerForVideoClassification, ClipCa
         InputError: there is no ClipCaer checkpoint with safetensors files, or weights are missing, unexpected or of
             another shape.
     """
+    check_readable(folder)
     try:
         config, _ = ClipCaerConfig.get_config_dict(folder)
         if config.get("model_type") != "clipcaer":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
 from modeling_clipcaer.common.files import staged_folder
-from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.errors import InputError, check_readable
 from modeling_clipcaer.frame_files import list_frame_names
 from modeling_clipcaer.frames import open_clip
 from modeling_clipcaer.names import public_name
@@ -37,6 +37,7 @@ def predict_clips(
 
 def find_clip(path: str) -> str:
     """`path` if it is a file or a folder of frames."""
+    check_readable(path)
     if not Path(path).exists():
         raise InputError(f"{path}: expected a video or a folder of frames, found nothing")
     if Path(path).is_dir() and not list_frame_names(path):

@@ -16,7 +16,7 @@ from transformers import AutoTokenizer
 
 from modeling_clipcaer import ClipCaerConfig, ClipCaerVideoProcessor
 from modeling_clipcaer.common.files import staged_folder
-from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.errors import InputError, check_readable, run_command
 from modeling_clipcaer.training_arguments import option
 from recipes.checkpoints import load_checkpoint, save_checkpoint
 from recipes.command_line import parse_arguments
@@ -110,6 +110,7 @@ def write_converted(args: ConversionArguments, output_dir: Path) -> None:
 
 def decode_prompts(config: ClipCaerConfig, tokenizer_id_or_path: str) -> None:
     """Fill in the texts of the prompts whose token ids were recovered."""
+    check_readable(tokenizer_id_or_path)
     try:
         tokenizer = AutoTokenizer.from_pretrained(tokenizer_id_or_path)
     except (OSError, ValueError) as error:

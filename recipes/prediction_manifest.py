@@ -90,7 +90,7 @@ def describe_model(name: str, config: ClipCaerConfig) -> dict[str, Any]:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # none, or not ours
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # none, or not ours
         return {}
     return content if isinstance(content, dict) else {}
 

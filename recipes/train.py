@@ -155,7 +155,7 @@ def read_step(checkpoint: Path) -> int | None:
     """Training step of a checkpoint that is complete: its state is what is written last."""
     try:
         return json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))["global_step"]
-    except (OSError, ValueError, KeyError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError):
         return None
 
 

@@ -14,7 +14,7 @@ from transformers import CLIPModel, TrainerCallback
 
 from modeling_clipcaer import ClipCaerConfig, ClipCaerForVideoClassification, ClipCaerTrainer
 from modeling_clipcaer.common.files import complete_file
-from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.errors import InputError, check_readable
 from modeling_clipcaer.training_arguments import option
 
 
@@ -157,6 +157,7 @@ def restore_weights(model: ClipCaerForVideoClassification, checkpoint: str | os.
     Raises:
         InputError: there is no safetensors file, or a weight in it is missing, unexpected or of another shape.
     """
+    check_readable(checkpoint)
     path = find_weights(checkpoint)
     try:
         weights = load_file(path)

@@ -6,17 +6,20 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import ROOT
 from safetensors.torch import save_file
+from small_material import make_material
+from small_run import train_small
 
-from modeling_clipcaer.common.disk import check_readable, check_room, tell_disk_errors
+from modeling_clipcaer.common.disk import check_room, tell_disk_errors
 from modeling_clipcaer.common.files import complete_file, complete_folder, staged_folder
 from modeling_clipcaer.common.locks import locked_folder
-from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.errors import InputError, check_readable
 
 
 @pytest.fixture(params=[0o002, 0o022, 0o077], ids=oct)
@@ -214,8 +217,7 @@ def run_as_nobody(script: str, *words: object) -> subprocess.CompletedProcess:
 
 CHECK = """
 import sys
-from modeling_clipcaer.common.disk import check_readable
-from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.errors import InputError, check_readable
 # then as nobody
 for path in sys.argv[1:]:
     try:
@@ -227,11 +229,11 @@ for path in sys.argv[1:]:
 
 
 @pytest.fixture
-def open_folder(tmp_path):
-    """A folder that other users can come to."""
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
-    return tmp_path
+def open_folder():
+    """A folder that other users can come to, which pytest's own are not."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
 
 
 def test_what_may_not_be_read_is_said_to_be_there(open_folder):
@@ -258,3 +260,56 @@ def test_what_may_not_be_read_is_said_to_be_there(open_folder):
         "passes",
     ]
     check_readable(open_folder / "closed")  # its owner may
+
+
+COMMANDS = """
+import datasets, json, sys
+import pyarrow.dataset
+from transformers import AutoModelForVideoClassification
+from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
+from modeling_clipcaer.errors import run_command
+from modeling_clipcaer.frames import open_clip
+from recipes import evaluate, predict, train
+from data_scripts import audit_raer, build_raer
+# then as nobody
+def run(main, *words):
+    sys.argv = ["command", *map(str, words)]
+    return run_command(main)
+
+folder = sys.argv[1]
+out, dataset, model = folder + "/open/out", folder + "/dataset", folder + "/model"
+for closed in (model, folder + "/closed/model"):
+    assert run(evaluate.main, "--model", closed, "--dataset", dataset, "--output_dir", out) == 2
+assert run(predict.main, folder + "/closed/lesson.mp4", "--model", folder + "/open/model", "--output_dir", out) == 2
+assert run(audit_raer.main, folder + "/closed/dataset") == 2
+assert run(build_raer.main, "--root", folder + "/closed", "--output", out) == 2
+assert run(train.main, "--config", folder + "/closed/run.yaml", "--output_dir", out) == 2
+for source in (folder + "/closed/lesson.mp4", folder + "/closed"):
+    try:
+        open_clip(source)
+    except ValueError as error:
+        print("error:", error, file=sys.stderr)
+try:
+    AutoModelForVideoClassification.from_pretrained(model)
+except ValueError as error:
+    print("error:", error, file=sys.stderr)
+"""
+
+
+@pytest.mark.slow
+def test_commands_say_that_a_file_may_not_be_read_and_never_that_it_is_not_there(open_folder, tmp_path_factory):
+    run, material = train_small(tmp_path_factory.getbasetemp()), make_material(tmp_path_factory.getbasetemp())
+    shutil.copytree(run, open_folder / "model", ignore=shutil.ignore_patterns("checkpoint-*"))
+    shutil.copytree(open_folder / "model", open_folder / "open" / "model")
+    (open_folder / "model" / "model.safetensors").chmod(0o600)
+    shutil.copytree(material.dataset, open_folder / "dataset")
+    (open_folder / "closed" / "images").mkdir(parents=True)
+    (open_folder / "closed").chmod(0o700)
+    (open_folder / "open").chmod(0o777)
+    result = run_as_nobody(COMMANDS, open_folder)
+    assert result.returncode == 0, result.stderr[-3000:]
+    errors = [line for line in result.stderr.replace(f"{open_folder}/", "").splitlines() if line.startswith("error")]
+    assert len(errors) == 9
+    for error in errors:
+        assert ("Permission denied" in error and "closed" in error) or "model/model.safetensors" in error, error
+    assert "Traceback" not in result.stderr

@@ -84,29 +84,3 @@ def as_size(num_bytes: float) -> str:
     """A number of bytes as people say it."""
     unit, name = next((pair for pair in ((1e9, "GB"), (1e6, "MB")) if num_bytes >= pair[0]), (1e3, "kB"))
     return f"{num_bytes / unit:.1f} {name}"
-
-
-def check_readable(path: str | os.PathLike) -> None:
-    """Refuse what is there and may not be read, before somebody says that it is not there. What is missing passes.
-
-    Args:
-        path: a file, or a folder whose files are then looked at too (not those of its folders).
-
-    Raises:
-        InputError: this user has no permission to read it, one of its files, or a folder on the way to it.
-    """
-    path = Path(path)
-    for folder in reversed(path.absolute().parents):
-        if folder.is_dir() and not os.access(folder, os.X_OK):
-            raise InputError(f"{path}: cannot be read: Permission denied (no way through {folder})")
-    try:
-        path.stat()
-    except PermissionError:  # a link to where there is no way to
-        raise InputError(f"{path}: cannot be read: Permission denied") from None
-    except OSError:
-        return
-    if not os.access(path, os.R_OK | (os.X_OK if path.is_dir() else 0)):
-        raise InputError(f"{path}: cannot be read: Permission denied")
-    for file in sorted(path.iterdir()) if path.is_dir() else ():
-        if file.is_file() and not os.access(file, os.R_OK):
-            raise InputError(f"{file}: cannot be read: Permission denied")
