@@ -29,6 +29,7 @@ from data_scripts.audit_plots import draw_page
 from data_scripts.audit_thresholds import AuditThresholds
 from modeling_clipcaer.clip_rows import BOX_COLUMNS, describe_forms, find_form
 from modeling_clipcaer.common.files import staged_folder
+from modeling_clipcaer.common.locks import locked_folder
 from modeling_clipcaer.errors import InputError, check_readable
 
 
@@ -238,7 +239,7 @@ def make_report(
 def write_outputs(audit: Mapping[str, Any], folder: Path) -> None:
     """audit.json and, where there are splits, audit.png; both complete or not there."""
     text = json.dumps(audit, indent=2, ensure_ascii=False) + "\n"
-    with staged_folder(folder, last=REPORT_NAME) as staged:
+    with locked_folder(folder), staged_folder(folder, last=REPORT_NAME) as staged:
         (staged / REPORT_NAME).write_text(text, encoding="utf-8", errors="surrogateescape")
         if audit["splits"]:
             draw_page(audit, staged / PAGE_NAME)

@@ -8,6 +8,7 @@ from dataclasses import MISSING, dataclass
 
 from modeling_clipcaer import ClipCaerTrainer, ClipCaerTrainingArguments
 from modeling_clipcaer.common.files import staged_folder
+from modeling_clipcaer.common.locks import locked_folder
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.frame_encoder import TOWER_DTYPES
 from modeling_clipcaer.training_arguments import option
@@ -66,7 +67,7 @@ def main() -> None:
             seed=args.seed,
             **describe_computation(model),
         )
-        with staged_folder(args.output_dir) as folder:
+        with locked_folder(args.output_dir), staged_folder(args.output_dir) as folder:
             write_report(report, folder)
         print(f"{args.split} UAR {report['uar']:.1f} %, WAR {report['war']:.1f} %: {args.output_dir}/report.md")
 

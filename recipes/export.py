@@ -20,6 +20,7 @@ import torch
 
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
 from modeling_clipcaer.common.files import staged_folder
+from modeling_clipcaer.common.locks import locked_folder
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.names import public_name
 from modeling_clipcaer.training_arguments import option
@@ -59,7 +60,7 @@ def main() -> None:
     check_arguments(args)
     check_output_dir(args.output_dir)
     model, processor = load_checkpoint(args.model)
-    with staged_folder(args.output_dir) as folder, torch.no_grad():
+    with locked_folder(args.output_dir), staged_folder(args.output_dir) as folder, torch.no_grad():
         path = folder / FILES[args.format]
         program = export_program(model, DTYPES[args.dtype])
         if args.format == "onnx":

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from modeling_clipcaer import ClipCaerCollator, ClipCaerForVideoClassification, ClipCaerVideoProcessor
 from modeling_clipcaer.common.files import staged_folder
+from modeling_clipcaer.common.locks import locked_folder
 from modeling_clipcaer.errors import run_command
 from modeling_clipcaer.modeling_clipcaer import ClipCaerOutput
 from modeling_clipcaer.training_arguments import option
@@ -82,7 +83,7 @@ def main() -> None:
         seed=args.seed,
     )
     report["checkpoint"] += " (zero-shot)"
-    with staged_folder(args.output_dir) as folder:
+    with locked_folder(args.output_dir), staged_folder(args.output_dir) as folder:
         write_report(report, folder)
     print(f"zero-shot {args.split} UAR {report['uar']:.1f} %, WAR {report['war']:.1f} %: {args.output_dir}/report.md")
 

@@ -13,13 +13,14 @@ import pytest
 import torch
 from conftest import ROOT
 from safetensors.torch import save_file
-from small_material import make_material
+from small_material import make_material, run_main
 from small_run import train_small
 
 from modeling_clipcaer.common.disk import check_room, tell_disk_errors
 from modeling_clipcaer.common.files import complete_file, complete_folder, staged_folder
 from modeling_clipcaer.common.locks import locked_folder
 from modeling_clipcaer.errors import InputError, check_readable
+from recipes import predict, train
 
 
 @pytest.fixture(params=[0o002, 0o022, 0o077], ids=oct)
@@ -193,6 +194,28 @@ def test_a_second_run_into_a_folder_is_refused_until_the_first_has_ended(tmp_pat
     with locked_folder(tmp_path / "out"), locked_folder(tmp_path / "out"):  # the same process may ask again
         (tmp_path / "out" / "result").touch()
     assert names_in(tmp_path) == ["out", "out/result"]
+
+
+@pytest.fixture
+def held(tmp_path):
+    """A folder that another process holds."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    words = [sys.executable, "-c", HOLD, str(tmp_path / "out")]
+    other = subprocess.Popen(words, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert other.stdout.readline() == b"held\n"
+    yield tmp_path / "out"
+    other.kill()
+    other.communicate()
+
+
+def test_two_runs_into_one_folder_are_refused_before_any_work(held, tmp_path, tmp_path_factory, capsys):
+    (tmp_path / "lesson.mp4").touch()
+    material = make_material(tmp_path_factory.getbasetemp())
+    assert run_main(train.main, *material.flags, "--output_dir", held) == 2
+    assert run_main(predict.main, tmp_path / "lesson.mp4", "--model", "not/asked", "--output_dir", held) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
+    busy = f"error: {held}: another run is writing to it; expected one at a time, or another folder"
+    assert errors == [busy, busy] and names_in(held) == [".lock"]
 
 
 def test_a_run_that_leaves_nothing_leaves_no_folder(tmp_path):
