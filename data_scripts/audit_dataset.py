@@ -2,7 +2,6 @@
 
 import json
 import multiprocessing
-import os
 import platform
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
@@ -28,9 +27,10 @@ from data_scripts.audit_checks import (
 from data_scripts.audit_clips import NUM_EXAMPLES, Tally, look_at_clip
 from data_scripts.audit_plots import draw_page
 from data_scripts.audit_thresholds import AuditThresholds
-from data_scripts.build_output import tell_disk_errors
 from modeling_clipcaer.clip_rows import BOX_COLUMNS, describe_forms, find_form
-from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.common.files import staged_folder
+from modeling_clipcaer.common.locks import locked_folder
+from modeling_clipcaer.errors import InputError, check_readable
 
 
 AUDIT_FOLDER = "audit"
@@ -102,6 +102,7 @@ def audit_build(folder: Path, num_proc: int) -> str:
 
 def load_rows(folder: str | Path) -> DatasetDict:
     """The dataset in `folder`, its columns that are looked at."""
+    check_readable(folder, depth=2)
     try:
         splits = json.loads(Path(folder, "dataset_dict.json").read_text(encoding="utf-8"))["splits"]
         rows = {split: load_split(Path(folder, split)) for split in splits}
@@ -238,16 +239,12 @@ def make_report(
 def write_outputs(audit: Mapping[str, Any], folder: Path) -> None:
     """audit.json and, where there are splits, audit.png; both complete or not there."""
     text = json.dumps(audit, indent=2, ensure_ascii=False) + "\n"
-    partial, page = (folder / f".partial-{name}" for name in (REPORT_NAME, PAGE_NAME))
-    with tell_disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8", errors="surrogateescape")
+    with locked_folder(folder), staged_folder(folder, last=REPORT_NAME) as staged:
+        (staged / REPORT_NAME).write_text(text, encoding="utf-8", errors="surrogateescape")
         if audit["splits"]:
-            draw_page(audit, page)
-            os.replace(page, folder / PAGE_NAME)
+            draw_page(audit, staged / PAGE_NAME)
         else:
             (folder / PAGE_NAME).unlink(missing_ok=True)
-        os.replace(partial, folder / REPORT_NAME)
 
 
 def format_table(audit: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from data_scripts.clip_search import VIDEO_SUFFIXES
 from data_scripts.clip_source_rows import SourceClip
 from data_scripts.clip_source_splits import SPLITS
 from data_scripts.clip_sources import build_dataset, make_parser, parse_flags
-from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.errors import InputError, check_readable, run_command
 from modeling_clipcaer.frame_files import natural_key
 
 
@@ -33,6 +33,7 @@ def list_clips(root: Path) -> tuple[list[SourceClip], int]:
     Raises:
         InputError: a folder is no split, or a label's folder holds no video.
     """
+    check_readable(root, depth=0)
     if not root.is_dir():
         raise InputError(f"{root}: expected a folder, found {'a file' if root.exists() else 'nothing'}")
     clips, other_files = [], 0

@@ -18,7 +18,7 @@ from data_scripts.clip_source_rows import SourceClip
 from data_scripts.clip_source_splits import SPLITS
 from data_scripts.clip_source_tables import read_csv, read_table
 from data_scripts.clip_sources import build_dataset, make_parser, parse_flags
-from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.errors import InputError, check_readable, run_command
 
 
 LABELS = ("Not-Engaged", "Barely-Engaged", "Engaged", "Highly-Engaged")
@@ -41,6 +41,7 @@ def main() -> None:
 
 
 def find_table(root: Path, split: str) -> Path | None:
+    check_readable(root, depth=0)
     names = [f"{split}_engagement_labels.{suffix}" for suffix in ("xlsx", "csv")]
     found = [root / name for name in names if (root / name).is_file()]
     if not found and split == "train":

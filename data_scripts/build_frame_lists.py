@@ -16,7 +16,7 @@ from data_scripts.clip_source_rows import SourceClip
 from data_scripts.clip_source_splits import SPLITS
 from data_scripts.clip_sources import build_dataset, make_parser, parse_flags
 from data_scripts.raer_annotations import explain_labels, read_text
-from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.errors import InputError, check_readable, run_command
 
 
 FORM = "<path> <num_frames> <label>"
@@ -83,6 +83,7 @@ def find_front(paths: Sequence[PurePosixPath], root: Path, file: Path) -> tuple[
 
     Keep: one front for all. A folder that is missing would else be taken for one with the end of its path elsewhere.
     """
+    check_readable(root, depth=0)
     for path in paths:
         for length in range(len(path.parts)):
             if Path(root, *path.parts[length:]).is_dir():

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from data_scripts.raer_annotations import clip_key
-from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.errors import InputError, check_readable
 from modeling_clipcaer.frame_files import IMAGE_SUFFIXES, natural_key
 
 
@@ -55,6 +55,7 @@ def find_clips(inputs: Iterable[str | Path]) -> list[FoundClip]:
 
 
 def _list_paths(root: Path) -> Iterator[Path]:
+    check_readable(root, depth=0)
     if not root.exists():
         raise InputError(f"{root}: expected a video, or a folder of videos or of frames, found nothing")
     if root.is_file():

@@ -19,7 +19,6 @@ from datasets.arrow_writer import ArrowWriter
 from tqdm import tqdm
 
 from data_scripts.audit_dataset import audit_build
-from data_scripts.build_output import is_replaceable, replace_folder, working_folder
 from data_scripts.build_raer import AUDIT_NAME
 from data_scripts.clip_source_rows import (
     Reading,
@@ -43,6 +42,7 @@ from data_scripts.raer_boxes import check_not_swapped, pack_entry, read_box_file
 from data_scripts.raer_config import file_sha256
 from data_scripts.raer_layout import Layout
 from data_scripts.raer_summary import count_shared_persons, format_table, summarise_split, with_share
+from modeling_clipcaer.common.files import is_replaceable, replace_folder, working_folder
 from modeling_clipcaer.errors import InputError
 
 

@@ -9,7 +9,6 @@ person: keep it where the data may be.
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Iterator
 from fractions import Fraction
@@ -20,10 +19,10 @@ import numpy as np
 from datasets import load_from_disk
 from PIL import Image
 
-from data_scripts.build_output import tell_disk_errors
 from data_scripts.command_flags import CommandParser, spell_flag
 from modeling_clipcaer.clip_rows import BOX_COLUMNS, open_row
-from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.common.files import staged_folder
+from modeling_clipcaer.errors import InputError, check_readable, run_command
 from modeling_clipcaer.processing_clipcaer import boxes_per_frame
 
 
@@ -41,11 +40,10 @@ def main() -> None:
     name = output.name
     faces = {str(number): box for number, (_, box) in enumerate(views) if box}
     bodies = clips[0]["body_boxes"] if len(clips) == 1 else []
-    with tell_disk_errors(output):
-        output.parent.mkdir(parents=True, exist_ok=True)
-        write_video([frame for frame, _ in views], output, args.fps)
-        write_json({name: faces} if faces else {}, output.with_suffix(".face.json"))
-        write_json({name: bodies[0]} if bodies else {}, output.with_suffix(".body.json"))
+    with staged_folder(output.parent, last=name) as folder:
+        write_video([frame for frame, _ in views], folder / name, args.fps)
+        write_json({name: faces} if faces else {}, (folder / name).with_suffix(".face.json"))
+        write_json({name: bodies[0]} if bodies else {}, (folder / name).with_suffix(".body.json"))
     print(f"{output}: {len(views)} frames of {', '.join(clip['clip_id'] for clip in clips)}")
 
 
@@ -61,6 +59,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
 
 def read_clip(dataset: str, split: str, number: int) -> dict:
     """Row `number` of a split."""
+    check_readable(dataset, depth=2)
     try:
         rows = load_from_disk(dataset)[split]
     except (FileNotFoundError, KeyError) as error:
@@ -94,8 +93,7 @@ def fit_to_square(frame: Image.Image, face: list[float], body: list[float]) -> t
 
 def write_video(frames: list[Image.Image], output: Path, fps: int) -> None:
     """Frames at a steady rate and high quality, in the first one's size, cut to even sides as H.264 wants them."""
-    partial = output.with_name(f".partial-{output.name}")
-    with av.open(str(partial), "w") as container:
+    with av.open(str(output), "w") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps), options={"crf": "12"})
         stream.width, stream.height = frames[0].width // 2 * 2, frames[0].height // 2 * 2
         stream.pix_fmt = "yuv420p"
@@ -103,7 +101,6 @@ def write_video(frames: list[Image.Image], output: Path, fps: int) -> None:
             pixels = np.ascontiguousarray(np.asarray(frame)[: stream.height, : stream.width])
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         container.mux(stream.encode())
-    os.replace(partial, output)
 
 
 def write_json(content: dict, path: Path) -> None:

@@ -22,12 +22,13 @@ from typing import Any
 from tqdm import tqdm
 
 from data_scripts.box_detection import detect_clips
-from data_scripts.build_output import tell_disk_errors
 from data_scripts.clip_search import find_clips
 from data_scripts.command_flags import CommandParser, spell_flag
 from data_scripts.detection_files import BODY_PER_FRAME, PartialResults, format_coverage, write_results
 from data_scripts.raer_boxes import NEAREST_REACH
 from data_scripts.raer_config import file_sha256
+from modeling_clipcaer.common.disk import tell_disk_errors
+from modeling_clipcaer.common.locks import locked_folder
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.face_detection import DETECTORS, FaceDetector, build_face_detector
 
@@ -73,7 +74,7 @@ def detect_boxes(
         },
         "versions": {"python": platform.python_version(), **{name: version(name) for name in VERSIONED}},
     }
-    with tell_disk_errors(output), PartialResults(output, about) as results:
+    with locked_folder(output), tell_disk_errors(output), PartialResults(output, about) as results:
         todo = [clip for clip in clips if clip.key not in results]
         if len(todo) < len(clips):
             print(f"{output}: {len(clips) - len(todo)} of {len(clips)} clips are done, going on")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from data_scripts.box_detection import ClipFaces
+from modeling_clipcaer.common.files import staged_folder
 from modeling_clipcaer.errors import InputError
 
 
@@ -119,14 +120,11 @@ def write_results(folder: Path, clips: Sequence[str], results: PartialResults, a
         # A body without a box is the whole frame.
         BODIES: ((clip, take_body(faces)) for clip in clips if (faces := results.read(clip)).boxes),
     }
-    partial = {name: folder / f".partial-{name}" for name in (*contents, RECORD)}
-    for name, entries in contents.items():
-        _write_object(partial[name], entries)
     record = {**about, **_summarise(map(results.read, clips))}
-    partial[RECORD].write_text(json.dumps(record, indent=2) + "\n")
-    # Keep: the record last. Its presence says that the others are complete.
-    for name, path in partial.items():
-        os.replace(path, folder / name)
+    with staged_folder(folder, last=RECORD) as staged:
+        for name, entries in contents.items():
+            _write_object(staged / name, entries)
+        (staged / RECORD).write_text(json.dumps(record, indent=2) + "\n")
     results.path.unlink()
     return record
 

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from data_scripts.build_output import working_folder
 from data_scripts.command_flags import CommandParser
 from data_scripts.synthetic_drawing import Stage, draw_moment
 from data_scripts.synthetic_words import describe_context, describe_face, join_context_caption, join_face_caption
 from data_scripts.synthetic_world import PLACES, SCENES, Person, draw_scene, make_person, plan_clip
+from modeling_clipcaer.common.files import working_folder
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.raer_labels import RAER_LABELS
 

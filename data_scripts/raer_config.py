@@ -9,7 +9,7 @@ import datasets
 
 from data_scripts.raer_layout import Layout
 from modeling_clipcaer import frame_files, raer_labels
-from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.errors import InputError, check_readable
 from modeling_clipcaer.raer_labels import RAER_LABELS
 
 
@@ -135,6 +135,7 @@ def locate_sources(config: RaerConfig) -> Sources:
         if option is not None and given == NO_BOXES:
             return None
         path = raer / default if given is None else Path(given)
+        check_readable(path)
         if path.is_file():
             return path
         hint = f", or --{option} {NO_BOXES} to do without" if option is not None and given is None else ""
@@ -153,6 +154,7 @@ def locate_sources(config: RaerConfig) -> Sources:
 def find_raer_folder(root: str) -> Path:
     """The absolute folder that holds `images`: `root`, `root/RAER`, or `root/RAER/RAER` as archives may unpack it."""
     folder = Path(root).absolute()
+    check_readable(folder)
     for candidate in (folder, folder / "RAER", folder / "RAER" / "RAER"):
         if (candidate / "images").is_dir():
             return candidate

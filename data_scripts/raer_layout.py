@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.errors import InputError, check_readable
 
 
 def normalise(text: str) -> str:
@@ -102,8 +102,9 @@ def _find(pattern: str, name: str, clip_id: str) -> str | None:
 def find_folder(raer: Path, clip_id: str) -> Path | None:
     """The folder of a clip, also where the disk writes its accented letters as two characters each."""
     folder = raer / clip_id
-    if folder.is_dir():
+    if os.path.isdir(folder):
         return folder
+    check_readable(folder, depth=0)
     folder = raer
     for part in clip_id.split("/"):
         spelling = _list_spellings(str(folder)).get(part)

@@ -12,9 +12,7 @@ of the face box; a frame without one is, wholly. People in the background have n
 """
 
 import argparse
-import os
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,11 +21,11 @@ import numpy as np
 from datasets import Dataset, DatasetDict, load_from_disk
 from PIL import Image
 
-from data_scripts.build_output import tell_disk_errors
 from data_scripts.command_flags import CommandParser, spell_flag
 from data_scripts.contact_sheet import ClipView, HiddenFaces, draw_page, hide_whole
 from modeling_clipcaer.clip_rows import BOX_COLUMNS, open_row
-from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.common.files import staged_folder
+from modeling_clipcaer.errors import InputError, check_readable, run_command
 from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor, boxes_per_frame
 
 
@@ -83,6 +81,7 @@ def load_split(folder: str, split: str) -> Dataset:
     Raises:
         InputError: there is none.
     """
+    check_readable(folder, depth=2)
     try:
         dataset = load_from_disk(folder)
     except (OSError, ValueError, LookupError) as error:
@@ -121,6 +120,7 @@ def load_processor(args: argparse.Namespace) -> ClipCaerVideoProcessor:
         return ClipCaerVideoProcessor(**given)
     if given:
         raise InputError(f"--{next(iter(given)).replace('_', '-')} has no effect with --processor, which states it")
+    check_readable(args.processor)
     try:
         return ClipCaerVideoProcessor.from_pretrained(args.processor)
     except OSError as error:
@@ -139,15 +139,11 @@ def write_pages(
         f"{Path(args.dataset).name}, {args.split}, {args.mode}: {processor.num_frames} frames of "
         f"{processor.image_size} pixels, context above, face below; face box green, body box orange"
     )
-    with tell_disk_errors(output):
-        output.parent.mkdir(parents=True, exist_ok=True)
-        # Keep: a folder that goes, whatever happens. A page shows people.
-        with tempfile.TemporaryDirectory(prefix=".partial-", dir=output.parent) as folder:
-            for name, page in zip(names, pages, strict=True):
-                views = [view_clip(rows, place, processor, args.mode, args.show_faces) for place in page]
-                draw_page(views, heading).save(Path(folder, name))
-            for name in names:
-                os.replace(Path(folder, name), output.parent / name)
+    # Keep: a folder that goes, whatever happens. A page shows people.
+    with staged_folder(output.parent) as folder:
+        for name, page in zip(names, pages, strict=True):
+            views = [view_clip(rows, place, processor, args.mode, args.show_faces) for place in page]
+            draw_page(views, heading).save(folder / name)
     return [output.parent / name for name in names]
 
 

@@ -4,11 +4,12 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoTokenizer, CLIPConfig, CLIPModel
 
-from .errors import InputError
+from .errors import InputError, check_readable
 
 
 def load_clip(clip_id_or_path: str):
     """CLIP in fp32 and its tokenizer, or an `InputError`."""
+    check_readable(clip_id_or_path)
     try:
         config, _ = CLIPConfig.get_config_dict(clip_id_or_path)
         if config.get("model_type") != "clip":

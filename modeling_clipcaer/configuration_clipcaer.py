@@ -1,10 +1,11 @@
 """ClipCaer model configuration."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers import CLIPConfig, PreTrainedConfig
 
+from .names import public_name
 from .raer_labels import RAER_LABELS
 
 
@@ -151,6 +152,10 @@ class ClipCaerConfig(PreTrainedConfig):
         if self.label2id is None:
             self.label2id: dict[str, int] = {label: index for index, label in self.id2label.items()}
 
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as they are saved and shown. Where a model came from is told by name, for others to read."""
+        return _name_origins(super().to_dict())
+
     @property
     def projection_dim(self) -> int:
         """Width D of frame, video and text embeddings."""
@@ -226,3 +231,13 @@ class ClipCaerConfig(PreTrainedConfig):
 
 
 __all__ = ["ClipCaerConfig"]
+
+
+def _name_origins(content: Any) -> Any:
+    """`content` with the name in place of the path in every `_name_or_path`, however deep."""
+    if isinstance(content, dict):
+        return {
+            key: public_name(value) if key == "_name_or_path" else _name_origins(value)
+            for key, value in content.items()
+        }
+    return [_name_origins(value) for value in content] if isinstance(content, list) else content

@@ -1,9 +1,16 @@
 """How bad input is told: one line, exit status 2."""
 
+import errno
+import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from tqdm import tqdm
+
+
+# What the machine refuses is no defect of ours: no permission, no room.
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class InputError(ValueError):
@@ -11,7 +18,8 @@ class InputError(ValueError):
 
 
 def run_command(main: Callable[[], None]) -> int:
-    """Run a command's `main` and return its exit status: 2 with one `error:` line for bad input, 0 otherwise.
+    """Run a command's `main` and return its exit status: 2 with one `error:` line for bad input and for what the
+    machine refuses, 0 otherwise.
 
     Other exceptions are defects of ours and keep their traceback.
     """
@@ -19,10 +27,46 @@ def run_command(main: Callable[[], None]) -> int:
         main()
     except InputError as error:
         # Keep: the last line. A loader's worker hands its error on with a whole traceback before the message.
-        message = str(error).strip().splitlines()[-1].removeprefix(f"{InputError.__module__}.InputError: ")
-        # Keep: the line of an open progress bar has no end yet, and the error would stand behind it.
-        for bar in list(getattr(tqdm, "_instances", ())):
-            bar.close()
-        sys.stderr.write(f"error: {message}\n")
+        _tell(str(error).strip().splitlines()[-1].removeprefix(f"{InputError.__module__}.InputError: "))
+        return 2
+    except OSError as error:
+        if error.errno not in _REFUSED:
+            raise
+        _tell(": ".join(map(str, filter(None, (error.filename, error.strerror)))))
         return 2
     return 0
+
+
+def _tell(message: str) -> None:
+    # Keep: the line of an open progress bar has no end yet, and the error would stand behind it.
+    for bar in list(getattr(tqdm, "_instances", ())):
+        bar.close()
+    sys.stderr.write(f"error: {message}\n")
+
+
+def check_readable(path: str | os.PathLike, depth: int = 1) -> None:
+    """Refuse what is there and may not be read, before somebody says that it is not there. What is missing passes.
+
+    Args:
+        path: a file, or a folder. An id on the Hub or an address is no path here, and passes.
+        depth: levels of a folder that are looked into; 1 for its files, 2 for those of its folders too.
+
+    Raises:
+        InputError: this user has no permission to read it, one of its files, or a folder on the way to it.
+    """
+    path = Path(path)
+    for folder in reversed(path.absolute().parents):
+        if folder.is_dir() and not os.access(folder, os.X_OK):
+            raise InputError(f"{path}: cannot be read: Permission denied (no way through {folder})")
+    try:
+        path.stat()
+    except PermissionError:  # a link to where there is no way to
+        raise InputError(f"{path}: cannot be read: Permission denied") from None
+    except (OSError, ValueError):
+        return
+    if not os.access(path, os.R_OK | (os.X_OK if path.is_dir() else 0)):
+        raise InputError(f"{path}: cannot be read: Permission denied")
+    if path.is_dir() and depth > 0:
+        for entry in sorted(path.iterdir()):
+            if depth > 1 or not entry.is_dir():
+                check_readable(entry, depth - 1)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from transformers.utils import logging
 
-from .errors import InputError
+from .errors import InputError, check_readable
 
 
 logger = logging.get_logger(__name__)
@@ -133,6 +133,7 @@ class YuNetDetector:
     def __init__(self, weights: str) -> None:
         import cv2
 
+        check_readable(weights)
         if not Path(weights).is_file():
             raise InputError(f"{weights}: expected YuNet's file {YUNET_FILE}, found no file")
         self._cv2 = cv2

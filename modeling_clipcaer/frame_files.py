@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from .errors import InputError
+from .errors import InputError, check_readable
 
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
@@ -21,6 +21,7 @@ def list_frame_names(folder: str | Path) -> list[str]:
         InputError: `folder` does not exist or is not a folder.
     """
     folder = Path(folder)
+    check_readable(folder, depth=0)
     if not folder.is_dir():
         raise InputError(f"{folder}: expected a folder of frames, found {'a file' if folder.exists() else 'nothing'}")
     names = (entry.name for entry in folder.iterdir() if not entry.name.startswith("."))

@@ -1,5 +1,6 @@
 """Which frames of a clip are looked at, and where they come from: a folder, image files, a video, an array."""
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from io import BytesIO
@@ -207,7 +208,7 @@ def open_clip(clip) -> FrameSource:
     source: FrameSource
     if isinstance(clip, FrameSource):
         source = clip
-    elif isinstance(clip, str | Path) and Path(clip).is_dir():
+    elif isinstance(clip, str | Path) and os.path.isdir(clip):
         source = ImageFrames([Path(clip, name) for name in list_frame_names(clip)])
     elif isinstance(clip, str | Path):
         source = VideoFrames(clip)

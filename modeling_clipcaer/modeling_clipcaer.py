@@ -1,5 +1,6 @@
 """PyTorch ClipCaer model: context-aware academic emotion recognition on CLIP."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,10 +14,12 @@ from transformers.utils import TransformersKwargs, can_return_tuple
 
 from .clip_loading import load_clip
 from .configuration_clipcaer import ClipCaerConfig
+from .errors import check_readable
 from .face_adapter import FaceAdapter
 from .frame_encoder import FrameEncoder, resolve_tower_dtype
 from .input_checks import check_streams
 from .model_output import ClipCaerOutput
+from .names import public_name
 from .prompt_learner import DescriptivePrompts, SoftPromptLearner, as_list, tokenize_sentences
 from .prototypes import instance_logits
 from .raer_labels import RAER_DESCRIPTIVE_PROMPTS, RAER_LABEL_PROMPTS, RAER_LABELS
@@ -43,6 +46,17 @@ class ClipCaerPreTrainedModel(PreTrainedModel):
     # items in all accumulated batches, and multiply it by the accumulation steps.
     accepts_loss_kwargs = False
 
+    def __init__(self, config: ClipCaerConfig, *args, **kwargs):
+        super().__init__(config, *args, **kwargs)
+        self.name_or_path = public_name(config.name_or_path)  # PEFT and model cards copy it into what they save
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
+        """Load as every model of transformers does, but say of a file that may not be read that it is there."""
+        if pretrained_model_name_or_path is not None:
+            check_readable(pretrained_model_name_or_path)
+        return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+
     def save_pretrained(self, save_directory, **kwargs):
         """Save as every model of transformers does."""
         # Keep: transformers names the class alone that is saved, and `AutoModel` would find none in the folder.
@@ -52,6 +66,10 @@ class ClipCaerPreTrainedModel(PreTrainedModel):
             "AutoModelForVideoClassification": "modeling_clipcaer.ClipCaerForVideoClassification",
         }
         super().save_pretrained(save_directory, **kwargs)
+        # Keep: safetensors writes by way of a temporary file, which is its owner's alone whatever the umask.
+        config = Path(save_directory, "config.json")
+        for weights in Path(save_directory).glob("*.safetensors") if config.is_file() else ():
+            weights.chmod(config.stat().st_mode & 0o666)
 
     @torch.no_grad()
     def _init_weights(self, module):

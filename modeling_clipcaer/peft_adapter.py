@@ -13,8 +13,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from .errors import InputError
+from .common.files import complete_file
+from .errors import InputError, check_readable
 from .face_adapter import FaceAdapter
+from .names import public_name
 
 
 class FaceAdapterPeftType(str, Enum):  # noqa: UP042 - PEFT's own types are of this kind
@@ -108,13 +110,14 @@ def save_face_adapter(model, folder: str | os.PathLike) -> None:
     adapter, config = _find_adapter(model), model.config
     Path(folder).mkdir(parents=True, exist_ok=True)
     FaceAdapterConfig(
-        base_model_name_or_path=config.name_or_path or None,
+        base_model_name_or_path=public_name(config.name_or_path) or None,
         reduction=config.adapter_reduction,
         residual_ratio=config.adapter_residual_ratio,
         inference_mode=True,
     ).save_pretrained(folder)
     weights = {_KEY.format(name): value.contiguous() for name, value in adapter.state_dict().items()}
-    save_file(weights, Path(folder, "adapter_model.safetensors"), metadata={"format": "pt"})
+    with complete_file(Path(folder, "adapter_model.safetensors")) as path:
+        save_file(weights, path, metadata={"format": "pt"})
 
 
 def load_face_adapter(model, folder: str | os.PathLike) -> None:
@@ -125,6 +128,7 @@ def load_face_adapter(model, folder: str | os.PathLike) -> None:
         InputError: there is no face adapter, or it does not fit to the model.
     """
     old, file = _find_adapter(model), Path(folder, "adapter_model.safetensors")
+    check_readable(folder)
     try:
         config = PeftConfig.from_pretrained(str(folder))
         weights = load_file(file)

@@ -1,16 +1,13 @@
 """Checkpoints as folders that need nothing from this repository."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 from safetensors import SafetensorError
 
 from modeling_clipcaer import ClipCaerConfig, ClipCaerForVideoClassification, ClipCaerVideoProcessor
-from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.errors import InputError, check_readable
 from modeling_clipcaer.pipeline_clipcaer import StrictAutoModel
 from recipes.trainable import NOTES, load_trainable
 
@@ -22,18 +19,6 @@ def check_output_dir(path: str | os.PathLike) -> None:
         raise InputError(f"{path}: expected a folder to write to, but {nearest} is a file")
     if not os.access(nearest, os.W_OK):
         raise InputError(f"{path}: expected a folder to write to, but {nearest} is not writable")
-
-
-@contextmanager
-def staged_folder(output_dir: str | os.PathLike) -> Iterator[Path]:
-    """A temporary folder whose files are moved into `output_dir` once the block has ended without an error."""
-    output_dir = Path(output_dir)
-    output_dir.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=output_dir, prefix=".partial-") as folder:
-        yield Path(folder)
-        # Keep: the report last. Its presence says that the others are complete.
-        for path in sorted(Path(folder).iterdir(), key=lambda path: path.name == "report.json"):
-            os.replace(path, output_dir / path.name)
 
 
 def save_checkpoint(
@@ -51,6 +36,7 @@ def load_checkpoint(folder: str) -> tuple[ClipCaerForVideoClassification, ClipCa
         InputError: there is no ClipCaer checkpoint with safetensors files, or weights are missing, unexpected or of
             another shape.
     """
+    check_readable(folder)
     try:
         config, _ = ClipCaerConfig.get_config_dict(folder)
         if config.get("model_type") != "clipcaer":

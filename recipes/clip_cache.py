@@ -8,9 +8,8 @@ missing is made, so that a cache is shared by runs, extended after a change of d
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -26,17 +25,15 @@ from tqdm import tqdm
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerTrainingArguments, ClipCaerVideoProcessor
 from modeling_clipcaer.cached_clips import CROPS_COLUMNS, EMBEDS_COLUMNS, ClipCutter
 from modeling_clipcaer.clip_rows import BOX_COLUMNS, find_form
+from modeling_clipcaer.common.disk import as_size, check_room, tell_disk_errors
+from modeling_clipcaer.common.files import complete_file
+from modeling_clipcaer.common.locks import shared_folder
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.training_arguments import option
 from recipes.checkpoints import check_output_dir
 from recipes.clips import count_frames
 from recipes.trainable import fingerprint_weights
 
-
-try:
-    import fcntl
-except ImportError:  # Windows, where what killed processes left stays
-    fcntl = None  # type: ignore[assignment]
 
 # Of the files' layout and of how pixels and embeddings are computed; raise it when either changes.
 CACHE_VERSION = 3
@@ -119,13 +116,10 @@ def cache_clips(
         views = args.cache_views if mode == "train" else 1
         cutter = ClipCutter(processor, model.config.streams, mode, args.cache_frames, views)
         plans[split] = _Plan(rows, cutter, keep, Path(folder))
-    try:
+    with tell_disk_errors(folder):
         _announce(list(plans.values()), keep, Path(folder))
         with _hold(Path(folder)):
             _make_files(list(plans.values()), keep, num_workers)
-    except OSError as error:
-        reason = error.strerror or error
-        raise InputError(f"{error.filename or folder}: the cache cannot be written ({reason})") from error
     return DatasetDict({split: plan.load() for split, plan in plans.items()})
 
 
@@ -244,32 +238,15 @@ def _announce(plans: list[_Plan], keep, folder: Path) -> None:
     shares = [len(plan.missing()) / len(plan.files) * plan.num_bytes for plan in plans]
     if PartialState().is_main_process:
         num_clips = sum(len(plan.rows) for plan in plans)
-        sizes = f"{_as_size(total)} in {folder}, {_as_size(sum(shares))} of it to be made"
+        sizes = f"{as_size(total)} in {folder}, {as_size(sum(shares))} of it to be made"
         print(f"{keep.name} of {num_clips} clips: {sizes}", flush=True)
     folder.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(folder).free
-    if sum(shares) > free:
-        raise InputError(f"{folder}: {_as_size(sum(shares))} are needed, {_as_size(free)} are free")
+    check_room(folder, sum(shares))
 
 
-def _as_size(num_bytes: float) -> str:
-    unit, name = next((pair for pair in ((1e9, "GB"), (1e6, "MB")) if num_bytes >= pair[0]), (1e3, "kB"))
-    return f"{num_bytes / unit:.1f} {name}"
-
-
-@contextmanager
-def _hold(folder: Path) -> Iterator[None]:
-    """Write to `folder` beside other processes. Where there is none, what killed ones left there is removed first."""
-    with (folder / ".lock").open("a+") as file:
-        if fcntl is not None:
-            # Keep: lockf, not flock, which a loader's workers would hold on to after their parent was killed.
-            with suppress(OSError):  # others write there, or the file system knows no locks
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                for partial in folder.glob("*/.partial-*.arrow"):
-                    partial.unlink()
-            with suppress(OSError):
-                fcntl.lockf(file, fcntl.LOCK_SH)
-        yield
+def _hold(folder: Path) -> AbstractContextManager[None]:
+    """Write to `folder` beside other processes."""
+    return shared_folder(folder, leftovers="*/.partial-*.arrow")
 
 
 def _make_files(plans: list[_Plan], keep, num_workers: int) -> None:
@@ -290,15 +267,10 @@ def _make_files(plans: list[_Plan], keep, num_workers: int) -> None:
 
 def _write_file(plan: _Plan, path: Path, clips: Iterator[tuple], keep, progress: tqdm) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
-    try:
-        with ArrowWriter(features=plan.features, path=str(partial)) as writer:
-            for place, streams in zip(plan.places(path), clips, strict=True):
-                kept = keep([pixels for pixels in streams if pixels is not None])
-                sizes = {"num_views": plan.cutter.num_views, "num_frames": plan.num_frames[place]}
-                writer.write(dict(zip(plan.columns, kept, strict=True)) | sizes)
-                progress.update()
-            writer.finalize()
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with complete_file(path) as partial, ArrowWriter(features=plan.features, path=str(partial)) as writer:
+        for place, streams in zip(plan.places(path), clips, strict=True):
+            kept = keep([pixels for pixels in streams if pixels is not None])
+            sizes = {"num_views": plan.cutter.num_views, "num_frames": plan.num_frames[place]}
+            writer.write(dict(zip(plan.columns, kept, strict=True)) | sizes)
+            progress.update()
+        writer.finalize()

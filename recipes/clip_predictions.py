@@ -5,12 +5,13 @@ import json
 from pathlib import Path
 
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
-from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.common.files import staged_folder
+from modeling_clipcaer.errors import InputError, check_readable
 from modeling_clipcaer.frame_files import list_frame_names
 from modeling_clipcaer.frames import open_clip
+from modeling_clipcaer.names import public_name
 from modeling_clipcaer.pipeline_clipcaer import ClipCaerPipeline
 from recipes.boxes import ClipBoxes
-from recipes.checkpoints import staged_folder
 from recipes.prediction_arguments import PredictionArguments
 from recipes.reporting import RESPONSIBLE_USE
 
@@ -36,6 +37,7 @@ def predict_clips(
 
 def find_clip(path: str) -> str:
     """`path` if it is a file or a folder of frames."""
+    check_readable(path)
     if not Path(path).exists():
         raise InputError(f"{path}: expected a video or a folder of frames, found nothing")
     if Path(path).is_dir() and not list_frame_names(path):
@@ -61,7 +63,7 @@ def predict_clip(pipeline: ClipCaerPipeline, path: str, boxes: ClipBoxes) -> dic
 
 def write_predictions(predictions: list[dict], labels: list[str], checkpoint: str, folder: Path) -> None:
     """predictions.json and predictions.csv."""
-    content = {"checkpoint": checkpoint, "notice": RESPONSIBLE_USE, "predictions": predictions}
+    content = {"checkpoint": public_name(checkpoint), "notice": RESPONSIBLE_USE, "predictions": predictions}
     (folder / "predictions.json").write_text(
         json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
     )

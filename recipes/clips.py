@@ -9,7 +9,7 @@ from datasets.exceptions import DatasetGenerationError
 from data_scripts.build_raer import AUDIT_NAME, build_dataset
 from modeling_clipcaer.cached_clips import CROPS_COLUMNS
 from modeling_clipcaer.clip_rows import BOX_COLUMNS, describe_forms, find_form
-from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.errors import InputError, check_readable
 
 from .labels_file import read_label_entries
 from .model_arguments import DataArguments
@@ -27,6 +27,7 @@ def load_clips(folder: str | Path, splits: tuple[str, ...] | None = None) -> Dat
     Raises:
         InputError: there is none, it is damaged, or it lacks a split, a column or the labels' names.
     """
+    check_readable(folder, depth=2)
     shards = find_shards(folder)
     try:
         clips = load_dataset("parquet", data_files=shards) if shards else load_from_disk(str(folder))
@@ -69,7 +70,7 @@ def read_split_protocol(folder: str | Path) -> str | None:
     """How the splits of the dataset in `folder` were made; `None` where its build did not record it."""
     try:
         return json.loads(Path(folder, AUDIT_NAME).read_text(encoding="utf-8"))["split"]["name"]
-    except (OSError, ValueError, LookupError, TypeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, LookupError, TypeError):
         return None
 
 

@@ -15,9 +15,11 @@ import torch
 from transformers import AutoTokenizer
 
 from modeling_clipcaer import ClipCaerConfig, ClipCaerVideoProcessor
-from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.common.files import staged_folder
+from modeling_clipcaer.common.locks import locked_folder
+from modeling_clipcaer.errors import InputError, check_readable, run_command
 from modeling_clipcaer.training_arguments import option
-from recipes.checkpoints import load_checkpoint, save_checkpoint, staged_folder
+from recipes.checkpoints import load_checkpoint, save_checkpoint
 from recipes.command_line import parse_arguments
 from recipes.original_checkpoint import read_original_checkpoint
 from recipes.original_model import build_model, export_state_dict
@@ -96,7 +98,7 @@ def write_converted(args: ConversionArguments, output_dir: Path) -> None:
     )
     with open(args.checkpoint, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    with staged_folder(output_dir) as folder:
+    with locked_folder(output_dir), staged_folder(output_dir) as folder:
         save_checkpoint(model, processor, folder)
         card = render_card(config, Path(args.checkpoint).name, digest)
         (folder / "README.md").write_text(card, encoding="utf-8")
@@ -109,6 +111,7 @@ def write_converted(args: ConversionArguments, output_dir: Path) -> None:
 
 def decode_prompts(config: ClipCaerConfig, tokenizer_id_or_path: str) -> None:
     """Fill in the texts of the prompts whose token ids were recovered."""
+    check_readable(tokenizer_id_or_path)
     try:
         tokenizer = AutoTokenizer.from_pretrained(tokenizer_id_or_path)
     except (OSError, ValueError) as error:
@@ -135,7 +138,7 @@ def write_original(args: ConversionArguments, output_dir: Path) -> None:
     model, _ = load_checkpoint(args.checkpoint)
     with naming(args.checkpoint):
         state = export_state_dict(model)
-    with staged_folder(output_dir) as folder:
+    with locked_folder(output_dir), staged_folder(output_dir) as folder:
         torch.save({"state_dict": state}, folder / "model.pth")
     print(f"{len(state)} tensors for: {render_flags(model.config)}\nwritten: {output_dir / 'model.pth'}")
 

@@ -7,10 +7,12 @@ import sys
 from dataclasses import MISSING, dataclass
 
 from modeling_clipcaer import ClipCaerTrainer, ClipCaerTrainingArguments
+from modeling_clipcaer.common.files import staged_folder
+from modeling_clipcaer.common.locks import locked_folder
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.frame_encoder import TOWER_DTYPES
 from modeling_clipcaer.training_arguments import option
-from recipes.checkpoints import check_output_dir, load_checkpoint, staged_folder
+from recipes.checkpoints import check_output_dir, load_checkpoint
 from recipes.clips import get_labels, load_clips, read_split_protocol
 from recipes.command_line import parse_arguments
 from recipes.reporting import build_report, describe_computation, write_report
@@ -65,7 +67,7 @@ def main() -> None:
             seed=args.seed,
             **describe_computation(model),
         )
-        with staged_folder(args.output_dir) as folder:
+        with locked_folder(args.output_dir), staged_folder(args.output_dir) as folder:
             write_report(report, folder)
         print(f"{args.split} UAR {report['uar']:.1f} %, WAR {report['war']:.1f} %: {args.output_dir}/report.md")
 

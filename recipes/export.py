@@ -19,9 +19,12 @@ from typing import Any, Literal
 import torch
 
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
+from modeling_clipcaer.common.files import staged_folder
+from modeling_clipcaer.common.locks import locked_folder
 from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.names import public_name
 from modeling_clipcaer.training_arguments import option
-from recipes.checkpoints import check_output_dir, load_checkpoint, staged_folder
+from recipes.checkpoints import check_output_dir, load_checkpoint
 from recipes.command_line import parse_arguments
 from recipes.export_model import (
     draw_pixels,
@@ -57,7 +60,7 @@ def main() -> None:
     check_arguments(args)
     check_output_dir(args.output_dir)
     model, processor = load_checkpoint(args.model)
-    with staged_folder(args.output_dir) as folder, torch.no_grad():
+    with locked_folder(args.output_dir), staged_folder(args.output_dir) as folder, torch.no_grad():
         path = folder / FILES[args.format]
         program = export_program(model, DTYPES[args.dtype])
         if args.format == "onnx":
@@ -109,7 +112,7 @@ def describe(
         "outputs": {"logits": {"shape": ["batch_size", config.num_labels], "dtype": "float32"}},
         "labels": [config.id2label[index] for index in range(config.num_labels)],
         "processor": processor.to_dict(),
-        "checkpoint": args.model,
+        "checkpoint": public_name(args.model),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
         "responsible_use": RESPONSIBLE_USE,
     }

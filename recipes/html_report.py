@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jinja2
 from markupsafe import Markup
 
+from modeling_clipcaer.common.files import complete_file
 from modeling_clipcaer.timeline import (
     ROOM,
     SCHEMA_VERSION,
@@ -21,7 +22,7 @@ from modeling_clipcaer.timeline import (
     TimelineWindow,
 )
 from recipes import html_charts
-from recipes.reporting import RESPONSIBLE_USE, complete_file
+from recipes.reporting import RESPONSIBLE_USE
 from recipes.timeline_look import label_colours, name_caveats, show_percent, show_time
 
 

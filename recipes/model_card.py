@@ -1,13 +1,16 @@
 """README.md and LICENSE of a checkpoint."""
 
-import os
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from .reporting import RESPONSIBLE_USE
+from modeling_clipcaer import ClipCaerTrainingArguments
+from modeling_clipcaer.names import public_name
+from recipes.model_arguments import ModelArguments, ProcessorArguments
+from recipes.reporting import RESPONSIBLE_USE
 
 
 TEMPLATE = """---
@@ -67,7 +70,7 @@ Data: {{ dataset }}, {{ num_training_clips }} clips. Preset: {{ preset }}. Setti
 {{ settings }}
 ```
 
-Versions: {{ versions }}.
+{{ withheld }}Versions: {{ versions }}.
 
 ## Intended and prohibited use
 
@@ -102,13 +105,15 @@ def render_model_card(
         report: of the test split, as in `report.json`.
         base_model: id on the Hub or folder of the CLIP checkpoint.
         presets: names of the files of flags that the run was given.
-        flags: all that it was given. Those that name places of this machine stay out of the card.
+        flags: all that it was given. The card has those that cannot name a place of this machine.
         repository: id of the checkpoint on the Hub, where it is pushed.
     """
+    base = public_name(base_model)
     name, dataset = f"ClipCaer on {_dataset_name(report)}", f"`{_dataset_name(report)}`"
     data = ModelCardData(
         model_name=name,
-        base_model=None if Path(base_model).exists() else base_model,
+        # Keep: on the Hub the name of a folder would be the id of somebody else's model.
+        base_model=None if Path(base_model).exists() and "/" not in base else base,
         license="other",
         license_name="terms-of-data-and-base-model",
         license_link="LICENSE",
@@ -120,14 +125,14 @@ def render_model_card(
     )
     clips = report["training_clips"]
     scores = ((label, report["per_class"][label]) for label in report["labels"])
-    settings = {name: value for name, value in flags.items() if not _is_local(name, value)}
+    settings, withheld = public_settings(flags)
     card = ModelCard.from_template(
         data,
         template_str=TEMPLATE,
         name=name,
         place=repository or "THIS_FOLDER",
         labels=", ".join(report["labels"]),
-        base=f"`{Path(base_model).name if Path(base_model).exists() else base_model}`",
+        base=f"`{base}`",
         dataset=dataset,
         protocol=f" (splits: {report['split_protocol']})" if report["split_protocol"] else "",
         **{name: report[name] for name in ("split", "num_clips")},
@@ -143,6 +148,7 @@ def render_model_card(
         num_training_clips=sum(clips.values()),
         preset=", ".join(f"`{preset}`" for preset in presets) or "none",
         settings=yaml.safe_dump(settings, allow_unicode=True).strip() if settings else "# none",
+        withheld=f"Not told, as they may name places of a machine: {', '.join(withheld)}.\n\n" if withheld else "",
         versions=", ".join(f"{package} {number}" for package, number in report["versions"].items() if number),
         responsible_use=RESPONSIBLE_USE,
         licence=_licence(report, base_model),
@@ -157,8 +163,7 @@ def render_licence(report: dict[str, Any], base_model: str) -> str:
 
 
 def _licence(report: dict[str, Any], base_model: str) -> str:
-    base = Path(base_model).name if Path(base_model).exists() else base_model
-    return LICENCE.format(dataset=_dataset_name(report), base=base)
+    return LICENCE.format(dataset=_dataset_name(report), base=public_name(base_model))
 
 
 def _eval_results(report: dict[str, Any]) -> list[EvalResult]:
@@ -190,13 +195,38 @@ def _eval_results(report: dict[str, Any]) -> list[EvalResult]:
 
 
 def _dataset_name(report: dict[str, Any]) -> str:
-    return Path(report["dataset"]).name
+    return public_name(report["dataset"]).rpartition("/")[2]
 
 
 def _percent(value: float | None) -> str:
     return "–" if value is None else f"{value:.1f}"
 
 
-def _is_local(name: str, value) -> bool:
-    """Whether a flag names a place of this machine, or of the Hub."""
-    return name.startswith(("hub_", "push_")) or (isinstance(value, str) and os.sep in value)
+def public_settings(flags: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The flags of a run that may be told, and the names of the others.
+
+    Numbers and switches are told, and words of a known vocabulary. Any other text may be, or hold, a place of the
+    machine that trained, or a name that somebody gave.
+    """
+    told = {name: value for name, value in flags.items() if name in _WORDS or not _holds_text(value)}
+    if "clip_model" in flags:
+        told["clip_model"] = public_name(flags["clip_model"])
+    return dict(sorted(told.items())), sorted(flags.keys() - told.keys())
+
+
+# Flags whose text is a word of a vocabulary: those of ours that offer choices, and some of the Trainer's.
+_WORDS = {
+    *("optim", "lr_scheduler_type", "eval_strategy", "save_strategy", "logging_strategy", "metric_for_best_model"),
+    *(
+        field.name
+        for arguments in (ModelArguments, ProcessorArguments, ClipCaerTrainingArguments)
+        for field in fields(arguments)
+        if field.metadata.get("choices")
+    ),
+} - {"hub_strategy"}
+
+
+def _holds_text(value: Any) -> bool:
+    if isinstance(value, dict | list | tuple):
+        return any(map(_holds_text, [*value, *value.values()] if isinstance(value, dict) else value))
+    return isinstance(value, str)

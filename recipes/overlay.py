@@ -13,12 +13,12 @@ import av
 import cv2
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 
+from modeling_clipcaer.common.files import complete_file
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.recordings import Recording, open_recording
 from modeling_clipcaer.timeline import Timeline
 from modeling_clipcaer.video_frames import OPEN_OPTIONS
 from recipes.overlay_drawing import OverlayPainter
-from recipes.reporting import complete_file
 
 
 logger = logging.getLogger(__name__)

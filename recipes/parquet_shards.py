@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_scripts.build_output import replace_folder, working_folder
 from data_scripts.build_raer import AUDIT_NAME
+from modeling_clipcaer.common.files import replace_folder, working_folder
 from modeling_clipcaer.errors import InputError
 
 

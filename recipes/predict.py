@@ -13,6 +13,7 @@ RAER's path; without them a detector looks for faces:
 
 import os
 import sys
+from contextlib import nullcontext
 from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
@@ -21,6 +22,7 @@ import torch
 from accelerate import PartialState
 
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
+from modeling_clipcaer.common.locks import locked_folder
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.face_detection import FaceDetector, build_face_detector
 from modeling_clipcaer.recording_analysis import AnalysisSettings, RecordingAnalyzer
@@ -55,6 +57,13 @@ def main() -> None:
     state = join_processes(args.device)
     if state.is_main_process:
         print(RESPONSIBLE_USE, flush=True)
+    with locked_folder(args.output_dir) if state.is_main_process else nullcontext():
+        state.wait_for_everyone()  # so that no process of a second launch writes before its main process is refused
+        predict(args, state)
+
+
+def predict(args: PredictionArguments, state: PartialState) -> None:
+    """This process's part of what is asked for."""
     boxes = read_boxes(args.bounding_box_face, args.bounding_box_body)
     if args.clips:
         if state.num_processes > 1:

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from modeling_clipcaer.common.files import staged_folder
 from modeling_clipcaer.timeline import UNCERTAIN, Timeline
 from recipes.annotation_files import (
     render_label_studio_config,
@@ -12,7 +13,6 @@ from recipes.annotation_files import (
     write_label_studio,
     write_vtt,
 )
-from recipes.checkpoints import staged_folder
 from recipes.prediction_arguments import PredictionArguments
 from recipes.prediction_manifest import JOINED, RECORDING, Job, write_manifest
 from recipes.timeline_files import (

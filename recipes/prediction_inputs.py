@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 from data_scripts.clip_search import VIDEO_SUFFIXES
-from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.errors import InputError, check_readable
 from modeling_clipcaer.frame_files import list_frame_names, natural_key
 from recipes.annotation_files import is_address
 
@@ -27,6 +27,7 @@ def find_recordings(inputs: list[str], output_dir: Path) -> list[str]:
         if is_address(path):
             found.setdefault(path, path)
             continue
+        check_readable(path, depth=0)
         if not Path(path).exists():
             raise InputError(f"{path}: expected a video, a folder of videos or of frames, found nothing")
         sources = list_folder(Path(path), {output_dir.resolve()}) if Path(path).is_dir() else [path]

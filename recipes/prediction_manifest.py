@@ -1,15 +1,12 @@
 """What a prediction has done and has still to do: the folder of each recording, and the manifest of all."""
 
 import json
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from modeling_clipcaer import ClipCaerConfig
+from modeling_clipcaer.common.files import complete_file
 from modeling_clipcaer.timeline import SCHEMA_VERSION, Timeline
 from recipes.prediction_inputs import describe_file, full_path, name_folders
 from recipes.reporting import RESPONSIBLE_USE
@@ -93,23 +90,9 @@ def describe_model(name: str, config: ClipCaerConfig) -> dict[str, Any]:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # none, or not ours
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # none, or not ours
         return {}
     return content if isinstance(content, dict) else {}
-
-
-@contextmanager
-def staged_recording(folder: Path) -> Iterator[Path]:
-    """A temporary folder that takes the place of `folder` once the block has ended without an error."""
-    partial = folder.with_name(f".partial-{folder.name}")
-    shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def write_manifest(jobs: list[Job], folder: Path) -> None:
@@ -120,7 +103,8 @@ def write_manifest(jobs: list[Job], folder: Path) -> None:
         "recordings": [_describe_failed(job) if job.error else _describe_done(job) for job in jobs],
     }
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+    with complete_file(folder / MANIFEST) as path:
+        path.write_text(text + "\n", encoding="utf-8")
 
 
 def read_manifest(folder: Path) -> list[dict[str, Any]]:

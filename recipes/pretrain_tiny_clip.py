@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import platform
-import shutil
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -31,7 +30,9 @@ from transformers import (
 from data_scripts.synthetic_drawing import Stage, draw_moment
 from data_scripts.synthetic_words import describe_context, describe_face, join_context_caption, join_face_caption
 from data_scripts.synthetic_world import CONTEXT_STORIES, FACE_STORIES, make_person, plan_clip
+from modeling_clipcaer.common.files import complete_folder
 from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.names import public_name
 from modeling_clipcaer.pixels import crop_box, crop_face, letterbox, resize_to_square
 from modeling_clipcaer.processing_clipcaer import CLIP_MEAN, CLIP_STD
 
@@ -259,7 +260,7 @@ def measure(model: CLIPModel, tokenizer: CLIPTokenizer, pixels: dict, words: dic
 def write_card(model: CLIPModel, figures: dict[str, float], num_frames: int, seconds: float) -> str:
     return CARD.format(
         parameters=model.num_parameters(),
-        command=" ".join(["python recipes/pretrain_tiny_clip.py", *sys.argv[1:]]),
+        command=" ".join(["python recipes/pretrain_tiny_clip.py", *map(tell_word, sys.argv[1:])]),
         minutes=seconds / 60,
         machine=platform.machine(),
         cores=os.cpu_count(),
@@ -270,17 +271,19 @@ def write_card(model: CLIPModel, figures: dict[str, float], num_frames: int, sec
     )
 
 
+def tell_word(word: str) -> str:
+    """A word of the command line, without this machine's folders."""
+    flag, equals, value = word.rpartition("=")
+    return flag + equals + (public_name(value) if os.sep in value else value)
+
+
 def save(model: CLIPModel, tokenizer: CLIPTokenizer, card: str, output_dir: Path) -> None:
-    partial = output_dir.parent / f".{output_dir.name}-{os.getpid()}"
     size = {"shortest_edge": IMAGE_SIZE}, {"height": IMAGE_SIZE, "width": IMAGE_SIZE}
-    try:
-        model.save_pretrained(partial)
-        tokenizer.save_pretrained(partial)
-        CLIPImageProcessorPil(size=size[0], crop_size=size[1]).save_pretrained(partial)
-        (partial / "README.md").write_text(card, encoding="utf-8")
-        partial.rename(output_dir)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with complete_folder(output_dir) as folder:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        CLIPImageProcessorPil(size=size[0], crop_size=size[1]).save_pretrained(folder)
+        (folder / "README.md").write_text(card, encoding="utf-8")
 
 
 if __name__ == "__main__":

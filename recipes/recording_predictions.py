@@ -10,6 +10,7 @@ from accelerate import PartialState
 from accelerate.utils import gather_object
 from tqdm import tqdm
 
+from modeling_clipcaer.common.files import complete_folder
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.frame_files import list_frame_names
 from modeling_clipcaer.recording_analysis import RecordingAnalyzer
@@ -18,7 +19,7 @@ from modeling_clipcaer.timeline import Timeline, TimelineWindow
 from recipes.boxes import ClipBoxes
 from recipes.prediction_arguments import PredictionArguments
 from recipes.prediction_files import write_joined, write_recording
-from recipes.prediction_manifest import Job, read_manifest, staged_recording
+from recipes.prediction_manifest import Job, read_manifest
 from recipes.timeline_files import json_line, window_row
 
 
@@ -71,7 +72,7 @@ def do_job(
     timeline = job.load_done()
     if timeline is not None and job.is_written():
         return
-    with staged_recording(job.folder) as folder:
+    with complete_folder(job.folder) as folder:
         if timeline is None:
             recording = open_with_boxes(job.source, boxes, args)
             timeline = analyse(recording, analyzer, folder / "windows.jsonl", advance)

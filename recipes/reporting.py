@@ -4,8 +4,7 @@ import csv
 import json
 import os
 import platform
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from modeling_clipcaer.common.files import complete_file
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.metrics import (
     absent_labels,
@@ -27,10 +27,18 @@ from modeling_clipcaer.metrics import (
     unweighted_average_recall,
     weighted_average_recall,
 )
+from modeling_clipcaer.names import public_name
 from recipes.plots import draw_confusion_matrix, draw_reliability, draw_training_curves
 
 
 PACKAGES = ("clipcaer", "torch", "transformers", "datasets", "accelerate", "numpy", "av", "pillow")
+# What report.json may hold when it is published: the fields of `build_report`, and those that training adds.
+REPORT_FIELDS = {
+    *("uar", "war", "macro_f1", "uar_ci95", "war_ci95", "majority_baseline", "per_class", "confusion_matrix"),
+    *("labels", "absent_labels", "ece", "calibration", "reliability", "num_clips", "units", "checkpoint", "dataset"),
+    *("split", "split_protocol", "seed", "tower_dtype", "versions"),
+    *("selected", "last_epoch", "training_clips", "class_priors"),
+}
 UNITS = "percent, but for ece and reliability, which are fractions; null where undefined (0 of 0)"
 MEANING = (
     "UAR is the mean recall over the labels that occur in the test clips: every label counts alike. "
@@ -79,7 +87,7 @@ def build_report(
         logits (`(num_clips, num_labels)` numbers): The model's logits, unadjusted.
         references (`num_clips` integers): True labels, 0-based.
         labels (sequence of `num_labels` strings): Names, in the order of the logits.
-        checkpoint, dataset, split (`str`): What was measured on what.
+        checkpoint, dataset, split (`str`): What was measured on what. Of a path the report holds the name alone.
         seed (`int`): The run's seed; also that of the bootstrap.
         split_protocol (`str`, *optional*): How the dataset's splits were made.
         tower_dtype (`str`): What the vision tower computed in.
@@ -123,8 +131,8 @@ def build_report(
         },
         "num_clips": int(matrix.sum()),
         "units": UNITS,
-        "checkpoint": str(checkpoint),
-        "dataset": str(dataset),
+        "checkpoint": public_name(checkpoint),
+        "dataset": public_name(dataset),
         "split": split,
         "split_protocol": split_protocol,
         "seed": seed,
@@ -150,18 +158,6 @@ def _describe_calibration(logits: ArrayLike, references: ArrayLike, temperature:
         "temperature": _rounded(temperature),
         "ece": _rounded(expected_calibration_error(probabilities, references)),
     }
-
-
-@contextmanager
-def complete_file(path: str | os.PathLike) -> Iterator[Path]:
-    """Yields a temporary path beside `path` and renames it when the block ends well, so that no half file is left."""
-    path = Path(path)
-    partial = path.with_name(f".partial-{path.name}")
-    try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

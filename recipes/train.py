@@ -7,6 +7,7 @@ import json
 import math
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import yaml
@@ -19,9 +20,11 @@ from modeling_clipcaer import (
     ClipCaerTrainingArguments,
     ClipCaerVideoProcessor,
 )
+from modeling_clipcaer.common.files import staged_folder
+from modeling_clipcaer.common.locks import locked_folder
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.metrics import compute_uar_war, fit_temperature
-from recipes.checkpoints import check_output_dir, save_checkpoint, staged_folder
+from recipes.checkpoints import check_output_dir, save_checkpoint
 from recipes.clip_cache import CacheArguments, cache_clips, check_cache_arguments
 from recipes.clips import get_labels, load_clips, prepare_clips, read_split_protocol
 from recipes.command_line import given_flags, parse_arguments, split_configs
@@ -41,19 +44,29 @@ from recipes.trainable import (
 )
 
 
+ARGUMENT_TYPES = (
+    *(ModelArguments, ProcessorArguments, DataArguments, CacheArguments, TrainableArguments),
+    ClipCaerTrainingArguments,
+)
+
+
 def main() -> None:
-    argument_types = (
-        *(ModelArguments, ProcessorArguments, DataArguments, CacheArguments, TrainableArguments),
-        ClipCaerTrainingArguments,
-    )
     words = rename_research_flags(sys.argv[1:])
-    arguments = parse_arguments(argument_types, words, __doc__, explain_research_flags)
-    model_args, processor_args, data_args, cache_args, trainable_args, training_args = arguments
+    arguments = parse_arguments(ARGUMENT_TYPES, words, __doc__, explain_research_flags)
+    cache_args, trainable_args, training_args = arguments[3:]
     check_processes(training_args)
     check_output_dir(training_args.output_dir)
     check_selection(training_args)
     check_hub_arguments(training_args)
     check_cache_arguments(cache_args, training_args, trainable_args.use_lora)
+    # Keep: the folder is the main process's to hold; the others of a launch are its own.
+    with locked_folder(training_args.output_dir) if training_args.process_index == 0 else nullcontext():
+        train_and_test(arguments, words)
+
+
+def train_and_test(arguments: list, words: list[str]) -> None:
+    """A run from its clips to its results. `arguments` are the flags of each kind, `words` the command line."""
+    model_args, processor_args, data_args, cache_args, trainable_args, training_args = arguments
     checkpoint = find_resume_checkpoint(training_args)
     set_seed(training_args.seed)
     with training_args.main_process_first(desc="building the dataset"):
@@ -77,7 +90,7 @@ def main() -> None:
     trainer.train(resume_from_checkpoint=checkpoint)
     report = test_once(trainer, clips, str(dataset))
     if trainer.is_world_process_zero():
-        flags, presets = given_flags(argument_types, words), [Path(path).stem for path in split_configs(words)[0]]
+        flags, presets = given_flags(ARGUMENT_TYPES, words), [Path(path).stem for path in split_configs(words)[0]]
         write_results(trainer, report, model_args.resolve_clip(), flags, presets, repository)
 
 
@@ -154,7 +167,7 @@ def read_step(checkpoint: Path) -> int | None:
     """Training step of a checkpoint that is complete: its state is what is written last."""
     try:
         return json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))["global_step"]
-    except (OSError, ValueError, KeyError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError):
         return None
 
 

@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 from transformers import CLIPModel, TrainerCallback
 
 from modeling_clipcaer import ClipCaerConfig, ClipCaerForVideoClassification, ClipCaerTrainer
-from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.common.files import complete_file
+from modeling_clipcaer.errors import InputError, check_readable
 from modeling_clipcaer.training_arguments import option
 
 
@@ -52,8 +53,9 @@ class _NoteWhatIsLeftOut(TrainerCallback):
     def on_save(self, args, state, control, **kwargs):
         if state.is_world_process_zero:
             folder = Path(args.output_dir, f"checkpoint-{state.global_step}")
-            os.replace(folder / PLAIN_WEIGHTS, folder / WEIGHTS)
-            (folder / NOTES).write_text(json.dumps(self.notes, indent=2) + "\n", encoding="utf-8")
+            (folder / PLAIN_WEIGHTS).replace(folder / WEIGHTS)
+            with complete_file(folder / NOTES) as path:
+                path.write_text(json.dumps(self.notes, indent=2) + "\n", encoding="utf-8")
 
 
 class RestoringTrainer(ClipCaerTrainer):
@@ -155,6 +157,7 @@ def restore_weights(model: ClipCaerForVideoClassification, checkpoint: str | os.
     Raises:
         InputError: there is no safetensors file, or a weight in it is missing, unexpected or of another shape.
     """
+    check_readable(checkpoint)
     path = find_weights(checkpoint)
     try:
         weights = load_file(path)

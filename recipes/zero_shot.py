@@ -14,10 +14,11 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from modeling_clipcaer import ClipCaerCollator, ClipCaerForVideoClassification, ClipCaerVideoProcessor
+from modeling_clipcaer.common.files import staged_folder
+from modeling_clipcaer.common.locks import locked_folder
 from modeling_clipcaer.errors import run_command
 from modeling_clipcaer.modeling_clipcaer import ClipCaerOutput
 from modeling_clipcaer.training_arguments import option
-from recipes.checkpoints import staged_folder
 from recipes.clips import get_labels, load_clips, read_split_protocol
 from recipes.command_line import parse_arguments
 from recipes.model_arguments import ModelArguments, ProcessorArguments
@@ -75,13 +76,14 @@ def main() -> None:
         logits.numpy(),
         clips[args.split]["label"],
         get_labels(clips),
-        checkpoint=f"{model_args.resolve_clip()} (zero-shot)",
+        checkpoint=model_args.resolve_clip(),
         dataset=args.dataset,
         split=args.split,
         split_protocol=read_split_protocol(args.dataset),
         seed=args.seed,
     )
-    with staged_folder(args.output_dir) as folder:
+    report["checkpoint"] += " (zero-shot)"
+    with locked_folder(args.output_dir), staged_folder(args.output_dir) as folder:
         write_report(report, folder)
     print(f"zero-shot {args.split} UAR {report['uar']:.1f} %, WAR {report['war']:.1f} %: {args.output_dir}/report.md")
 

@@ -10,8 +10,8 @@ from raer_tree import make_tree
 from small_material import run_main
 
 from data_scripts import audit_raer, clip_to_video, detect_boxes, make_synthetic_raer, view_samples
-from data_scripts.build_output import REPLACED, replace_folder, working_folder
 from data_scripts.build_raer import build_dataset
+from modeling_clipcaer.common.files import REPLACED, replace_folder, working_folder
 from modeling_clipcaer.errors import InputError
 
 
@@ -20,7 +20,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 HANGING = """
 import sys, time
 from pathlib import Path
-from data_scripts.build_output import working_folder
+from modeling_clipcaer.common.files import working_folder
 with working_folder(Path(sys.argv[1])) as working:
     (working / "half").write_text("half")
     print("working", flush=True)

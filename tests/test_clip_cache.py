@@ -283,14 +283,14 @@ def fill_the_disk(*args):
 
 def test_a_disk_that_fills_up_is_one_line_and_leaves_nothing_half_written(clips, tmp_path, monkeypatch):
     monkeypatch.setattr(ArrowWriter, "finalize", fill_the_disk)
-    with pytest.raises(InputError, match=r"the cache cannot be written \(No space left on device\)"):
+    with pytest.raises(InputError, match=r"arrow: No space left on device; more is needed than the .* that were free"):
         cache(clips, tmp_path)
     assert not [path for path in tmp_path.rglob("*.arrow") if path.is_file()]
 
 
 def test_a_folder_that_cannot_be_is_one_line(clips, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match=r"file/cache: the cache cannot be written \(Not a directory\)"):
+    with pytest.raises(InputError, match="file/cache: Not a directory"):
         cache(clips, tmp_path / "file" / "cache")
     args = CacheArguments(cache_crops=True, cache_dir=str(tmp_path / "file" / "cache"))
     with pytest.raises(InputError, match="expected a folder to write to"):  # in training before any work

@@ -68,3 +68,16 @@ def test_a_saved_configuration_comes_back_equal(tmp_path):
 
 def test_sizes_come_from_the_clip_configuration():
     assert tiny_config().projection_dim == CLIP["projection_dim"]
+
+
+def test_a_saved_configuration_names_where_it_is_from_and_holds_no_path(tmp_path):
+    config = ClipCaerConfig()
+    config._name_or_path = "/home/mallory/models/raer"
+    config.clip_config._name_or_path = "/home/mallory/models/tiny-clip"
+    config.clip_config.vision_config._name_or_path = "C:\\Users\\mallory\\vision"
+    config.clip_config.text_config._name_or_path = "openai/clip-vit-base-patch32"
+    config.save_pretrained(tmp_path)
+    saved = (tmp_path / "config.json").read_text()
+    assert "mallory" not in saved + repr(config) + config.to_json_string(use_diff=False)
+    assert '"tiny-clip"' in saved and "openai/clip-vit-base-patch32" in saved
+    assert config._name_or_path == "/home/mallory/models/raer"  # in memory it stays: weights are found by it

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import yaml
 from huggingface_hub import ModelCard
 
 from recipes.model_card import render_licence, render_model_card
@@ -84,3 +85,32 @@ def test_the_licence_tells_weights_from_code(report):
     licence = render_licence(report, "openai/clip-vit-base-patch32")
     assert licence.startswith("The weights carry the terms of the data they were trained on (raer)")
     assert "Apache License" in licence and "END OF TERMS AND CONDITIONS" in licence
+
+
+def test_of_the_flags_the_card_tells_numbers_and_words_of_a_vocabulary(report, tmp_path):
+    flags = {
+        "output_dir": "mallory",  # no separator, and still a name that somebody gave
+        "run_name": "of mallory",
+        "labels_file": "~mallory/labels.yaml",
+        "report_to": ["mallory/board"],
+        "lr_scheduler_kwargs": {"path": "mallory"},
+        "lr_milestones": [10, 15],
+        "resample": "bilinear",
+        "optim": "sgd",
+        "clip_model": "C:\\Users\\mallory\\tiny_clip",
+        "use_lora": True,
+    }
+    card = read(report, flags=flags)
+    told = yaml.safe_load(card.text.partition("```yaml\n")[2].partition("```")[0])
+    words = {"resample": "bilinear", "optim": "sgd", "clip_model": "tiny_clip"}
+    assert told == {**words, "lr_milestones": [10, 15], "use_lora": True}
+    assert "mallory" not in card.content
+    withheld = "labels_file, lr_scheduler_kwargs, output_dir, report_to, run_name"
+    assert f"Not told, as they may name places of a machine: {withheld}." in card.text
+
+
+def test_a_base_model_in_the_hubs_cache_is_told_by_its_id(report, tmp_path):
+    cached = tmp_path / "models--openai--clip-vit-base-patch32" / "snapshots" / "0123abc"
+    cached.mkdir(parents=True)
+    card = read(report, base_model=str(cached))
+    assert card.data.base_model == "openai/clip-vit-base-patch32" and "0123abc" not in card.content

@@ -1,22 +1,39 @@
 """What would be sent to the Hub: intercepted at the commit, written to a folder, and loaded from there."""
 
+import json
+import shlex
 import shutil
+import zipfile
+import zlib
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from click.testing import CliRunner
 from huggingface_hub import HfApi, ModelCard
+from huggingface_hub.cli.hf import app as hf
 from huggingface_hub.errors import EntryNotFoundError
+from huggingface_hub.utils import filter_repo_objects
+from peft import get_peft_model
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from small_material import make_material, run_main
 from small_run import ask_stranger, train_small, write_clip
 from test_remote_code import CODE, answer_here
 
+from modeling_clipcaer.peft_adapter import FaceAdapterConfig, save_face_adapter
 from recipes import train
 from recipes.checkpoints import load_checkpoint
+from recipes.hub import push_files
 
 
 TOKEN = "hf_SecretOfThisTest"
+RESULT = {
+    *("config.json", "model.safetensors", "video_preprocessor_config.json", "README.md", "LICENSE"),
+    *("report.json", "report.md", "confusion_matrix.csv", "confusion_matrix.png", "reliability.png"),
+    "training_curves.png",
+}
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -24,7 +41,7 @@ class Hub:
     """Takes the place of the Hub: a folder for each repository, and a list of the calls."""
 
     def __init__(self, folder: Path):
-        self.folder, self.repositories, self.commits = folder, [], []
+        self.folder, self.repositories, self.commits, self.words = folder, [], [], []
 
     def create_repo(self, repo_id, **kwargs):
         self.repositories.append((repo_id, kwargs))
@@ -32,10 +49,12 @@ class Hub:
 
     def create_commit(self, repo_id, operations, **kwargs):
         self.commits.append((repo_id, [operation.path_in_repo for operation in operations]))
+        self.words.append(str(kwargs))
         for operation in operations:
             target = self.folder / repo_id / operation.path_in_repo
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(operation.path_or_fileobj, target)
+            content = operation.path_or_fileobj
+            target.write_bytes(content if isinstance(content, bytes) else Path(content).read_bytes())
         return SimpleNamespace(commit_url=f"https://hub.test/{repo_id}/commit/1")
 
 
@@ -62,6 +81,47 @@ def hub(monkeypatch, tmp_path):
     return hub
 
 
+def read_all(path: Path) -> bytes:
+    """Every byte of a file, those that are packed in it too: texts of a PNG, members of an archive."""
+    content = path.read_bytes()
+    if path.suffix == ".png":
+        with Image.open(path) as image:
+            image.load()
+            content += repr(image.info).encode()
+        place = 8
+        while place < len(content) and len(content) - place >= 12:
+            size, kind = int.from_bytes(content[place : place + 4]), content[place + 4 : place + 8]
+            body = content[place + 8 : place + 8 + size]
+            if kind in (b"zTXt", b"iTXt"):
+                packed = body.partition(b"\0")[2]
+                for start in range(len(packed)):
+                    try:
+                        content += zlib.decompress(packed[start:])
+                    except zlib.error:
+                        continue
+            place += size + 12
+            if kind == b"IEND":
+                break
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            content += b"".join(name.encode() + archive.read(name) for name in archive.namelist())
+    return content
+
+
+def find_name(folder: Path, name: str, *, apart_from: tuple[str, ...] = ()) -> list[str]:
+    """Files under `folder` that hold `name`, in their own name or anywhere within."""
+    needles = [name.encode(), name.encode("utf-16-le")]
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    found = [path for path in paths if any(needle in path.name.encode() + read_all(path) for needle in needles)]
+    return sorted({path.relative_to(folder).parts[0] for path in found} - set(apart_from))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A home with the material in it, by absolute paths that name somebody."""
+    return tmp_path_factory.mktemp("home") / "mallory-q7"
+
+
 @pytest.fixture(scope="module")
 def session_folder(tmp_path_factory):
     return tmp_path_factory.getbasetemp()
@@ -81,11 +141,7 @@ def test_a_run_pushes_its_result_once_and_whole(hub, train_on, tmp_path, capfd):
     ((repository, names),) = hub.commits
     assert repository == "me/emotions"
     assert {Path(name).stem for name in names if name.endswith(".py")} == CODE
-    assert {name for name in names if not name.endswith(".py")} == {
-        *("config.json", "model.safetensors", "video_preprocessor_config.json", "README.md", "LICENSE"),
-        *("report.json", "report.md", "confusion_matrix.csv", "confusion_matrix.png", "reliability.png"),
-        "training_curves.png",
-    }
+    assert {name for name in names if not name.endswith(".py")} == RESULT
     pushed, run = hub.folder / "me" / "emotions", tmp_path / "run"
     assert all((pushed / name).read_bytes() == (run / name).read_bytes() for name in names)
     assert ModelCard((pushed / "README.md").read_text()).data.eval_results
@@ -98,7 +154,7 @@ def test_a_run_pushes_its_result_once_and_whole(hub, train_on, tmp_path, capfd):
     output = "".join(capfd.readouterr())
     assert "https://hub.test/me/emotions/commit/1" in output and TOKEN not in output
     files = [path for path in run.rglob("*") if path.is_file()]
-    assert any(path.name == "training_args.bin" for path in files)
+    assert not [path for path in files if path.name == "training_args.bin"]  # it is a pickle of this machine's paths
     assert not [path for path in files if TOKEN.encode() in path.read_bytes()]
 
 
@@ -143,6 +199,18 @@ def test_a_push_that_fails_leaves_the_result_and_says_how_to_go_on(hub, monkeypa
     assert "is complete, but could not be pushed to me/emotions" in error and "hf upload me/emotions" in error
     load_checkpoint(str(tmp_path / "run"))
     assert (tmp_path / "run" / "report.json").is_file()
+    # The hinted command, read by the Hub's own program, sends what a push would have sent.
+    sent = {}
+    monkeypatch.setattr(HfApi, "upload_folder", lambda self, **kwargs: sent.update(kwargs))
+    command = error.strip().partition("try again with: hf ")[2]
+    assert CliRunner().invoke(hf, shlex.split(command)).exit_code == 0
+    assert (sent["repo_id"], sent["folder_path"], sent["path_in_repo"]) == ("me/emotions", f"{tmp_path}/run", ".")
+    there = [path.relative_to(tmp_path / "run").as_posix() for path in (tmp_path / "run").rglob("*")]
+    filters = {"allow_patterns": sent["allow_patterns"], "ignore_patterns": sent["ignore_patterns"]}
+    monkeypatch.undo()
+    chosen = set(filter_repo_objects(there, **filters))
+    assert chosen == {*RESULT, *(f"{name}.py" for name in CODE)}
+    assert {"run.yaml", "checkpoint-1/config.json"} <= {*there} - chosen
 
 
 def test_a_model_and_its_processor_push_themselves_with_their_code(hub, session_folder):
@@ -153,3 +221,49 @@ def test_a_model_and_its_processor_push_themselves_with_their_code(hub, session_
     assert {path.stem for path in pushed.glob("*.py")} == CODE
     again, _ = load_checkpoint(str(pushed))
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in model.state_dict().items())
+
+
+def test_the_search_for_a_name_finds_it_where_it_is_packed(tmp_path):
+    texts = PngInfo()
+    texts.add_text("Source", "made by mallory", zip=True)
+    Image.new("L", (2, 2)).save(tmp_path / "a.png", pnginfo=texts)
+    torch.save({"path": "/home/mallory"}, tmp_path / "b.bin")
+    assert find_name(tmp_path, "mallory") == ["a.png", "b.bin"]
+
+
+@pytest.mark.slow
+def test_nothing_that_leaves_a_run_says_whose_machine_it_was(hub, home):
+    material = make_material(home)
+    run = home / "runs" / "raer"
+    flags = ("--epochs", 1, "--save_strategy", "epoch", "--dataloader_num_workers", 0, "--run_name", home / "one")
+    push = ("--push_to_hub", "--hub_model_id", "me/emotions", "--output_dir", run)
+    assert run_main(train.main, *material.flags, *flags, *push) == 0
+    assert not find_name(hub.folder, "mallory") and not find_name(hub.folder, "/tmp")
+    assert not [words for words in (*hub.words, *map(str, hub.commits)) if "mallory" in words]
+    # Nor what somebody uploads by hand: run.yaml alone says where things are.
+    assert find_name(run, "mallory") == ["run.yaml"]
+    report, config = (json.loads((run / name).read_text()) for name in ("report.json", "config.json"))
+    assert (report["checkpoint"], report["dataset"]) == ("raer", "dataset")
+    assert config["clip_config"]["_name_or_path"] == "clip"
+
+    model, processor = load_checkpoint(str(run))
+    model.push_to_hub("me/by-hand")
+    processor.push_to_hub("me/by-hand")
+    save_face_adapter(model, home / "adapter")
+    get_peft_model(model, FaceAdapterConfig()).save_pretrained(home / "peft")
+    for folder in (hub.folder, home / "adapter", home / "peft"):
+        assert not find_name(folder, "mallory"), folder
+    assert json.loads((home / "adapter" / "adapter_config.json").read_text())["base_model_name_or_path"] == "raer"
+
+
+def test_a_file_and_a_field_that_nobody_has_said_are_for_others_stay_here_and_are_told(hub, tmp_path, capsys):
+    (tmp_path / "report.json").write_text(json.dumps({"uar": 50.0, "machine": "mallory"}))
+    (tmp_path / "notes.txt").write_text("mallory")
+    (tmp_path / "LICENSE").write_text("terms")
+    push_files(tmp_path, ["report.json", "notes.txt", "LICENSE"], "me/emotions")
+    assert hub.commits == [("me/emotions", ["LICENSE", "report.json"])]
+    assert json.loads((hub.folder / "me" / "emotions" / "report.json").read_text()) == {"uar": 50.0}
+    assert capsys.readouterr().out.splitlines() == [
+        "not pushed: notes.txt, which is not known to be for others",
+        "not pushed: `machine` in report.json, a field that is not known to be for others",
+    ]
