@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from PIL import Image
 
+from .frame_fitting import Size, fit_size, largest_size, put_on_canvas
 from .frames import FrameSource, ImageFrames, ListedFrames
 from .pixels import resize
 from .scene_cuts import CELLS
-from .video_frames import Size, fit_size, largest_size, put_on_canvas
 
 
 class FittedFrames:

@@ -17,6 +17,7 @@ import numpy as np
 from .crops import CropCutter
 from .errors import InputError
 from .face_detection import FaceDetector, build_face_detector
+from .frame_fitting import MOST_NAMED
 from .modeling_clipcaer import ClipCaerForVideoClassification
 from .people import Clip, People, PeopleFollower, WindowClips
 from .processing_clipcaer import ClipCaerVideoProcessor
@@ -24,7 +25,6 @@ from .recordings import Recording, Stretch
 from .stage_clock import StageClock
 from .timeline import NO_PICTURE, ROOM, UNCERTAIN, Timeline, TimelineWindow
 from .timeline_windows import Grid, build_segments, plan_grid
-from .video_frames import MOST_NAMED
 from .window_scoring import WindowScorer
 
 

@@ -17,12 +17,13 @@ import torch
 
 from .errors import InputError
 from .fitted_frames import FittedFrames, find_sizes, make_thumbnail
+from .frame_fitting import MOST_NAMED, FrameFitter, describe_sizes
 from .frames import FrameSource, open_clip
 from .processing_clipcaer import boxes_per_frame
 from .scene_cuts import find_cuts, join_cuts
 from .timeline import ROOM
 from .timeline_windows import Grid
-from .video_frames import MOST_NAMED, FrameFitter, VideoFrames, describe_sizes
+from .video_frames import VideoFrames
 
 
 # Of frames that carry no time: folders, lists, arrays.

@@ -27,7 +27,10 @@ ALLOWED = {
     "prototypes": {"torch"},
     "prompt_learner": {"torch", "transformers"},
     "pixels": {"torch"},
-    "video_frames": {"torch", "numpy", "av"},
+    "scene_cuts": {"torch", "numpy", ".pixels"},
+    "frame_fitting": {"torch", "numpy", "av", ".scene_cuts"},
+    "video_frames": {"torch", "numpy", "av", ".frame_fitting", ".scene_cuts"},
+    "fitted_frames": {"torch", "numpy", "PIL", ".frame_fitting", ".frames", ".pixels", ".scene_cuts"},
     "frames": {"torch", "numpy", "PIL", "cv2", ".video_frames"},
     "modeling_clipcaer": {
         *("torch", "transformers", ".clip_loading", ".configuration_clipcaer", ".face_adapter", ".frame_encoder"),
@@ -52,18 +55,21 @@ ALLOWED = {
     "stage_clock": set(),
     "tracking": {"numpy", "scipy"},
     "face_detection": {"torch", "numpy", "cv2", "huggingface_hub", "transformers", "facenet_pytorch"},
-    "recordings": {"torch", "av", ".frames", ".processing_clipcaer", ".timeline", ".video_frames"},
+    "recordings": {
+        *("torch", "numpy", "av", ".fitted_frames", ".frame_fitting", ".frames", ".processing_clipcaer"),
+        *(".scene_cuts", ".timeline", ".timeline_windows", ".video_frames"),
+    },
     "crops": {".pixels", ".processing_clipcaer", "torch"},
     "people": {
-        *("torch", ".crops", ".face_detection", ".frames", ".recordings", ".stage_clock", ".timeline"),
-        *(".timeline_windows", ".tracking"),
+        *("torch", "numpy", ".crops", ".face_detection", ".frames", ".recordings", ".scene_cuts", ".stage_clock"),
+        *(".timeline", ".tracking"),
     },
     "window_scoring": {
         *("torch", "numpy", ".crops", ".modeling_clipcaer", ".people", ".processing_clipcaer", ".stage_clock"),
     },
     "recording_analysis": {
         *("numpy", ".crops", ".face_detection", ".modeling_clipcaer", ".people", ".processing_clipcaer"),
-        *(".recordings", ".stage_clock", ".timeline", ".timeline_windows", ".window_scoring"),
+        *(".recordings", ".stage_clock", ".timeline", ".timeline_windows", ".frame_fitting", ".window_scoring"),
     },
     "__init__": {
         *("transformers", ".configuration_clipcaer", ".modeling_clipcaer", ".pipeline_clipcaer"),

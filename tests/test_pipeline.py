@@ -179,7 +179,7 @@ def test_a_timeline_is_json_and_shows_itself(watch, lesson):
 def test_lists_and_iterators_of_recordings_are_analysed_together(watch, lesson, video):
     other = {"video": video, "face_boxes": [8, 8, 40, 40], "body_box": [4, 4, 60, 44]}
     alone = [watch(lesson), watch(other)]
-    assert alone[1].settings["face_detector"] == alone[1].settings["context"] == "supplied"
+    assert alone[1].settings["face_detector"] == alone[1].settings["body_boxes"] == "supplied"
     sizes = []
     hook = watch.model.model.clip.vision_model.register_forward_pre_hook(
         lambda module, args, kwargs: sizes.append(len(kwargs["pixel_values"])), with_kwargs=True

@@ -18,7 +18,16 @@ from recipes.checkpoints import load_checkpoint
 STAYING = {
     *("__init__", "data_collator", "losses", "metrics", "parameter_groups", "trainer", "training_arguments"),
     *("peft_adapter", "pipeline_clipcaer", "cached_clips", "clip_rows"),
-    *("recordings", "face_detection", "tracking", "people", "crops", "window_scoring", "recording_analysis"),
+    *(
+        "recordings",
+        "face_detection",
+        "tracking",
+        "people",
+        "fitted_frames",
+        "crops",
+        "window_scoring",
+        "recording_analysis",
+    ),
     *("stage_clock", "timeline", "timeline_windows"),
 }
 CODE = {path.stem for path in (ROOT / "modeling_clipcaer").glob("*.py")} - STAYING
