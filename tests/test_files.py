@@ -336,3 +336,9 @@ def test_commands_say_that_a_file_may_not_be_read_and_never_that_it_is_not_there
     for error in errors:
         assert ("Permission denied" in error and "closed" in error) or "model/model.safetensors" in error, error
     assert "Traceback" not in result.stderr
+
+
+def test_the_full_disk_behind_another_error_and_the_written_side_of_a_copy_are_found(tmp_path):
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/read/from", None, str(tmp_path / "copy"))
+    with pytest.raises(InputError, match=f"{tmp_path}/copy: No space left on device"), tell_disk_errors(tmp_path):
+        raise RuntimeError("An error occurred while generating the dataset") from full
