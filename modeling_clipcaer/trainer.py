@@ -177,7 +177,7 @@ class ClipCaerTrainer(Trainer):
         """A checkpoint that is whole, on the disk and without this machine's paths; or none, and one line."""
         folder = Path(self._get_output_dir(trial), f"checkpoint-{self.state.global_step}")
         try:
-            with tell_disk_errors(folder):
+            with tell_disk_errors(folder, partial=folder):
                 super()._save_checkpoint(model, trial)
                 if self.args.should_save:
                     # Keep: no path. `_BestCheckpoint` finds it by its step, wherever the folder is by then.

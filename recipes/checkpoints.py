@@ -7,6 +7,7 @@ import torch
 from safetensors import SafetensorError
 
 from modeling_clipcaer import ClipCaerConfig, ClipCaerForVideoClassification, ClipCaerVideoProcessor
+from modeling_clipcaer.common.disk import check_room
 from modeling_clipcaer.errors import InputError, check_readable
 from modeling_clipcaer.pipeline_clipcaer import StrictAutoModel
 from recipes.trainable import NOTES, load_trainable
@@ -25,6 +26,7 @@ def save_checkpoint(
     model: ClipCaerForVideoClassification, processor: ClipCaerVideoProcessor, folder: str | os.PathLike
 ) -> None:
     """Write weights, configuration, processor and their code, so that `trust_remote_code=True` loads the folder."""
+    check_room(folder, sum(weight.nbytes for weight in model.state_dict().values()))
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
 

@@ -240,8 +240,8 @@ def _announce(plans: list[_Plan], keep, folder: Path) -> None:
         num_clips = sum(len(plan.rows) for plan in plans)
         sizes = f"{as_size(total)} in {folder}, {as_size(sum(shares))} of it to be made"
         print(f"{keep.name} of {num_clips} clips: {sizes}", flush=True)
-    folder.mkdir(parents=True, exist_ok=True)
     check_room(folder, sum(shares))
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 def _hold(folder: Path) -> AbstractContextManager[None]:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from data_scripts.build_raer import AUDIT_NAME
 from modeling_clipcaer.common.files import replace_folder, working_folder
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.names import public_name
 
 
 CARD_NAME, PROCESSOR_NAME = "README.md", "preprocessor_config.json"
@@ -124,10 +125,10 @@ def without_paths(content: Any) -> Any:
         return {without_paths(name): without_paths(value) for name, value in content.items()}
     if isinstance(content, list):
         return [without_paths(value) for value in content]
-    for kind in (PurePosixPath, PureWindowsPath):
-        if isinstance(content, str) and kind(content).is_absolute():
-            return kind(content).name
-    return content
+    is_absolute = isinstance(content, str) and any(
+        kind(content).is_absolute() for kind in (PurePosixPath, PureWindowsPath)
+    )
+    return public_name(content) if is_absolute else content
 
 
 def is_path(value: Any) -> bool:

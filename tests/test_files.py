@@ -16,11 +16,14 @@ from safetensors.torch import save_file
 from small_material import make_material, run_main
 from small_run import train_small
 
+from data_scripts.build_raer import build_dataset
 from modeling_clipcaer.common.disk import check_room, tell_disk_errors
 from modeling_clipcaer.common.files import complete_file, complete_folder, staged_folder
 from modeling_clipcaer.common.locks import locked_folder
 from modeling_clipcaer.errors import InputError, check_readable
-from recipes import predict, train
+from modeling_clipcaer.peft_adapter import save_face_adapter
+from recipes import export, predict, train, write_parquet
+from recipes.checkpoints import load_checkpoint
 
 
 @pytest.fixture(params=[0o002, 0o022, 0o077], ids=oct)
@@ -336,3 +339,33 @@ def test_commands_say_that_a_file_may_not_be_read_and_never_that_it_is_not_there
     for error in errors:
         assert ("Permission denied" in error and "closed" in error) or "model/model.safetensors" in error, error
     assert "Traceback" not in result.stderr
+
+
+def test_the_full_disk_behind_another_error_and_the_written_side_of_a_copy_are_found(tmp_path):
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/read/from", None, str(tmp_path / "copy"))
+    with pytest.raises(InputError, match=f"{tmp_path}/copy: No space left on device"), tell_disk_errors(tmp_path):
+        raise RuntimeError("An error occurred while generating the dataset") from full
+
+
+@pytest.mark.slow
+def test_all_that_commands_write_can_be_read_by_whom_the_umask_allows(tmp_path, tmp_path_factory):
+    material = make_material(tmp_path_factory.getbasetemp())
+    before = os.umask(0o027)
+    try:
+        build_dataset(material.raer, tmp_path / "dataset", val_annotation=f"{material.raer}/annotation/validation.txt")
+        cache = ("--cache_crops", "--cache_dir", tmp_path / "cache", "--save_trainable_only", "true")
+        flags = ("--epochs", 1, "--dataloader_num_workers", 0, "--output_dir", tmp_path / "run", *cache)
+        assert run_main(train.main, *material.flags, *flags) == 0
+        model, _ = load_checkpoint(str(tmp_path / "run"))
+        save_face_adapter(model, tmp_path / "adapter")
+        model.save_pretrained(tmp_path / "saved")
+        words = (tmp_path / "dataset", "--output", tmp_path / "shards", "--embed", "frames", write_parquet.SHARE_FLAG)
+        assert run_main(write_parquet.main, *words) == 0
+        export_words = ("--model", tmp_path / "run", "--output_dir", tmp_path / "exported", "--format", "torch_export")
+        assert run_main(export.main, *export_words) == 0
+    finally:
+        os.umask(before)
+    found = {path.relative_to(tmp_path).as_posix(): mode_of(path) for path in tmp_path.rglob("*")}
+    wanted = {name: 0o750 if (tmp_path / name).is_dir() else 0o640 for name in found}
+    assert found == wanted
+    assert {Path(name).suffix for name in found} >= {".safetensors", ".arrow", ".parquet", ".pt", ".pt2", ".png"}

@@ -4,7 +4,7 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from modeling_clipcaer.errors import InputError
@@ -28,34 +28,50 @@ def tell_disk_errors(place: str | os.PathLike, partial: Path | None = None) -> I
     """
     try:
         yield
-    except InputError:
-        raise
-    except Exception as error:
-        reason = explain_disk_error(error)
-        if reason is None:
+    except InputError as error:
+        if partial is None or str(partial) not in str(error):
             raise
-        name = str(getattr(error, "filename", None) or place)
+        raise InputError(str(error).replace(str(partial), str(place))) from error
+    except Exception as error:
+        refusal = find_refusal(error)
+        if refusal is None:
+            raise
+        # Keep: the second name first. Of a copy it is the one that is written.
+        name = str(refusal.filename2 or refusal.filename or place)
         if partial is not None:
             name = name.replace(str(partial), str(place))
-        room = _describe_room(Path(place), partial) if _find_full(error) == errno.ENOSPC else ""
-        raise InputError(f"{name}: {reason}{room}") from error
+        room = _describe_room(Path(place), partial) if refusal.errno == errno.ENOSPC else ""
+        raise InputError(f"{name}: {refusal.strerror or ' '.join(str(refusal).split())}{room}") from error
 
 
-def explain_disk_error(error: BaseException) -> str | None:
-    """What the disk refused, in the system's words; `None` where it was not the disk."""
+def find_refusal(error: BaseException) -> OSError | None:
+    """What the disk refused: `error` itself, or a full disk behind it or in its text; `None`: not the disk."""
     if isinstance(error, OSError):
-        return error.strerror or " ".join(str(error).split())
-    number = _find_full(error)
-    return os.strerror(number) if number is not None else None
+        return error
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in _FULL:
+            return cause
+        number = next((number for number in _FULL if os.strerror(number) in str(cause)), None)
+        if number is None and any(words in str(cause) for words in _TORCH_STOPPED):
+            number = errno.ENOSPC
+        if number is not None:
+            return OSError(number, os.strerror(number))
+        cause = cause.__cause__ or cause.__context__
+    return None
 
 
-def _find_full(error: BaseException) -> int | None:
-    """Number of the error of a full disk or of a file that may not grow, by itself or in the text of a library."""
-    if isinstance(error, OSError):
-        return error.errno if error.errno in _FULL else None
-    text = str(error)
-    numbers = (number for number in _FULL if os.strerror(number) in text)
-    return next(numbers, errno.ENOSPC if any(words in text for words in _TORCH_STOPPED) else None)
+@contextmanager
+def made_folder(folder: Path) -> Iterator[None]:
+    """`folder` is there for the block. It and the folders above that were made for it go again if they stay empty."""
+    new = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    finally:
+        for place in new:
+            with suppress(OSError):  # it holds something
+                place.rmdir()
 
 
 def _describe_room(place: Path, partial: Path | None) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from modeling_clipcaer.common.disk import tell_disk_errors
+from modeling_clipcaer.common.disk import made_folder, tell_disk_errors
 from modeling_clipcaer.common.locks import lock
 
 
@@ -111,7 +111,7 @@ def working_folder(output: Path) -> Iterator[Path]:
     """
     prefix = f".{output.name}-building"
     with tell_disk_errors(output), ExitStack() as stack:
-        output.parent.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(made_folder(output.parent))
         busy = f"{output}: another build is writing it; expected one at a time"
         stack.enter_context(lock(output.with_name(f"{prefix}.lock"), busy))
         _clear_away(output, prefix)

@@ -4,11 +4,11 @@ import errno
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from modeling_clipcaer.common.disk import tell_disk_errors
+from modeling_clipcaer.common.disk import made_folder, tell_disk_errors
 from modeling_clipcaer.errors import InputError
 
 
@@ -30,17 +30,12 @@ def locked_folder(folder: str | os.PathLike) -> Iterator[None]:
         InputError: another run holds it, or it cannot be written to.
     """
     folder = Path(folder)
-    new = [place for place in (folder, *folder.parents) if not place.exists()]
-    with tell_disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    try:
-        busy = f"{folder}: another run is writing to it; expected one at a time, or another folder"
-        with lock(folder / LOCK, busy):
-            yield
-    finally:
-        for place in new:
-            with suppress(OSError):  # it holds something
-                place.rmdir()
+    busy = f"{folder}: another run is writing to it; expected one at a time, or another folder"
+    with ExitStack() as stack:
+        with tell_disk_errors(folder):
+            stack.enter_context(made_folder(folder))
+            stack.enter_context(lock(folder / LOCK, busy))
+        yield
 
 
 # The locks of this process.
