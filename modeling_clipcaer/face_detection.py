@@ -217,16 +217,18 @@ def grow_context_box(face_box: Box, height: int, width: int) -> Box:
     """Grow a face into the box of the body and the desk before it, within a frame of `height` and `width` pixels.
 
     The box is 4 faces wide and reaches from 3/4 of a face above to 3 1/2 faces below: shoulders, arms, and the table
-    that a seated person works at.
+    that a seated person works at. It is at least a pixel wide and high, also for a face beyond the frame.
     """
-    left, top, right, bottom = face_box
-    face_width, face_height = right - left, bottom - top
-    return (
-        max(left - 1.5 * face_width, 0.0),
-        max(top - 0.75 * face_height, 0.0),
-        min(right + 1.5 * face_width, float(width)),
-        min(bottom + 3.5 * face_height, float(height)),
-    )
+    face_width, face_height = face_box[2] - face_box[0], face_box[3] - face_box[1]
+    left, right = _clip(face_box[0] - 1.5 * face_width, face_box[2] + 1.5 * face_width, width)
+    top, bottom = _clip(face_box[1] - 0.75 * face_height, face_box[3] + 3.5 * face_height, height)
+    return left, top, right, bottom
+
+
+def _clip(start: float, end: float, length: int) -> tuple[float, float]:
+    """The part of a stretch that lies within 0 and `length`, or the pixel next to it: never less than one."""
+    start = min(max(start, 0.0), length - 1.0)
+    return start, max(min(end, float(length)), start + 1)
 
 
 def _fetch_yunet() -> str:
