@@ -237,10 +237,10 @@ def _fetch_yunet() -> str:
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
-        return hf_hub_download(YUNET_REPOSITORY, YUNET_FILE, local_files_only=True)
-    except LocalEntryNotFoundError:
-        pass
-    try:
+        try:
+            return hf_hub_download(YUNET_REPOSITORY, YUNET_FILE, local_files_only=True)
+        except LocalEntryNotFoundError:
+            pass
         # Keep: asked once, and shortly. The download asks six times: without a network 23 seconds pass in silence.
         get_hf_file_metadata(hf_hub_url(YUNET_REPOSITORY, YUNET_FILE), timeout=HUB_TIMEOUT)
         return hf_hub_download(YUNET_REPOSITORY, YUNET_FILE, etag_timeout=HUB_TIMEOUT)

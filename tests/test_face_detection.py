@@ -1,10 +1,15 @@
 """Face detection on real pictures, which come with scikit-image."""
 
 import os
+import socket
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT, YUNET, needs_yunet
 from PIL import Image
 from skimage import data
 
@@ -92,8 +97,54 @@ def test_a_broken_file_of_weights_is_named(tmp_path):
         build_face_detector("yunet", str(tmp_path / "broken.onnx"))
 
 
-def test_without_yunet_haar_is_taken():
-    assert build_face_detector("auto").name == ("haar" if "CLIPCAER_YUNET" not in os.environ else "yunet")
+def test_without_yunet_haar_is_taken_and_the_log_says_so(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("modeling_clipcaer.face_detection.logger.warning", said.append)
+    assert build_face_detector("auto").name == "haar"
+    (line,) = said
+    assert (
+        "haar" in line and "face_detection_yunet_2023mar.onnx is not in the Hub's cache" in line and "\n" not in line
+    )
+
+
+def test_a_broken_file_in_the_hubs_cache_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    folder, commit = tmp_path / "models--opencv--face_detection_yunet", "0" * 40
+    path = folder / "snapshots" / commit / "face_detection_yunet_2023mar.onnx"
+    for file, content in ((folder / "refs" / "main", commit.encode()), (path, b"\x08\x06\x12\x07pytorch" + bytes(99))):
+        file.parent.mkdir(parents=True)
+        file.write_bytes(content)
+    for kind in ("auto", "yunet"):
+        with pytest.raises(InputError) as error:
+            build_face_detector(kind)
+        message = str(error.value)
+        assert message.startswith(f"{path}: expected YuNet's file") and "found 110 bytes" in message
+        assert "\n" not in message
+
+
+def test_a_cache_that_is_no_folder_is_one_clear_error(tmp_path, monkeypatch):
+    (tmp_path / "hub").touch()
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    with pytest.raises(InputError) as error:
+        build_face_detector("yunet")
+    assert "\n" not in str(error.value) and "face_detection_yunet_2023mar.onnx" in str(error.value)
+
+
+@pytest.mark.slow
+def test_a_hub_that_never_answers_is_given_up_soon(tmp_path):
+    code = "from modeling_clipcaer.face_detection import build_face_detector as build; build('yunet')"
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings = {"HF_ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}", "HF_HOME": str(tmp_path)}
+        settings |= {"HF_HUB_OFFLINE": "0", "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-c", code]
+        start = time.monotonic()
+        done = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, timeout=60)
+        assert time.monotonic() - start < 30
+    last = done.stderr.strip().splitlines()[-1]
+    assert (
+        "InputError: YuNet's face_detection_yunet_2023mar.onnx is not in the Hub's cache and cannot be fetched" in last
+    )
 
 
 class RedAreaNetwork:
