@@ -180,11 +180,49 @@ def test_yunets_boxes_are_in_pixels_of_the_frame(tmp_path, monkeypatch):
         assert found.box == pytest.approx(expected, abs=max(height, width) / 640)
 
 
-@pytest.mark.skipif("CLIPCAER_YUNET" not in os.environ, reason="CLIPCAER_YUNET names no file of YuNet")
-def test_yunet_finds_the_face():
-    frame, (face,) = place([(300, 60)], 1.0)
-    (found,) = build_face_detector("yunet", os.environ["CLIPCAER_YUNET"]).detect(frame)
-    assert overlap(found.box, face) > 0.4
+ODD_SIZES = [(1, 1), (1, 2), (3, 7), (1, 640), (640, 1), (1, 20_000), (20_000, 1), (31, 33), (40, 3000), (4000, 4000)]
+
+
+@pytest.fixture(params=["haar", pytest.param("yunet", marks=needs_yunet)])
+def detector(request):
+    return build_face_detector(request.param, str(YUNET) if request.param == "yunet" else None)
+
+
+def test_odd_frames_show_no_face(detector):
+    noise = torch.Generator().manual_seed(0)
+    for height, width in ODD_SIZES:
+        for grey in (0, 255):
+            assert detector.detect(torch.full((3, height, width), grey, dtype=torch.uint8)) == []
+        dim = torch.randint(0, 40, (1, height, width), generator=noise, dtype=torch.uint8).repeat(3, 1, 1)
+        assert detector.detect(dim) == []
+
+
+@pytest.mark.parametrize(
+    "shape", [(3, 0, 0), (3, 0, 5), (3, 5, 0), (1, 40, 50), (4, 40, 50), (40, 50, 3), (40, 50), (2, 3, 40, 50), ()]
+)
+def test_what_is_no_frame_is_one_clear_error(detector, shape):
+    with pytest.raises(InputError, match=r"expected pixels, uint8 \(3, height, width\)") as error:
+        detector.detect(torch.zeros(shape, dtype=torch.uint8))
+    assert f"frame of shape {shape}" in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int64, torch.bool])
+def test_a_frame_of_another_type_is_one_clear_error(detector, dtype):
+    with pytest.raises(InputError, match=f"{dtype}: expected pixels, uint8"):
+        detector.detect(torch.zeros(3, 40, 50, dtype=dtype))
+
+
+def test_opencvs_failure_at_a_frame_is_one_clear_error(detector, monkeypatch, capfd):
+    import cv2
+
+    def fail(*args, **options):
+        cv2.resize(np.empty((0, 0, 3), np.uint8), (3, 3))  # an error of OpenCV's own, of several lines
+
+    monkeypatch.setattr(cv2, "cvtColor", fail)
+    with pytest.raises(InputError) as error:
+        detector.detect(torch.zeros(3, 40, 50, dtype=torch.uint8))
+    start = f"the face detector `{detector.name}` failed on a frame of 50x40 pixels, OpenCV says: "
+    assert str(error.value).startswith(start) and "\n" not in str(error.value) and capfd.readouterr().err == ""
 
 
 def test_a_context_box_holds_the_face_and_stays_in_the_frame():
