@@ -123,9 +123,11 @@ def test_a_broken_file_in_the_hubs_cache_is_named(tmp_path, monkeypatch):
         assert "\n" not in message
 
 
-def test_a_cache_that_is_no_folder_is_one_clear_error(tmp_path, monkeypatch):
-    (tmp_path / "hub").touch()
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+def test_a_cache_that_cannot_be_read_is_one_clear_error(tmp_path, monkeypatch):
+    refs = tmp_path / "models--opencv--face_detection_yunet" / "refs"
+    refs.mkdir(parents=True)
+    (refs / "main").write_bytes(b"\xff\xfe")  # no name of a commit
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(InputError) as error:
         build_face_detector("yunet")
     assert "\n" not in str(error.value) and "face_detection_yunet_2023mar.onnx" in str(error.value)
@@ -154,6 +156,7 @@ class RedAreaNetwork:
         self.size = (32, 32)
 
     def setInputSize(self, size):  # OpenCV's name
+        assert min(size) > 32  # in what is smaller it finds what is in unwritten memory
         self.size = size
 
     def detect(self, picture):
@@ -170,7 +173,7 @@ def test_yunets_boxes_are_in_pixels_of_the_frame(tmp_path, monkeypatch):
     monkeypatch.setattr("cv2.FaceDetectorYN.create", lambda *args, **options: RedAreaNetwork())
     detector = build_face_detector("auto", str(tmp_path / "yunet.onnx"))
     assert detector.name == "yunet"
-    for height, width in ((90, 120), (720, 1280), (1919, 333)):
+    for height, width in ((90, 120), (720, 1280), (1919, 333), (24, 200), (200, 24), (205, 4000)):
         frame = torch.zeros(3, height, width, dtype=torch.uint8)
         assert detector.detect(frame) == []
         frame[0, height // 3 : height // 2, width // 4 : width // 2] = 255
