@@ -141,6 +141,17 @@ def test_a_face_in_the_dark_is_found(yunet):
     assert holds(found.box, EYES_AND_MOUTH)
 
 
+def test_faces_of_many_people_are_found_in_the_dark(yunet):
+    # A sixteenth of the light, under which 3 of these are found as they are.
+    found = 0
+    for face in data.lfw_subset()[:40]:
+        canvas = Image.new("L", (640, 360), 110)
+        large = Image.fromarray((face * 255).astype(np.uint8)).resize((120, 120), Image.Resampling.BICUBIC)
+        canvas.paste(large, (260, 120))
+        found += len(yunet.detect(to_frame(np.repeat(np.array(canvas)[..., None] // 16, 3, axis=2))))
+    assert 36 <= found <= 40
+
+
 def test_no_face_is_found_where_there_is_none(yunet):
     for picture in (data.coffee(), data.rocket(), data.hubble_deep_field(), data.immunohistochemistry()):
         assert yunet.detect(to_frame(picture)) == []
