@@ -314,7 +314,7 @@ def _asking_opencv(failure: str) -> Iterator[None]:
     """OpenCV's errors as an InputError of one line that begins with `failure`, without its own lines on stderr."""
     import cv2
 
-    log = cv2.utils.logging  # type: ignore[attr-defined]
+    log = cv2.utils.logging
     level = log.setLogLevel(log.LOG_LEVEL_SILENT)
     try:
         yield
