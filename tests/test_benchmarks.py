@@ -2,9 +2,10 @@
 
 import sys
 
+import cv2
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, YUNET, needs_yunet
 from PIL import Image
 from small_material import run_main
 from tiny import BOS, CLIP, EOS, tiny_config, tiny_model, tiny_pixels
@@ -18,6 +19,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import building
 import evaluation
+import faces
 import loading
 import machine
 import material
@@ -195,6 +197,23 @@ def test_the_scaling_benchmark_writes_its_table_and_plot(small, capsys, tmp_path
     assert rows["batch 2"][1:] == rows["frames 2"][1:]  # measured once
     with Image.open(tmp_path / "scaling.png") as plot:
         assert plot.width > plot.height > 400
+
+
+@needs_yunet
+def test_the_face_benchmark_writes_its_tables(capsys, monkeypatch):
+    monkeypatch.setattr(faces, "NAMES", ("cat", "coffee"))
+    flags = ("--face_detector_weights", YUNET, "--num_faces", 2, "--repeats", 1)
+    threads = torch.get_num_threads(), cv2.getNumThreads()
+    try:
+        assert run_main(faces.main, *flags) == 0
+    finally:
+        torch.set_num_threads(threads[0])
+        cv2.setNumThreads(threads[1])
+    rows = table_rows(capsys.readouterr().out)
+    assert {view.name for view in faces.VIEWS} | {"640x360", "3840x2160"} < set(rows)
+    assert rows["96 pixels wide"][1:4] == ["yes", "2", "0"]
+    assert rows["2 pictures in 3 sizes"][1:] == ["6", "0", "0"]
+    assert rows["8 pixels wide"][1] == "no" and all(float(cell) > 0 for cell in rows["1280x720"][1:])
 
 
 def test_the_building_benchmark_writes_its_table(small, capsys, monkeypatch):

@@ -1,10 +1,15 @@
 """Face detection on real pictures, which come with scikit-image."""
 
 import os
+import socket
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT, YUNET, needs_yunet
 from PIL import Image
 from skimage import data
 
@@ -92,8 +97,56 @@ def test_a_broken_file_of_weights_is_named(tmp_path):
         build_face_detector("yunet", str(tmp_path / "broken.onnx"))
 
 
-def test_without_yunet_haar_is_taken():
-    assert build_face_detector("auto").name == ("haar" if "CLIPCAER_YUNET" not in os.environ else "yunet")
+def test_without_yunet_haar_is_taken_and_the_log_says_so(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("modeling_clipcaer.face_detection.logger.warning", said.append)
+    assert build_face_detector("auto").name == "haar"
+    (line,) = said
+    assert (
+        "haar" in line and "face_detection_yunet_2023mar.onnx is not in the Hub's cache" in line and "\n" not in line
+    )
+
+
+def test_a_broken_file_in_the_hubs_cache_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    folder, commit = tmp_path / "models--opencv--face_detection_yunet", "0" * 40
+    path = folder / "snapshots" / commit / "face_detection_yunet_2023mar.onnx"
+    for file, content in ((folder / "refs" / "main", commit.encode()), (path, b"\x08\x06\x12\x07pytorch" + bytes(99))):
+        file.parent.mkdir(parents=True)
+        file.write_bytes(content)
+    for kind in ("auto", "yunet"):
+        with pytest.raises(InputError) as error:
+            build_face_detector(kind)
+        message = str(error.value)
+        assert message.startswith(f"{path}: expected YuNet's file") and "found 110 bytes" in message
+        assert "\n" not in message
+
+
+def test_a_cache_that_cannot_be_read_is_one_clear_error(tmp_path, monkeypatch):
+    refs = tmp_path / "models--opencv--face_detection_yunet" / "refs"
+    refs.mkdir(parents=True)
+    (refs / "main").write_bytes(b"\xff\xfe")  # no name of a commit
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(InputError) as error:
+        build_face_detector("yunet")
+    assert "\n" not in str(error.value) and "face_detection_yunet_2023mar.onnx" in str(error.value)
+
+
+@pytest.mark.slow
+def test_a_hub_that_never_answers_is_given_up_soon(tmp_path):
+    code = "from modeling_clipcaer.face_detection import build_face_detector as build; build('yunet')"
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings = {"HF_ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}", "HF_HOME": str(tmp_path)}
+        settings |= {"HF_HUB_OFFLINE": "0", "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-c", code]
+        start = time.monotonic()
+        done = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, timeout=60)
+        assert time.monotonic() - start < 30
+    last = done.stderr.strip().splitlines()[-1]
+    assert (
+        "InputError: YuNet's face_detection_yunet_2023mar.onnx is not in the Hub's cache and cannot be fetched" in last
+    )
 
 
 class RedAreaNetwork:
@@ -103,6 +156,7 @@ class RedAreaNetwork:
         self.size = (32, 32)
 
     def setInputSize(self, size):  # OpenCV's name
+        assert min(size) > 32  # in what is smaller it finds what is in unwritten memory
         self.size = size
 
     def detect(self, picture):
@@ -119,7 +173,7 @@ def test_yunets_boxes_are_in_pixels_of_the_frame(tmp_path, monkeypatch):
     monkeypatch.setattr("cv2.FaceDetectorYN.create", lambda *args, **options: RedAreaNetwork())
     detector = build_face_detector("auto", str(tmp_path / "yunet.onnx"))
     assert detector.name == "yunet"
-    for height, width in ((90, 120), (720, 1280), (1919, 333)):
+    for height, width in ((90, 120), (720, 1280), (1919, 333), (24, 200), (200, 24), (205, 4000)):
         frame = torch.zeros(3, height, width, dtype=torch.uint8)
         assert detector.detect(frame) == []
         frame[0, height // 3 : height // 2, width // 4 : width // 2] = 255
@@ -129,11 +183,49 @@ def test_yunets_boxes_are_in_pixels_of_the_frame(tmp_path, monkeypatch):
         assert found.box == pytest.approx(expected, abs=max(height, width) / 640)
 
 
-@pytest.mark.skipif("CLIPCAER_YUNET" not in os.environ, reason="CLIPCAER_YUNET names no file of YuNet")
-def test_yunet_finds_the_face():
-    frame, (face,) = place([(300, 60)], 1.0)
-    (found,) = build_face_detector("yunet", os.environ["CLIPCAER_YUNET"]).detect(frame)
-    assert overlap(found.box, face) > 0.4
+ODD_SIZES = [(1, 1), (1, 2), (3, 7), (1, 640), (640, 1), (1, 20_000), (20_000, 1), (31, 33), (40, 3000), (4000, 4000)]
+
+
+@pytest.fixture(params=["haar", pytest.param("yunet", marks=needs_yunet)])
+def detector(request):
+    return build_face_detector(request.param, str(YUNET) if request.param == "yunet" else None)
+
+
+def test_odd_frames_show_no_face(detector):
+    noise = torch.Generator().manual_seed(0)
+    for height, width in ODD_SIZES:
+        for grey in (0, 255):
+            assert detector.detect(torch.full((3, height, width), grey, dtype=torch.uint8)) == []
+        dim = torch.randint(0, 40, (1, height, width), generator=noise, dtype=torch.uint8).repeat(3, 1, 1)
+        assert detector.detect(dim) == []
+
+
+@pytest.mark.parametrize(
+    "shape", [(3, 0, 0), (3, 0, 5), (3, 5, 0), (1, 40, 50), (4, 40, 50), (40, 50, 3), (40, 50), (2, 3, 40, 50), ()]
+)
+def test_what_is_no_frame_is_one_clear_error(detector, shape):
+    with pytest.raises(InputError, match=r"expected pixels, uint8 \(3, height, width\)") as error:
+        detector.detect(torch.zeros(shape, dtype=torch.uint8))
+    assert f"frame of shape {shape}" in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int64, torch.bool])
+def test_a_frame_of_another_type_is_one_clear_error(detector, dtype):
+    with pytest.raises(InputError, match=f"{dtype}: expected pixels, uint8"):
+        detector.detect(torch.zeros(3, 40, 50, dtype=dtype))
+
+
+def test_opencvs_failure_at_a_frame_is_one_clear_error(detector, monkeypatch, capfd):
+    import cv2
+
+    def fail(*args, **options):
+        cv2.resize(np.empty((0, 0, 3), np.uint8), (3, 3))  # an error of OpenCV's own, of several lines
+
+    monkeypatch.setattr(cv2, "cvtColor", fail)
+    with pytest.raises(InputError) as error:
+        detector.detect(torch.zeros(3, 40, 50, dtype=torch.uint8))
+    start = f"the face detector `{detector.name}` failed on a frame of 50x40 pixels, OpenCV says: "
+    assert str(error.value).startswith(start) and "\n" not in str(error.value) and capfd.readouterr().err == ""
 
 
 def test_a_context_box_holds_the_face_and_stays_in_the_frame():
@@ -142,3 +234,17 @@ def test_a_context_box_holds_the_face_and_stays_in_the_frame():
         assert 0 <= left <= face[0] and 0 <= top <= face[1]
         assert face[2] <= right <= 640 and face[3] <= bottom <= 360
         assert (right - left) * (bottom - top) > 2 * (face[2] - face[0]) * (face[3] - face[1])
+
+
+@pytest.mark.parametrize(("height", "width"), [(360, 640), (1, 1), (2, 4000), (4000, 2)])
+def test_a_context_box_of_any_face_is_within_the_frame_and_never_empty(height, width):
+    corners = np.random.default_rng(0).uniform(-2, 3, (500, 2, 2)) * [width, height]
+    faces = [(*low, *high) for low, high in zip(corners.min(1), corners.max(1), strict=True)]
+    points = [(x, y, x, y) for x in (-5, 0, width, width + 5) for y in (-5, 0, height, height + 5)]
+    whole, far = (0, 0, width, height), (9e9, 9e9, 9.1e9, 9.1e9)
+    for face in (*faces, *points, whole, far):
+        left, top, right, bottom = grow_context_box(face, height, width)
+        assert 0 <= left <= right - 1 <= width - 1 and 0 <= top <= bottom - 1 <= height - 1
+        if face[0] < width and face[1] < height and face[2] > 0 and face[3] > 0:  # what is seen of it is held
+            assert left <= max(face[0], 0) and top <= max(face[1], 0)
+            assert right >= min(face[2], width) and bottom >= min(face[3], height)
