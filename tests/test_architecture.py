@@ -27,7 +27,8 @@ ALLOWED = {
     "prompt_learner": {"torch", "transformers"},
     "pixels": {"torch"},
     "video_frames": {"torch", "numpy", "av"},
-    "frames": {"torch", "numpy", "PIL", "cv2", ".video_frames"},
+    "image_files": {"torch", "numpy", "PIL", "cv2"},
+    "frames": {"torch", "numpy", "PIL", ".image_files", ".video_frames"},
     "modeling_clipcaer": {
         *("torch", "transformers", ".clip_loading", ".configuration_clipcaer", ".face_adapter", ".frame_encoder"),
         *(".input_checks", ".model_output", ".temporal_encoder", ".prompt_learner", ".prototypes", ".raer_labels"),
@@ -112,8 +113,17 @@ def test_data_scripts_know_pixels_and_no_model(path):
             used |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module.startswith("modeling_clipcaer."):
             used.add(node.module.removeprefix("modeling_clipcaer."))
-    pixels = {"clip_rows", "frames", "video_frames", "processing_clipcaer", "pixels", "face_detection", "tracking"}
-    assert used <= {"errors", "frame_files", "raer_labels"} | pixels
+    pixels = {
+        "clip_rows",
+        "frames",
+        "image_files",
+        "video_frames",
+        "processing_clipcaer",
+        "pixels",
+        "face_detection",
+        "tracking",
+    }
+    assert used <= {"errors", "frame_files", "image_files", "raer_labels"} | pixels
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.py")), ids=lambda path: path.stem)
