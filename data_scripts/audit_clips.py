@@ -1,6 +1,6 @@
 """Looking at clips one by one, and what many of them come to. Tallies of parts add up to that of the whole."""
 
-import math
+import os
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,12 +19,12 @@ from data_scripts.audit_images import (
     list_images,
     make_key,
     measure_file,
-    read_size,
 )
 from data_scripts.audit_thresholds import HASH_FRAMES, AuditThresholds
 from data_scripts.raer_boxes import BOX_SOURCES
 from modeling_clipcaer.clip_rows import find_form
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.image_files import read_image_size
 from modeling_clipcaer.processing_clipcaer import boxes_per_frame
 
 
@@ -106,8 +106,8 @@ def look_at_clip(row: Mapping[str, Any], tally: Tally, thresholds: AuditThreshol
         sizes = np.full((total, 2), np.nan)
         if decode:
             pictures = look_at_pictures(row, present, sizes, tally)
-        elif "video" not in row and 0 in present:
-            sizes[:] = look_at_header(row, tally)
+        elif "video" not in row:
+            look_at_headers(row, present, sizes, tally)
         for kind in KINDS:
             look_at_boxes(row, kind, sizes, tally, getattr(thresholds, f"min_{kind}_side"))
     tally.files.append(key)
@@ -155,13 +155,21 @@ def look_at_files(row: Mapping[str, Any], total: int, tally: Tally) -> tuple[int
         return 0, (0, 0, 0), []
 
 
-def look_at_header(row: Mapping[str, Any], tally: Tally) -> tuple[float, float]:
-    """The size of a clip's first frame, which that of the others is taken to be as long as they are not decoded."""
-    try:
-        return read_size(list_images(row)[0])
-    except InputError as error:
-        tally.note("unreadable_frames", row["clip_id"], 1, error)
-        return math.nan, math.nan
+def look_at_headers(row: Mapping[str, Any], places: Sequence[int], sizes: np.ndarray, tally: Tally) -> None:
+    """Fill the `sizes` (num_frames, 2) of the frames at `places` in, from the headers of their files."""
+    images = list_images(row)
+    for place in places:
+        try:
+            sizes[place] = read_image_size(images[place], os.path.join(row["clip_id"], row["frame_names"][place]))
+        except InputError as error:
+            tally.note("unreadable_frames", row["clip_id"], 1, error)
+    note_sizes(row, sizes, tally)
+
+
+def note_sizes(row: Mapping[str, Any], sizes: np.ndarray, tally: Tally) -> None:
+    """Say whether the frames of a clip differ in size, as far as their `sizes` (num_frames, 2) are known."""
+    known = sizes[~np.isnan(sizes[:, 0])]
+    tally.note("differing_sizes", row["clip_id"], len(known) > 0 and bool((known != known[0]).any()))
 
 
 def look_at_pictures(row: Mapping[str, Any], places: Sequence[int], sizes: np.ndarray, tally: Tally) -> list[int]:
@@ -176,8 +184,7 @@ def look_at_pictures(row: Mapping[str, Any], places: Sequence[int], sizes: np.nd
         sizes[place] = size
         if place in hashed:
             hashes[place] = hash_picture(pixels)
-    known = sizes[~np.isnan(sizes[:, 0])]
-    tally.note("differing_sizes", row["clip_id"], len(known) > 0 and bool((known != known[0]).any()))
+    note_sizes(row, sizes, tally)
     complete = len(hashes) == len(set(hashed))
     tally.note("blank_clips", row["clip_id"], complete and not any(hashes.values()))
     return [hashes[place] for place in hashed] if complete else [0] * HASH_FRAMES

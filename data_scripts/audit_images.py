@@ -5,16 +5,17 @@ import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from io import BytesIO
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from data_scripts.audit_thresholds import HASH_FRAMES
+from data_scripts.image_damage import check_whole
 from modeling_clipcaer.clip_rows import open_row
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.frames import read_image, sample_frame_indices
+from modeling_clipcaer.frames import sample_frame_indices
+from modeling_clipcaer.image_files import read_image, read_image_size
 
 
 Size = tuple[int, int]  # width, height
@@ -73,30 +74,16 @@ def know_video(path: str) -> int:
         return make_key(length, hashlib.sha256(start + file.read()).hexdigest())
 
 
-def read_size(image: str | bytes) -> Size:
-    """(width, height) from the header; nothing is decoded.
-
-    Raises:
-        InputError: it has no header of an image.
-    """
-    try:
-        with Image.open(BytesIO(image) if isinstance(image, bytes) else image) as opened:
-            return opened.size
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, Image.DecompressionBombError) as error:
-        name = "a frame in its row" if isinstance(image, bytes) else image
-        raise InputError(f"{name}: cannot be read as an image ({error})") from error
-
-
 def decode_images(row: Mapping[str, Any], places: Sequence[int]) -> Iterator[tuple[int, Size | None, Any]]:
     """Decode the image files at `places` with the reader of training: yields the place, the frame's size and its
     small pixels (3, height, width), or the place, `None` and the error."""
     images = list_images(row)
     for place in places:
         try:
-            pixels = read_image(
-                images[place], SMALL_SIDE, name=os.path.join(row["clip_id"], row["frame_names"][place])
-            )
-            yield place, read_size(images[place]), pixels.numpy()
+            name = os.path.join(row["clip_id"], row["frame_names"][place])
+            pixels = read_image(images[place], SMALL_SIDE, name)
+            check_whole(images[place], name)
+            yield place, read_image_size(images[place], name), pixels.numpy()
         except InputError as error:
             yield place, None, error
 

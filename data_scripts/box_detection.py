@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from data_scripts.clip_search import FoundClip
-from data_scripts.raer_boxes import Box
+from data_scripts.raer_boxes import Box, Size, scale_box
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.face_detection import FaceDetector, grow_context_box
 from modeling_clipcaer.frames import FrameSource, ImageFrames, open_clip
@@ -37,6 +37,7 @@ class ClipFaces:
         num_searched: those that were decoded and looked at.
         num_unreadable: those that were to be looked at and could not be decoded.
         size: height and width of the first of them.
+        sizes: those of frames that have another one, by frame name.
         boxes: the student's face by frame name; a video's frames are called by their numbers, from 0.
         num_others: faces that were left out, of whoever else was seen, over all frames.
         error: what is wrong with the clip.
@@ -47,21 +48,26 @@ class ClipFaces:
     num_searched: int = 0
     num_unreadable: int = 0
     size: list[int] | None = None
+    sizes: dict[str, list[int]] = field(default_factory=dict)
     boxes: dict[str, list[float]] = field(default_factory=dict)
     num_others: int = 0
     error: str | None = None
 
     def frame_bodies(self) -> dict[str, list[float]]:
-        """A body box for every frame with a face."""
-        return {name: self._grow(box) for name, box in self.boxes.items()}
+        """A body box for every frame with a face, in pixels of that frame."""
+        return {name: self._grow(box, self.sizes.get(name)) for name, box in self.boxes.items()}
 
-    def clip_body(self) -> list[float] | None:
-        """One body box for the clip, grown from the median of its face boxes."""
-        return self._grow(np.median(list(self.boxes.values()), axis=0).tolist()) if self.boxes else None
+    def clip_body(self) -> list[float] | dict[str, list[float]] | None:
+        """One body box for the clip, grown from the median of its face boxes; one for every frame with a face where
+        frames differ in size, since one in pixels cannot serve all."""
+        if not self.boxes:
+            return None
+        return self.frame_bodies() if self.sizes else self._grow(np.median(list(self.boxes.values()), axis=0).tolist())
 
-    def _grow(self, box: Sequence[float]) -> list[float]:
-        assert self.size is not None  # a frame with a face has been seen
-        return _round_box(grow_context_box((box[0], box[1], box[2], box[3]), *self.size))
+    def _grow(self, box: Sequence[float], size: list[int] | None = None) -> list[float]:
+        size = size or self.size
+        assert size is not None  # a frame with a face has been seen
+        return _round_box(grow_context_box((box[0], box[1], box[2], box[3]), *size))
 
 
 def detect_clip(clip: FoundClip, detector: FaceDetector, every: int = 1) -> ClipFaces:
@@ -78,8 +84,11 @@ def detect_clip(clip: FoundClip, detector: FaceDetector, every: int = 1) -> Clip
     track = _StudentTrack()
     for index, frame in _read_frames(source, indices, problems):
         time = found.num_searched * FRAME_STEP if names else source.seconds[index]
-        track.add(str(index) if names is None else names[index], time, [face.box for face in detector.detect(frame)])
-        found.size = found.size or list(frame.shape[-2:])
+        name, size = str(index) if names is None else names[index], list(frame.shape[-2:])
+        found.size = found.size or size
+        if size != found.size:
+            found.sizes[name] = size
+        track.add(name, time, [face.box for face in detector.detect(frame)], (size[1], size[0]))
         found.num_searched += 1
     found.num_frames, found.num_unreadable = len(source), len(indices) - found.num_searched
     found.boxes, found.num_others = track.choose()
@@ -100,21 +109,29 @@ def _read_frames(source: FrameSource, indices: Sequence[int], problems: list[str
 
 
 class _StudentTrack:
-    """Follows all faces of a clip, to keep those of the one whose boxes sum to the largest area."""
+    """Follows all faces of a clip, to keep those of the one whose boxes sum to the largest area.
+
+    Frames may differ in size: faces are followed at their places of the first one, and kept as they are.
+    """
 
     def __init__(self) -> None:
         self._tracker = FaceTracker(NEVER)
         self._tracks: dict[int, dict[str, Box]] = defaultdict(dict)
+        self._areas: dict[int, list[float]] = defaultdict(list)
+        self._size: Size | None = None
 
-    def add(self, name: str, time: float, boxes: Sequence[Box]) -> None:
-        for number, box in zip(self._tracker.update(time, boxes), boxes, strict=True):
+    def add(self, name: str, time: float, boxes: Sequence[Box], size: Size) -> None:
+        self._size = self._size or size
+        followed = [scale_box(box, size, self._size) for box in boxes]
+        for number, box, place in zip(self._tracker.update(time, followed), boxes, followed, strict=True):
             self._tracks[number][name] = box
+            self._areas[number].append(_area(place))
 
     def choose(self) -> tuple[dict[str, list[float]], int]:
         """The student's boxes by frame, and how many boxes are of others."""
         if not self._tracks:
             return {}, 0
-        areas = {number: math.fsum(map(_area, track.values())) for number, track in self._tracks.items()}
+        areas = {number: math.fsum(parts) for number, parts in self._areas.items()}
         chosen = self._tracks[max(areas, key=areas.__getitem__)]
         total = sum(map(len, self._tracks.values()))
         return {name: _round_box(box) for name, box in chosen.items()}, total - len(chosen)

@@ -11,10 +11,11 @@ from typing import Any
 
 from datasets import ClassLabel, Features, List, Value
 
-from data_scripts.raer_boxes import Box, Entry, PackedBoxes, fill_boxes, fill_face_boxes
+from data_scripts.image_damage import check_whole
+from data_scripts.raer_boxes import Box, Entry, PackedBoxes, Size, fill_boxes, fill_face_boxes
 from data_scripts.raer_frame_names import match_frames
 from data_scripts.raer_layout import normalise
-from data_scripts.raer_rows import AUDIT_FEATURES, FEATURES, count_findings, fit_entry
+from data_scripts.raer_rows import AUDIT_FEATURES, FEATURES, count_findings, fit_entry, read_frame_sizes
 from modeling_clipcaer.clip_rows import VideoStretch
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.frame_files import IMAGE_SUFFIXES, list_frame_names
@@ -137,7 +138,7 @@ def read_clip(task: ReadTask) -> Reading:
     Raises:
         InputError: a box is wholly outside its frame, and that is to be an error.
     """
-    clip, size = task.clip, (0, 0)
+    clip, sizes = task.clip, []
     try:
         columns, names, source = locate_frames(clip)
         found = len(names)
@@ -145,7 +146,7 @@ def read_clip(task: ReadTask) -> Reading:
             names = names[: count_readable(source)]
             columns |= {"frame_names": names} if clip.is_folder else {"num_frames": len(names)}
         if task.face or task.body:
-            size = read_size(source)
+            sizes = read_sizes(source)[: len(names)]
     except InputError as error:
         return Reading(None, str(error))
     repairs = {
@@ -155,7 +156,7 @@ def read_clip(task: ReadTask) -> Reading:
         "frames_cut": found - len(names),
     }
     known = {"clip_id": clip.clip_id, "person_id": task.person, "label": task.label}
-    return Reading({**known, **repairs, **columns, **place_boxes(task, names, size)})
+    return Reading({**known, **repairs, **columns, **place_boxes(task, names, sizes)})
 
 
 def locate_frames(clip: SourceClip) -> tuple[dict[str, Any], list[str], FrameSource]:
@@ -209,7 +210,9 @@ def count_readable(source: FrameSource) -> int:
     """
     readable = 0
     try:
-        for _ in source.read(range(len(source))):
+        for index, _ in enumerate(source.read(range(len(source)))):
+            if isinstance(source, ImageFrames):
+                check_whole(source.images[index], str(source.images[index]))
             readable += 1
     except InputError:
         if not readable:
@@ -217,13 +220,15 @@ def count_readable(source: FrameSource) -> int:
     return readable
 
 
-def read_size(source: FrameSource) -> tuple[int, int]:
-    """(width, height) of the first frame, upright, as boxes mean it; all frames of a clip are taken to have it."""
+def read_sizes(source: FrameSource) -> list[Size]:
+    """(width, height) of every frame, upright, as boxes mean it: image files each have their own, a video has one."""
+    if isinstance(source, ImageFrames):
+        return read_frame_sizes(source.images)
     height, width = next(iter(source.read([0]))).shape[1:]
-    return width, height
+    return [(width, height)] * len(source)
 
 
-def place_boxes(task: ReadTask, names: Sequence[str], size: tuple[int, int]) -> dict[str, Any]:
+def place_boxes(task: ReadTask, names: Sequence[str], sizes: Sequence[Size]) -> dict[str, Any]:
     """The box columns of a row: clamped to the frames, filled in for frames without one; and their counts."""
     fitted = {}
     for kind, entry in (("face", task.face), ("body", task.body)):
@@ -233,9 +238,9 @@ def place_boxes(task: ReadTask, names: Sequence[str], size: tuple[int, int]) -> 
         if isinstance(entry, dict) and (task.clip.start or task.clip.end):
             entry = match_frames(entry, names)  # a video's other boxes are those of its other clips
         place = f"{task.clip.place}: {kind} boxes of '{task.clip.clip_id}'"
-        fitted[kind] = fit_entry(entry, names, size, place, task.outside_boxes)
-    bodies, body_sources = fill_boxes(fitted["body"].boxes)
-    faces, face_sources = fill_face_boxes(fitted["face"].boxes, bodies)
+        fitted[kind] = fit_entry(entry, names, sizes or [(1, 1)] * len(names), place, task.outside_boxes)
+    bodies, body_sources = fill_boxes(fitted["body"].boxes, sizes)
+    faces, face_sources = fill_face_boxes(fitted["face"].boxes, bodies, sizes)
     return {
         "face_boxes": [box or [] for box in faces],
         "face_box_sources": face_sources,

@@ -25,6 +25,7 @@ from modeling_clipcaer.frame_files import list_frame_names
 
 Box = tuple[float, float, float, float]
 Entry = Box | Mapping[str, Box]
+Size = tuple[int, int]  # width and height of a frame
 Kept = TypeVar("Kept")
 
 BOX_SOURCES = ("annotated", "nearest", "median", "body", "frame")
@@ -190,16 +191,29 @@ def fit_box(box: Box, width: int, height: int) -> Box | None:
     return (left, top, right, bottom) if right - left >= 1 and bottom - top >= 1 else None
 
 
-def fill_boxes(boxes: Sequence[Box | None]) -> tuple[list[Box | None], list[str]]:
+def scale_box(box: Box, size: Size, other: Size) -> Box:
+    """A box of a frame of one size at the same place of a frame of another."""
+    if size == other:
+        return box
+    across, down = other[0] / size[0], other[1] / size[1]
+    return box[0] * across, box[1] * down, box[2] * across, box[3] * down
+
+
+def fill_boxes(boxes: Sequence[Box | None], sizes: Sequence[Size] | None = None) -> tuple[list[Box | None], list[str]]:
     """Give every frame of a clip a box, and say where it is from.
 
     In order: its own (`annotated`); that of the nearest frame, the earlier of two, if at most `NEAREST_REACH` frames
     away (`nearest`); the clip's median box (`median`); in a clip without any box the whole frame, as `None` (`frame`).
+
+    Args:
+        sizes: of the frames; a box that stands in for one of another size is scaled to it. By default all are alike.
     """
+    sizes = sizes or [(1, 1)] * len(boxes)
     own = [index for index, box in enumerate(boxes) if box is not None]
     if not own:
         return [None] * len(boxes), ["frame"] * len(boxes)
-    median = tuple(np.median([boxes[index] for index in own], axis=0).tolist())
+    common = sizes[own[0]]
+    median = tuple(np.median([scale_box(boxes[index], sizes[index], common) for index in own], axis=0).tolist())
     filled, sources = [], []
     for index, box in enumerate(boxes):
         if box is not None:
@@ -207,20 +221,25 @@ def fill_boxes(boxes: Sequence[Box | None]) -> tuple[list[Box | None], list[str]
             sources.append("annotated")
             continue
         distance, nearest = min((abs(other - index), other) for other in own)
-        filled.append(boxes[nearest] if distance <= NEAREST_REACH else median)
-        sources.append("nearest" if distance <= NEAREST_REACH else "median")
+        is_near = distance <= NEAREST_REACH
+        given, size = (boxes[nearest], sizes[nearest]) if is_near else (median, common)
+        filled.append(scale_box(given, size, sizes[index]))
+        sources.append("nearest" if is_near else "median")
     return filled, sources
 
 
 def fill_face_boxes(
-    boxes: Sequence[Box | None], body_box: Box | Sequence[Box | None] | None
+    boxes: Sequence[Box | None],
+    body_box: Box | Sequence[Box | None] | None,
+    sizes: Sequence[Size] | None = None,
 ) -> tuple[list[Box | None], list[str]]:
     """As `fill_boxes`, but in a clip without any face box the upper part of the body box comes first (`body`).
 
     Args:
         body_box: one for all frames, or one for each, or `None`.
+        sizes: of the frames, as for `fill_boxes`.
     """
-    filled, sources = fill_boxes(boxes)
+    filled, sources = fill_boxes(boxes, sizes)
     if body_box is None or any(box is not None for box in filled):
         return filled, sources
     for_all = isinstance(body_box[0], int | float)

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from datasets import ClassLabel, Features, List, Value
-from PIL import Image
 
 from data_scripts.raer_annotations import AnnotatedClip
-from data_scripts.raer_boxes import BOX_SOURCES, Box, Entry, fill_boxes, fill_face_boxes, fit_box
+from data_scripts.raer_boxes import BOX_SOURCES, Box, Entry, Size, fill_boxes, fill_face_boxes, fit_box, scale_box
 from data_scripts.raer_config import Sources
 from data_scripts.raer_frame_names import check_frame_names, match_frames
 from data_scripts.raer_layout import find_folder
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.frame_files import IMAGE_SUFFIXES, list_frame_names
+from modeling_clipcaer.image_files import read_image_size
 from modeling_clipcaer.raer_labels import RAER_LABELS
 
 
@@ -66,7 +66,7 @@ class ClipTask:
 def make_row(task: ClipTask, sources: Sources, outside_boxes: str) -> dict[str, Any]:
     """The row of a clip: its frames in natural order, a box for every frame, and what had to be repaired.
 
-    All frames of a clip are taken to have the first one's size, so that one header is read per clip.
+    Boxes are fitted to each frame's own size: of every frame the header is read.
     """
     clip = task.clip
     folder = find_folder(sources.raer, clip.clip_id) or sources.raer / clip.clip_id
@@ -74,11 +74,11 @@ def make_row(task: ClipTask, sources: Sources, outside_boxes: str) -> dict[str, 
     if not names:
         raise InputError(f"{clip.place}: {folder}: expected frames ({', '.join(IMAGE_SUFFIXES)}), found none")
     check_frame_names(folder, names)
-    size = read_frame_size(folder / names[0])
-    faces = fit_entry(task.face, names, size, f"{sources.face}: clip '{clip.clip_id}'", outside_boxes)
-    bodies = fit_entry(task.body, names, size, f"{sources.body}: clip '{clip.clip_id}'", outside_boxes)
-    body_boxes, body_sources = fill_boxes(bodies.boxes)
-    face_boxes, face_sources = fill_face_boxes(faces.boxes, body_boxes)
+    sizes = read_frame_sizes([folder / name for name in names])
+    faces = fit_entry(task.face, names, sizes, f"{sources.face}: clip '{clip.clip_id}'", outside_boxes)
+    bodies = fit_entry(task.body, names, sizes, f"{sources.body}: clip '{clip.clip_id}'", outside_boxes)
+    body_boxes, body_sources = fill_boxes(bodies.boxes, sizes)
+    face_boxes, face_sources = fill_face_boxes(faces.boxes, body_boxes, sizes)
     return {
         "clip_id": clip.clip_id,
         "person_id": clip.person_id,
@@ -96,13 +96,24 @@ def make_row(task: ClipTask, sources: Sources, outside_boxes: str) -> dict[str, 
     }
 
 
-def read_frame_size(path: Path) -> tuple[int, int]:
-    """(width, height) from the file's header; nothing is decoded."""
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except OSError as error:
-        raise InputError(f"{path}: expected a readable image, found: {error}") from None
+def read_frame_sizes(images: Sequence[str | Path | bytes]) -> list[Size]:
+    """(width, height) of every frame, upright, from the files' headers; nothing is decoded.
+
+    One that cannot be read is taken to be as large as the one before it: it has no pixels to lie wrong on, and the
+    audit names it.
+
+    Raises:
+        InputError: the first one cannot be read.
+    """
+    sizes: list[Size] = []
+    for image in images:
+        try:
+            sizes.append(read_image_size(image))
+        except InputError:
+            if not sizes:
+                raise
+            sizes.append(sizes[-1])
+    return sizes
 
 
 @dataclass(frozen=True)
@@ -119,22 +130,32 @@ class FittedBoxes:
 
 
 def fit_entry(
-    entry: Entry | None, names: Sequence[str], size: tuple[int, int], place: str, outside_boxes: str
+    entry: Entry | None, names: Sequence[str], sizes: Sequence[Size], place: str, outside_boxes: str
 ) -> FittedBoxes:
-    """Find the frames of a clip's boxes, clamp the boxes to them, and leave out, or refuse, those wholly outside."""
-    for_all = isinstance(entry, tuple)
-    values = entry or {}
-    given = {ALL_FRAMES: entry} if for_all else match_frames(values, names)
-    fitted = {name: fit_box(box, *size) for name, box in given.items()}
+    """Find the frames of a clip's boxes, clamp the boxes to them, and leave out, or refuse, those wholly outside.
+
+    One box for all frames is in pixels of the first; where frames differ in size, it becomes a box for each.
+    """
+    size_of = {**dict(zip(names, sizes, strict=True)), ALL_FRAMES: sizes[0]}
+    is_one = isinstance(entry, tuple)
+    for_all = is_one and len(set(sizes)) == 1
+    if is_one:
+        values = dict.fromkeys([ALL_FRAMES] if for_all else names, entry)
+        given = {name: scale_box(entry, sizes[0], size_of[name]) for name in values}
+    else:
+        values = entry or {}
+        given = match_frames(values, names)
+    fitted = {name: fit_box(box, *size_of[name]) for name, box in given.items()}
     outside = [name for name, box in fitted.items() if box is None]
     if outside and outside_boxes == "error":
+        width, height = size_of[outside[0]]
         raise InputError(
-            f"{place}, {outside[0]}: box {list(given[outside[0]])} covers no pixel of the {size[0]}x{size[1]} frame; "
+            f"{place}, {outside[0]}: box {list(given[outside[0]])} covers no pixel of the {width}x{height} frame; "
             "expected a box inside it (--outside-boxes missing treats such boxes as missing)"
         )
     return FittedBoxes(
         boxes=[fitted.get(ALL_FRAMES if for_all else name) for name in names],
-        given=1 if for_all else len(values),
+        given=1 if is_one else len(values),
         clamped=sum(box is not None and box != given[name] for name, box in fitted.items()),
         outside=len(outside),
         without_frame=0 if for_all else len(values) - len(given),

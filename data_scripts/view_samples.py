@@ -45,7 +45,7 @@ def view_clip(
     """
     row = rows[place]
     try:
-        source = open_row(row)
+        source = processor.open_clip(open_row(row))
         faces, bodies = (boxes_per_frame(row[name], len(source)) for name in BOX_COLUMNS)
         indices = processor.frame_indices(source, mode=mode)
         shown = int(indices[len(indices) // 2])

@@ -24,7 +24,10 @@ from .processing_clipcaer import ClipCaerVideoProcessor
 EMBEDS_COLUMNS = ("context_embeds", "face_embeds")
 CROPS_COLUMNS = ("context_crops", "face_crops")
 # The processor's settings that crops depend on; those of evaluation are of the frames that it looks at besides.
-CUT_SETTINGS = ("image_size", "face_margin", "context", "resample", "letterbox", "frame_order", "scaled_decoding")
+CUT_SETTINGS = (
+    *("image_size", "face_margin", "context", "resample", "letterbox", "frame_order", "exif_orientation"),
+    "scaled_decoding",
+)
 SAMPLING_SETTINGS = ("num_frames", "frame_sampling")
 
 

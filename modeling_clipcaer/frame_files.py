@@ -1,12 +1,21 @@
-"""The order of frames in a folder."""
+"""Frames as files: which of a folder, in which order, and what may be opened at all."""
 
+import os
 import re
+import stat
 from pathlib import Path
 
-from .errors import InputError, check_readable
+from .errors import InputError
 
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+FILE_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
@@ -15,14 +24,42 @@ def natural_key(name: str) -> list[tuple[int, int, str]]:
 
 
 def list_frame_names(folder: str | Path) -> list[str]:
-    """Names of the image files in `folder` in natural order; hidden files and other types are left out.
+    """Names of the image files in `folder` in natural order; hidden files, other types and folders are left out.
 
     Raises:
-        InputError: `folder` does not exist or is not a folder.
+        InputError: `folder` does not exist, is not a folder or cannot be listed.
     """
-    folder = Path(folder)
-    check_readable(folder, depth=0)
-    if not folder.is_dir():
-        raise InputError(f"{folder}: expected a folder of frames, found {'a file' if folder.exists() else 'nothing'}")
-    names = (entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
-    return sorted((name for name in names if name.lower().endswith(IMAGE_SUFFIXES)), key=natural_key)
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if _is_frame(entry)]
+    except (FileNotFoundError, NotADirectoryError) as error:
+        found = "a file" if isinstance(error, NotADirectoryError) else "nothing"
+        raise InputError(f"{folder}: expected a folder of frames, found {found}") from error
+    except OSError as error:
+        raise InputError(f"{folder}: expected a readable folder, found: {error.strerror}") from error
+    return sorted(names, key=natural_key)
+
+
+def _is_frame(entry: os.DirEntry) -> bool:
+    # Keep: not `is_file`. A link to nothing is a frame that is missing, and reading it says so.
+    return not entry.name.startswith(".") and entry.name.lower().endswith(IMAGE_SUFFIXES) and not entry.is_dir()
+
+
+def check_regular(path: str | Path, expected: str, name: str | None = None) -> None:
+    """Refuse to open anything but a regular file; `expected` is what it should be, errors call it `name`.
+
+    Keep: before opening. A named pipe waits for ever for somebody to write, a device may have no end.
+
+    Raises:
+        InputError: there is no such file, or it is of another kind.
+    """
+    name = str(path) if name is None else name
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError as error:
+        raise InputError(f"{name}: expected {expected}, found nothing") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{name}: expected {expected}, found: {getattr(error, 'strerror', error)}") from error
+    if not stat.S_ISREG(mode):
+        found = next((kind for is_kind, kind in FILE_KINDS if is_kind(mode)), "a special file")
+        raise InputError(f"{name}: expected {expected}, found {found}")

@@ -2,8 +2,6 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from io import BytesIO
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -13,13 +11,8 @@ from PIL import Image
 
 from .errors import InputError
 from .frame_files import IMAGE_SUFFIXES, list_frame_names
+from .image_files import read_image
 from .video_frames import VideoFrames
-
-
-try:
-    from cv2 import IMREAD_COLOR_RGB, IMREAD_IGNORE_ORIENTATION, imdecode
-except ImportError:  # the model's own files ask for Pillow only, whose pixels are the same
-    imdecode = None  # type: ignore[assignment]
 
 
 def sample_frame_indices(
@@ -81,10 +74,11 @@ class ImageFrames:
     Args:
         images: the files, or their bytes.
         names (*optional*): what they are called; the last part of their paths by default.
+        upright (`bool`): turn them as their EXIF orientation says.
     """
 
-    def __init__(self, images: Sequence[str | Path | bytes], names: Sequence[str] | None = None):
-        self.images = images
+    def __init__(self, images: Sequence[str | Path | bytes], names: Sequence[str] | None = None, upright: bool = True):
+        self.images, self.upright = images, upright
         self.names = [Path(str(path)).name for path in images] if names is None else list(names)
 
     def __len__(self) -> int:
@@ -94,7 +88,12 @@ class ImageFrames:
         """Decode the files at `indices`, each once, with a `min_side` of [`read_image`] for each."""
         for index, min_side in zip(indices, min_sides or [0] * len(indices), strict=True):
             image = self.images[index]
-            yield read_image(image, min_side, name=self.names[index] if isinstance(image, bytes) else None)
+            name = self.names[index] if isinstance(image, bytes) else None
+            yield read_image(image, min_side, name, self.upright)
+
+    def as_stored(self) -> "ImageFrames":
+        """The same frames, not turned upright."""
+        return ImageFrames(self.images, self.names, upright=False)
 
 
 class ArrayFrames:
@@ -121,10 +120,10 @@ class ArrayFrames:
 
 class ListedFrames:
     """Frames in memory one by one: Pillow's images, or uint8, (height, width, 3) or (3, height, width). As in a
-    folder, they may differ in size."""
+    folder, they may differ in size, and Pillow's are turned upright, unless `upright` is `False`."""
 
-    def __init__(self, frames: Sequence[Image.Image | np.ndarray | torch.Tensor]):
-        self.frames = frames
+    def __init__(self, frames: Sequence[Image.Image | np.ndarray | torch.Tensor], upright: bool = True):
+        self.frames, self.upright = frames, upright
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -134,58 +133,15 @@ class ListedFrames:
         for index in indices:
             frame = self.frames[index]
             try:
-                pixels = read_image(frame) if isinstance(frame, Image.Image) else ArrayFrames(frame[None]).frames[0]
+                is_image = isinstance(frame, Image.Image)
+                pixels = read_image(frame, upright=self.upright) if is_image else ArrayFrames(frame[None]).frames[0]
             except InputError as error:
                 raise InputError(f"frame {index}: {error}") from error
             yield pixels
 
-
-def read_image(image: str | Path | bytes | Image.Image, min_side: int = 0, name: str | None = None) -> torch.Tensor:
-    """Decode an image, a file, a file's bytes or one that Pillow has opened, to a uint8 tensor (3, height, width),
-    RGB; grey, palette, CMYK and alpha are converted. Errors call it `name`.
-
-    With `min_side` a JPEG file is decoded at the smallest of an eighth, a quarter, a half and all of its size whose
-    shorter side keeps so many pixels: most of the transform and of the memory is spared.
-
-    The EXIF orientation is ignored, as the research code does: boxes are in pixels of the stored image.
-
-    Raises:
-        InputError: the file is missing, corrupt, truncated, or holds more than 8 bits a channel.
-    """
-    name = str(image) if name is None else name
-    try:
-        with _open_image(image) as opened:
-            mode = opened.mode
-            pixels = None if isinstance(image, Image.Image) else _decode_jpeg(image, opened, min_side)
-            if pixels is None:
-                pixels = np.array(opened if mode == "RGB" else opened.convert("RGB"))
-    except FileNotFoundError as error:
-        raise InputError(f"{name}: expected an image file, found nothing") from error
-    # Pillow's decoders report broken files by any of these.
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, Image.DecompressionBombError) as error:
-        raise InputError(f"{name}: cannot be read as an image ({error})") from error
-    if mode.startswith(("I", "F")):
-        # Keep: Pillow cuts deeper images off at 255, which makes them white, instead of scaling them.
-        raise InputError(f"{name}: expected an image of 8 bits a channel, found Pillow's mode {mode}")
-    return torch.from_numpy(pixels).permute(2, 0, 1)
-
-
-def _open_image(image: str | Path | bytes | Image.Image) -> AbstractContextManager[Image.Image]:
-    if isinstance(image, Image.Image):
-        return nullcontext(image)  # Keep: what was opened elsewhere is closed elsewhere.
-    return Image.open(BytesIO(image) if isinstance(image, bytes) else image)
-
-
-def _decode_jpeg(image: str | Path | bytes, opened: Image.Image, min_side: int) -> np.ndarray | None:
-    """The pixels of a colour JPEG file, the same as Pillow's in two thirds of the time, or `None` where Pillow is to
-    decode the file, now perhaps at a smaller size, or to say what is wrong with it."""
-    size = opened.size
-    if min_side:
-        opened.draft(None, (min_side, min_side))
-    if imdecode is None or opened.size != size or (opened.format, opened.mode) != ("JPEG", "RGB"):
-        return None
-    encoded = np.frombuffer(image, np.uint8) if isinstance(image, bytes) else np.fromfile(image, np.uint8)
-    return imdecode(encoded, IMREAD_COLOR_RGB | IMREAD_IGNORE_ORIENTATION)
+    def as_stored(self) -> "ListedFrames":
+        """The same frames, not turned upright."""
+        return ListedFrames(self.frames, upright=False)
 
 
 def is_image_path(path: object) -> bool:

@@ -11,7 +11,15 @@ from transformers.processing_utils import VideosKwargs
 from transformers.video_processing_utils import VideoProcessorMixin
 
 from .errors import InputError
-from .frames import FrameSource, ImageFrames, is_image_path, is_loaded_frame, open_clip, sample_frame_indices
+from .frames import (
+    FrameSource,
+    ImageFrames,
+    ListedFrames,
+    is_image_path,
+    is_loaded_frame,
+    open_clip,
+    sample_frame_indices,
+)
 from .pixels import augment, crop_box, crop_face, draw_augmentation, letterbox, resize_to_square
 
 
@@ -28,6 +36,7 @@ CHOICES = {
     "letterbox": ("centered", "reference"),
     "frame_sampling": ("segments", "reference"),
     "frame_order": ("natural", "string"),
+    "exif_orientation": ("upright", "ignore"),
 }
 RANGES: dict[str, tuple[type, int, int]] = {
     "num_frames": (Integral, 1, 4096),
@@ -51,6 +60,7 @@ class ClipCaerVideosKwargs(VideosKwargs, total=False):  # type: ignore[call-arg]
     letterbox: str
     frame_sampling: str
     frame_order: str
+    exif_orientation: str
     flip_prob: float
     rotation_degrees: float
     color_jitter: float
@@ -74,6 +84,8 @@ class ClipCaerVideoProcessor(VideoProcessorMixin):
         letterbox (`str`): "centered", or "reference" for truncated sizes without antialias as in the research code.
         frame_sampling (`str`): "segments", or "reference", see [`~frames.sample_frame_indices`].
         frame_order (`str`): "natural" (2 before 10), or "string" (10 before 2) as in the research code; for files.
+        exif_orientation (`str`): "upright" turns photos as their EXIF says, boxes are meant for the upright picture;
+            "ignore" leaves them as they are stored, as the research code does.
         flip_prob, rotation_degrees, color_jitter (`float`): training augmentation, see [`~pixels.draw_augmentation`].
         augment_per_stream (`bool`): draw the augmentation for face and context separately. The research code does; by
             default one draw serves both, since a face that looks left in a mirrored room is another scene.
@@ -99,6 +111,7 @@ class ClipCaerVideoProcessor(VideoProcessorMixin):
         letterbox: str = "centered",
         frame_sampling: str = "segments",
         frame_order: str = "natural",
+        exif_orientation: str = "upright",
         flip_prob: float = 0.5,
         rotation_degrees: float = 4,
         color_jitter: float = 0.0,
@@ -121,6 +134,7 @@ class ClipCaerVideoProcessor(VideoProcessorMixin):
         self.letterbox = letterbox
         self.frame_sampling = frame_sampling
         self.frame_order = frame_order
+        self.exif_orientation = exif_orientation
         self.flip_prob = flip_prob
         self.rotation_degrees = rotation_degrees
         self.color_jitter = color_jitter
@@ -182,7 +196,7 @@ class ClipCaerVideoProcessor(VideoProcessorMixin):
         streams = []
         for number, (clip, faces, body) in enumerate(zip(clips, face_boxes, body_boxes, strict=True)):
             try:
-                source = open_clip(clip)
+                source = self.open_clip(clip)
                 indices = self.frame_indices(source, num_frames, do_sample_frames, mode, generator)
                 streams.append(self.process_clip(source, faces, body, indices, mode, generator))
             except InputError as error:
@@ -216,7 +230,7 @@ class ClipCaerVideoProcessor(VideoProcessorMixin):
             Context and face, each uint8 of shape `(num_frames, 3, image_size, image_size)`.
         """
         _require(streams in STREAMS, "streams", streams, f"one of {', '.join(STREAMS)}")
-        source = open_clip(clip)
+        source = self.open_clip(clip)
         faces, bodies = (boxes_per_frame(boxes, len(source)) for boxes in (face_boxes, body_boxes))
         if indices is None:
             indices = self.frame_indices(source, mode=mode, generator=generator)
@@ -241,6 +255,12 @@ class ClipCaerVideoProcessor(VideoProcessorMixin):
         if mode == "train":
             return self.augment_clip(context_pixels, face_pixels, generator)
         return context_pixels, face_pixels
+
+    def open_clip(self, clip) -> FrameSource:
+        """The frames of a clip, which is any of those of `__call__`, as `exif_orientation` has them."""
+        source = open_clip(clip)
+        is_stored = self.exif_orientation == "ignore" and isinstance(source, ImageFrames | ListedFrames)
+        return source.as_stored() if is_stored else source
 
     def frame_indices(
         self,

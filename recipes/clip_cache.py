@@ -36,7 +36,7 @@ from recipes.trainable import fingerprint_weights
 
 
 # Of the files' layout and of how pixels and embeddings are computed; raise it when either changes.
-CACHE_VERSION = 3
+CACHE_VERSION = 4
 CLIPS_PER_FILE = 32
 # Images that the tower sees at a time.
 IMAGES_PER_PASS = 256

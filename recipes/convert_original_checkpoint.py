@@ -34,6 +34,7 @@ REFERENCE_PIXELS = {
     "letterbox": "reference",
     "frame_sampling": "reference",
     "frame_order": "string",
+    "exif_orientation": "ignore",
     "flip_prob": 0.5,
     "rotation_degrees": 4,
     "augment_per_stream": True,

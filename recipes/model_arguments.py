@@ -96,6 +96,11 @@ class ProcessorArguments:
     letterbox: str = _setting("letterbox", "How the context is fitted.", choices=["centered", "reference"])
     frame_sampling: str = _setting("frame_sampling", "Which frames are taken.", choices=["segments", "reference"])
     frame_order: str = _setting("frame_order", "How frame files are ordered.", choices=["natural", "string"])
+    exif_orientation: str = _setting(
+        "exif_orientation",
+        "Turn photos as their EXIF orientation says, or leave them as they are stored.",
+        choices=["upright", "ignore"],
+    )
     flip_prob: float = _setting("flip_prob", "Probability that a training clip is mirrored.")
     rotation_degrees: float = _setting("rotation_degrees", "Greatest rotation of a training clip, either way.")
     color_jitter: float = _setting("color_jitter", "Greatest change of a training clip's brightness and contrast.")

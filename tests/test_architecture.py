@@ -30,8 +30,9 @@ ALLOWED = {
     "scene_cuts": {"torch", "numpy", ".pixels"},
     "frame_fitting": {"torch", "numpy", "av", ".scene_cuts"},
     "video_frames": {"torch", "numpy", "av", ".frame_fitting", ".scene_cuts"},
-    "fitted_frames": {"torch", "numpy", "PIL", ".frame_fitting", ".frames", ".pixels", ".scene_cuts"},
-    "frames": {"torch", "numpy", "PIL", "cv2", ".video_frames"},
+    "fitted_frames": {"torch", "numpy", "PIL", ".frame_fitting", ".frames", ".image_files", ".pixels", ".scene_cuts"},
+    "image_files": {"torch", "numpy", "PIL", "cv2"},
+    "frames": {"torch", "numpy", "PIL", ".image_files", ".video_frames"},
     "modeling_clipcaer": {
         *("torch", "transformers", ".clip_loading", ".configuration_clipcaer", ".face_adapter", ".frame_encoder"),
         *(".input_checks", ".model_output", ".temporal_encoder", ".prompt_learner", ".prototypes", ".raer_labels"),
@@ -144,9 +145,9 @@ def test_data_scripts_know_pixels_and_no_model(path):
             used |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module.startswith("modeling_clipcaer."):
             used.add(node.module.removeprefix("modeling_clipcaer."))
-    pixels = {"clip_rows", "frames", "video_frames", "processing_clipcaer", "pixels", "face_detection", "tracking"}
+    pixels = {"clip_rows", "frames", "image_files", "video_frames", "processing_clipcaer", "pixels", "face_detection"}
     used = {name.partition(".")[0] for name in used}
-    assert used <= {"common", "errors", "frame_files", "names", "raer_labels"} | pixels
+    assert used <= {"common", "errors", "frame_files", "names", "raer_labels", "tracking"} | pixels
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.py")), ids=lambda path: path.stem)

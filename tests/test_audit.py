@@ -248,13 +248,23 @@ def test_a_first_frame_that_is_no_image_is_found_without_decoding(audit, rows):
     assert found(audit(), "unreadable_frames") == ("error", 1)
 
 
-def test_frames_of_different_sizes_are_found_by_decoding(audit, rows):
+@pytest.mark.parametrize("decode", [False, True])
+def test_frames_of_different_sizes_are_found_in_their_headers(audit, rows, decode):
     draw_picture(0, (200, 100)).save(f"{rows['train'][0]['frame_dir']}/3.jpg")
-    assert found(audit(), "differing_sizes") is None
-    report = audit(decode=True)
+    report = audit(decode=decode)
     assert found(report, "differing_sizes") == ("warning", 1)
     # The body box, one for all, does not fit that frame: it reaches out of it.
     assert found(report, "reaching_body_boxes") == ("info", 1)
+
+
+def test_a_jpeg_damaged_in_its_middle_is_found_by_decoding(audit, rows):
+    path = Path(rows["train"][1]["frame_dir"], "3.jpg")
+    whole = path.read_bytes()
+    middle = len(whole) * 2 // 3
+    path.write_bytes(whole[:middle] + b"\xff" * 8 + whole[middle + 8 :])
+    report = audit(decode=True)
+    assert found(report, "unreadable_frames") == ("error", 1)
+    assert "train/1/3.jpg" in report["findings"][0]["message"]
 
 
 def test_clips_that_show_nothing_are_found_and_look_like_no_other(audit, rows):

@@ -104,7 +104,7 @@ def empty_clip(tree):
 def corrupt_frame(tree):
     frame = tree.raer / tree.train[2].clip_id / "1.jpg"
     frame.write_bytes(b"no image")
-    return [], f"{frame}: expected a readable image"
+    return [], f"{frame}: cannot be read as an image"
 
 
 def share_clip(tree):

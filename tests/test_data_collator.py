@@ -78,7 +78,7 @@ def test_a_batch_is_what_the_processor_gives_for_its_clips(dataset):
 
 def test_every_sampled_frame_is_decoded_once(dataset, monkeypatch):
     opened, real_open = [], Image.open
-    monkeypatch.setattr(Image, "open", lambda path: opened.append(str(path)) or real_open(path))
+    monkeypatch.setattr(Image, "open", lambda path, **_: opened.append(str(path)) or real_open(path))
     collator(mode="train")(rows_of(dataset, 0, 1))
     assert len(opened) == len(set(opened)) == 8
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from modeling_clipcaer import frames
+from modeling_clipcaer import image_files
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.frames import open_clip, read_image, sample_frame_indices
 
@@ -122,12 +122,12 @@ def test_channels_and_rows_keep_their_order(tmp_path):
 def test_jpeg_files_have_pillows_pixels_whoever_decodes_them(tmp_path, monkeypatch, saving, decoder):
     coarse = Image.fromarray(noise(9, 12, 3)).resize((203, 131), Image.Resampling.BICUBIC)
     turned = Image.Exif()
-    turned[0x0112] = 6  # the orientation, which is ignored
+    turned[0x0112] = 6
     coarse.save(tmp_path / "a.jpg", exif=turned, **saving)
-    calls, imdecode = [], frames.imdecode
+    calls, imdecode = [], image_files.imdecode
     count = (lambda data, flags: calls.append(1) or imdecode(data, flags)) if decoder == "opencv" else None
-    monkeypatch.setattr(frames, "imdecode", count)
-    frame = read_image(tmp_path / "a.jpg")
+    monkeypatch.setattr(image_files, "imdecode", count)
+    frame = read_image(tmp_path / "a.jpg", upright=False)
     assert len(calls) == (decoder == "opencv")
     assert frame.permute(1, 2, 0).equal(torch.from_numpy(np.array(Image.open(tmp_path / "a.jpg"))))
 
@@ -158,7 +158,7 @@ def test_a_list_of_files_keeps_its_order_and_each_is_opened_when_asked_for(tmp_p
     write_frames(tmp_path / "clip", 5)
     clip = open_clip([str(tmp_path / "clip" / f"{number}.png") for number in (3, 1, 5)])
     opened, real_open = [], Image.open
-    monkeypatch.setattr(Image, "open", lambda path: opened.append(Path(path).name) or real_open(path))
+    monkeypatch.setattr(Image, "open", lambda path, **_: opened.append(Path(path).name) or real_open(path))
     assert [frame[0, 0, 0].item() for frame in clip.read([0, 2])] == [3, 5]
     assert opened == ["3.png", "5.png"]
 

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from tiny import tiny_model
 from transformers import pipeline
 
-from modeling_clipcaer import frames
+from modeling_clipcaer import frames, image_files
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.pixels import crop_face, letterbox, resize_to_square
 from modeling_clipcaer.processing_clipcaer import CLIP_MEAN, CLIP_STD, ClipCaerVideoProcessor
@@ -98,7 +98,7 @@ def test_images_of_different_sizes_in_one_list_become_one_clip():
 def test_each_sampled_file_is_opened_once_for_both_streams_and_no_other(tmp_path, monkeypatch):
     folder = write_frames(tmp_path / "clip", 12)
     opened, real_open = [], Image.open
-    monkeypatch.setattr(Image, "open", lambda path: opened.append(Path(path).name) or real_open(path))
+    monkeypatch.setattr(Image, "open", lambda path, **_: opened.append(Path(path).name) or real_open(path))
     small().process_clip(folder)
     assert opened == ["2.png", "5.png", "8.png", "11.png"]
     opened.clear()
@@ -161,8 +161,8 @@ def sizes_decoded(monkeypatch, processor, *arguments, **options):
     """What a clip becomes, and the size at which each of its files was decoded."""
     sizes, read = [], frames.read_image
 
-    def read_image(path, min_side, name):
-        sizes.append(tuple((image := read(path, min_side, name)).shape[1:]))
+    def read_image(path, min_side, name, upright):
+        sizes.append(tuple((image := read(path, min_side, name, upright)).shape[1:]))
         return image
 
     with monkeypatch.context() as patch:
@@ -188,7 +188,7 @@ def test_a_smaller_jpeg_of_a_whole_frame_moves_no_pixel_far(scene, monkeypatch, 
 @pytest.mark.parametrize("with_opencv", [True, False])
 def test_a_frame_is_decoded_at_its_own_size_where_a_stream_crops_it(scene, monkeypatch, with_opencv):
     if not with_opencv:
-        monkeypatch.setattr(frames, "imdecode", None)
+        monkeypatch.setattr(image_files, "imdecode", None)
     box, whole, half = [300, 10, 600, 300], (720, 1280), (360, 640)
     files, processor = [scene] * 3, small(image_size=224, num_frames=3)
 
@@ -334,6 +334,7 @@ def test_calls_that_cannot_mean_anything_are_refused(tmp_path):
         ("letterbox", "top"),
         ("frame_sampling", "uniform"),
         ("frame_order", "random"),
+        ("exif_orientation", "sideways"),
         ("flip_prob", 1.5),
         ("rotation_degrees", float("nan")),
         ("color_jitter", 2),
@@ -363,6 +364,7 @@ OTHER_SETTINGS = {
     "letterbox": "reference",
     "frame_sampling": "reference",
     "frame_order": "string",
+    "exif_orientation": "ignore",
     "flip_prob": 0.25,
     "rotation_degrees": 10,
     "color_jitter": 0.1,
