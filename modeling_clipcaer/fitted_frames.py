@@ -1,14 +1,16 @@
 """Frames of different sizes as a recording shows them: all in its largest size."""
 
 from collections.abc import Iterator, Sequence
-from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
+from .errors import InputError
 from .frame_fitting import Size, fit_size, largest_size, put_on_canvas
 from .frames import FrameSource, ImageFrames, ListedFrames
+from .image_files import read_image_size
 from .pixels import resize
 from .scene_cuts import CELLS
 
@@ -51,12 +53,9 @@ def find_sizes(source: FrameSource) -> list[Size]:
 
     Pictures whose header cannot be read are left to whoever reads them.
     """
-    if isinstance(source, ImageFrames):
-        sizes = [_read_size(image) for image in source.images]
-    elif isinstance(source, ListedFrames):
-        sizes = [_find_size(frame) for frame in source.frames]
-    else:
+    if not isinstance(source, ImageFrames | ListedFrames):
         return []
+    sizes = [_read_size(frame) for frame in (source.images if isinstance(source, ImageFrames) else source.frames)]
     known = [size for size in sizes if size is not None]
     return [size or known[0] for size in sizes] if known else []
 
@@ -66,16 +65,11 @@ def make_thumbnail(frame: torch.Tensor) -> np.ndarray:
     return resize(frame[None], *CELLS, "bilinear")[0].permute(1, 2, 0).numpy()
 
 
-def _read_size(image) -> Size | None:
+def _read_size(frame: str | Path | bytes | Image.Image | np.ndarray | torch.Tensor) -> Size | None:
+    if isinstance(frame, np.ndarray | torch.Tensor):
+        height, width = frame.shape[1:] if frame.shape[0] == 3 else frame.shape[:2]
+        return width, height
     try:
-        with Image.open(BytesIO(image) if isinstance(image, bytes) else image) as opened:
-            return _find_size(opened)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return read_image_size(frame)
+    except InputError:
         return None
-
-
-def _find_size(frame) -> Size:
-    if isinstance(frame, Image.Image):
-        return frame.size
-    shape = frame.shape[1:] if frame.shape[0] == 3 else frame.shape[:2]
-    return shape[1], shape[0]

@@ -64,7 +64,7 @@ def read_image(
     return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
-def read_image_size(image: str | Path | bytes, name: str | None = None) -> tuple[int, int]:
+def read_image_size(image: str | Path | bytes | Image.Image, name: str | None = None) -> tuple[int, int]:
     """(width, height) of the upright image, from the file's header; nothing is decoded.
 
     Raises:
@@ -72,7 +72,8 @@ def read_image_size(image: str | Path | bytes, name: str | None = None) -> tuple
     """
     with _open_image(image, _call(image, name)) as opened:
         width, height = opened.size
-        turns = width != height and (opened.format != "PNG" or _png_has_exif(image))
+        is_open = isinstance(image, Image.Image)
+        turns = width != height and (is_open or opened.format != "PNG" or _png_has_exif(image))
         return (height, width) if turns and _read_orientation(opened) >= 5 else (width, height)
 
 

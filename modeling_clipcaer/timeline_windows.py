@@ -144,7 +144,7 @@ def _join(
     held = hold_labels(smoothed, hysteresis)
     scores = smoothed[np.arange(len(rows)), held]
     # Keep: a window of which nothing is known is uncertain at any score. Its neighbours' label is not to be taken.
-    unknown = np.array([row.label == UNCERTAIN and row.score >= threshold for row in rows])
+    unknown = np.array([row.label == UNCERTAIN and (row.score or 0.0) >= threshold for row in rows])
     labels = np.where(unknown | (scores < threshold), UNCERTAIN, np.array(names, dtype=object)[held]).tolist()
     middles = [(before + after) / 2 for before, after in itertools.pairwise(map(_centre, rows))]
     bounds = [start, *middles, end]
