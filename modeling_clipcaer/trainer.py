@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler, MultiStepLR
 from torch.utils.data import Sampler
 from transformers import Trainer, TrainerCallback
 from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
-from transformers.trainer_utils import has_length
+from transformers.trainer_utils import HubStrategy, has_length
 
 from .cached_clips import COLLATORS, find_collator
 from .common.disk import tell_disk_errors
@@ -111,6 +111,10 @@ class ClipCaerTrainer(Trainer):
         class_counts: list[int] | None = None,
         **kwargs,
     ):
+        if args.push_to_hub and args.hub_strategy != HubStrategy.END:
+            raise InputError(
+                f"`hub_strategy` must be end, got {args.hub_strategy.value}: others push this machine's paths"
+            )
         settings = {"processor": processing_class, "seed": args.seed, "streams": model.config.streams}
         self.eval_collators = {kind: kind(**settings, mode="eval") for kind in COLLATORS}
         columns = [] if train_dataset is None else train_dataset.column_names
@@ -189,6 +193,19 @@ class ClipCaerTrainer(Trainer):
             if self.args.should_save:
                 shutil.rmtree(folder, ignore_errors=True)
             raise
+
+    def push_to_hub(self, commit_message="End of training", token=None, revision=None):
+        """Push model and processor with their code, from the main process; returns the commit.
+
+        Keep: not the Trainer's way, which sends all that is in the output folder, this machine's paths among it.
+        """
+        if not self.is_world_process_zero():
+            return None
+        repository = self.args.hub_model_id or Path(self.args.output_dir).absolute().name
+        where = {"token": token or self.args.hub_token, "revision": revision or self.args.hub_revision}
+        self.processing_class.push_to_hub(repository, private=self.args.hub_private_repo, **where)
+        model = self.accelerator.unwrap_model(self.model)
+        return model.push_to_hub(repository, commit_message=commit_message, **where)
 
     # Data
 

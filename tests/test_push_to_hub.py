@@ -22,10 +22,14 @@ from small_material import make_material, run_main
 from small_run import ask_stranger, train_small, write_clip
 from test_remote_code import CODE, answer_here
 
+from modeling_clipcaer import ClipCaerTrainer, ClipCaerTrainingArguments
+from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.peft_adapter import FaceAdapterConfig, save_face_adapter
 from recipes import train
 from recipes.checkpoints import load_checkpoint
 from recipes.hub import push_files
+from recipes.model_arguments import ModelArguments, ProcessorArguments
+from recipes.models import build_model, build_processor
 
 
 TOKEN = "hf_SecretOfThisTest"
@@ -254,6 +258,24 @@ def test_nothing_that_leaves_a_run_says_whose_machine_it_was(hub, home):
     for folder in (hub.folder, home / "adapter", home / "peft"):
         assert not find_name(folder, "mallory"), folder
     assert json.loads((home / "adapter" / "adapter_config.json").read_text())["base_model_name_or_path"] == "raer"
+
+
+def test_a_trainer_pushes_model_and_processor_and_nothing_else_of_its_folder(hub, home):
+    material = make_material(home)
+    model = build_model(ModelArguments(clip_model=str(material.clip), num_context_tokens=2), ["calm", "glad"])
+    run = home / "by" / "trainer"
+    run.mkdir(parents=True)
+    (run / "run.yaml").write_text("dataset: /home/mallory")
+    args = ClipCaerTrainingArguments(str(run), report_to="none", eval_strategy="no")
+    trainer = ClipCaerTrainer(model, args, processing_class=build_processor(model, ProcessorArguments()))
+    trainer.push_to_hub()
+    assert {repository for repository, _ in hub.commits} == {"me/trainer"}
+    pushed = {path.name for path in (hub.folder / "me" / "trainer").iterdir()}
+    assert {"config.json", "model.safetensors", "video_preprocessor_config.json"} <= pushed
+    assert pushed.isdisjoint({"run.yaml", "training_args.bin"}) and not find_name(hub.folder, "mallory")
+    with pytest.raises(InputError, match="`hub_strategy` must be end, got every_save"):
+        args = ClipCaerTrainingArguments(str(run), push_to_hub=True, hub_strategy="every_save", report_to="none")
+        ClipCaerTrainer(model, args, processing_class=trainer.processing_class)
 
 
 def test_a_file_and_a_field_that_nobody_has_said_are_for_others_stay_here_and_are_told(hub, tmp_path, capsys):
