@@ -11,7 +11,7 @@ from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 
 from .errors import InputError
 from .frames import is_image_path, is_loaded_frame
-from .timeline import Timeline, TimelineWindow
+from .timeline import Timeline, TimelineWindow, join_notes
 
 
 # How recordings are opened, how they are analysed, and where their faces come from.
@@ -126,7 +126,7 @@ class ClipCaerPipeline(Pipeline):
         recordings = (open_recording(fps=fps, duration=duration, **_unpack(item)) for item in inputs)
         for timeline in analyzer.analyze(recordings, on_window):
             if not timeline.windows:
-                raise InputError(f"{timeline.source}: expected frames to analyse: {' '.join(timeline.notes)}")
+                raise InputError(f"{timeline.source}: expected frames to analyse: {join_notes(timeline.notes)}")
             yield timeline
 
     def save_pretrained(self, save_directory: str | os.PathLike, **kwargs):

@@ -1,5 +1,6 @@
 """What a recording is turned into: windows, segments, and where each face was seen. Plain data, in seconds."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -17,6 +18,11 @@ ROOM = "room"
 UNCERTAIN = "uncertain"
 # How many segments are shown where a timeline is looked at.
 SHOWN_SEGMENTS = 20
+
+
+def join_notes(notes: Iterable[str]) -> str:
+    """Notes in one line, a sentence each: "the file is short. 3 frames cannot be decoded"; empty without any."""
+    return ". ".join(note.strip().removesuffix(".") for note in notes)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import quote
 from xml.etree import ElementTree
 
+from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.timeline import ROOM, SCHEMA_VERSION, Timeline, TimelineSegment
 from recipes.reporting import RESPONSIBLE_USE
 from recipes.timeline_files import milliseconds
@@ -117,9 +118,15 @@ def _add_elan_header(root: ElementTree.Element, timeline: Timeline, path: Path) 
     header = ElementTree.SubElement(root, "HEADER", {"MEDIA_FILE": "", "TIME_UNITS": "milliseconds"})
     source = NOT_XML.sub("\ufffd", timeline.source)
     if not Path(timeline.source).is_dir():  # ELAN plays no folder of pictures
-        media = {"MEDIA_URL": media_address(source), "MIME_TYPE": mimetypes.guess_type(source)[0] or "video/*"}
+        media = {
+            "MEDIA_URL": media_address(timeline.source),
+            "MIME_TYPE": mimetypes.guess_type(source)[0] or "video/*",
+        }
         if not is_address(source):
-            media["RELATIVE_MEDIA_URL"] = "./" + Path(os.path.relpath(source, path.parent)).as_posix()
+            media["RELATIVE_MEDIA_URL"] = (
+                "./" + Path(os.path.relpath(file_path(timeline.source), path.parent)).as_posix()
+            )
+            media["RELATIVE_MEDIA_URL"] = NOT_XML.sub("\ufffd", media["RELATIVE_MEDIA_URL"])
         ElementTree.SubElement(header, "MEDIA_DESCRIPTOR", media)
     properties = {
         "notice": RESPONSIBLE_USE,
@@ -136,13 +143,48 @@ def is_address(source: str) -> bool:
     return source.startswith(("http://", "https://"))
 
 
+def file_path(source: str) -> str:
+    """The whole path of a recording, without `..`."""
+    # Keep: links are followed there. Behind a link `..` is not the folder that is written in front of it.
+    return os.path.realpath(source) if ".." in Path(source).parts else os.path.abspath(source)
+
+
 def media_address(source: str) -> str:
     """The address of a recording, of the scheme `file` where it is a file."""
-    return source if is_address(source) else Path(source).absolute().as_uri()
+    return source if is_address(source) else Path(file_path(source)).as_uri()
 
 
-def write_label_studio(timelines: Iterable[Timeline], path: Path) -> list[str]:
+def public_name(model: str) -> str:
+    """A model's name without the folders of this machine: the last part of a path, or the id on the Hub."""
+    is_path = Path(model).is_absolute() or Path(model).exists() or ".." in Path(model).parts
+    return Path(os.path.abspath(model)).name if is_path else model
+
+
+def find_label_studio_root(sources: Iterable[str], wanted: str | None) -> Path:
+    """The document root for Label Studio: the folder `wanted`, or the parent of the one that holds all of `sources`.
+
+    Label Studio refuses a storage that is the document root itself, so that every recording lies in a folder below it.
+
+    Raises:
+        InputError: a recording does not.
+    """
+    files = [file_path(source) for source in sources if not is_address(source)]
+    if wanted is None:
+        return Path(os.path.commonpath([os.path.dirname(file) for file in files])).parent if files else Path("/")
+    root = Path(file_path(wanted))
+    for file in files:
+        if root not in Path(file).parent.parents:
+            raise InputError(f"--label_studio_root {wanted}: expected {file} in a folder below it")
+    return root
+
+
+def write_label_studio(timelines: Iterable[Timeline], path: Path, root: Path) -> list[str]:
     """Tasks with predictions for Label Studio, each person's under a control of the person's name.
+
+    Args:
+        timelines: of the recordings.
+        path: the file to write.
+        root: Label Studio's document root, as [`find_label_studio_root`] knows it.
 
     Returns:
         The room and everybody in a timeline: what the project's labelling configuration needs a control for.
@@ -152,29 +194,52 @@ def write_label_studio(timelines: Iterable[Timeline], path: Path) -> list[str]:
         separator = "["
         for timeline in timelines:
             persons += [person for person in timeline.persons if person not in persons]
-            file.write(separator + "\n" + json.dumps(_label_studio_task(timeline), ensure_ascii=False, indent=1))
+            file.write(separator + "\n" + json.dumps(_label_studio_task(timeline, root), ensure_ascii=False, indent=1))
             separator = ","
         file.write("\n]\n" if separator == "," else "[]\n")
     return persons
 
 
-def _label_studio_task(timeline: Timeline) -> dict[str, Any]:
-    # A file is served by Label Studio's local storage, whose addresses are relative to its document root: here, /.
-    local = f"/data/local-files/?d={quote(Path(timeline.source).absolute().as_posix().lstrip('/'))}"
+def _label_studio_address(source: str, root: Path) -> str:
+    """Where Label Studio finds a recording: a file in its local storage, by its path below the document root."""
+    if is_address(source):
+        return source
+    return f"/data/local-files/?d={quote(Path(file_path(source)).relative_to(root).as_posix())}"
+
+
+def _label_studio_segments(timeline: Timeline) -> list[TimelineSegment]:
+    """Each segment once: where one person alone is followed, the room's that are that person's are left out."""
+    spans = {(segment.start, segment.end, segment.label) for segment in timeline.segments if segment.person != ROOM}
+    alone = len(timeline.persons) == 1
+    return [
+        segment
+        for segment in timeline.segments
+        if not (alone and segment.person == ROOM and (segment.start, segment.end, segment.label) in spans)
+    ]
+
+
+def _label_studio_task(timeline: Timeline, root: Path) -> dict[str, Any]:
+    regions = enumerate(_label_studio_segments(timeline))
     return {
         "data": {
-            "video": timeline.source if is_address(timeline.source) else local,
+            "video": _label_studio_address(timeline.source, root),
             "source": timeline.source,
             "notice": RESPONSIBLE_USE,
             "scores": describe_marks(timeline.settings),
         },
         "predictions": [
             {
-                "model_version": str(timeline.settings["model"]),
-                "result": [_label_studio_region(number, segment) for number, segment in enumerate(timeline.segments)],
+                "model_version": public_name(str(timeline.settings["model"])),
+                "result": [_label_studio_region(number, segment) for number, segment in regions],
             }
         ],
     }
+
+
+def _label_studio_label(person: str, label: str) -> str:
+    """Whose label it is, too: Label Studio lists the regions of everybody together, by their labels alone. As XML
+    can hold it, since the labelling configuration and the regions must agree."""
+    return NOT_XML.sub("\ufffd", f"{person}: {label}")
 
 
 def _label_studio_region(number: int, segment: TimelineSegment) -> dict[str, Any]:
@@ -189,7 +254,7 @@ def _label_studio_region(number: int, segment: TimelineSegment) -> dict[str, Any
         "score": segment.score,
         "value": {
             "ranges": [{"start": first, "end": max(first, math.floor(end))}],
-            "timelinelabels": [segment.label],
+            "timelinelabels": [_label_studio_label(segment.person, segment.label)],
         },
         "meta": {"text": [f"{segment.person}, {segment.start:.3f} s to {segment.end:.3f} s"]},
     }
@@ -205,7 +270,7 @@ def render_label_studio_config(persons: Iterable[str], labels: Iterable[str]) ->
         ElementTree.SubElement(root, "Header", {"value": person})
         row = ElementTree.SubElement(root, "TimelineLabels", {"name": person, "toName": "video"})
         for label in labels:
-            ElementTree.SubElement(row, "Label", {"value": label})
+            ElementTree.SubElement(row, "Label", {"value": _label_studio_label(person, label)})
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode") + "\n"
 
@@ -222,7 +287,7 @@ def write_fiftyone(timelines: Iterable[Timeline], folder: Path, labels: list[str
     # Keep: numbers for names. FiftyOne cuts a key at its last dot.
     for number, timeline in enumerate(timelines, start=1):
         name = f"recording-{number}"
-        videos[name] = timeline.source if is_address(timeline.source) else str(Path(timeline.source).absolute())
+        videos[name] = timeline.source if is_address(timeline.source) else file_path(timeline.source)
         marks = describe_marks(timeline.settings)
         for person, segments in by_person(timeline).items():
             detections.setdefault(person, {})[name] = list(_fiftyone_detections(segments, labels))

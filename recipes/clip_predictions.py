@@ -2,16 +2,18 @@
 
 import csv
 import json
+import sys
 from pathlib import Path
 
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
 from modeling_clipcaer.common.files import staged_folder
-from modeling_clipcaer.errors import InputError, check_readable
 from modeling_clipcaer.frame_files import list_frame_names
 from modeling_clipcaer.frames import open_clip
 from modeling_clipcaer.names import public_name
 from modeling_clipcaer.pipeline_clipcaer import ClipCaerPipeline
 from recipes.boxes import ClipBoxes
+from recipes.csv_text import safe_row
+from recipes.failures import take_away_log, tell_failure
 from recipes.prediction_arguments import PredictionArguments
 from recipes.reporting import RESPONSIBLE_USE
 
@@ -23,26 +25,31 @@ def predict_clips(
     boxes: ClipBoxes,
     args: PredictionArguments,
 ) -> None:
-    """Answer for each of `clips`, then write and print the answers."""
+    """Answer for each of `clips`, then write and print the answers.
+
+    Raises:
+        SystemExit: of status 1, where a clip failed.
+    """
     pipeline = ClipCaerPipeline(
         model=model, video_processor=processor, device=model.device, task="academic-emotion-recognition"
     )
-    predictions = [predict_clip(pipeline, clip, boxes) for clip in clips]
+    output_dir = Path(args.output_dir)
+    take_away_log(output_dir)
+    predictions, failed = [], {}
+    for clip in clips:
+        try:
+            predictions.append(predict_clip(pipeline, clip, boxes))
+        except Exception as error:  # Keep: of any kind. No single clip loses the answers for the others.
+            failed[clip] = tell_failure(clip, error, output_dir)
     with staged_folder(args.output_dir) as folder:
-        write_predictions(predictions, list(model.config.id2label.values()), args.model, folder)
+        write_predictions(predictions, failed, list(model.config.id2label.values()), args.model, folder)
     for prediction in predictions:
         print(f"{prediction['clip']}: {prediction['label']} ({prediction['score']:.2f})")
     print(f"scores of every label: {args.output_dir}/predictions.json, predictions.csv")
-
-
-def find_clip(path: str) -> str:
-    """`path` if it is a file or a folder of frames."""
-    check_readable(path)
-    if not Path(path).exists():
-        raise InputError(f"{path}: expected a video or a folder of frames, found nothing")
-    if Path(path).is_dir() and not list_frame_names(path):
-        raise InputError(f"{path}: expected a video or a folder of frames, found a folder without images")
-    return path
+    for line in failed.values():
+        sys.stderr.write(f"error: {line}\n")
+    if failed:
+        raise SystemExit(1)
 
 
 def predict_clip(pipeline: ClipCaerPipeline, path: str, boxes: ClipBoxes) -> dict:
@@ -61,15 +68,23 @@ def predict_clip(pipeline: ClipCaerPipeline, path: str, boxes: ClipBoxes) -> dic
     }
 
 
-def write_predictions(predictions: list[dict], labels: list[str], checkpoint: str, folder: Path) -> None:
-    """predictions.json and predictions.csv."""
-    content = {"checkpoint": public_name(checkpoint), "notice": RESPONSIBLE_USE, "predictions": predictions}
+def write_predictions(
+    predictions: list[dict], failed: dict[str, str], labels: list[str], checkpoint: str, folder: Path
+) -> None:
+    """predictions.json, which also says why a clip failed, and predictions.csv."""
+    failures = [{"clip": clip, "error": error} for clip, error in failed.items()]
+    content = {
+        "checkpoint": public_name(checkpoint),
+        "notice": RESPONSIBLE_USE,
+        "predictions": predictions,
+        "failed": failures,
+    }
     (folder / "predictions.json").write_text(
         json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
     )
     with (folder / "predictions.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["clip", "label", "score", *labels])
+        writer.writerow(safe_row(["clip", "label", "score", *labels]))
         for prediction in predictions:
             scores = [prediction["scores"][label] for label in labels]
-            writer.writerow([prediction["clip"], prediction["label"], prediction["score"], *scores])
+            writer.writerow(safe_row([prediction["clip"], prediction["label"], prediction["score"], *scores]))

@@ -100,6 +100,19 @@ def draw_lane(segments: Sequence[TimelineSegment], duration: float, limit: int) 
     ]
 
 
+def draw_blanks(spans: Sequence[Span], duration: float, limit: int) -> list[Cell]:
+    """The stretches in which the recording shows no picture, in at most `limit` cells."""
+    return [
+        Cell(
+            _percent(span.start, duration),
+            _percent(span.end - span.start, duration),
+            span.kind,
+            f"no picture, {show_time(span.start)[:-2]}–{show_time(span.end)[:-2]}",
+        )
+        for span in coarsen(spans, duration, limit)
+    ]
+
+
 def find_stretches(windows: Sequence[TimelineWindow]) -> list[list[TimelineWindow]]:
     """A person's windows, parted where the person was away."""
     parts = itertools.groupby(enumerate(windows), key=lambda item: item[1].window - item[0])

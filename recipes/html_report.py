@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from modeling_clipcaer.common.files import complete_file
 from modeling_clipcaer.timeline import (
+    NO_PICTURE,
     ROOM,
     SCHEMA_VERSION,
     UNCERTAIN,
@@ -57,7 +58,7 @@ class Lane:
         seconds: how long that is.
         faces: paths of the face strip, by face status.
         confidence: path of the scores.
-        mean_score: of the windows.
+        mean_score: of the windows that have a picture; `None` without any.
     """
 
     person: str
@@ -66,7 +67,7 @@ class Lane:
     seconds: float
     faces: dict[str, str]
     confidence: str
-    mean_score: float
+    mean_score: float | None
 
     @property
     def summary(self) -> str:
@@ -77,12 +78,15 @@ class Lane:
 
 @dataclass
 class Recording:
-    """What a page shows of a recording; much less than its timeline."""
+    """What a page shows of a recording; much less than its timeline. `num_windows` were answered, and for the
+    `missing` seconds of the stretches `blanks` the recording shows no picture."""
 
     name: str
     duration: float
     picture: str
     num_windows: int
+    missing: float
+    blanks: list[html_charts.Span]
     lanes: list[Lane]
     checks: list[Check]
     caveats: list[str]
@@ -105,11 +109,14 @@ def write_report_page(timelines: Iterable[Timeline], path: str | os.PathLike) ->
 def summarise(timeline: Timeline) -> Recording:
     """What the page shows of `timeline`."""
     persons = [ROOM, *timeline.persons] if timeline.windows else []
+    blanks = [html_charts.Span(window.start, window.end, NO_PICTURE) for window in without_picture(timeline)]
     return Recording(
         name=timeline.source,
         duration=timeline.duration,
         picture=f"{timeline.width} × {timeline.height}",
-        num_windows=len({window.window for window in timeline.windows}),
+        num_windows=len({window.window for window in with_picture(timeline)}),
+        missing=sum(blank.end - blank.start for blank in blanks),
+        blanks=blanks,
         lanes=[summarise_person(timeline, person) for person in persons],
         checks=check_quality(timeline),
         caveats=name_caveats(timeline.settings),
@@ -118,9 +125,19 @@ def summarise(timeline: Timeline) -> Recording:
     )
 
 
+def with_picture(timeline: Timeline) -> list[TimelineWindow]:
+    """The windows that have an answer."""
+    return [window for window in timeline.windows if window.face_status != NO_PICTURE]
+
+
+def without_picture(timeline: Timeline) -> list[TimelineWindow]:
+    """The stretches in which the recording shows nothing."""
+    return [window for window in timeline.windows if window.face_status == NO_PICTURE]
+
+
 def summarise_person(timeline: Timeline, person: str) -> Lane:
     """What the page shows of one person, or of the room."""
-    windows = [window for window in timeline.windows if window.person == person]
+    windows = [window for window in with_picture(timeline) if window.person == person]
     segments = [segment for segment in timeline.segments if segment.person == person]
     seconds = dict.fromkeys([*timeline.labels, UNCERTAIN], 0.0)
     for segment in segments:
@@ -133,7 +150,7 @@ def summarise_person(timeline: Timeline, person: str) -> Lane:
         seconds=total,
         faces=html_charts.draw_faces(windows, timeline.duration),
         confidence=html_charts.draw_confidence(windows, timeline.duration),
-        mean_score=fmean(window.score for window in windows) if windows else 0.0,
+        mean_score=fmean(window.score for window in windows) if windows else None,
     )
 
 
@@ -147,9 +164,10 @@ def flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, str]:
 
 def check_quality(timeline: Timeline) -> list[Check]:
     """What a reader should know before believing a timeline."""
-    windows = timeline.windows
+    windows, missing = with_picture(timeline), _check_picture(timeline)
     if not windows:
-        return [Check("check", "Nothing could be answered."), *(Check("check", note) for note in timeline.notes)]
+        notes = (Check("check", note) for note in timeline.notes)
+        return [Check("check", "Nothing could be answered."), *missing, *notes]
     people = [window for window in windows if window.person != ROOM]
     persons = len(timeline.persons)
     checks = [Check("good", f"{persons} {'person was' if persons == 1 else 'persons were'} followed.")]
@@ -159,11 +177,18 @@ def check_quality(timeline: Timeline) -> list[Check]:
         _check_share("have no face: there the context decides alone", people or windows, face_status="none"),
         _check_share("have a face that was mostly carried over gaps", people or windows, face_status="bridged"),
         _check_share("are uncertain", windows, label=UNCERTAIN),
+        *missing,
         *_check_length(timeline),
         *_check_faces(timeline),
         *_check_scores(timeline),
     ]
     return [*checks, *(Check("check", f"Note of the analysis: {note}") for note in timeline.notes)]
+
+
+def _check_picture(timeline: Timeline) -> list[Check]:
+    seconds = sum(window.end - window.start for window in without_picture(timeline))
+    text = f"No picture for {show_time(seconds)} of {show_time(timeline.duration)}: there is nothing to answer."
+    return [Check("check", text)] if seconds else []
 
 
 def _check_share(what: str, windows: Sequence[TimelineWindow], **values: str) -> Check:
@@ -172,7 +197,10 @@ def _check_share(what: str, windows: Sequence[TimelineWindow], **values: str) ->
 
 
 def _check_length(timeline: Timeline) -> list[Check]:
-    count, end = len({window.window for window in timeline.windows}), max(window.end for window in timeline.windows)
+    count, end = (
+        len({window.window for window in with_picture(timeline)}),
+        max(window.end for window in timeline.windows),
+    )
     checks = []
     if count < FEWEST_WINDOWS:
         checks.append(Check("check", f"Short: {count} {'window' if count == 1 else 'windows'} in all."))
@@ -193,7 +221,7 @@ def _check_faces(timeline: Timeline) -> list[Check]:
 
 
 def _check_scores(timeline: Timeline) -> list[Check]:
-    mean, chance = fmean(window.score for window in timeline.windows), 1 / len(timeline.labels)
+    mean, chance = fmean(window.score for window in with_picture(timeline)), 1 / len(timeline.labels)
     text = f"Mean confidence is {show_percent(mean)}; guessing has {show_percent(chance)}."
     return [Check("check" if mean < 1.5 * chance else "good", text)]
 
@@ -207,7 +235,7 @@ def render_page(recordings: Sequence[Recording]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters |= {"percent": show_percent, "time": show_time}
+    templates.filters |= {"percent": lambda share: "–" if share is None else show_percent(share), "time": show_time}
     labels = list(dict.fromkeys(label for recording in recordings for label in recording.labels))
     lanes = sum(len(recording.lanes) for recording in recordings)
     common = {
@@ -219,6 +247,7 @@ def render_page(recordings: Sequence[Recording]) -> str:
     }
     page = {
         "recordings": recordings,
+        "has_blanks": any(recording.blanks for recording in recordings),
         "settings": _group_settings(recordings),
         "caveats": list(dict.fromkeys(caveat for recording in recordings for caveat in recording.caveats)),
         "notice": RESPONSIBLE_USE,

@@ -29,16 +29,17 @@ from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.face_detection import FaceDetector, build_face_detector
 from modeling_clipcaer.recording_analysis import AnalysisSettings, RecordingAnalyzer
 from modeling_clipcaer.recordings import check_limits
+from recipes.annotation_files import find_label_studio_root
 from recipes.boxes import ClipBoxes, read_boxes
 from recipes.checkpoints import check_output_dir, load_checkpoint
-from recipes.clip_predictions import find_clip, predict_clips
+from recipes.clip_predictions import predict_clips
 from recipes.command_line import parse_arguments
 from recipes.labels_file import read_label_entries
 from recipes.model_arguments import ModelArguments, ProcessorArguments
 from recipes.models import build_model, build_processor
 from recipes.prediction_arguments import PredictionArguments, check_clip_flags, figure_flags, name_inputs
 from recipes.prediction_files import name_outputs
-from recipes.prediction_inputs import describe_file, find_recordings
+from recipes.prediction_inputs import find_recordings, is_camera
 from recipes.prediction_manifest import describe_model, plan_jobs
 from recipes.recording_predictions import predict_recordings
 from recipes.reporting import RESPONSIBLE_USE
@@ -67,17 +68,18 @@ def main() -> None:
 def predict(args: PredictionArguments, state: PartialState) -> None:
     """This process's part of what is asked for."""
     boxes = read_boxes(args.bounding_box_face, args.bounding_box_body)
-    if args.clips:
-        if state.num_processes > 1:
-            raise InputError("--clips: expected one process; clips are not shared out")
-        clips = [find_clip(path) for path in args.inputs]
-        predict_clips(clips, *load_model(args, state.device), boxes, args)
-        return
     passed_over: Counter[str] = Counter()
     sources = find_recordings(args.inputs, Path(args.output_dir), passed_over)
     if passed_over and state.is_main_process:
         print(say_passed_over(passed_over), flush=True)
-    cameras = [source for source in sources if describe_file(source) is None]
+    if args.clips:
+        if state.num_processes > 1:
+            raise InputError("--clips: expected one process; clips are not shared out")
+        predict_clips(sources, *load_model(args, state.device), boxes, args)
+        return
+    if args.label_studio_root:  # Keep: here. A wrong one is not to be found out after hours.
+        find_label_studio_root(sources, args.label_studio_root)
+    cameras = [source for source in sources if is_camera(source)]
     if args.overlay and cameras:
         raise InputError(f"{cameras[0]}: expected no camera with --overlay, which reads a recording again")
     analyzer = build_analyzer(args, boxes, state.device)

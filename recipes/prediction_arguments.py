@@ -7,6 +7,7 @@ from typing import Any
 
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.frame_encoder import TOWER_DTYPES
+from modeling_clipcaer.processing_clipcaer import CHOICES
 from modeling_clipcaer.training_arguments import option
 from recipes.command_line import given_flags
 from recipes.prediction_inputs import describe_file
@@ -51,8 +52,9 @@ class PredictionArguments:
     face_detector_weights: str | None = option(None, "Its file, where it is not to be downloaded.")
     context: str | None = option(
         None,
-        "What the context stream shows: a box grown around each face, or the whole frame; as in training by default.",
-        choices=["grown", "frame"],
+        "What the context stream shows: body: the supplied box, or else one grown around each face; frame: the "
+        "whole frame; as in training by default.",
+        choices=list(CHOICES["context"]),
     )
     fps: float | None = option(None, "Frames a second of folders of frames; 25 by default.")
     duration: float | None = option(None, "Stop after so many seconds of each recording.")
@@ -62,6 +64,11 @@ class PredictionArguments:
 
     formats: list[str] | None = option(
         None, f"Which files, of {', '.join(FORMATS)}; {', '.join(DEFAULT_FORMATS)} by default.", choices=list(FORMATS)
+    )
+    label_studio_root: str | None = option(
+        None,
+        "Label Studio's document root, for --formats label_studio: a folder above that of the recordings; by default "
+        "the parent of the folder in which all of them lie.",
     )
     overlay: bool = option(False, "Write each recording with its labels drawn on it, found faces blurred.")
     show_faces: bool = option(False, "Do not blur them.")
@@ -77,6 +84,8 @@ class PredictionArguments:
     batch_size: int = option(32, "Crops that the vision tower sees at a time.")
 
     def __post_init__(self):
+        if self.label_studio_root and "label_studio" not in self.wanted_formats:
+            raise InputError("--label_studio_root has a meaning with --formats label_studio alone")
         if self.show_faces and not self.overlay:
             raise InputError("--show_faces has a meaning with --overlay alone")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from modeling_clipcaer.common.files import staged_folder
 from modeling_clipcaer.timeline import UNCERTAIN, Timeline
 from recipes.annotation_files import (
+    find_label_studio_root,
     render_label_studio_config,
     write_elan,
     write_fiftyone,
@@ -83,7 +84,8 @@ def _write_projects(jobs: list[Job], args: PredictionArguments, folder: Path) ->
     can_be_uncertain = args.threshold > 0 or first.settings["streams"] == "face"
     labels = [*first.labels, *([UNCERTAIN] if can_be_uncertain and UNCERTAIN not in first.labels else [])]
     if "label_studio" in args.wanted_formats:
-        persons = write_label_studio(_load(jobs), folder / "label_studio.json")
+        root = find_label_studio_root([job.source for job in jobs], args.label_studio_root)
+        persons = write_label_studio(_load(jobs), folder / "label_studio.json", root)
         config = render_label_studio_config(persons, labels)
         (folder / "label_studio.xml").write_text(config, encoding="utf-8")
     if "fiftyone" in args.wanted_formats:

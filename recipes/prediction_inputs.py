@@ -137,6 +137,11 @@ def full_path(source: str) -> str:
     return source if is_address(source) else os.path.abspath(source)
 
 
+def is_camera(source: str) -> bool:
+    """Whether a recording is a device, which cannot be read a second time."""
+    return not is_address(source) and Path(source).exists() and not (Path(source).is_file() or Path(source).is_dir())
+
+
 def describe_file(source: str) -> dict[str, int] | None:
     """Size and time of change of a file, or of a folder's frames together; `None` of a device.
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from modeling_clipcaer import ClipCaerConfig
 from modeling_clipcaer.common.files import complete_file
-from modeling_clipcaer.timeline import SCHEMA_VERSION, Timeline
+from modeling_clipcaer.timeline import NO_PICTURE, SCHEMA_VERSION, Timeline
+from recipes.failures import ERRORS
 from recipes.prediction_inputs import describe_file, full_path, name_folders
 from recipes.reporting import RESPONSIBLE_USE
 from recipes.timeline_files import TABLE_FORMATS, load_timeline
@@ -52,7 +53,10 @@ class Job:
         found = _read_json(self.folder / RECORDING)
         wanted = {"made_from": self.made_from, "source": self.source, "schema_version": SCHEMA_VERSION}
         is_same = self.made_from["file"] is not None and found.items() >= wanted.items()
-        return load_timeline(self.folder / RECORDING) if is_same else None
+        try:
+            return load_timeline(self.folder / RECORDING) if is_same else None
+        except (LookupError, TypeError):  # it was changed by hand: done again
+            return None
 
     def is_written(self) -> bool:
         """Whether the folder of an earlier run holds the files that are asked for."""
@@ -67,18 +71,19 @@ def plan_jobs(sources: list[str], output_dir: Path, made_from: dict[str, Any], o
         return found.get("path") == full_path(source)
 
     def is_free(name: str, source: str) -> bool:
-        return name.casefold() not in JOINED and (not (output_dir / name).exists() or is_own(name, source))
+        is_taken = name.casefold() in (*JOINED, ERRORS)
+        return not is_taken and (not (output_dir / name).exists() or is_own(name, source))
 
     names = name_folders(sources, is_free, is_own)
-    return [
-        Job(
-            source,
-            output_dir / names[source],
-            {"path": full_path(source), "file": describe_file(source), **made_from},
-            outputs,
-        )
-        for source in sources
-    ]
+    jobs = []
+    for source in sources:
+        job = Job(source, output_dir / names[source], {"path": full_path(source), "file": {}, **made_from}, outputs)
+        try:
+            job.made_from["file"] = describe_file(source)
+        except OSError as error:  # it went away, or may not be looked at: this one's failure
+            job.error = f"{source}: expected a recording that can be read: {error.strerror}"
+        jobs.append(job)
+    return jobs
 
 
 def describe_model(name: str, config: ClipCaerConfig) -> dict[str, Any]:
@@ -120,12 +125,14 @@ def _describe_failed(job: Job) -> dict[str, Any]:
 
 def _describe_done(job: Job) -> dict[str, Any]:
     timeline = load_timeline(job.folder / RECORDING)
+    missing = [window for window in timeline.windows if window.face_status == NO_PICTURE]
     return {
         "source": job.source,
         "status": "done",
         "folder": job.folder.name,
         "duration": timeline.duration,
-        "windows": len({window.window for window in timeline.windows}),
+        "windows": len({window.window for window in timeline.windows}) - len(missing),
+        "without_picture": round(sum(window.end - window.start for window in missing), 3),
         "persons": len(timeline.persons),
         "detector": timeline.settings["face_detector"],
         "notes": timeline.notes,

@@ -15,8 +15,9 @@ from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.frame_files import list_frame_names
 from modeling_clipcaer.recording_analysis import RecordingAnalyzer
 from modeling_clipcaer.recordings import Recording, StoredRecording, open_recording
-from modeling_clipcaer.timeline import Timeline, TimelineWindow
+from modeling_clipcaer.timeline import Timeline, TimelineWindow, join_notes
 from recipes.boxes import ClipBoxes
+from recipes.failures import take_away_log, tell_failure
 from recipes.prediction_arguments import PredictionArguments
 from recipes.prediction_files import write_joined, write_recording
 from recipes.prediction_manifest import Job, read_manifest
@@ -31,6 +32,9 @@ def predict_recordings(
     Raises:
         SystemExit: of status 1, in the main process, where a recording failed.
     """
+    if state.is_main_process:
+        take_away_log(Path(args.output_dir))
+    state.wait_for_everyone()
     share = jobs[state.process_index :: state.num_processes]
     hidden = None if state.is_local_main_process else True
     style = "{desc}{percentage:3.0f}% |{bar}| {elapsed}, {remaining} left"
@@ -40,15 +44,17 @@ def predict_recordings(
             bar.set_description_str(f"{job.folder.name}: ")
             advance = partial(_advance, bar, bar.n, job.weight)
             try:
-                do_job(job, analyzer, boxes, args, advance)
-            except InputError as error:
-                errors[job.source] = str(error)
-                shutil.rmtree(job.folder, ignore_errors=True)  # of the file or the settings as they once were
+                if job.error is None:
+                    do_job(job, analyzer, boxes, args, advance)
+            except Exception as error:  # Keep: of any kind. No single recording ends a run.
+                errors[job.source] = tell_failure(job.source, error, Path(args.output_dir))
+                if job.load_done() is None:  # of the file or the settings as they once were
+                    shutil.rmtree(job.folder, ignore_errors=True)
             advance(1.0)
     errors = dict(gather_object(list(errors.items())))
     if state.is_main_process:
         for job in jobs:
-            job.error = errors.get(job.source)
+            job.error = job.error or errors.get(job.source)
         write_joined(jobs, args)
         _tell(jobs, args)
 
@@ -67,7 +73,7 @@ def do_job(
     """Analyse a recording and write its folder, as far as that is not done.
 
     Raises:
-        InputError: it cannot be read.
+        Exception: whatever happens in it; an `InputError` where it cannot be read.
     """
     timeline = job.load_done()
     if timeline is not None and job.is_written():
@@ -101,11 +107,12 @@ def analyse(
         InputError: nothing of it can be read.
     """
     calibrated = analyzer.model.config.calibration_temperature is not None
+    labels = list(analyzer.model.config.id2label.values())
     marks = {"zero_shot": analyzer.zero_shot, "calibrated": calibrated}
     with partial_file.open("w", encoding="utf-8") as file:
 
         def add(window: TimelineWindow) -> None:
-            file.write(json_line(window_row(window, marks)))
+            file.write(json_line(window_row(window, labels, marks)))
             file.flush()
             if recording.duration:
                 advance(min(window.end / recording.duration, 1.0))
@@ -116,7 +123,7 @@ def analyse(
         (timeline,) = analyzer.analyze([recording], add)
     partial_file.unlink()
     if not timeline.windows:
-        raise InputError(f"{recording.name}: {' '.join(timeline.notes) or 'no frame can be read'}")
+        raise InputError(f"{recording.name}: {join_notes(timeline.notes) or 'no frame can be read'}")
     return timeline
 
 

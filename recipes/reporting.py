@@ -28,6 +28,7 @@ from modeling_clipcaer.metrics import (
     weighted_average_recall,
 )
 from modeling_clipcaer.names import public_name
+from recipes.csv_text import safe_row
 from recipes.plots import draw_confusion_matrix, draw_reliability, draw_training_curves
 
 
@@ -218,9 +219,9 @@ def write_report(report: dict[str, Any], output_dir: str | os.PathLike) -> None:
         path.open("w", newline="", encoding="utf-8") as csv_file,
     ):
         writer = csv.writer(csv_file)
-        writer.writerow(["reference", *report["labels"]])
+        writer.writerow(safe_row(["reference", *report["labels"]]))
         writer.writerows(
-            [label, *row] for label, row in zip(report["labels"], report["confusion_matrix"], strict=True)
+            safe_row([label, *row]) for label, row in zip(report["labels"], report["confusion_matrix"], strict=True)
         )
     with complete_file(output_dir / "confusion_matrix.png") as path:
         draw_confusion_matrix(report, path)

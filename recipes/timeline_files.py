@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.timeline import SCHEMA_VERSION, FaceSighting, Timeline, TimelineSegment, TimelineWindow
+from recipes.csv_text import safe_row
 from recipes.reporting import RESPONSIBLE_USE
 
 
@@ -42,19 +43,19 @@ def segment_columns() -> dict[str, pa.DataType]:
     }
 
 
-def window_row(window: TimelineWindow, settings: dict[str, Any]) -> Row:
-    """The row of one window, in the columns' order."""
+def window_row(window: TimelineWindow, labels: list[str], settings: dict[str, Any]) -> Row:
+    """The row of one window, in the columns' order. Without a picture, label, score and probabilities are `None`."""
     values = asdict(window)
     probabilities = values.pop("probabilities")
     return _rounded(values) | {
-        **{f"p_{label}": round(value, SCORE_DIGITS) for label, value in probabilities.items()},
+        **{f"p_{label}": _round_score(probabilities.get(label)) for label in labels},
         **_marks(settings),
     }
 
 
 def window_rows(timeline: Timeline) -> Iterator[Row]:
     """The rows of its windows."""
-    return (window_row(window, timeline.settings) for window in timeline.windows)
+    return (window_row(window, timeline.labels, timeline.settings) for window in timeline.windows)
 
 
 def segment_rows(timeline: Timeline) -> Iterator[Row]:
@@ -69,7 +70,11 @@ def milliseconds(seconds: float) -> int:
 
 def _rounded(values: Row) -> Row:
     times = {name: milliseconds(values[name]) / 1000 for name in ("start", "end")}
-    return values | times | {"score": round(values["score"], SCORE_DIGITS)}
+    return values | times | {"score": _round_score(values["score"])}
+
+
+def _round_score(score: float | None) -> float | None:
+    return None if score is None else round(score, SCORE_DIGITS)
 
 
 def _marks(settings: dict[str, Any]) -> Row:
@@ -87,12 +92,11 @@ def write_table(rows: Iterable[Row], columns: dict[str, pa.DataType], path: Path
 
 def _write_csv(rows: Iterable[Row], columns: dict[str, pa.DataType], path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
+        writer = csv.writer(file)
+        writer.writerow(safe_row(columns))
         for row in rows:
-            writer.writerow(
-                {name: str(value).lower() if isinstance(value, bool) else value for name, value in row.items()}
-            )
+            cells = (str(row[name]).lower() if isinstance(row[name], bool) else row[name] for name in columns)
+            writer.writerow(safe_row(cells))
 
 
 def _write_jsonl(rows: Iterable[Row], columns: dict[str, pa.DataType], path: Path) -> None:

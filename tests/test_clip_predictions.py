@@ -12,7 +12,7 @@ from test_evaluate_predict_commands import score
 
 from data_scripts.raer_boxes import fill_face_boxes
 from modeling_clipcaer.raer_labels import RAER_LABELS
-from recipes import predict
+from recipes import clip_predictions, predict
 from recipes.boxes import read_boxes
 
 
@@ -125,3 +125,31 @@ def test_flags_of_timelines_are_refused_with_clips(trained, video, tmp_path, cap
     assert run_main(predict.main, *words) == 2
     assert capsys.readouterr().err == "error: --window has no meaning with --clips, which makes no timeline\n"
     assert not (tmp_path / "out").exists()
+
+
+def test_a_bad_clip_does_not_lose_the_answers_for_the_others(trained, video, tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    for name in ("a.mp4", "b.mp4", "c.mp4"):
+        shutil.copy(video, folder / name)
+    (folder / "b.mp4").write_bytes(b"no video")
+    answer = clip_predictions.predict_clip
+
+    def predict_clip(pipeline, path, boxes):
+        if path.endswith("c.mp4"):
+            raise RuntimeError("out of\nmemory")
+        return answer(pipeline, path, boxes)
+
+    monkeypatch.setattr(clip_predictions, "predict_clip", predict_clip)
+    words = (folder, "--clips", "--model", trained, "--output_dir", tmp_path / "out", "--tower_dtype", "float32")
+    with pytest.raises(SystemExit) as ended:
+        run_main(predict.main, *words)
+    assert ended.value.code == 1
+    content = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert [entry["clip"] for entry in content["predictions"]] == [str(folder / "a.mp4")]
+    assert [entry["clip"] for entry in content["failed"]] == [str(folder / "b.mp4"), str(folder / "c.mp4")]
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert lines == [f"error: {entry['error']}" for entry in content["failed"]]
+    assert lines[1] == f"error: {folder}/c.mp4: RuntimeError: out of memory (details: errors.log)"
+    assert "Traceback" in (tmp_path / "out" / "errors.log").read_text()
+    assert len((tmp_path / "out" / "predictions.csv").read_text().splitlines()) == 2

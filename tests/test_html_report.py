@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from statistics import fmean
 
@@ -7,6 +8,7 @@ import pytest
 
 from modeling_clipcaer.raer_labels import RAER_LABELS
 from modeling_clipcaer.timeline import (
+    NO_PICTURE,
     ROOM,
     SCHEMA_VERSION,
     UNCERTAIN,
@@ -337,3 +339,30 @@ def test_an_axis_has_a_few_round_times_and_more_when_widened(duration):
     assert len(ticks) <= 36 and ticks[0].x == "0"
     assert len({tick.text for tick in ticks}) == len(ticks)
     assert fmean(float(tick.x) for tick in ticks) <= 100
+
+
+def test_a_stretch_without_a_picture_is_hatched_and_counts_for_nothing(tmp_path):
+    whole = build_timeline(count=4)
+    end = whole.duration
+    blank = TimelineWindow("lesson.mp4", ROOM, 4, end, end + 75, NO_PICTURE, 0, 0, None, None, {})
+    timeline = replace(whole, windows=[*whole.windows, blank], duration=end + 75)
+    page = Page(write_page(tmp_path, timeline))
+    cells = page.find("rect", class_="blank")
+    drawn = [cell for cell in cells if "x" in cell]
+    assert len(drawn) == 3 and len(cells) == 4  # the room's lane, two persons', and the legend
+    assert {cell["x"] for cell in drawn} == {"25%"} and {cell["width"] for cell in drawn} == {"75%"}
+    assert "no picture" in "".join(page.text) and "No picture for 0:01:15.0 of 0:01:40.0" in "".join(page.text)
+    shown, before = summarise(timeline), summarise(whole)
+    assert shown.num_windows == 4 and shown.missing == 75
+    for lane, other in zip(shown.lanes, before.lanes, strict=True):
+        assert (lane.shares, lane.mean_score, lane.seconds) == (other.shares, other.mean_score, other.seconds)
+    assert not [check for check in shown.checks if "Cut short" in check.text]
+    assert not Page(write_page(tmp_path, whole)).find("rect", class_="blank")
+
+
+def test_a_recording_that_never_shows_a_picture_claims_nothing(tmp_path):
+    blank = TimelineWindow("lesson.mp4", ROOM, 0, 0.0, 60.0, NO_PICTURE, 0, 0, None, None, {})
+    timeline = replace(build_timeline(count=1), windows=[blank], segments=[], sightings=[], duration=60.0)
+    page = Page(write_page(tmp_path, timeline, timeline))
+    text = "".join(page.text)
+    assert "Nothing could be answered." in text and "no answer" in text and "0 %" not in text.split("Quality")[1]

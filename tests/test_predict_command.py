@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 
+import cv2
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -26,7 +27,7 @@ from modeling_clipcaer import ClipCaerVideoProcessor
 from modeling_clipcaer.recording_analysis import AnalysisSettings, RecordingAnalyzer
 from modeling_clipcaer.recordings import open_recording
 from modeling_clipcaer.timeline import ROOM, SCHEMA_VERSION
-from recipes import predict
+from recipes import predict, prediction_files, recording_predictions
 from recipes.annotation_files import is_address
 from recipes.checkpoints import load_checkpoint, save_checkpoint
 from recipes.prediction_arguments import name_inputs
@@ -403,6 +404,64 @@ def test_a_corrupt_file_is_told_and_the_others_go_on(trained, lessons, tmp_path,
     shutil.copy(lessons / "walk.mp4", bad)
     assert run(*flags) == 0
     assert [entry["status"] for entry in recordings(tmp_path / "out")] == ["done"] * 3
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [MemoryError("too large"), RuntimeError("CUDA error:\nno room"), cv2.error("bad shape"), OSError(28, "full"),
+     AttributeError("no attribute 'width'")],
+)  # fmt: skip
+def test_whatever_happens_in_one_recording_is_that_ones_failure(
+    trained, lessons, tmp_path, monkeypatch, capsys, analysed, problem
+):
+    def open_other(source, *rest):
+        if source.endswith("room.webm"):
+            raise problem
+        return open_recording(source, *rest)
+
+    monkeypatch.setattr(recording_predictions, "open_recording", open_other)
+    flags = (lessons, "--model", trained, *QUICK, "--formats", "csv", "--output_dir", tmp_path / "out")
+    for _ in range(2):  # the second time only what failed is tried again
+        assert run(*flags) == 1
+        assert analysed == ["walk.mp4"]
+        good, bad = recordings(tmp_path / "out")
+        assert good["status"] == "done" and bad["status"] == "failed"
+        assert bad["error"].startswith(str(lessons / "empty" / "room.webm")) and "\n" not in bad["error"]
+        assert type(problem).__name__ in bad["error"] and bad["error"].endswith("(details: errors.log)")
+        assert f"error: {bad['error']}" in capsys.readouterr().err.splitlines()
+        log = (tmp_path / "out" / "errors.log").read_text(encoding="utf-8")
+        assert log.startswith(f"{lessons}/empty/room.webm\nTraceback") and log.count("Traceback") == 1
+        assert {row["source"] for row in read_rows(tmp_path / "out" / "timeline.csv")} == {good["source"]}
+    monkeypatch.undo()
+    assert run(*flags) == 0 and not (tmp_path / "out" / "errors.log").exists()
+
+
+def test_a_writer_that_fails_fails_one_recording_and_keeps_what_was_analysed(
+    trained, lessons, tmp_path, monkeypatch, analysed
+):
+    flags = (lessons, "--model", trained, *QUICK, "--output_dir", tmp_path / "out")
+    assert run(*flags, "--formats", "csv") == 0
+    before = contents(tmp_path / "out" / "room")
+
+    def write(timeline, path):
+        if "room" in timeline.source:
+            raise KeyError("label")
+        path.write_text("fine")
+
+    monkeypatch.setattr(prediction_files, "write_elan", write)
+    assert run(*flags, "--formats", "csv", "elan") == 1
+    assert [entry["status"] for entry in recordings(tmp_path / "out")] == ["done", "failed"]
+    assert (tmp_path / "out" / "walk" / "timeline.eaf").read_text() == "fine"
+    assert contents(tmp_path / "out" / "room") == before and len(analysed) == 2
+
+
+def test_a_command_that_is_interrupted_ends(trained, lessons, tmp_path, monkeypatch):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(recording_predictions, "open_recording", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run(lessons, "--model", trained, *QUICK, "--output_dir", tmp_path / "out")
 
 
 def test_what_is_cut_short_is_told_beside_its_folder(trained, tmp_path, capsys):

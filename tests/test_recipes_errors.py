@@ -265,25 +265,34 @@ def test_a_corrupt_frame_met_in_evaluation_leaves_no_report(
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
 
 
-def test_bad_input_to_the_prediction_of_clips_is_named(material, trained, tmp_path, expect_error):
+def expect_failed(capsys, *flags, fragments):
+    """The command ends with status 1 and tells what is wrong with the one bad clip in one line."""
+    with pytest.raises(SystemExit) as ended:
+        run_main(predict.main, *flags)
+    assert ended.value.code == 1
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert [fragment for fragment in fragments if str(fragment) not in line] == []
+
+
+def test_bad_input_to_the_prediction_of_clips_is_named(material, trained, tmp_path, expect_error, capsys):
     flags = ("--clips", "--model", trained, "--output_dir", tmp_path / "out")
     good = frames_of(material.dataset, "test")[1][0].rsplit("/", 1)[0]
     expect_error(predict.main, good, tmp_path / "no.mp4", *flags, fragments=[tmp_path / "no.mp4", "found nothing"])
     (tmp_path / "empty").mkdir()
-    expect_error(predict.main, tmp_path / "empty", *flags, fragments=[tmp_path / "empty", "without images"])
-    (tmp_path / "text.mp4").write_text("no video")
-    expect_error(predict.main, good, tmp_path / "text.mp4", *flags, fragments=[tmp_path / "text.mp4"])
-    (tmp_path / "nothing.mp4").write_bytes(b"")
-    expect_error(predict.main, tmp_path / "nothing.mp4", *flags, fragments=[tmp_path / "nothing.mp4"])
-    (tmp_path / "spoilt").mkdir()
-    (tmp_path / "spoilt" / "1.jpg").write_bytes(b"no picture")
-    expect_error(predict.main, tmp_path / "spoilt", *flags, fragments=[tmp_path / "spoilt" / "1.jpg"])
+    expect_error(predict.main, tmp_path / "empty", *flags, fragments=[tmp_path / "empty", "a folder without any"])
     expect_error(predict.main, good, *flags, "--device", "abacus", fragments=["device", "abacus"])
     expect_error(predict.main, *flags, fragments=["--inputs"])
     assert not (tmp_path / "out").exists()
+    (tmp_path / "text.mp4").write_text("no video")
+    expect_failed(capsys, good, tmp_path / "text.mp4", *flags, fragments=[tmp_path / "text.mp4"])
+    (tmp_path / "nothing.mp4").write_bytes(b"")
+    expect_failed(capsys, tmp_path / "nothing.mp4", *flags, fragments=[tmp_path / "nothing.mp4"])
+    (tmp_path / "spoilt").mkdir()
+    (tmp_path / "spoilt" / "1.jpg").write_bytes(b"no picture")
+    expect_failed(capsys, tmp_path / "spoilt", *flags, fragments=[tmp_path / "spoilt" / "1.jpg"])
 
 
-def test_bad_boxes_for_the_prediction_of_clips_are_named(material, trained, tmp_path, expect_error):
+def test_bad_boxes_for_the_prediction_of_clips_are_named(material, trained, tmp_path, expect_error, capsys):
     good = frames_of(material.dataset, "test")[1][0].rsplit("/", 1)[0]
     boxes = tmp_path / "boxes.json"
     flags = (good, "--clips", "--model", trained, "--output_dir", tmp_path / "out", "--bounding_box_face", boxes)
@@ -291,10 +300,9 @@ def test_bad_boxes_for_the_prediction_of_clips_are_named(material, trained, tmp_
     boxes.write_text("{")
     expect_error(predict.main, *flags, fragments=[boxes])
     boxes.write_text(json.dumps({"other": {"1.jpg": [1, 2, 3, 4]}}))
-    expect_error(predict.main, *flags, fragments=[good, "no such clip", "`other`"])
+    expect_failed(capsys, *flags, fragments=[good, "no such clip", "`other`"])
     name = good.rsplit("/", 1)[1]
     boxes.write_text(json.dumps({name: {"99.jpg": [1, 2, 3, 4]}}))
-    expect_error(predict.main, *flags, fragments=[good, "no frame `99.jpg`"])
+    expect_failed(capsys, *flags, fragments=[good, "no frame `99.jpg`"])
     boxes.write_text(json.dumps({name: {"1.jpg": [500, 500, 600, 600]}}))
-    expect_error(predict.main, *flags, fragments=["frame 0"])
-    assert not (tmp_path / "out").exists()
+    expect_failed(capsys, *flags, fragments=[good, "frame 0"])

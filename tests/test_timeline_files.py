@@ -3,7 +3,9 @@
 import csv
 import json
 import math
+from dataclasses import replace
 
+import pandas
 import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT
@@ -11,13 +13,16 @@ from conftest import ROOT
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.timeline import (
     FACE_STATUSES,
+    NO_PICTURE,
     ROOM,
     SCHEMA_VERSION,
     FaceSighting,
     Timeline,
     TimelineSegment,
     TimelineWindow,
+    join_notes,
 )
+from recipes.clip_predictions import write_predictions
 from recipes.reporting import RESPONSIBLE_USE
 from recipes.timeline_files import (
     join_tables,
@@ -60,6 +65,11 @@ def make_timeline(source=SOURCE, persons=2, num_windows=3):
         settings={"model": "a/model", "zero_shot": True, "calibrated": False},
         notes=["One frame could not be decoded."],
     )
+
+
+def blank_window(number, start, end, source=SOURCE):
+    """A stretch in which the recording shows nothing."""
+    return TimelineWindow(source, ROOM, number, start, end, NO_PICTURE, 0, 0, None, None, {})
 
 
 def to_millisecond(seconds):
@@ -182,3 +192,46 @@ def test_a_timeline_of_another_schema_is_refused(tmp_path):
     path.write_text(path.read_text(encoding="utf-8").replace(f'"{SCHEMA_VERSION}"', '"0.9"', 1), encoding="utf-8")
     with pytest.raises(InputError, match=r"recording.json: expected schema .*, found 0.9"):
         load_timeline(path)
+
+
+def test_a_stretch_without_a_picture_is_a_row_without_an_answer(tmp_path):
+    timeline = make_timeline(num_windows=1)
+    timeline.windows.append(blank_window(1, 10.25, 4010.25))
+    shares = [f"p_{label}" for label in LABELS]
+    for suffix in ("csv", "jsonl", "parquet"):
+        write_table(window_rows(timeline), window_columns(LABELS), tmp_path / f"timeline.{suffix}")
+    with (tmp_path / "timeline.csv").open(newline="", encoding="utf-8") as file:
+        *_, row = csv.DictReader(file)
+    assert (row["face_status"], row["person"], row["end"], row["num_frames"]) == ("no_picture", ROOM, "4010.25", "0")
+    assert [row[name] for name in ("label", "score", *shares)] == [""] * 5
+    row = json.loads((tmp_path / "timeline.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    assert list(row) == list(window_columns(LABELS)) and [row[name] for name in ("label", *shares)] == [None] * 4
+    row = pq.read_table(tmp_path / "timeline.parquet").to_pylist()[-1]
+    assert [row[name] for name in ("label", "score", *shares)] == [None] * 5
+    frame = pandas.read_csv(tmp_path / "timeline.csv")
+    assert frame.iloc[-1][["label", "score", *shares]].isna().all() and frame[shares].dtypes.eq(float).all()
+    save_timeline(timeline, tmp_path / "recording.json")
+    assert load_timeline(tmp_path / "recording.json") == timeline
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n"])
+def test_no_cell_of_a_csv_begins_a_formula(tmp_path, start):
+    source, label = f"{start}cmd().mp4", f"{start}1"
+    timeline = make_timeline(source)
+    timeline.segments[:] = [replace(segment, label=label) for segment in timeline.segments]
+    write_table(window_rows(timeline), window_columns(LABELS), tmp_path / "timeline.csv")
+    write_table(segment_rows(timeline), segment_columns(), tmp_path / "segments.csv")
+    join_tables([tmp_path / "segments.csv"] * 2, tmp_path / "joined.csv")
+    write_predictions(
+        [{"clip": source, "label": label, "score": -0.5, "scores": {label: -0.5}}], {}, [label], "m", tmp_path
+    )
+    for name in ("timeline", "segments", "joined", "predictions"):
+        with (tmp_path / f"{name}.csv").open(newline="", encoding="utf-8") as file:
+            cells = [cell for row in csv.reader(file) for cell in row]
+        assert f"'{source}" in cells and not [cell for cell in cells if cell[:1] == start and cell != "-0.5"]
+    assert "-0.5" in cells  # numbers stay numbers
+
+
+def test_notes_in_one_line_are_sentences():
+    assert join_notes(["the file is short", "3 frames are damaged."]) == "the file is short. 3 frames are damaged"
+    assert join_notes([]) == ""

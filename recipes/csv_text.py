@@ -1,0 +1,18 @@
+"""Text from outside in CSV files, which people open in spreadsheets."""
+
+from collections.abc import Iterable
+from typing import Any
+
+
+# What a spreadsheet takes for the beginning of a formula (OWASP, CSV Injection), in its wide forms too.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+
+
+def safe_cell(value: Any) -> Any:
+    """`value`, behind an apostrophe where it is a text that a spreadsheet would run as a formula. Numbers stay."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
+
+
+def safe_row(values: Iterable[Any]) -> list[Any]:
+    """A row for `csv.writer` of which no cell is a formula."""
+    return [safe_cell(value) for value in values]

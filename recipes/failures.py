@@ -1,0 +1,31 @@
+"""What happens in one recording or clip is that one's failure, told in one line; the others go on."""
+
+import traceback
+from pathlib import Path
+
+from modeling_clipcaer.errors import InputError
+
+
+# Tracebacks of what nobody expected, in the folder of the results.
+ERRORS = "errors.log"
+
+
+def take_away_log(folder: Path) -> None:
+    """The log is about one command: what failed in an earlier one is tried again."""
+    (folder / ERRORS).unlink(missing_ok=True)
+
+
+def tell_failure(source: str, error: Exception, folder: Path) -> str:
+    """One line on why `source` failed, which names it. Of bad input the line says all; the traceback of anything else
+    is appended to `ERRORS` in `folder`, which the line names."""
+    line = " ".join(str(error).split())
+    if isinstance(error, InputError):
+        return line if source in line else f"{source}: {line}"
+    folder.mkdir(parents=True, exist_ok=True)
+    details = "".join(traceback.format_exception(error))
+    try:
+        with (folder / ERRORS).open("a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(f"{source}\n{details}\n")  # in one piece: other processes write too
+    except OSError as problem:  # a full disk, which may be why it failed
+        return f"{source}: {type(error).__name__}: {line} ({ERRORS} cannot be written: {problem.strerror})"
+    return f"{source}: {type(error).__name__}: {line} (details: {ERRORS})"
