@@ -72,6 +72,7 @@ class FrameLooks:
         self.transfers: set[str] = set()
 
     def add(self, frame: av.VideoFrame) -> None:
+        """Take a look at a frame."""
         self.sizes[self._fitter.upright_size(frame)] = None
         if frame.color_trc in HDR:
             self.transfers.add(HDR[frame.color_trc])

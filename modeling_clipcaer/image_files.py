@@ -72,8 +72,8 @@ def read_image_size(image: str | Path | bytes | Image.Image, name: str | None = 
     """
     with _open_image(image, _call(image, name)) as opened:
         width, height = opened.size
-        is_open = isinstance(image, Image.Image)
-        turns = width != height and (is_open or opened.format != "PNG" or _png_has_exif(image))
+        has_exif = isinstance(image, Image.Image) or opened.format != "PNG" or _png_has_exif(image)
+        turns = width != height and has_exif
         return (height, width) if turns and _read_orientation(opened) >= 5 else (width, height)
 
 

@@ -205,7 +205,9 @@ class PeopleFollower:
         length = None if self.end_of_stretch is None else self.end_of_stretch - self.start
         covered = self.grid.covered(total, length)
         # Keep: not the sum. A rounded one would leave a gap before the end.
-        return self.end_of_stretch if covered == length else self.start + covered
+        if self.end_of_stretch is not None and covered == length:
+            return self.end_of_stretch
+        return self.start + covered
 
     def _list_sightings(self) -> Iterator[FaceSighting]:
         """Where every face was from the first to the last sighting, in order of time. Also of those who were seen too
@@ -228,19 +230,19 @@ class PeopleFollower:
         if self.detector is None:
             return _Moment(scene, {})
         if shown.cuts is not None:
-            self._suspect(shown)
+            self._suspect(shown.cuts, shown)
         with self.clock("detect"):
             found = [detection.box for detection in self.detector.detect(shown.frame)]
             numbers = self.tracker.update(shown.time, found)
             numbers = [self._check(number, box, shown) for number, box in zip(numbers, found, strict=True)]
             return _Moment(scene, dict(zip(numbers, found, strict=True)))
 
-    def _suspect(self, shown: Shown) -> None:
+    def _suspect(self, cells: np.ndarray, shown: Shown) -> None:
         """Whose place is cut is followed no further where the whole picture is cut; where it is not, whoever is found
         there next must look like the one before."""
         height, width = shown.frame.shape[-2:]
-        cut = {key for key, track in self._present.items() if is_cut(shown.cuts, track.box, height, width)}
-        if not is_cut(shown.cuts, (0, 0, width, height), height, width):
+        cut = {key for key, track in self._present.items() if is_cut(cells, track.box, height, width)}
+        if not is_cut(cells, (0, 0, width, height), height, width):
             self._suspects |= cut
             return
         self._cut = self.total

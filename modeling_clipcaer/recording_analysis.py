@@ -19,6 +19,7 @@ from .errors import InputError
 from .face_detection import FaceDetector, build_face_detector
 from .frame_fitting import MOST_NAMED
 from .modeling_clipcaer import ClipCaerForVideoClassification
+from .names import public_name
 from .people import Clip, People, PeopleFollower, WindowClips
 from .processing_clipcaer import ClipCaerVideoProcessor
 from .recordings import Recording, Stretch
@@ -156,7 +157,7 @@ class RecordingAnalyzer:
             detector = "supplied" if recording.face_boxes else self._get_detector().name
         context = self.settings.context or self.processor.context
         settings = {
-            "model": config._name_or_path,
+            "model": public_name(config._name_or_path),
             "model_revision": self.model_revision,
             "streams": config.streams,
             "num_frames": self.processor.num_frames,
@@ -188,9 +189,10 @@ class RecordingAnalyzer:
             number, at = follower.next_window, follower.covered
             if timeline.notes:  # it could not be analysed to its end
                 break
-            if stretch.end == at < (recording.duration or 0.0) and stretch.is_last:
-                yield _without_picture(number, at, recording.duration)
-                at = recording.duration
+            duration = recording.duration or 0.0
+            if stretch.is_last and stretch.end == at < duration:
+                yield _without_picture(number, at, duration)
+                at = duration
         timeline.duration, timeline.sightings = at, people.sightings
         timeline.notes = [*recording.notes, *timeline.notes, *_describe_people(people)]
 

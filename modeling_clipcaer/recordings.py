@@ -15,7 +15,7 @@ import av
 import numpy as np
 import torch
 
-from .errors import InputError
+from .errors import InputError, check_readable
 from .fitted_frames import FittedFrames, find_sizes, make_thumbnail
 from .frame_fitting import MOST_NAMED, FrameFitter, describe_sizes
 from .frames import FrameSource, open_clip
@@ -269,8 +269,9 @@ class LiveRecording:
                 stamp = following.time
                 is_gap = stamp - held.time > self._hold
                 until = min(held.time + 1 / DEFAULT_FPS if is_gap else stamp, self._limit)
-                pixels = self._fitter(held.frame) if time + ROUNDING < until else None
+                pixels: torch.Tensor | None = None
                 while time + ROUNDING < until:
+                    pixels = self._fitter(held.frame) if pixels is None else pixels
                     yield Shown(time, held.number, pixels, cuts)
                     time, cuts = next(pending), None
                 if stamp >= self._limit or self._stopped.is_set():
@@ -285,12 +286,14 @@ class LiveRecording:
     def stretches(self, plan: Callable[[float | None], Grid], hold: float) -> Iterator[Stretch]:
         """See [`Recording`]."""
         self._hold = hold
-        while (first := next(self._start(), None)) is not None:
-            self._frames = itertools.chain([first], self._frames)
+        frames = self._start()
+        while (first := next(frames, None)) is not None:
+            self._frames = itertools.chain([first], frames)
             grid = plan(None)
             yield Stretch(first.time, None, grid, self.frames_at(map(first.time.__add__, grid.times())))
             if self._is_over:
                 return
+            frames = self._start()
 
     def _start(self) -> Iterator["_LiveFrame"]:
         """The frames that are still to come."""
@@ -350,6 +353,8 @@ def open_recording(
         InputError: it cannot be read, or boxes and frames do not fit.
     """
     check_limits(fps, duration)
+    if isinstance(source, str | Path):
+        check_readable(source)
     if isinstance(source, str) and source.startswith("/dev/video"):
         source = LiveRecording(source, duration)
     if isinstance(source, LiveRecording | StoredRecording):

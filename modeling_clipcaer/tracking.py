@@ -73,7 +73,7 @@ class FaceTracker:
         self._count = 0
         self._time = -math.inf
 
-    def close(self, number: int) -> None:
+    def close(self, number: int | str) -> None:
         """Close the track `number`: whoever is seen there next is somebody new."""
         self._tracks = [track for track in self._tracks if track.number != number]
 

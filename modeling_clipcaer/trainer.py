@@ -113,7 +113,7 @@ class ClipCaerTrainer(Trainer):
     ):
         if args.push_to_hub and args.hub_strategy != HubStrategy.END:
             raise InputError(
-                f"`hub_strategy` must be end, got {args.hub_strategy.value}: others push this machine's paths"
+                f"`hub_strategy` must be end, got {HubStrategy(args.hub_strategy).value}: others push this machine's paths"
             )
         settings = {"processor": processing_class, "seed": args.seed, "streams": model.config.streams}
         self.eval_collators = {kind: kind(**settings, mode="eval") for kind in COLLATORS}

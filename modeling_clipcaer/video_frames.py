@@ -151,13 +151,14 @@ class VideoFrames:
             packets = [packet for packet in read if packet.size]
             # An edit list marks the packets that are decoded and not shown.
             stamps = [packet.pts for packet in packets if not packet.is_discard]
+            known = [stamp for stamp in stamps if stamp is not None]
             # Keep: AVI states decoding times as presentation times, raw streams state none.
             is_avi = container.format.name == "avi"
             self._counted = is_avi or not _tell_frames(packets)
             if self._counted:
                 self._index_by_decoding(stamps if is_avi else [], stream, looks)
             else:
-                self._index_by_packets(packets, stamps, stream)
+                self._index_by_packets(packets, known, stream)
             declared = (max(stream.width or 1, 1), max(stream.height or 1, 1))
         self.size = self._fitter.size = largest_size(looks.sizes or [declared])
         self.notes += looks.describe()
@@ -206,7 +207,7 @@ class VideoFrames:
             self.stated_end = min(self.start, 0.0) + container.duration / av.time_base
 
     def _index_by_packets(self, packets: list[_Packet], stamps: list[int], stream: av.VideoStream) -> None:
-        keys = sorted({packet.pts for packet in packets if packet.is_keyframe})
+        keys = sorted({packet.pts for packet in packets if packet.is_keyframe and packet.pts is not None})
         # Keep: frames before the first key frame, where a recording was cut, cannot be decoded.
         self._timestamps = sorted(stamp for stamp in stamps if not keys or stamp >= keys[0])
         self._keyframes = [bisect_left(self._timestamps, key) for key in keys]
@@ -316,7 +317,8 @@ def continue_times(stamps: Sequence[float | None], frame_seconds: float) -> tupl
     Returns:
         the time of every frame; by how much the second, third, ... part was moved; and how many frames are slips.
     """
-    steps = [after - before for before, after in pairwise(stamps) if None not in (before, after) and after > before]
+    known = [stamp for stamp in stamps if stamp is not None]
+    steps = [after - before for before, after in pairwise(known) if after > before]
     step = median(steps) if steps else frame_seconds
     times: list[float] = []
     joins: list[float] = []
@@ -345,9 +347,9 @@ def continue_times(stamps: Sequence[float | None], frame_seconds: float) -> tupl
 
 def _tell_frames(packets: Sequence[_Packet]) -> bool:
     """Whether the timestamps of the packets tell the frames and their order."""
-    stamps = [packet.pts for packet in packets]
+    stamps = [packet.pts for packet in packets if packet.pts is not None]
     decoding = [packet.dts for packet in packets if packet.dts is not None]
-    if None in stamps or len(set(stamps)) < len(stamps):
+    if len(set(stamps)) < len(packets):
         return False
     if any(after <= before for before, after in pairwise(decoding)):
         return False
