@@ -354,7 +354,7 @@ def open_recording(
     """
     check_limits(fps, duration)
     if isinstance(source, str | Path):
-        check_readable(source)
+        check_readable(source, depth=0)
     if isinstance(source, str) and source.startswith("/dev/video"):
         source = LiveRecording(source, duration)
     if isinstance(source, LiveRecording | StoredRecording):
