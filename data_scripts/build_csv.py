@@ -64,7 +64,8 @@ def parse_line(line: Mapping[str, str], place: str, root: Path) -> SourceClip:
     path = Path(os.path.abspath(root / line["video"].replace("\\", "/")))
     return SourceClip(
         path=str(path),
-        name=path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix(),
+        # Keep: below `/` lies everything; a name relative to that would be the whole path.
+        name=path.relative_to(root).as_posix() if path.is_relative_to(root) and root.name else path.as_posix(),
         label=line["label"],
         place=place,
         split=line.get("split", "train"),

@@ -39,7 +39,7 @@ class SourceClip:
 
     Args:
         path: the video, or the folder of frames, absolute.
-        name: the path as the source spells it, relative to its root.
+        name: the path as the source spells it, relative to its root; of a clip that lies elsewhere the end of it.
         label: the label's name.
         place: where the source says so (`file:line`), for messages.
         split: "train", "validation" or "test"; where a source has no such list, "train".
@@ -49,6 +49,7 @@ class SourceClip:
         face, body: a box for all frames.
         listed_frames: the source's own count of the frames; the files win where they differ.
         num_lines: how often the source lists the clip.
+        is_outside: whether the clip lies elsewhere than below the source's root.
     """
 
     path: str
@@ -64,6 +65,7 @@ class SourceClip:
     body: Box | None = None
     listed_frames: int | None = None
     num_lines: int = 1
+    is_outside: bool = False
 
     @property
     def clip_id(self) -> str:

@@ -1,10 +1,12 @@
 """What the clips of a source are labelled with, who is seen in them, and which of them train, validate and test."""
 
 import argparse
+import hashlib
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -50,12 +52,35 @@ def drop_repeats(clips: Sequence[SourceClip]) -> list[SourceClip]:
     return [replace(clip, num_lines=lines[clip.clip_id]) for clip in kept.values()]
 
 
+def shorten_names(clips: Sequence[SourceClip]) -> list[SourceClip]:
+    """The clips, those with an absolute path for a name called by the end of it that no other clip has.
+
+    Keep: names become ids, and a dataset that is handed on must not tell this machine's folders, user names included.
+    """
+    names = {clip.name for clip in clips}
+    outside = {name for name in names if PurePath(name).is_absolute()}
+    taken = names - outside
+    ends = Counter(end for name in outside for end in _list_ends(name))
+    short = {}
+    for name in outside:
+        free = (end for end in _list_ends(name) if ends[end] == 1 and end not in taken)
+        short[name] = next(free, None) or hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return [replace(clip, name=short[clip.name], is_outside=True) if clip.name in short else clip for clip in clips]
+
+
+def _list_ends(path: str) -> list[str]:
+    """What a path ends with, from its last part on, without the root."""
+    parts = PurePath(path).parts[1:]
+    return ["/".join(parts[start:]) for start in range(len(parts) - 1, -1, -1)]
+
+
 def find_person(clip: SourceClip, layout: Layout) -> str:
     """Who is seen in a clip: as the source says, by the pattern, or one person for each file or folder."""
     if clip.person is not None or layout.person_pattern is None:
         return clip.person or clip.name
-    layout.check(clip.name, clip.place)
-    return layout.find_person(clip.name)
+    searched = clip.path if clip.is_outside else clip.name
+    layout.check(searched, clip.place)
+    return layout.find_person(searched)
 
 
 def describe_persons(clips: Sequence[SourceClip], pattern: str | None) -> str:

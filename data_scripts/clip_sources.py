@@ -37,6 +37,7 @@ from data_scripts.clip_source_splits import (
     describe_persons,
     drop_repeats,
     find_person,
+    shorten_names,
 )
 from data_scripts.command_flags import CommandParser, spell_flag
 from data_scripts.raer_boxes import check_not_swapped, pack_entry, read_box_file
@@ -106,7 +107,7 @@ def build_dataset(
         InputError: the data or an option is not as expected; `args.output` is then as it was before.
     """
     labels = check_labels(clips, labels)
-    clips = drop_repeats(clips)
+    clips = drop_repeats(shorten_names(clips))
     persons = {clip.clip_id: find_person(clip, Layout(args.person_pattern)) for clip in clips}
     splits, record = cut_splits(clips, persons, labels, args, lists)
     record |= {"persons_from": describe_persons(clips, args.person_pattern)}

@@ -6,7 +6,7 @@ Each class makes rows of one dataset, for a `DataLoader` that hands it one clip 
 import json
 from collections.abc import Mapping, Sequence
 from io import BytesIO
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from datasets import Dataset, Features, List, Value
@@ -16,6 +16,7 @@ from modeling_clipcaer import ClipCaerVideoProcessor
 from modeling_clipcaer.cached_clips import CROPS_COLUMNS, ClipCutter
 from modeling_clipcaer.clip_rows import BOX_COLUMNS, find_form, open_row
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.frame_files import check_regular
 from modeling_clipcaer.frames import sample_frame_indices
 
 
@@ -34,6 +35,17 @@ class PathRows:
         """The row of a clip."""
         (row,) = rows
         return {name: row[name] for name in self.features}
+
+
+def check_ids(row: Mapping[str, Any]) -> None:
+    """Refuse ids that would tell this machine's folders to whoever reads the shards, as builds before 0.2 wrote them.
+
+    Raises:
+        InputError: the id of the clip or of the person is an absolute path.
+    """
+    for name in ("clip_id", "person_id"):
+        if PurePosixPath(row.get(name) or "").is_absolute() or PureWindowsPath(row.get(name) or "").is_absolute():
+            raise InputError(f"clip {row['clip_id']}: `{name}` is a path of this machine; build the dataset again")
 
 
 class FrameRows:
@@ -61,6 +73,7 @@ class FrameRows:
         except InputError as error:
             raise InputError(f"clip {row['clip_id']}: {error}") from error
         made = {name: row[name] for name in self.features if name in row}
+        check_ids(made)
         for name in set(BY_FRAME) & set(made):
             if len(made[name]) == total:  # not: one box for all frames, or none
                 made[name] = [made[name][index] for index in kept]
@@ -81,9 +94,15 @@ def read_files(row: Mapping[str, Any], indices: Sequence[int]) -> tuple[list[str
     if "frames" in row:
         return names, [row["frames"][index] for index in indices]
     try:
-        return names, [Path(row["frame_dir"], name).read_bytes() for name in names]
+        return names, [_read_file(Path(row["frame_dir"], name)) for name in names]
     except OSError as error:
         raise InputError(f"{error.filename}: cannot be read ({error.strerror})") from error
+
+
+def _read_file(path: Path) -> bytes:
+    if path.exists():
+        check_regular(path, "an image file")
+    return path.read_bytes()
 
 
 def encode_png(frame) -> bytes:
@@ -115,6 +134,7 @@ class CropRows:
         (row,) = rows
         streams = self.cutter(rows)
         made = {name: row[name] for name in self.features if name in row}
+        check_ids(made)
         made |= {name: crops.numpy().tobytes() for name, crops in zip(CROPS_COLUMNS, streams, strict=True)}
         num_views, num_frames = streams[0].shape[:2]
         settings = json.dumps(self.cutter.settings)

@@ -22,6 +22,13 @@ SPLITS = ("train", "validation", "test")
 # What a reader that streams holds at a time. Smaller ones read no faster, and compress less.
 GROUP_BYTES = 32 * 2**20
 GROUP_ROWS = 1000
+# What a build's record tells others: counts and settings. All else may name this machine's folders.
+PUBLISHED = ("splits", "shared_persons", "split", "box_keys", "box_keys_without_clip", "versions")
+PUBLISHED_ARGUMENTS = (
+    *("split", "val_share", "val_split", "test_share", "folds", "fold", "place", "seed", "person_pattern"),
+    *("place_pattern", "outside_boxes", "min_face_share", "min_body_share", "first_label", "labels", "affect"),
+    *("check_frames", "skip_unreadable", "ignore_columns"),
+)
 
 
 class ShardWriter:
@@ -130,20 +137,22 @@ def without_paths(content: Any) -> Any:
     return content
 
 
-def is_path(value: Any) -> bool:
-    """Whether an argument of a build may be a path, relative ones included."""
-    return isinstance(value, str) and ("/" in value or "\\" in value)
-
-
 def publish_record(dataset: Path, folder: Path) -> None:
-    """Copy the record of the dataset's build, which names its split, without this machine's paths."""
+    """Copy of the record of the dataset's build, which names its split, what is known to hold no path."""
     try:
         record = json.loads((dataset / AUDIT_NAME).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return
     except ValueError as error:
         raise InputError(f"{dataset / AUDIT_NAME}: expected JSON: {error}") from error
-    arguments = record.get("arguments", {})
-    record["arguments"] = {name: value for name, value in arguments.items() if not is_path(value)}
-    text = json.dumps(without_paths(record), indent=2, ensure_ascii=False)
+    published = {name: record[name] for name in PUBLISHED if name in record}
+    if "sources" in record:
+        published["sources"] = without_paths(record["sources"])
+    if "arguments" in record:
+        arguments = record["arguments"]
+        published["arguments"] = {name: arguments[name] for name in PUBLISHED_ARGUMENTS if name in arguments}
+    if skipped := record.get("unreadable_clips_left_out"):
+        # Keep: their number alone; what is wrong with them is told with the paths of their files.
+        published["unreadable_clips_left_out"] = len(skipped)
+    text = json.dumps(published, indent=2, ensure_ascii=False)
     (folder / AUDIT_NAME).write_text(text + "\n", encoding="utf-8")

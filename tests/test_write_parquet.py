@@ -23,11 +23,12 @@ from small_material import make_material, run_main
 from small_training import logged, make_trainer
 from torch.utils.data import DataLoader
 
+from data_scripts import build_csv
 from data_scripts.raer_rows import FEATURES
 from modeling_clipcaer import ClipCaerTrainer, ClipCaerVideoProcessor
 from modeling_clipcaer.cached_clips import find_collator
 from modeling_clipcaer.errors import InputError
-from recipes import parquet_shards
+from recipes import parquet_rows, parquet_shards
 from recipes.clips import get_labels, load_clips
 from recipes.write_parquet import LICENCE, SHARE_FLAG, main
 
@@ -207,6 +208,53 @@ def test_the_card_and_the_record_tell_the_licence_and_the_split_and_nothing_of_t
             assert str(dataset.parent).encode() not in path.read_bytes(), path.name
 
 
+@pytest.mark.parametrize("embed", ["frames", "crops"])
+def test_nothing_that_is_published_of_videos_elsewhere_tells_this_machines_folders(tmp_path, monkeypatch, embed):
+    home = tmp_path / "home" / "alice.muster"
+    (home / "v").mkdir(parents=True)
+    lines = ["video,label,split"]
+    for number, (label, split) in enumerate([("a", "train"), ("b", "train"), ("a", "validation"), ("b", "test")]):
+        lines.append(f"{videos.write_video(home / 'v' / f'{number}.mp4', videos.noise(6))},{label},{split}")
+    (home / "v" / "5.mp4").write_bytes(b"no video")
+    lines.append(f"{home / 'v' / '5.mp4'},a,train")
+    table = tmp_path / "tables" / "clips.csv"
+    table.parent.mkdir()
+    table.write_text("\n".join(lines) + "\n")
+    flags = ("--csv", table, "--output", home / "dataset", "--skip-unreadable")
+    monkeypatch.setattr(sys, "argv", ["build_csv.py", *map(str, flags)])
+    build_csv.main()
+    rows = load_from_disk(home / "dataset")
+    assert rows["train"]["clip_id"][:] == rows["train"]["person_id"][:] == ["0.mp4", "1.mp4"]
+    write(home / "dataset", tmp_path / "out", "--embed", embed, SHARE_FLAG)
+    for path in (tmp_path / "out").iterdir():
+        assert b"alice" not in path.read_bytes() and b"tables" not in path.read_bytes(), path.name
+        if path.suffix == ".parquet":
+            found = pq.read_table(path)
+            text = repr(found.schema.metadata) + repr(found.to_pylist())
+            assert "alice" not in text and str(tmp_path) not in text, path.name
+    assert json.loads((tmp_path / "out" / "build.json").read_text())["unreadable_clips_left_out"] == 1
+
+
+def test_ids_that_are_paths_are_not_published(dataset, tmp_path, capsys):
+    clips = load_from_disk(dataset).map(lambda row: {"person_id": "/home/alice/a.mp4"}, keep_in_memory=True)
+    clips.save_to_disk(tmp_path / "old")
+    assert run_main(main, tmp_path / "old", "--output", tmp_path / "out", *ALLOWED) == 2
+    assert "`person_id` is a path of this machine; build the dataset again" in capsys.readouterr().err
+
+
+def test_a_pipe_among_the_frames_is_refused(dataset, tmp_path, capsys):
+    shutil.copytree(dataset.parent, tmp_path / "copy")
+    places = str(dataset.parent), str(tmp_path / "copy")
+    clips = load_from_disk(dataset)
+    clips.map(lambda row: {"frame_dir": row["frame_dir"].replace(*places)}, keep_in_memory=True).save_to_disk(
+        tmp_path / "moved"
+    )
+    (tmp_path / "copy" / "test" / "001" / "3.jpg").unlink()
+    os.mkfifo(tmp_path / "copy" / "test" / "001" / "3.jpg")
+    assert run_main(main, tmp_path / "moved", "--output", tmp_path / "out", *ALLOWED) == 2
+    assert "3.jpg: expected an image file, found a named pipe" in capsys.readouterr().err
+
+
 # Shards
 
 
@@ -299,7 +347,11 @@ def test_a_killed_run_leaves_no_shards_and_is_started_anew(dataset, tmp_path, mo
     clips = load_from_disk(dataset)
     stuck = tmp_path / "stuck"
     stuck.mkdir()
-    os.mkfifo(stuck / "1.jpg")  # nobody writes into it: whoever reads it waits
+    Image.new("RGB", (64, 48)).save(stuck / "1.jpg")
+    read = parquet_rows._read_file
+    monkeypatch.setattr(
+        parquet_rows, "_read_file", lambda path: time.sleep(600) if path.parent == stuck else read(path)
+    )
     last = clips["test"][3] | {"frame_dir": str(stuck), "frame_names": ["1.jpg"], "face_boxes": []}
     clips["test"] = Dataset.from_list([*clips["test"].select(range(3)), last], features=FEATURES)
     clips.save_to_disk(tmp_path / "dataset")
@@ -311,8 +363,7 @@ def test_a_killed_run_leaves_no_shards_and_is_started_anew(dataset, tmp_path, mo
     os.kill(run.pid, signal.SIGKILL)
     run.join()
     assert list(tmp_path.glob(".out-building-*/shards/train-*")) and not (tmp_path / "out").exists()
-    (stuck / "1.jpg").unlink()
-    Image.new("RGB", (64, 48)).save(stuck / "1.jpg")
+    monkeypatch.setattr(parquet_rows, "_read_file", read)
     found = load_clips(write(tmp_path / "dataset", tmp_path / "out", *ALLOWED))
     assert {split: len(rows) for split, rows in found.items()} == COUNTS
     assert not list(tmp_path.glob(".out*"))
