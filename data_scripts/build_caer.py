@@ -8,7 +8,7 @@ video counts as a person of its own, unless --person-pattern finds the person in
 
 from pathlib import Path
 
-from data_scripts.clip_search import VIDEO_SUFFIXES
+from data_scripts.clip_search import VIDEO_SUFFIXES, is_video
 from data_scripts.clip_source_rows import SourceClip
 from data_scripts.clip_source_splits import SPLITS
 from data_scripts.clip_sources import build_dataset, make_parser, parse_flags
@@ -42,7 +42,7 @@ def list_clips(root: Path) -> tuple[list[SourceClip], int]:
             raise InputError(f"{root}: expected the folders {', '.join(SPLITS)} alone, found '{split.name}'")
         for label in list_folders(split):
             files = [entry for entry in label.iterdir() if entry.is_file() and not entry.name.startswith(".")]
-            videos = [file for file in files if file.name.lower().endswith(VIDEO_SUFFIXES)]
+            videos = [file for file in files if is_video(file)]
             if not videos:
                 raise InputError(f"{label}: expected videos ({', '.join(VIDEO_SUFFIXES)}), found none")
             other_files += len(files) - len(videos)

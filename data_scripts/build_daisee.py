@@ -9,7 +9,7 @@ so that prompts of one affect cannot be taken for another's.
 
 from pathlib import Path
 
-from data_scripts.clip_search import VIDEO_SUFFIXES
+from data_scripts.clip_search import is_video
 from data_scripts.clip_source_rows import SourceClip
 from data_scripts.clip_source_tables import read_csv, read_table
 from data_scripts.clip_sources import build_dataset, make_parser, parse_flags
@@ -41,7 +41,7 @@ def main() -> None:
 
 def find_videos(folder: Path) -> dict[str, Path]:
     """The videos SUBJECT/CLIP/CLIP.avi in `folder`, by the name without its ending: some are .mp4."""
-    videos = (file for file in folder.glob("*/*/*") if file.name.lower().endswith(VIDEO_SUFFIXES))
+    videos = (file for file in folder.glob("*/*/*") if is_video(file))
     return {file.stem: file for file in videos if not file.name.startswith(".")}
 
 

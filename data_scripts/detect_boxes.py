@@ -13,6 +13,7 @@ written. A run that was killed goes on where it stopped.
 import argparse
 import platform
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import version
@@ -23,7 +24,7 @@ from tqdm import tqdm
 
 from data_scripts.box_detection import detect_clips
 from data_scripts.build_output import tell_disk_errors
-from data_scripts.clip_search import find_clips
+from data_scripts.clip_search import find_clips, say_passed_over
 from data_scripts.command_flags import CommandParser, spell_flag
 from data_scripts.detection_files import BODY_PER_FRAME, PartialResults, format_coverage, write_results
 from data_scripts.raer_boxes import NEAREST_REACH
@@ -62,7 +63,10 @@ def detect_boxes(
     for name, number in (("every", every), ("num_proc", num_proc)):
         if number < 1:
             raise InputError(f"`{name}` is {number}, expected at least 1")
-    clips, output = find_clips(inputs), Path(output)
+    passed_over: Counter[str] = Counter()
+    clips, output = find_clips(inputs, passed_over), Path(output)
+    if passed_over:
+        print(say_passed_over(passed_over))
     about = {
         "detector": build_detector().name,
         "detector_weights_sha256": None if weights is None else file_sha256(Path(weights)),

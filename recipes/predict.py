@@ -13,6 +13,7 @@ RAER's path; without them a detector looks for faces:
 
 import os
 import sys
+from collections import Counter
 from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +21,7 @@ from pathlib import Path
 import torch
 from accelerate import PartialState
 
+from data_scripts.clip_search import say_passed_over
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.face_detection import FaceDetector, build_face_detector
@@ -62,7 +64,10 @@ def main() -> None:
         clips = [find_clip(path) for path in args.inputs]
         predict_clips(clips, *load_model(args, state.device), boxes, args)
         return
-    sources = find_recordings(args.inputs, Path(args.output_dir))
+    passed_over: Counter[str] = Counter()
+    sources = find_recordings(args.inputs, Path(args.output_dir), passed_over)
+    if passed_over and state.is_main_process:
+        print(say_passed_over(passed_over), flush=True)
     cameras = [source for source in sources if describe_file(source) is None]
     if args.overlay and cameras:
         raise InputError(f"{cameras[0]}: expected no camera with --overlay, which reads a recording again")

@@ -65,12 +65,14 @@ class Job:
 def plan_jobs(sources: list[str], output_dir: Path, made_from: dict[str, Any], outputs: list[str]) -> list[Job]:
     """A job for each of `sources`. Folders that are another recording's, or nobody's, are not written to."""
 
-    def is_free(name: str, source: str) -> bool:
-        folder = output_dir / name
-        found = _read_json(folder / RECORDING).get("made_from", {})
-        return name.casefold() not in JOINED and (not folder.exists() or found.get("path") == full_path(source))
+    def is_own(name: str, source: str) -> bool:
+        found = _read_json(output_dir / name / RECORDING).get("made_from", {})
+        return found.get("path") == full_path(source)
 
-    names = name_folders(sources, is_free)
+    def is_free(name: str, source: str) -> bool:
+        return name.casefold() not in JOINED and (not (output_dir / name).exists() or is_own(name, source))
+
+    names = name_folders(sources, is_free, is_own)
     return [
         Job(
             source,

@@ -258,13 +258,47 @@ def test_recordings_of_one_name_have_folders_of_their_own(trained, lessons, tmp_
     flags = ("--model", trained, *QUICK, "--formats", "csv", "--output_dir", tmp_path / "out")
     assert run(tmp_path / "a", tmp_path / "b", tmp_path / "a" / "room.webm", *flags) == 0
     assert [(entry["source"], entry["folder"]) for entry in recordings(tmp_path / "out")] == [
-        (str(tmp_path / "a" / "room.webm"), "room"),
-        (str(tmp_path / "b" / "room.webm"), "room-2"),
+        (str(tmp_path / "a" / "room.webm"), "a-room"),
+        (str(tmp_path / "b" / "room.webm"), "b-room"),
     ]
-    before = contents(tmp_path / "out" / "room")
+    before = contents(tmp_path / "out" / "a-room"), contents(tmp_path / "out" / "b-room")
     assert run(tmp_path / "b", *flags) == 0
-    assert [entry["folder"] for entry in recordings(tmp_path / "out")] == ["room-2"]
-    assert contents(tmp_path / "out" / "room") == before
+    assert [entry["folder"] for entry in recordings(tmp_path / "out")] == ["b-room"]
+    assert (contents(tmp_path / "out" / "a-room"), contents(tmp_path / "out" / "b-room")) == before
+
+
+def test_a_folder_keeps_its_name_when_another_of_that_name_joins_it():
+    def is_own(name, source):
+        return (name, source) == ("room", "/d/a/room.webm")
+
+    sources = ["/d/b/room.webm", "/d/a/room.webm"]
+    assert name_folders(sources, lambda name, source: name != "room" or is_own(name, source), is_own) == {
+        "/d/b/room.webm": "b-room",
+        "/d/a/room.webm": "room",
+    }
+
+
+def test_clips_of_class_folders_are_named_by_so_many_folders_as_tell_them_apart():
+    sources = ["/d/x/bored/clip_11.mp4", "/d/x/happy/clip_11.mp4", "/d/y/happy/clip_11.mp4", "/d/y/happy/clip_12.mp4"]
+    names = ["bored-clip_11", "x-happy-clip_11", "y-happy-clip_11", "clip_12"]
+    assert list(name_folders(sources, lambda name, source: True).values()) == names
+    both = ["/d/clip.mp4", "/d/clip.mkv"]  # nothing of their paths tells these apart
+    assert list(name_folders(both, lambda name, source: True).values()) == ["clip", "clip-2"]
+    long = [f"/d/{letter * 60}/{'x' * 60}.mp4" for letter in "ab"]
+    assert list(name_folders(long, lambda name, source: True).values()) == ["x" * 50, f"{'x' * 50}-2"]
+
+
+def test_files_that_are_no_recording_are_said_in_one_line(trained, lessons, tmp_path, capsys):
+    folder = tmp_path / "in"
+    shutil.copytree(lessons / "empty", folder)
+    for name in ("notes.txt", "b.TXT", "index.ts", "README", ".hidden"):
+        (folder / name).write_text("const a: number = 1;\n")
+    Image.new("L", (8, 8)).save(folder / "still.gif")
+    flags = ("--model", trained, *QUICK, "--formats", "csv", "--output_dir", tmp_path / "out")
+    assert run(folder, *flags) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("passed over"))
+    assert line.endswith("5 files (1 .gif, 1 .ts, 2 .txt, 1 without suffix)")
+    assert len(recordings(tmp_path / "out")) == 1
 
 
 def test_one_name_in_two_working_directories_is_two_recordings(trained, lessons, tmp_path, monkeypatch):
