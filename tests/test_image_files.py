@@ -149,6 +149,25 @@ def test_a_clip_is_upright_and_the_reference_setting_leaves_it_as_stored(tmp_pat
                 assert name_corners(face[1]) == corners
 
 
+def test_a_phones_file_of_several_pictures_and_palettes_are_turned_too(tmp_path):
+    draw_corners().save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=[draw_corners()], exif=exif(8))
+    draw_corners().quantize(8).save(tmp_path / "b.png", exif=exif(5))
+    draw_corners().convert("CMYK").save(tmp_path / "c.jpg", exif=exif(3), quality=100)
+    draw_corners().convert("RGBA").save(tmp_path / "d.png", exif=exif(7))
+    for name, orientation in {"a.jpg": 8, "b.png": 5, "c.jpg": 3, "d.png": 7}.items():
+        assert name_corners(read_image(tmp_path / name)) == UPRIGHT[orientation], name
+
+
+def test_a_file_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    draw_corners().save(tmp_path / "a.jpg")
+    monkeypatch.setattr(Image, "open", refuse)
+    with pytest.raises(InputError, match=r"a\.jpg: cannot be read as an image \(.*Permission denied"):
+        read_image(tmp_path / "a.jpg")
+
+
 # --- what is not decoded, and what is not opened ---
 
 
@@ -197,7 +216,7 @@ def test_only_regular_files_are_opened(tmp_path):
 
 def test_a_pipe_called_a_video_is_refused(tmp_path):
     os.mkfifo(tmp_path / "a.mp4")
-    with pytest.raises(InputError, match="a.mp4: expected a video, found a named pipe"):
+    with pytest.raises(InputError, match=r"a\.mp4: expected a video, found a named pipe"):
         open_clip(tmp_path / "a.mp4")
 
 
