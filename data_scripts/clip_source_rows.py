@@ -18,7 +18,7 @@ from data_scripts.raer_layout import normalise
 from data_scripts.raer_rows import AUDIT_FEATURES, FEATURES, count_findings, fit_entry, read_frame_sizes
 from modeling_clipcaer.clip_rows import VideoStretch
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.frame_files import IMAGE_SUFFIXES, list_frame_names
+from modeling_clipcaer.frame_files import IMAGE_SUFFIXES, check_regular, list_frame_names
 from modeling_clipcaer.frames import FrameSource, ImageFrames
 from modeling_clipcaer.video_frames import VideoFrames
 
@@ -188,6 +188,8 @@ def ends_early(video: VideoFrames, end: float) -> bool:
 @lru_cache(maxsize=4)
 def open_video(path: str) -> VideoFrames:
     # Keep: the clips of a lesson are stretches of one long file, whose packets take seconds to go through.
+    if Path(path).exists():
+        check_regular(path, "a video")
     return VideoFrames(path)
 
 

@@ -21,8 +21,8 @@ try:
 except ImportError:  # the model's own files ask for Pillow only, whose pixels are the same
     imdecode = None  # type: ignore[assignment]
 
-# Pixels of the largest image that is decoded, the square of 8192: above every video and most cameras, and no more than
-# half a gigabyte while it is converted. A header may claim millions of times that, and a file of 30 kB hold it.
+# Pixels of the largest image that is decoded, the square of 8192: above every video and most cameras, and 0.7 GB while
+# it is converted. A header may claim millions of times that, and a file of 30 kB hold it.
 MAX_PIXELS = 1 << 26
 # Keep: no others. Pillow would hand a file named like a photo to Ghostscript where its first bytes ask for it.
 FORMATS = ("JPEG", "PNG", "BMP", "DIB", "WEBP", "GIF", "TIFF", "PPM", "JPEG2000")

@@ -112,9 +112,8 @@ class ClipCaerTrainer(Trainer):
         **kwargs,
     ):
         if args.push_to_hub and args.hub_strategy != HubStrategy.END:
-            raise InputError(
-                f"`hub_strategy` must be end, got {HubStrategy(args.hub_strategy).value}: others push this machine's paths"
-            )
+            found = HubStrategy(args.hub_strategy).value
+            raise InputError(f"`hub_strategy` must be end, got {found}: others push this machine's paths")
         settings = {"processor": processing_class, "seed": args.seed, "streams": model.config.streams}
         self.eval_collators = {kind: kind(**settings, mode="eval") for kind in COLLATORS}
         columns = [] if train_dataset is None else train_dataset.column_names

@@ -28,7 +28,7 @@ def test_what_ffmpeg_reads_is_a_video_of_a_folder(tmp_path, suffix):
 
 
 def test_raw_and_animated_files_are_read_as_videos(tmp_path):
-    source = videos.write_video(tmp_path / "a.h264", videos.stairs(8, (64, 48)), container="h264")
+    source = videos.write_video(tmp_path / "a.h264", videos.stairs(8, (64, 48)))
     assert len(open_clip(source)) == 8
     gif = open_clip(write_gif(tmp_path / "b.gif", 5))
     assert len(gif) == 5 and [int(frame[0, 9, 9]) // 40 for frame in gif.read(range(5))] == [0, 1, 2, 3, 4]

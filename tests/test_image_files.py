@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import yaml
+from conftest import ROOT
 from PIL import Image, ImageOps
 
 from modeling_clipcaer import ClipCaerVideoProcessor, image_files
@@ -17,6 +19,8 @@ from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.frame_files import list_frame_names
 from modeling_clipcaer.frames import open_clip
 from modeling_clipcaer.image_files import read_image, read_image_size
+from recipes.convert_original_checkpoint import REFERENCE_PIXELS
+from recipes.model_arguments import ProcessorArguments
 
 
 CORNERS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "white": (255, 255, 255)}
@@ -145,6 +149,25 @@ def test_a_clip_is_upright_and_the_reference_setting_leaves_it_as_stored(tmp_pat
                 assert name_corners(face[1]) == corners
 
 
+def test_a_phones_file_of_several_pictures_and_palettes_are_turned_too(tmp_path):
+    draw_corners().save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=[draw_corners()], exif=exif(8))
+    draw_corners().quantize(8).save(tmp_path / "b.png", exif=exif(5))
+    draw_corners().convert("CMYK").save(tmp_path / "c.jpg", exif=exif(3), quality=100)
+    draw_corners().convert("RGBA").save(tmp_path / "d.png", exif=exif(7))
+    for name, orientation in {"a.jpg": 8, "b.png": 5, "c.jpg": 3, "d.png": 7}.items():
+        assert name_corners(read_image(tmp_path / name)) == UPRIGHT[orientation], name
+
+
+def test_a_file_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    draw_corners().save(tmp_path / "a.jpg")
+    monkeypatch.setattr(Image, "open", refuse)
+    with pytest.raises(InputError, match=r"a\.jpg: cannot be read as an image \(.*Permission denied"):
+        read_image(tmp_path / "a.jpg")
+
+
 # --- what is not decoded, and what is not opened ---
 
 
@@ -189,6 +212,27 @@ def test_only_regular_files_are_opened(tmp_path):
                     read(tmp_path / f"{name}.jpg")
     # A subfolder is no frame; whatever else is named like one is, and reading it says what it is.
     assert list_frame_names(tmp_path) == ["device.jpg", "gone.jpg", "pipe.jpg", "socket.jpg"]
+
+
+def test_a_pipe_called_a_video_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "a.mp4")
+    with pytest.raises(InputError, match=r"a\.mp4: expected a video, found a named pipe"):
+        open_clip(tmp_path / "a.mp4")
+
+
+def test_a_folder_that_may_not_be_listed_is_named(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(InputError, match="expected a readable folder, found: Permission denied"):
+        list_frame_names(tmp_path)
+
+
+def test_the_reference_preset_reads_photos_as_they_are_stored():
+    preset = yaml.safe_load((ROOT / "recipes" / "raer_reference.yaml").read_text(encoding="utf-8"))
+    assert preset["exif_orientation"] == REFERENCE_PIXELS["exif_orientation"] == "ignore"
+    assert ClipCaerVideoProcessor().exif_orientation == ProcessorArguments().exif_orientation == "upright"
 
 
 def test_no_file_is_handed_to_ghostscript(tmp_path):

@@ -211,6 +211,7 @@ def test_the_card_and_the_record_tell_the_licence_and_the_split_and_nothing_of_t
 @pytest.mark.parametrize("embed", ["frames", "crops"])
 def test_nothing_that_is_published_of_videos_elsewhere_tells_this_machines_folders(tmp_path, monkeypatch, embed):
     home = tmp_path / "home" / "alice.muster"
+    (home / "v").mkdir(parents=True)
     lines = ["video,label,split"]
     for number, (label, split) in enumerate([("a", "train"), ("b", "train"), ("a", "validation"), ("b", "test")]):
         lines.append(f"{videos.write_video(home / 'v' / f'{number}.mp4', videos.noise(6))},{label},{split}")
