@@ -1,17 +1,17 @@
 """What an overlay shows on a frame: hidden faces, boxes with labels, and a line about the room."""
 
-import logging
-import string
 from bisect import bisect_right
+from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path
 
 import cv2
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-from modeling_clipcaer.timeline import ROOM, Timeline, TimelineSegment
+from modeling_clipcaer.timeline import ROOM, UNCERTAIN, Timeline, TimelineSegment
 from recipes.face_paths import Box, follow_faces, hide_face
+from recipes.lettering import Lettering
+from recipes.overlay_labels import Rectangle, leader, place_label
 from recipes.timeline_look import (
     UNCERTAIN_COLOUR,
     label_colours,
@@ -22,35 +22,10 @@ from recipes.timeline_look import (
 )
 
 
-logger = logging.getLogger(__name__)
-
 LONGEST_LABEL = 32
 BLACK, WHITE = "#000000", "#FFFFFF"
 # The text on a chip, its foreground and its background.
 Chip = tuple[str, str, str]
-PRINTABLE = string.digits + string.ascii_letters + string.punctuation + " ·…"
-
-
-def find_font(characters: str) -> str:
-    """The file of a font with all of `characters`: the one that comes with matplotlib, else one of this machine."""
-    import matplotlib
-    from matplotlib.ft2font import FT2Font
-
-    bundled = str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans-Bold.ttf"))
-    wanted = {ord(character) for character in characters}
-    if wanted <= set(FT2Font(bundled).get_charmap()):
-        return bundled
-    from matplotlib.font_manager import fontManager
-
-    for entry in fontManager.ttflist:
-        try:
-            if wanted <= set(FT2Font(entry.fname).get_charmap()):
-                ImageFont.truetype(entry.fname, 12)
-                return entry.fname
-        except (OSError, RuntimeError):  # a broken font, or one of bitmaps
-            continue
-    logger.warning("no font of this machine has all characters of the labels: the overlay shows boxes in their place")
-    return bundled
 
 
 class OverlayPainter:
@@ -72,11 +47,11 @@ class OverlayPainter:
         self.segments = {name: [segment for segment in timeline.segments if segment.person == name] for name in names}
         self.line = max(2, round(min(width, height) / 300))
         self.text_height = max(8, round(min(width, height) / 32))
-        self.font = find_font(PRINTABLE + "".join([*timeline.labels, *self.persons]))
+        self.lettering = Lettering([*timeline.labels, UNCERTAIN])
         self.ribbon = self._draw_ribbon()
         # Keep: the bounds. A long recording has thousands of scores and times of day.
         self._chip = lru_cache(maxsize=256)(self._draw_chip)
-        self._row = lru_cache(maxsize=16)(self._draw_row)
+        self._row = lru_cache(maxsize=64)(self._draw_row)
 
     def paint(self, frame: np.ndarray, time: float) -> None:
         """Paint on `frame` (height, width, 3), uint8 RGB, what is known at `time`, in place."""
@@ -86,55 +61,75 @@ class OverlayPainter:
                 boxes = path.boxes_to_hide(time)
                 if len(boxes):
                     hide_face(frame, boxes * self.scale)
-        unseen = []
-        taken: list[Box] = []
+        unseen, shown = [], []
         for person in self.persons:
             path, segment = self.paths.get(person), self._segment_at(person, time)
             box = path.box_at(time) if path else None
             if box is not None:
-                self._paint_person(frame, person, box, segment, path.is_found_at(time), taken)
+                shown.append((person, self._in_pixels(box), segment, path.is_found_at(time)))
             elif segment is not None:
                 unseen.append((f"{_number(person)}, face not seen", segment))
+        for _, box, segment, is_found in shown:
+            paint_box(frame, box, self._colour(segment), self.line, dashed=not is_found)
+        self._paint_labels(frame, shown)
         self._paint_footer(frame, time, unseen)
+
+    def _in_pixels(self, box: Box) -> Rectangle:
+        left, top, right, bottom = (round(side * scale) for side, scale in zip(box, self.scale, strict=True))
+        return left, top, right, bottom
+
+    def _colour(self, segment: TimelineSegment | None) -> str:
+        return self.colours[segment.label] if segment else UNCERTAIN_COLOUR
 
     def _segment_at(self, person: str, time: float) -> TimelineSegment | None:
         segments = self.segments[person]
         place = bisect_right(segments, time, key=lambda segment: segment.start) - 1
         return segments[place] if place >= 0 and time <= segments[place].end else None
 
-    def _paint_person(
-        self,
-        frame: np.ndarray,
-        person: str,
-        box: Box,
-        segment: TimelineSegment | None,
-        is_found: bool,
-        taken: list[Box],
+    def _paint_labels(
+        self, frame: np.ndarray, shown: Sequence[tuple[str, Rectangle, TimelineSegment | None, bool]]
     ) -> None:
-        left, top, right, bottom = (round(side * scale) for side, scale in zip(box, self.scale, strict=True))
-        colour = self.colours[segment.label] if segment else UNCERTAIN_COLOUR
-        paint_box(frame, (left, top, right, bottom), colour, self.line, dashed=not is_found)
-        chips = [self._chip(_number(person), WHITE, BLACK)]
+        """Beside each face whose it is and what it is labelled, with a line to the face where that is further away."""
+        faces = [
+            (box[0] - self.line, box[1] - self.line, box[2] + self.line, box[3] + self.line) for _, box, _, _ in shown
+        ]
+        room = (self.width, self.height - self._footer_height())
+        strips, places = [], []
+        for (person, _, segment, is_found), face in zip(shown, faces, strict=True):
+            strips.append(self._row(self._list_chips(person, segment, is_found), 1.0))
+            height, width = strips[-1].shape[:2]
+            places.append(place_label(face, (width, height), room, places, faces))
+        for (_, _, segment, _), face, place in zip(shown, faces, places, strict=True):
+            if line := leader(face, place):
+                cv2.line(frame, *line, (0, 0, 0), self.line + 2)
+                cv2.line(frame, *line, ImageColor.getrgb(self._colour(segment)), self.line)
+        for strip, place in zip(strips, places, strict=True):
+            paste(frame, strip, *place[:2])
+
+    def _list_chips(self, person: str, segment: TimelineSegment | None, is_found: bool) -> tuple[Chip, ...]:
+        chips = [(_number(person), WHITE, BLACK)]
         if segment:
-            chips.append(self._chip(_describe(segment), text_colour(colour), colour))
-        if not is_found:
-            chips.append(self._chip("face not seen", WHITE, BLACK))
-        strip = np.hstack(chips)
-        height, width = strip.shape[:2]
-        left = min(left, self.width - width)
-        above, below = top - height - self.line, bottom + self.line
-        places = [(left, y, left + width, y + height) for y in ([above, below] if above >= 0 else [below])]
-        # Keep: beside whom words are already. In a full room neighbours' labels would cover each other.
-        place = next((place for place in places if not any(overlap(place, other) for other in taken)), places[0])
-        taken.append(place)
-        paste(frame, strip, *place[:2])
+            colour = self._colour(segment)
+            chips.append((self._describe(segment), text_colour(colour), colour))
+        return (*chips, *([] if is_found else [("face not seen", WHITE, BLACK)]))
+
+    def _describe(self, segment: TimelineSegment) -> str:
+        label = self.lettering[segment.label]
+        label = label if len(label) <= LONGEST_LABEL else label[: LONGEST_LABEL - 1] + "…"
+        return f"{label} {show_percent(segment.score)}"
+
+    def _footer_height(self) -> int:
+        return self._chip_height(1.0) + self._chip_height(0.6) + self.ribbon.shape[0]
+
+    def _chip_height(self, size: float) -> int:
+        return round(1.5 * max(6, round(size * self.text_height)))
 
     def _paint_footer(self, frame: np.ndarray, time: float, unseen: list[tuple[str, TimelineSegment]]) -> None:
         room = self._segment_at(ROOM, time)
         chips = [(show_time(time)[:-2], WHITE, BLACK)]
         for name, segment in ([(ROOM, room)] if room else []) + unseen:
             colour = self.colours[segment.label]
-            chips += [(name, WHITE, BLACK), (_describe(segment), text_colour(colour), colour)]
+            chips += [(name, WHITE, BLACK), (self._describe(segment), text_colour(colour), colour)]
         notice = " · ".join(["research use only", *name_caveats(self.timeline.settings)])
         rows = [self._row(tuple(chips), 1.0), self._row(((notice, WHITE, BLACK),), 0.6), self.ribbon]
         top = self.height - sum(row.shape[0] for row in rows)
@@ -163,28 +158,18 @@ class OverlayPainter:
 
     def _draw_chip(self, text: str, foreground: str, background: str, size: float = 1.0) -> np.ndarray:
         """Text on a ground, uint8 (height, width of the text, 3), `size` times as large as usual."""
-        # Keep: Pillow cannot lay out control characters.
-        text = "".join(character if character.isprintable() else " " for character in text)
         height = max(6, round(size * self.text_height))
-        font = ImageFont.truetype(self.font, height)
-        shape = (round(font.getlength(text)) + height, round(1.5 * height))
-        image = Image.new("RGB", shape, background)
-        ImageDraw.Draw(image).text((shape[0] / 2, shape[1] / 2), text, foreground, font, anchor="mm")
+        parts = [(part, ImageFont.truetype(file, height)) for file, part in self.lettering.split(text)]
+        shape = (round(sum(font.getlength(part) for part, font in parts)) + height, self._chip_height(size))
+        image, place = Image.new("RGB", shape, background), height / 2
+        for part, font in parts:
+            ImageDraw.Draw(image).text((place, shape[1] / 2), part, foreground, font, anchor="lm")
+            place += font.getlength(part)
         return np.asarray(image)
 
 
 def _number(person: str) -> str:
     return person.removeprefix("person-")
-
-
-def _describe(segment: TimelineSegment) -> str:
-    label = segment.label if len(segment.label) <= LONGEST_LABEL else segment.label[: LONGEST_LABEL - 1] + "…"
-    return f"{label} {show_percent(segment.score)}"
-
-
-def overlap(box: Box, other: Box) -> bool:
-    """Whether two boxes share an area."""
-    return box[0] < other[2] and other[0] < box[2] and box[1] < other[3] and other[1] < box[3]
 
 
 def paste(frame: np.ndarray, image: np.ndarray, left: int, top: int) -> None:

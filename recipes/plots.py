@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recipes.lettering import Lettering
+
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,6 +17,13 @@ if TYPE_CHECKING:
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#767676"  # told apart by colour-blind readers and in grey print
 COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+
+
+def _with_fonts(lettering: Lettering):
+    """A context in which figures take each character from the first font that has it."""
+    import matplotlib
+
+    return matplotlib.rc_context({"font.family": lettering.families})
 
 
 def _new_figure(width: float, height: float) -> Figure:
@@ -32,7 +41,13 @@ def _clean(axes: Axes) -> None:
 
 def draw_confusion_matrix(report: dict[str, Any], path: Path) -> None:
     """Clips per reference (rows) and prediction, coloured and labelled by the share of the row."""
-    labels, matrix = report["labels"], np.array(report["confusion_matrix"])
+    lettering = Lettering(report["labels"])
+    with _with_fonts(lettering):
+        _draw_matrix(report, [lettering[label] for label in report["labels"]], path)
+
+
+def _draw_matrix(report: dict[str, Any], labels: list[str], path: Path) -> None:
+    matrix = np.array(report["confusion_matrix"])
     support = matrix.sum(axis=1, keepdims=True)
     shares = matrix / np.maximum(support, 1)
     longest = max(len(label) for label in labels)

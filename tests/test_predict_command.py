@@ -177,7 +177,7 @@ def test_the_figures_are_the_analyzers(everything, trained, lessons):
 def test_the_other_formats_name_both_recordings_and_everybody(everything):
     tasks = read_json(everything / "label_studio.json")
     assert len(tasks) == 2 and 'name="person-2"' in (everything / "label_studio.xml").read_text()
-    assert 'value="uncertain"' in (everything / "label_studio.xml").read_text()  # there is a threshold
+    assert 'value="room: uncertain"' in (everything / "label_studio.xml").read_text()  # there is a threshold
     videos_of = read_json(everything / "fiftyone" / "data.json")
     assert len(videos_of) == 2 and (everything / "fiftyone" / "labels_person-2.json").is_file()
     assert "person-2" in (everything / "walk" / "timeline.eaf").read_text()
@@ -648,3 +648,17 @@ def test_two_processes_leave_the_files_of_one(many, many_flags, whole):
     assert output.count(RESPONSIBLE_USE) == 1 and output.count("4 of 5 recordings are done") == 1
     assert output.count(f"error: {many / 'data' / 'c.mp4'}: cannot be read") == 1
     assert contents(many / "two") == whole
+
+
+@pytest.mark.parametrize(("word", "status"), [("body", 0), ("frame", 0), ("grown", 2)])
+def test_the_context_has_the_processors_words(trained, lessons, tmp_path, capsys, word, status):
+    flags = ("--model", trained, *QUICK, "--formats", "csv", "--context", word, "--output_dir", tmp_path / "out")
+    assert run(lessons / "walk.mp4", *flags) == status
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == (1 if status else 0) and all("'body'" in line for line in lines)
+
+
+def test_a_document_root_above_no_recording_is_told_before_anything_is_done(trained, lessons, tmp_path, capsys):
+    flags = ("--model", trained, *QUICK, "--formats", "label_studio", "--output_dir", tmp_path / "out")
+    assert run(lessons, *flags, "--label_studio_root", tmp_path) == 2
+    assert "--label_studio_root" in capsys.readouterr().err and not (tmp_path / "out").exists()
