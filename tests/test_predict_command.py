@@ -196,7 +196,7 @@ def test_a_folder_of_frames_and_its_boxes(trained, tmp_path):
     rows = [row for row in read_rows(tmp_path / "out" / "timeline.csv") if row["person"] == "person-1"]
     assert rows[0]["face_status"] == "supplied" and rows[0]["face_frames"] == "3"
     (entry,) = recordings(tmp_path / "out")
-    assert (entry["duration"], entry["detector"], entry["settings"]["context"]) == (12, "supplied", "supplied")
+    assert (entry["duration"], entry["detector"], entry["settings"]["context"]) == (12, "supplied", "body")
     assert entry["file"]["frames"] == 12
 
 
