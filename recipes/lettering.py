@@ -28,10 +28,15 @@ class Lettering:
     def __init__(self, texts: Sequence[str], word: str = "label"):
         self.fonts = find_fonts("".join(map(clean, texts)))
         known = set().union(*(characters for _, _, characters in self.fonts))
-        self.drawn = {text: clean(text) for text in texts}
-        for number, text in enumerate(texts, start=1):
-            if not set(map(ord, self.drawn[text])) <= known:
-                self.drawn[text] = f"{word} {number}"
+        self.drawn: dict[str, str] = {}
+        for number, text in enumerate(dict.fromkeys(texts), start=1):
+            shown = clean(text)
+            # Keep: no two look alike, also where what tells them apart is not drawn.
+            if not set(map(ord, shown)) <= known or shown in self.drawn.values():
+                shown = f"{word} {number}"
+                while shown in texts:
+                    shown = f"({shown})"
+            self.drawn[text] = shown
         replaced = [f"{shown} = {text}" for text, shown in self.drawn.items() if shown != clean(text)]
         if replaced:
             _warn_once(f"no font of this machine has the characters of {'; '.join(replaced)}: drawn by number")

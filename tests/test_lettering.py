@@ -56,6 +56,13 @@ def test_labels_without_a_font_are_numbers_and_it_is_said_once(machine, caplog):
     assert not [name for name, _, _ in found.fonts if "Last Resort" in name]
 
 
+def test_no_two_labels_look_alike(machine):
+    labels = ["困惑", "label 1", "a", "a\u200d", "uncertain", "uncertain"]
+    found = Lettering(labels)
+    assert [found[label] for label in labels[:4]] == ["(label 1)", "label 1", "a", "label 4"]
+    assert found["uncertain"] == "uncertain"
+
+
 def test_each_sign_is_drawn_by_a_font_that_has_it(machine, tmp_path, caplog):
     machine.addfont(write_font(tmp_path / "han.ttf", HAN, "Test Han"))
     found = Lettering(["困惑", "疲劳 A"])
