@@ -132,8 +132,10 @@ class ListedFrames:
         for index in indices:
             frame = self.frames[index]
             try:
-                is_image = isinstance(frame, Image.Image)
-                pixels = read_image(frame, upright=self.upright) if is_image else ArrayFrames(frame[None]).frames[0]
+                if isinstance(frame, Image.Image):
+                    pixels = read_image(frame, upright=self.upright)
+                else:
+                    pixels = ArrayFrames(frame[None]).frames[0]
             except InputError as error:
                 raise InputError(f"frame {index}: {error}") from error
             yield pixels

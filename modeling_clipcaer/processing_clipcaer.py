@@ -259,8 +259,9 @@ class ClipCaerVideoProcessor(VideoProcessorMixin):
     def open_clip(self, clip) -> FrameSource:
         """The frames of a clip, which is any of those of `__call__`, as `exif_orientation` has them."""
         source = open_clip(clip)
-        is_stored = self.exif_orientation == "ignore" and isinstance(source, ImageFrames | ListedFrames)
-        return source.as_stored() if is_stored else source
+        if self.exif_orientation == "ignore" and isinstance(source, ImageFrames | ListedFrames):
+            return source.as_stored()
+        return source
 
     def frame_indices(
         self,
