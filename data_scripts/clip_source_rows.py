@@ -18,7 +18,7 @@ from data_scripts.raer_layout import normalise
 from data_scripts.raer_rows import AUDIT_FEATURES, FEATURES, count_findings, fit_entry, read_frame_sizes
 from modeling_clipcaer.clip_rows import VideoStretch
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.frame_files import IMAGE_SUFFIXES, check_regular, list_frame_names
+from modeling_clipcaer.frame_files import IMAGE_SUFFIXES, list_frame_names
 from modeling_clipcaer.frames import FrameSource, ImageFrames
 from modeling_clipcaer.video_frames import VideoFrames
 
@@ -89,10 +89,12 @@ class ReadTask:
 
 @dataclass(frozen=True)
 class Reading:
-    """The row of a clip with the counts of its repairs, or why it cannot be read."""
+    """The row of a clip with the counts of its repairs and what a reader must know of its video, or why it cannot be
+    read."""
 
     row: dict[str, Any] | None
     problem: str = ""
+    notes: Sequence[str] = ()
 
 
 def match_boxes(file: Path, entries: Mapping[str, Entry], paths: Iterable[str]) -> tuple[dict[str, Entry], int]:
@@ -158,7 +160,8 @@ def read_clip(task: ReadTask) -> Reading:
         "frames_cut": found - len(names),
     }
     known = {"clip_id": clip.clip_id, "person_id": task.person, "label": task.label}
-    return Reading({**known, **repairs, **columns, **place_boxes(task, names, sizes)})
+    notes = source.video.notes if isinstance(source, VideoStretch) else ()
+    return Reading({**known, **repairs, **columns, **place_boxes(task, names, sizes)}, notes=notes)
 
 
 def locate_frames(clip: SourceClip) -> tuple[dict[str, Any], list[str], FrameSource]:
@@ -175,7 +178,8 @@ def locate_frames(clip: SourceClip) -> tuple[dict[str, Any], list[str], FrameSou
     shown = times[-1] / max(len(times) - 1, 1)  # how long a frame is shown, at the mean
     columns = {"video": clip.path, "first_frame": first, "num_frames": stop - first}
     columns["beyond_video"] = int(clip.end is not None and clip.end > times[-1] + 2 * shown)
-    columns["ends_early"] = int(stop == len(times) and ends_early(video, times[-1] + 2 * shown))
+    end = max(times[-1], (video.sound_end or 0.0) - video.seconds[0])
+    columns["ends_early"] = int(stop == len(times) and ends_early(video, end + 2 * shown))
     return columns, [str(number) for number in range(first, stop)], VideoStretch(video, first, stop - first)
 
 
@@ -188,8 +192,6 @@ def ends_early(video: VideoFrames, end: float) -> bool:
 @lru_cache(maxsize=4)
 def open_video(path: str) -> VideoFrames:
     # Keep: the clips of a lesson are stretches of one long file, whose packets take seconds to go through.
-    if Path(path).exists():
-        check_regular(path, "a video")
     return VideoFrames(path)
 
 

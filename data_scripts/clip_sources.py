@@ -117,7 +117,7 @@ def build_dataset(
         datasets.disable_progress_bars()
     with working_folder(output) as working:
         features = make_features(labels, clips[0].is_folder)
-        rows, skipped = read_splits(tasks, add_counts(features), args.num_proc, working)
+        rows, skipped, notes = read_splits(tasks, add_counts(features), args.num_proc, working)
         check_skipped(rows, skipped, len(clips), args.skip_unreadable)
         audit = {
             "splits": {split: {**summarise_split(rows[split]), **sum_repairs(rows[split])} for split in rows},
@@ -126,6 +126,7 @@ def build_dataset(
             "box_keys": {kind: total for kind, (_, total) in keys.items()},
             "box_keys_without_clip": {kind: unused for kind, (unused, _) in keys.items()},
             "unreadable_clips_left_out": skipped,
+            "notes_on_videos": notes,
             **findings,
             **describe_build(args, files),
         }
@@ -174,11 +175,12 @@ def make_tasks(
 
 def read_splits(
     tasks: Mapping[str, Sequence[ReadTask]], features: datasets.Features, num_proc: int, folder: Path
-) -> tuple[datasets.DatasetDict, list[dict[str, str]]]:
-    """The rows of every split, written to `folder` as they come, and what cannot be read."""
+) -> tuple[datasets.DatasetDict, list[dict[str, str]], dict[str, list[str]]]:
+    """The rows of every split, written to `folder` as they come, what cannot be read, and what there is to know of
+    videos, by clip."""
     ordered = [(split, task) for split in tasks for task in tasks[split]]
     paths = {split: str(folder / f"{split}.arrow") for split in tasks}
-    skipped = []
+    skipped, notes = [], {}
     with ExitStack() as stack:
         writers = {split: stack.enter_context(ArrowWriter(path=paths[split], features=features)) for split in tasks}
         readings = read_all([task for _, task in ordered], num_proc, stack)
@@ -186,13 +188,14 @@ def read_splits(
         for (split, task), reading in bar:
             if reading.row is not None:
                 writers[split].write(reading.row)
+                notes |= {task.clip.clip_id: list(reading.notes)} if reading.notes else {}
                 continue
             found = {"clip_id": task.clip.clip_id, "place": task.clip.place, "problem": reading.problem}
             skipped.append({"split": split, **found})
         for writer in writers.values():
             writer.finalize()
     rows = {split: datasets.Dataset.from_file(paths[split], split=datasets.NamedSplit(split)) for split in tasks}
-    return datasets.DatasetDict(rows), skipped
+    return datasets.DatasetDict(rows), skipped, notes
 
 
 def read_all(tasks: Sequence[ReadTask], num_proc: int, stack: ExitStack) -> Iterable[Reading]:
@@ -262,6 +265,9 @@ def say_findings(audit: Mapping[str, Any]) -> list[str]:
         if count:
             share = count / audit["box_keys"][kind]
             sentences.append(f"{count} keys of the {kind} box file belong to no clip, {share:.1%} of all")
+    if notes := audit["notes_on_videos"]:
+        clip, found = next(iter(notes.items()))
+        sentences.append(f"{len(notes)} clips are of videos to know something of, see build.json; {clip}: {found[0]}")
     if skipped := audit["unreadable_clips_left_out"]:
         sentences.append(f"{len(skipped)} clips cannot be read and are left out; the first: {skipped[0]['problem']}")
     return sentences

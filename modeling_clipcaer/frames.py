@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from .errors import InputError
-from .frame_files import IMAGE_SUFFIXES, check_regular, list_frame_names
+from .frame_files import IMAGE_SUFFIXES, list_frame_names
 from .image_files import read_image
 from .video_frames import VideoFrames
 
@@ -169,8 +169,6 @@ def open_clip(clip) -> FrameSource:
     elif isinstance(clip, str | Path) and os.path.isdir(clip):
         source = ImageFrames([Path(clip, name) for name in list_frame_names(clip)])
     elif isinstance(clip, str | Path):
-        if Path(clip).exists():
-            check_regular(clip, "a video")
         source = VideoFrames(clip)
     elif isinstance(clip, np.ndarray | torch.Tensor):
         source = ArrayFrames(clip)

@@ -24,7 +24,7 @@ from .people import Clip, People, PeopleFollower, WindowClips
 from .processing_clipcaer import ClipCaerVideoProcessor
 from .recordings import Recording, Stretch
 from .stage_clock import StageClock
-from .timeline import NO_PICTURE, ROOM, UNCERTAIN, Timeline, TimelineWindow
+from .timeline import NO_PICTURE, ROOM, UNCERTAIN, Timeline, TimelineWindow, join_notes
 from .timeline_windows import Grid, build_segments, plan_grid
 from .window_scoring import WindowScorer
 
@@ -243,7 +243,7 @@ class RecordingAnalyzer:
                 who = "the context decides alone" if self.model.config.context_stream else "nothing is known of them"
                 timeline.notes.append(f"{empty} of {len(rooms)} windows show no face: {who}")
             if not timeline.windows:
-                logger.warning("%s: no frame could be analysed: %s", timeline.source, " ".join(timeline.notes))
+                logger.warning("%s: no frame could be analysed: %s", timeline.source, join_notes(timeline.notes))
             yield timeline
 
     def _get_detector(self) -> FaceDetector:

@@ -19,6 +19,7 @@ import torch
 from av.stream import Disposition
 
 from .errors import InputError
+from .frame_files import check_regular
 from .frame_fitting import FrameFitter, FrameLooks, find_pixel_aspect, largest_size
 from .scene_cuts import find_cuts, join_cuts
 
@@ -79,7 +80,10 @@ class VideoFrames:
 
     def __init__(self, path: str | Path):
         self.path = str(path)
-        self._download = _fetch(self.path) if self.path.startswith(("http://", "https://")) else None
+        is_address = self.path.startswith(("http://", "https://"))
+        self._download = _fetch(self.path) if is_address else None
+        if not is_address:
+            check_regular(self.path, "a video")
         self._timestamps: list[int] = []
         self._keyframes: list[int] = []  # places of the frames that decoding can start at
         self._counted = False  # timestamps do not tell the frames: count decoded ones instead

@@ -18,6 +18,7 @@ from urllib.parse import quote
 from xml.etree import ElementTree
 
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.names import public_name
 from modeling_clipcaer.timeline import ROOM, SCHEMA_VERSION, Timeline, TimelineSegment
 from recipes.reporting import RESPONSIBLE_USE
 from recipes.timeline_files import milliseconds
@@ -152,12 +153,6 @@ def file_path(source: str) -> str:
 def media_address(source: str) -> str:
     """The address of a recording, of the scheme `file` where it is a file."""
     return source if is_address(source) else Path(file_path(source)).as_uri()
-
-
-def public_name(model: str) -> str:
-    """A model's name without the folders of this machine: the last part of a path, or the id on the Hub."""
-    is_path = Path(model).is_absolute() or Path(model).exists() or ".." in Path(model).parts
-    return Path(os.path.abspath(model)).name if is_path else model
 
 
 def find_label_studio_root(sources: Iterable[str], wanted: str | None) -> Path:
