@@ -235,6 +235,8 @@ class PeopleFollower:
             found = [detection.box for detection in self.detector.detect(shown.frame)]
             numbers = self.tracker.update(shown.time, found)
             numbers = [self._check(number, box, shown) for number, box in zip(numbers, found, strict=True)]
+            if shown.cuts is not None:
+                self._part(shown.cuts, shown, dict(zip(numbers, found, strict=True)))
             return _Moment(scene, dict(zip(numbers, found, strict=True)))
 
     def _suspect(self, cells: np.ndarray, shown: Shown) -> None:
@@ -261,9 +263,16 @@ class PeopleFollower:
         self._looks[number] = look
         return number
 
+    def _part(self, cells: np.ndarray, shown: Shown, found: dict[int, Box]) -> None:
+        """Whose place is cut while somebody new is there with the same cut has not walked from there to here."""
+        height, width = shown.frame.shape[-2:]
+        if any(key not in self._present and is_cut(cells, box, height, width) for key, box in found.items()):
+            for key in self._suspects - set(found):
+                self.tracker.close(key)
+                self._cut_off(key, shown.time)
+
     def _cut_off(self, key: int | str, time: float) -> None:
         self._present[key].end = self.total
-        self._suspects.discard(key)
         self._dismiss(key)
         self.people.cuts.append(time)
 
@@ -318,6 +327,7 @@ class PeopleFollower:
 
     def _dismiss(self, key: int | str) -> None:
         track = self._present.pop(key)
+        self._suspects.discard(key)
         if track.name:
             self._gone.append(track)
         else:

@@ -5,7 +5,7 @@ import logging
 import math
 import platform
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -179,10 +179,12 @@ class RecordingAnalyzer:
     def _cut_windows(self, recording: Recording, timeline: Timeline) -> Iterator[WindowClips]:
         """Follow the persons of a recording through its sampled frames, as far as it can be read."""
         people, number, at = People(), 0, 0.0
+        gaps: list[tuple[float, float]] = []
         recording.watches_cuts = self._finds_faces(recording)
         for stretch in recording.stretches(self._plan_grid, self._get_hold()):
             if stretch.start > at:
                 yield _without_picture(number, at, stretch.start)
+                gaps.append((at, stretch.start))
                 number += 1
             follower = self._follow(recording, stretch, people, number)
             yield from self._follow_stretch(follower, stretch, timeline)
@@ -192,9 +194,10 @@ class RecordingAnalyzer:
             duration = recording.duration or 0.0
             if stretch.is_last and stretch.end == at < duration:
                 yield _without_picture(number, at, duration)
+                gaps.append((at, duration))
                 at = duration
         timeline.duration, timeline.sightings = at, people.sightings
-        timeline.notes = [*recording.notes, *timeline.notes, *_describe_people(people)]
+        timeline.notes = [*recording.notes, *_describe_gaps(gaps), *timeline.notes, *_describe_people(people)]
 
     def _follow_stretch(self, follower: PeopleFollower, stretch: Stretch, timeline: Timeline) -> Iterator[WindowClips]:
         try:
@@ -315,6 +318,13 @@ class _Run:
 
 def _without_picture(number: int, start: float, end: float) -> WindowClips:
     return WindowClips(number, start, end, [], Clip(ROOM, NO_PICTURE, 0, 0, [], []))
+
+
+def _describe_gaps(gaps: Sequence[tuple[float, float]]) -> list[str]:
+    """What a reader must know of the time without a picture, in no or one sentence."""
+    named = ", ".join(f"{start:.2f} to {end:.2f} s" for start, end in gaps[:MOST_NAMED])
+    more = f" and {len(gaps) - MOST_NAMED} more times" if len(gaps) > MOST_NAMED else ""
+    return [f"it shows no picture from {named}{more}"] if gaps else []
 
 
 def _describe_people(people: People) -> list[str]:

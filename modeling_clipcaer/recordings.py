@@ -17,7 +17,7 @@ import torch
 
 from .errors import InputError, check_readable
 from .fitted_frames import FittedFrames, find_sizes, make_thumbnail
-from .frame_fitting import MOST_NAMED, FrameFitter, describe_sizes
+from .frame_fitting import FrameFitter, describe_sizes
 from .frames import FrameSource, open_clip
 from .processing_clipcaer import boxes_per_frame
 from .scene_cuts import find_cuts, join_cuts
@@ -119,17 +119,6 @@ def find_stretches(seconds: Sequence[float], duration: float, hold: float) -> li
     return list(zip(starts, ends, strict=True))
 
 
-def describe_gaps(stretches: Sequence[tuple[float, float]], duration: float) -> list[str]:
-    """What a reader must know of the time without a picture, in no or one sentence."""
-    ends, starts = [0.0, *(end for _, end in stretches)], [*(start for start, _ in stretches), duration]
-    gaps = [(end, start) for end, start in zip(ends, starts, strict=True) if start > end]
-    if not gaps:
-        return []
-    named = ", ".join(f"{start:.2f} to {end:.2f} s" for start, end in gaps[:MOST_NAMED])
-    more = f" and {len(gaps) - MOST_NAMED} more times" if len(gaps) > MOST_NAMED else ""
-    return [f"it shows no picture from {named}{more}"]
-
-
 class StoredRecording:
     """A recording that can be read from its beginning; times count from where a player begins.
 
@@ -181,7 +170,6 @@ class StoredRecording:
     def stretches(self, plan: Callable[[float | None], Grid], hold: float) -> Iterator[Stretch]:
         """See [`Recording`]."""
         parts = find_stretches(self.seconds, self.duration, hold)
-        self.notes += describe_gaps(parts, self.duration)
         grids = [plan(end - start) for start, end in parts]
         times = [
             [start + time for time in grid.times(end - start)] for (start, end), grid in zip(parts, grids, strict=True)
@@ -278,7 +266,6 @@ class LiveRecording:
                     self._is_over = True
                     return
                 if is_gap:
-                    self.notes.append(f"it shows no picture from {until:.2f} to {stamp:.2f} s")
                     self._frames = itertools.chain([following], frames)
                     return
                 held, cuts = following, join_cuts(cuts, following.cuts)
@@ -308,13 +295,16 @@ class LiveRecording:
 
     def _stamped(self) -> Iterator["_LiveFrame"]:
         """Frames with their seconds since the first one."""
-        first = None
+        offset, last = None, 0.0
         with self._container:
             try:
                 for number, frame in enumerate(self._container.decode(video=0)):
-                    if frame.time is not None:
-                        first = frame.time if first is None else first
-                        yield _LiveFrame(frame.time - first, number, frame)
+                    if frame.time is None:
+                        continue
+                    if offset is None or frame.time + offset < last:  # a clock that was set goes on from here
+                        offset = last - frame.time
+                    last = frame.time + offset
+                    yield _LiveFrame(last, number, frame)
             except av.FFmpegError as error:
                 self.notes.append(f"the camera ended with an error: {error}")
 

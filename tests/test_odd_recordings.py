@@ -310,6 +310,14 @@ def test_a_cut_makes_two_people_of_two(tmp_path, analyze):
     ]
 
 
+def test_a_cut_to_a_face_elsewhere_is_one(tmp_path, analyze):
+    frames = list(squares([{RED: (30, 30)}] * 20 + [{GREEN: (130, 90)}] * 20))
+    timeline = analyze(write_video(tmp_path / "view.mp4", frames))
+    assert timeline.persons == ["person-1", "person-2"] and "cut" in timeline.notes[0]
+    assert max(row.start for row in timeline.windows if row.person == "person-1") == 1.0
+    assert min(row.end for row in timeline.windows if row.person == "person-2") == 3.0
+
+
 def test_swapped_tiles_are_four_people_and_the_others_stay(tmp_path, analyze):
     before = list(squares([{RED: (30, 60), GREEN: (80, 60), BLUE: (130, 60)}] * 20))
     after = list(squares([{BLUE: (30, 60), GREEN: (80, 60), RED: (130, 60)}] * 20))
