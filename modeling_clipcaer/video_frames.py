@@ -82,7 +82,7 @@ class VideoFrames:
         self.path = str(path)
         is_address = self.path.startswith(("http://", "https://"))
         self._download = _fetch(self.path) if is_address else None
-        if not is_address:
+        if not is_address and Path(self.path).exists():
             check_regular(self.path, "a video")
         self._timestamps: list[int] = []
         self._keyframes: list[int] = []  # places of the frames that decoding can start at

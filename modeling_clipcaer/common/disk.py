@@ -46,7 +46,8 @@ def tell_disk_errors(place: str | os.PathLike, partial: Path | None = None) -> I
 
 def find_refusal(error: BaseException) -> OSError | None:
     """What the disk refused: `error` itself, or a full disk behind it or in its text; `None`: not the disk."""
-    if isinstance(error, OSError):
+    # Keep: not one without a name. It may be of a file that was read, and would be told of the one that is written.
+    if isinstance(error, OSError) and (error.filename is not None or error.errno in _FULL):
         return error
     cause: BaseException | None = error
     while cause is not None:
