@@ -2,6 +2,7 @@
 
 import io
 import math
+import os
 import struct
 import urllib.error
 import urllib.request
@@ -82,7 +83,7 @@ class VideoFrames:
         self.path = str(path)
         is_address = self.path.startswith(("http://", "https://"))
         self._download = _fetch(self.path) if is_address else None
-        if not is_address and Path(self.path).exists():
+        if not is_address and os.path.exists(self.path):
             check_regular(self.path, "a video")
         self._timestamps: list[int] = []
         self._keyframes: list[int] = []  # places of the frames that decoding can start at
