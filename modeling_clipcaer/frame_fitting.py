@@ -49,13 +49,21 @@ class FrameFitter:
         return put_on_canvas(torch.from_numpy(pixels).rot90(turns).permute(2, 0, 1), self.size)
 
     def make_thumbnail(self, frame: av.VideoFrame) -> np.ndarray:
-        """A frame, upright, as a picture of the size that cuts are looked for in, uint8 (rows, columns, 3)."""
+        """A frame as it is shown, as a picture of the size that cuts are looked for in, uint8 (rows, columns, 3)."""
         turns = _quarter_turns(frame)
-        rows, columns = CELLS[::-1] if turns % 2 else CELLS
+        own = self.upright_size(frame)
+        canvas = self.size or own
+        # Keep: on the same black as the frame. Boxes would else be looked up in other cells than theirs.
+        part = [
+            max(round(cells * side / whole), 1)
+            for cells, side, whole in zip(CELLS[::-1], fit_size(own, canvas), canvas, strict=True)
+        ]
+        columns, rows = part[::-1] if turns % 2 else part
         small = self._reformatter.reformat(
             frame, width=columns, height=rows, format="rgb24", interpolation=Interpolation.AREA
         )
-        return np.rot90(small.to_ndarray(), turns)
+        upright = torch.from_numpy(small.to_ndarray()).rot90(turns).permute(2, 0, 1)
+        return put_on_canvas(upright, CELLS[::-1]).permute(1, 2, 0).numpy()
 
     def upright_size(self, frame: av.VideoFrame) -> Size:
         """Width and height of a frame by itself, upright, in square pixels."""

@@ -23,15 +23,19 @@ from .processing_clipcaer import boxes_per_frame
 from .scene_cuts import find_cuts, join_cuts
 from .timeline import ROOM
 from .timeline_windows import Grid
-from .video_frames import VideoFrames
+from .video_frames import OPEN_OPTIONS, VideoFrames
 
 
 # Of frames that carry no time: folders, lists, arrays.
 DEFAULT_FPS = 25.0
+# Seconds by which the times of a camera go back where they begin anew; less is jitter.
+BACK = 0.25
 # Containers round times to milliseconds: a frame that is due at 0.04 may be stamped 0.0404.
 ROUNDING = 1e-3
-# How many times as long as usual a frame stands where the rate is so low that it stands for long anyway.
+# How many times as long as usual a frame stands where the rate is so low that it stands for long anyway, and the
+# seconds after which it does not stand any more at the lowest rate.
 SLOW = 3
+LONGEST = 10.0
 # A file may state a length beyond its last frame by the sound's last packet; more is missing pictures.
 STATED_EXCESS = 1.0
 
@@ -105,9 +109,13 @@ def find_stretches(seconds: Sequence[float], duration: float, hold: float) -> li
         hold: no picture stands for longer, unless the recording has hardly a frame in that time.
     """
     seconds = [second for second in seconds if second < duration]
+    if not seconds:
+        return []
     steps = [after - before for before, after in itertools.pairwise(seconds) if after > before]
-    step = median(steps) if steps else 0.0
-    longest = max(hold, SLOW * step)
+    # Keep: two frames far apart have no rate.
+    usual = median(steps) if len(steps) > 1 else min([*steps, hold / SLOW])
+    longest = max(hold, min(SLOW * usual, LONGEST))
+    step = min(usual, longest)
     starts = [0.0 if seconds[0] <= longest else seconds[0]]
     ends = []
     for before, after in itertools.pairwise(seconds):
@@ -115,7 +123,7 @@ def find_stretches(seconds: Sequence[float], duration: float, hold: float) -> li
             ends.append(before + step)
             starts.append(after)
     last = seconds[-1] + step
-    ends.append(last if steps and duration - last > longest else duration)
+    ends.append(last if duration - last > longest else duration)
     return list(zip(starts, ends, strict=True))
 
 
@@ -231,7 +239,7 @@ class LiveRecording:
         self._frames: Iterator[_LiveFrame] | None = None
         self._fitter = FrameFitter()
         try:
-            self._container = av.open(device, format=format, options=options or {})
+            self._container = av.open(device, format=format, options={**OPEN_OPTIONS, **(options or {})})
         except (av.FFmpegError, OSError, ValueError) as error:
             raise InputError(f"{device}: cannot be opened as a camera ({error})") from error
         if not self._container.streams.video or self._container.streams.video[0].codec_context is None:
@@ -294,16 +302,23 @@ class LiveRecording:
         return self._frames
 
     def _stamped(self) -> Iterator["_LiveFrame"]:
-        """Frames with their seconds since the first one."""
-        offset, last = None, 0.0
+        """Frames with their seconds since the first one; times that begin anew go on."""
+        first, last, size = None, 0.0, None
         with self._container:
             try:
                 for number, frame in enumerate(self._container.decode(video=0)):
                     if frame.time is None:
                         continue
-                    if offset is None or frame.time + offset < last:  # a clock that was set goes on from here
-                        offset = last - frame.time
-                    last = frame.time + offset
+                    first = frame.time if first is None else first
+                    if last - (frame.time - first) > BACK:
+                        first = frame.time - last - 1 / DEFAULT_FPS
+                        self.notes.append(f"its timestamps begin anew at {last:.2f} s, and are continued in time")
+                    if size not in (None, size := self._fitter.upright_size(frame)):
+                        self.notes.append(
+                            f"its picture is of {size[0]}x{size[1]} pixels from {last:.2f} s on: it is shown, and "
+                            "boxes are, in the first size"
+                        )
+                    last = max(frame.time - first, last)
                     yield _LiveFrame(last, number, frame)
             except av.FFmpegError as error:
                 self.notes.append(f"the camera ended with an error: {error}")
@@ -362,7 +377,7 @@ def _open_video(source: str | Path) -> StoredRecording:
     seconds = [second - video.start for second in video.seconds]
     gaps = [after - before for before, after in itertools.pairwise(seconds)]
     stated = None if video.stated_end is None else video.stated_end - video.start
-    last = median(gaps) if gaps else max((stated or 0) - seconds[-1], 1 / DEFAULT_FPS)
+    last = min(median(gaps) if gaps else max((stated or 0) - seconds[-1], 1 / DEFAULT_FPS), LONGEST)
     duration, sound = seconds[-1] + last, (video.sound_end or video.start) - video.start
     if sound > duration + STATED_EXCESS:  # a camera that was left before the call was over
         duration = sound

@@ -37,6 +37,8 @@ REORDERED = 16
 MOST_PIXELS = 40_000_000
 # Where frames state no times and the stream no rate.
 DEFAULT_FPS = 25
+# Seconds by which the times of sound leap where one may be wrong.
+LEAP = 10
 # Successors that tell a slip of one timestamp from a new beginning.
 SLIP = 2
 
@@ -49,6 +51,31 @@ class _Packet(NamedTuple):
     is_keyframe: bool
     is_discard: bool
     size: int
+
+
+class _SoundClock:
+    """Where the packets of sound end, as far as that is to be believed: a silence that is longer than all the sound
+    behind it is a wrong timestamp. `stray` is where they end beyond that."""
+
+    def __init__(self):
+        self._end: float | None = None
+        self._before, self._silence, self._heard = 0.0, 0.0, 0.0
+
+    def add(self, start: float, length: float) -> None:
+        """Take a packet."""
+        end = start if self._end is None else self._end
+        if abs(start - end) > LEAP:
+            self._before, self._silence, self._heard = end, start - end, 0.0
+        self._heard += length
+        self._end = start + length
+
+    @property
+    def end(self) -> float | None:
+        return self._end if self._silence <= self._heard else self._before
+
+    @property
+    def stray(self) -> float | None:
+        return None if self._silence <= self._heard else self._end
 
 
 class VideoFrames:
@@ -165,6 +192,10 @@ class VideoFrames:
             else:
                 self._index_by_packets(packets, known, stream)
             declared = (max(stream.width or 1, 1), max(stream.height or 1, 1))
+        if self._stray_sound is not None and self._stray_sound > self.seconds[-1] + LEAP:
+            self.notes.append(
+                f"its sound has times of up to {self._stray_sound:.2f} s, far behind the rest, which are not believed"
+            )
         self.size = self._fitter.size = largest_size(looks.sizes or [declared])
         self.notes += looks.describe()
         if self._goes_on(container.format.name, end):
@@ -175,14 +206,14 @@ class VideoFrames:
 
     def _read_packets(self, container, stream: av.VideoStream, looks: "FrameLooks") -> tuple[list[_Packet], int]:
         """The stream's packets in their order, and at which byte those of all streams end."""
-        packets, end = [], 0
+        packets, end, sound = [], 0, _SoundClock()
         # Keep: a codec of key frames alone is not looked through, which would decode all of it.
         may_look = not stream.codec_context.codec.intra_only
         stream.codec_context.skip_frame = "NONKEY"
         for packet in container.demux():
             end = max(end, (packet.pos or 0) + packet.size)
             if packet.stream.type == "audio" and packet.pts is not None:
-                self.sound_end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                sound.add(float(packet.pts * packet.time_base), float((packet.duration or 0) * packet.time_base))
             if packet.stream.index != stream.index:
                 continue
             packets.append(_Packet(packet.pts, packet.dts, packet.is_keyframe, packet.is_discard, packet.size))
@@ -191,6 +222,7 @@ class VideoFrames:
                     looks.add(frame)
             except av.FFmpegError:  # said when the frame is wanted
                 pass
+        self.sound_end, self._stray_sound = sound.end, sound.stray
         return packets, end
 
     def _goes_on(self, format: str, end: int) -> bool:

@@ -2,11 +2,10 @@
 
 import heapq
 import logging
-import math
 import os
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from itertools import chain, takewhile
+from itertools import chain
 from pathlib import Path
 
 import av
@@ -15,7 +14,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 
 from modeling_clipcaer.common.files import complete_file
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.recordings import Recording, open_recording
+from modeling_clipcaer.recordings import STATED_EXCESS, Recording, open_recording
 from modeling_clipcaer.timeline import Timeline
 from modeling_clipcaer.video_frames import OPEN_OPTIONS
 from recipes.overlay_drawing import OverlayPainter
@@ -72,7 +71,8 @@ def write_overlay(
     with complete_file(output) as partial, av.open(str(partial), "w", format="mp4", options=options) as container:
         parts = [encode_picture(container, paint_frames(recording, times, timeline, show_faces), timeline.duration)]
         if not Path(video).is_dir():
-            end = math.inf if is_whole else timeline.duration
+            # Keep: none that is far behind the picture. A wrong timestamp would make a video of hours.
+            end = timeline.duration + (STATED_EXCESS if is_whole else 0.0)
             parts.append(take_sound(container, str(video), end, getattr(recording.source, "joins", [])))
         # Every part adds its stream before its first packet, and merging begins with one packet of each.
         for packet in heapq.merge(*parts, key=lambda packet: packet.dts * packet.time_base):
@@ -112,7 +112,7 @@ def paint_frames(
     """The frames at `times`, painted, in the form that browsers play: of the timeline's size, in even numbers."""
     width, height = (max(side // 2 * 2, 2) for side in (timeline.width, timeline.height))
     painter = OverlayPainter(timeline, width, height, show_faces)
-    is_empty = True
+    last, is_empty = -1, True
     for shown in recording.frames_at(times):
         is_empty = False
         frame = shown.frame.permute(1, 2, 0).numpy().copy()
@@ -121,7 +121,9 @@ def paint_frames(
         painter.paint(frame, shown.time)
         # Keep: OpenCV; FFmpeg's own conversion takes six times as long, a third of all the time.
         encoded = av.VideoFrame.from_ndarray(cv2.cvtColor(frame, cv2.COLOR_RGB2YUV_I420), "yuv420p")
-        encoded.pts, encoded.time_base = round(shown.time / TIME_BASE), TIME_BASE
+        # Keep: frames whose timestamps repeat are shown at one time, and an mp4 has a place of its own for each.
+        last = max(round(shown.time / TIME_BASE), last + 1)
+        encoded.pts, encoded.time_base = last, TIME_BASE
         yield encoded
     if is_empty:
         raise InputError(f"{recording.name}: no frame can be read ({'; '.join(recording.notes)})")
@@ -145,14 +147,13 @@ def take_sound(container, path: str, end: float, joins: Sequence[float] = ()) ->
             logger.warning("%s: its sound is of an unknown kind and left out", path)
             return
         start = (source.start_time or 0) / av.time_base
-        packets = read_sound(source, stream, joins)
-        packets = takewhile(lambda packet: packet.dts * packet.time_base - start < end, packets)
+        packets = read_sound(source, stream, start + end, joins)
         take = copy_sound if stream.codec_context.name in COPIED_SOUND else encode_sound
         yield from take(container, stream, packets, start)
 
 
-def read_sound(source, stream: av.AudioStream, joins: Sequence[float]) -> Iterator[av.Packet]:
-    """The packets of sound whose times go on, as an mp4 wants them; damaged recordings hold others.
+def read_sound(source, stream: av.AudioStream, end: float, joins: Sequence[float]) -> Iterator[av.Packet]:
+    """The packets of sound up to `end` whose times go on, as an mp4 wants them; damaged recordings hold others.
 
     Where times begin anew, as in joined recordings, they are moved as those of the pictures are.
     """
@@ -164,7 +165,7 @@ def read_sound(source, stream: av.AudioStream, joins: Sequence[float]) -> Iterat
             if last is not None and (last - packet.dts - moved) * packet.time_base > NEW_BEGINNING:
                 moved = round(next(offsets, 0.0) / packet.time_base) or moved
             packet.dts, packet.pts = packet.dts + moved, packet.pts + moved
-            if last is None or packet.dts > last:
+            if (last is None or packet.dts > last) and packet.dts * packet.time_base < end:
                 last = packet.dts
                 yield packet
     except av.FFmpegError as error:

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from odd_videos import claim_size, join_files, set_codec, write_pieces
+from odd_videos import claim_size, encode, join_files, make_tone, set_codec, write_pieces
 from PIL import Image
 from stand_in_faces import SquareDetector
 from test_overlay import likeness, read_back, sharpness
@@ -16,9 +16,11 @@ from videos import BLUE, GREEN, RED, draw_faces, noise, plain, squares, stairs, 
 
 from modeling_clipcaer import ClipCaerVideoProcessor
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.frame_fitting import FrameFitter
 from modeling_clipcaer.recording_analysis import AnalysisSettings, RecordingAnalyzer
-from modeling_clipcaer.recordings import LiveRecording, open_recording
+from modeling_clipcaer.recordings import LiveRecording, find_stretches, open_recording
 from modeling_clipcaer.timeline import NO_PICTURE, ROOM
+from modeling_clipcaer.timeline_windows import plan_grid
 from modeling_clipcaer.video_frames import VideoFrames, continue_times
 from recipes.overlay import write_overlay
 
@@ -260,6 +262,89 @@ def test_a_slow_camera_is_not_taken_for_pauses(tmp_path, analyze):
     assert NO_PICTURE not in {row.face_status for row in analyze(path).windows}
 
 
+def test_frames_without_a_rate_are_not_held(tmp_path, analyze):
+    for frames, seconds, sound, seen in (
+        (1, None, (0.0, 60.0), 1),  # a cover picture, as in videos of music
+        (2, [0, 4000], None, 2),
+        (3, [0, 1000, 2000], None, 3),
+    ):
+        path = tmp_path / f"{frames}.mkv"
+        if sound:
+            write_pieces(path, [list(plain(frames))], codec="libx264", sound=sound)
+        else:
+            write_video(path, plain(frames), seconds=seconds)
+        timeline = analyze(path, window=10.0, stride=5.0)
+        answered = [row for row in rooms(timeline) if row.label is not None]
+        assert len(answered) == seen and all(row.end - row.start <= 10 for row in answered)
+        assert "no picture" in timeline.notes[0] and rooms(timeline)[-1].end == timeline.duration
+    assert timeline.duration == 2010
+    assert find_stretches([0, 5, 10, 15], 20, 2.0) == [(0, 20)]  # a frame every five seconds is a rate
+
+
+def test_a_limit_before_the_camera_comes_is_no_error_of_the_program(tmp_path, analyze):
+    path = write_pieces(tmp_path / "call.mkv", [list(plain(20))], codec="libx264", starts=[5.0], sound=(0.0, 7.0))
+    timeline = analyze(path, duration=3)
+    assert timeline.windows == [] and "no picture from 0.00 to 3.00 s" in timeline.notes[0]
+
+
+def test_a_wrong_time_of_sound_does_not_make_it_hours_long(tmp_path, analyze):
+    def write(path, leaps):
+        with av.open(str(path), "w") as container:
+            video = container.add_stream("libx264", rate=10)
+            video.width, video.height, video.pix_fmt = 160, 120, "yuv420p"
+            voice = container.add_stream("aac", rate=48000, layout="mono")
+            packets = encode(plain(40), "libx264", [place / 10 for place in range(40)])
+            for packet in packets:
+                packet.stream = video
+            tone = make_tone(voice, 0.0, 4.0)
+            for packet in [*packets, *(tone[place] for place in range(len(tone)) if place not in leaps)]:
+                container.mux_one(packet)
+            for place in leaps:
+                tone[place].pts = tone[place].dts = tone[place].pts + 36000 * 48000
+                container.mux_one(tone[place])
+        return path
+
+    path = write(tmp_path / "wrong.mkv", [185, 186])
+    timeline = analyze(path)
+    assert timeline.duration == pytest.approx(4.0, abs=0.1) and "not believed" in " ".join(timeline.notes)
+    write_overlay(timeline, path, tmp_path / "overlay.mp4")
+    with av.open(str(tmp_path / "overlay.mp4")) as container:
+        assert container.duration / av.time_base == pytest.approx(4.0, abs=0.2)
+
+
+def test_an_overlay_shows_frames_whose_times_repeat(tmp_path, analyze):
+    with av.open(str(tmp_path / "repeat.mkv"), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        for number, packet in enumerate(encode(stairs(30), "libx264", [place / 10 for place in range(30)])):
+            packet.stream = stream
+            packet.pts = packet.dts = packet.pts - (100 if number in (10, 20) else 0)
+            container.mux_one(packet)
+    timeline = analyze(tmp_path / "repeat.mkv")
+    assert any("2 of its 30 frames" in note for note in timeline.notes)
+    write_overlay(timeline, tmp_path / "repeat.mkv", tmp_path / "overlay.mp4")
+    times, _ = read_back(tmp_path / "overlay.mp4")
+    assert len(times) == 30 and times[-1] == pytest.approx(2.9, abs=0.01)
+
+
+def test_gaps_are_noted_once_however_often_a_recording_is_analysed(tmp_path):
+    path = write_video(tmp_path / "paused.mkv", plain(8), seconds=[*range(4), *range(30, 34)])
+    recording = open_recording(path)
+    for _ in range(2):
+        list(recording.stretches(lambda length: plan_grid(2.0, 1.0, 4, length), 2.0))
+    assert len(recording.notes) == 1
+
+
+def test_a_camera_continues_times_and_says_what_changes(tmp_path, analyze):
+    piece = write_video(tmp_path / "piece.ts", list(squares([{RED: (80, 60)}] * 30)))
+    path = join_files(tmp_path / "joined.ts", [piece, piece])
+    timeline = analyze(LiveRecording(str(path), format=None))
+    assert timeline.duration == pytest.approx(6, abs=1) and "begin anew" in timeline.notes[0]
+    path = write_pieces(tmp_path / "sizes.webm", [list(plain(20)), list(plain(20, size=(320, 240)))])
+    timeline = analyze(LiveRecording(str(path), format=None))
+    assert (timeline.width, timeline.height) == (160, 120) and "320x240" in timeline.notes[0]
+
+
 def test_windows_begin_every_stride(tmp_path, analyze):
     path = write_video(tmp_path / "lesson.mp4", noise(100))
     assert [row.start for row in rooms(analyze(path, window=3.0, stride=1.0))] == [0, 1, 2, 3, 4, 5, 6, 7]
@@ -316,6 +401,15 @@ def test_a_cut_to_a_face_elsewhere_is_one(tmp_path, analyze):
     assert timeline.persons == ["person-1", "person-2"] and "cut" in timeline.notes[0]
     assert max(row.start for row in timeline.windows if row.person == "person-1") == 1.0
     assert min(row.end for row in timeline.windows if row.person == "person-2") == 3.0
+
+
+def test_cuts_are_looked_for_where_boxes_are(tmp_path):
+    # A tall picture on a wide one lies in the middle, and so do the cells of its cuts.
+    fitter = FrameFitter(size=(160, 80))
+    thumbnail = fitter.make_thumbnail(av.VideoFrame.from_ndarray(np.full((120, 60, 3), 200, np.uint8), "rgb24"))
+    assert thumbnail.shape == (36, 64, 3)
+    columns = thumbnail.mean(axis=(0, 2))
+    assert (columns[:23] == 0).all() and (columns[25:39] > 190).all() and (columns[41:] == 0).all()
 
 
 def test_swapped_tiles_are_four_people_and_the_others_stay(tmp_path, analyze):
