@@ -196,6 +196,8 @@ class RecordingAnalyzer:
                 yield _without_picture(number, at, duration)
                 gaps.append((at, duration))
                 at = duration
+        if not number and recording.duration:  # it was to end before there is a picture
+            gaps.append((0.0, recording.duration))
         timeline.duration, timeline.sightings = at, people.sightings
         timeline.notes = [*recording.notes, *_describe_gaps(gaps), *timeline.notes, *_describe_people(people)]
 
