@@ -365,6 +365,13 @@ def test_an_overlay_shows_frames_whose_times_repeat(tmp_path, analyze):
     assert len(times) == 30 and times[-1] == pytest.approx(2.9, abs=0.01)
 
 
+def test_an_overlay_holds_a_pause_over_night(tmp_path, analyze):
+    path = write_video(tmp_path / "night.mkv", plain(8), seconds=[*range(4), *range(60_000, 60_004)])
+    write_overlay(analyze(path), path, tmp_path / "overlay.mp4")
+    times, _ = read_back(tmp_path / "overlay.mp4")
+    assert times == pytest.approx([*range(4), *range(60_000, 60_004)])
+
+
 def test_gaps_are_noted_once_however_often_a_recording_is_analysed(tmp_path):
     path = write_video(tmp_path / "paused.mkv", plain(8), seconds=[*range(4), *range(30, 34)])
     recording = open_recording(path)
