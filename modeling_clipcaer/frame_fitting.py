@@ -1,6 +1,7 @@
 """Frames of a video as they are shown: square pixels, upright, and all of one size."""
 
 from collections.abc import Iterable
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -78,9 +79,12 @@ class FrameLooks:
         self._fitter = fitter
         self.sizes: dict[Size, None] = {}  # in order of appearance
         self.transfers: set[str] = set()
+        self.aspects: dict[Fraction, None] = {}
 
-    def add(self, frame: av.VideoFrame) -> None:
-        """Take a look at a frame."""
+    def add(self, frame: av.VideoFrame, pixel_aspect: Fraction | None = None) -> None:
+        """Take a look at a frame, and at what the decoder says of the shape of its pixels."""
+        if pixel_aspect:
+            self.aspects[pixel_aspect] = None
         self.sizes[self._fitter.upright_size(frame)] = None
         if frame.color_trc in HDR:
             self.transfers.add(HDR[frame.color_trc])
@@ -89,7 +93,9 @@ class FrameLooks:
         """What a reader must know, a sentence each."""
         shown = "and are taken as they are, paler than a player shows them"
         hdr = [f"its pictures are HDR ({transfer}) {shown}" for transfer in sorted(self.transfers)]
-        return describe_sizes(self.sizes) + hdr
+        aspects = ", ".join(f"{aspect.numerator}:{aspect.denominator}" for aspect in self.aspects)
+        shapes = [f"the shape of its pixels changes ({aspects}): all of it is shown in that of the header"]
+        return describe_sizes(self.sizes) + hdr + (shapes if len(self.aspects) > 1 else [])
 
 
 def find_pixel_aspect(stream: av.VideoStream) -> float:

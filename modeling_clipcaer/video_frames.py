@@ -37,6 +37,8 @@ REORDERED = 16
 MOST_PIXELS = 40_000_000
 # Where frames state no times and the stream no rate.
 DEFAULT_FPS = 25
+# Of a codec of key frames alone, one frame in so many is looked at for its size.
+INTRA_STEP = 10
 # Seconds by which the times of sound leap where one may be wrong.
 LEAP = 10
 # Successors that tell a slip of one timestamp from a new beginning.
@@ -207,8 +209,8 @@ class VideoFrames:
     def _read_packets(self, container, stream: av.VideoStream, looks: "FrameLooks") -> tuple[list[_Packet], int]:
         """The stream's packets in their order, and at which byte those of all streams end."""
         packets, end, sound = [], 0, _SoundClock()
-        # Keep: a codec of key frames alone is not looked through, which would decode all of it.
-        may_look = not stream.codec_context.codec.intra_only
+        # Keep: not every frame of a codec of key frames alone, which would decode all of it.
+        step = INTRA_STEP if stream.codec_context.codec.intra_only else 1
         stream.codec_context.skip_frame = "NONKEY"
         for packet in container.demux():
             end = max(end, (packet.pos or 0) + packet.size)
@@ -218,8 +220,8 @@ class VideoFrames:
                 continue
             packets.append(_Packet(packet.pts, packet.dts, packet.is_keyframe, packet.is_discard, packet.size))
             try:
-                for frame in packet.decode() if may_look else ():
-                    looks.add(frame)
+                for frame in packet.decode() if len(packets) % step == 0 or not packet.size else ():
+                    looks.add(frame, stream.codec_context.sample_aspect_ratio)
             except av.FFmpegError:  # said when the frame is wanted
                 pass
         self.sound_end, self._stray_sound = sound.end, sound.stray
@@ -255,16 +257,21 @@ class VideoFrames:
     def _index_by_decoding(self, stated: list[int | None], stream: av.VideoStream, looks: "FrameLooks") -> None:
         """Count the frames. `stated` are the packets' times, where those are not the frames'."""
         container, counted_stream = self._open()
-        stamps = []
+        stamps, barren = [], 0
         with container:
             try:
-                for frame in container.decode(counted_stream):
-                    looks.add(frame)
-                    stamps.append(None if frame.pts is None else float(frame.pts * stream.time_base))
+                for packet in container.demux(counted_stream):
+                    frames = packet.decode()
+                    barren = 0 if frames and packet.size else barren + bool(packet.size) - len(frames)
+                    for frame in frames:
+                        looks.add(frame, counted_stream.codec_context.sample_aspect_ratio)
+                        stamps.append(None if frame.pts is None else float(frame.pts * stream.time_base))
             except av.FFmpegError as error:
                 if not stamps:
                     raise
                 self.notes.append(f"it cannot be decoded beyond frame {len(stamps)} ({_reason(error)})")
+        if barren > REORDERED:  # as of a recording in another format behind the first one
+            self.notes.append(f"its last {barren} packets show no picture, as those of another format would")
         # Keep: a raw stream holds no other time than its frame rate.
         rate = float(stream.guessed_rate or DEFAULT_FPS)
         ordered = sorted({stamp for stamp in stated if stamp is not None})

@@ -22,8 +22,9 @@ from recipes.overlay_drawing import OverlayPainter
 
 logger = logging.getLogger(__name__)
 
-# Ticks a second: whole for the usual frame rates, at most 6 microseconds beside the others.
-TIME_BASE = Fraction(1, 90_000)
+# Ticks a second: whole for the usual frame rates, at most 17 microseconds beside the others. Keep: no more. An mp4
+# holds 2^31 of them between two frames, and a recording may be paused over night.
+TIME_BASE = Fraction(1, 30_000)
 # Keep: no B-frames. With them FFmpeg's mp4 states too short a duration at variable rates, and players stop there.
 X264_OPTIONS = {"preset": "veryfast", "crf": "23", "bf": "0"}
 # Frames between two places that a player can jump to.

@@ -84,6 +84,24 @@ def test_a_picture_whose_size_changes_is_seen_in_its_largest_size(tmp_path, anal
     assert "320x240" in note and "160x120" in note
 
 
+def test_a_size_that_changes_among_key_frames_alone_is_seen(tmp_path):
+    pieces = [list(plain(30)), list(plain(30, size=(320, 240)))]
+    for number, piece in enumerate(pieces):
+        write_video(tmp_path / f"{number}.avi", piece)
+    with av.open(str(tmp_path / "camera.mkv"), "w") as container:
+        for number in range(2):
+            with av.open(str(tmp_path / f"{number}.avi")) as source:
+                stream = next(iter(container.streams), None)
+                stream = stream or container.add_stream_from_template(source.streams.video[0])
+                for packet in source.demux(video=0):
+                    if packet.size:
+                        packet.pts = packet.dts = packet.dts + 30 * number
+                        packet.stream = stream
+                        container.mux(packet)
+    video = VideoFrames(tmp_path / "camera.mkv")
+    assert len(video) == 60 and video.size == (320, 240) and "160x120, 320x240" in video.notes[0]
+
+
 def test_a_picture_of_another_shape_lies_on_black_and_keeps_its_own(tmp_path):
     wide, tall = list(plain(5, (200, 200, 200), (160, 80))), list(plain(5, (200, 200, 200), (60, 120)))
     video = VideoFrames(write_pieces(tmp_path / "turned.webm", [wide, tall]))
@@ -140,6 +158,18 @@ def test_pixels_that_are_not_square_are_shown_as_a_player_shows_them(tmp_path):
     )
     video = VideoFrames(path)
     assert video.size == (320, 144) and next(iter(video.read([0]))).shape == (3, 144, 320)
+
+
+def test_a_change_of_the_shape_of_pixels_is_said(tmp_path):
+    pieces = [
+        write_pieces(
+            tmp_path / f"{number}.ts", [list(plain(20))], codec="libx264", sample_aspect_ratio=Fraction(aspect)
+        )
+        for number, aspect in enumerate(("16/15", "64/45"))
+    ]
+    assert VideoFrames(pieces[0]).notes == []
+    notes = VideoFrames(join_files(tmp_path / "joined.ts", pieces)).notes
+    assert any("16:15, 64:45" in note for note in notes)
 
 
 def test_a_turned_picture_is_enlarged_upright(tmp_path):
@@ -205,6 +235,14 @@ def test_a_second_recording_that_nobody_can_play_is_said(tmp_path, suffix):
     video = VideoFrames(join_files(tmp_path / f"joined{suffix}", [piece, piece]))
     assert len(video) == 10 and "another recording" in " ".join(video.notes)
     assert VideoFrames(piece).notes == []
+
+
+def test_a_second_recording_in_another_format_is_said(tmp_path):
+    old = write_video(tmp_path / "old.ts", noise(50), 25, codec="mpeg2video")
+    new = write_video(tmp_path / "new.ts", noise(50), 25)
+    for pieces in ([old, new], [new, old]):
+        video = VideoFrames(join_files(tmp_path / "joined.ts", pieces))
+        assert len(video) < 60 and any("format" in note or "decoded" in note for note in video.notes)
 
 
 def test_times_are_continued_where_they_begin_anew_and_slips_are_held():
@@ -325,6 +363,13 @@ def test_an_overlay_shows_frames_whose_times_repeat(tmp_path, analyze):
     write_overlay(timeline, tmp_path / "repeat.mkv", tmp_path / "overlay.mp4")
     times, _ = read_back(tmp_path / "overlay.mp4")
     assert len(times) == 30 and times[-1] == pytest.approx(2.9, abs=0.01)
+
+
+def test_an_overlay_holds_a_pause_over_night(tmp_path, analyze):
+    path = write_video(tmp_path / "night.mkv", plain(8), seconds=[*range(4), *range(60_000, 60_004)])
+    write_overlay(analyze(path), path, tmp_path / "overlay.mp4")
+    times, _ = read_back(tmp_path / "overlay.mp4")
+    assert times == pytest.approx([*range(4), *range(60_000, 60_004)])
 
 
 def test_gaps_are_noted_once_however_often_a_recording_is_analysed(tmp_path, analyze):
