@@ -140,7 +140,7 @@ def full_path(source: str) -> str:
 
 def is_camera(source: str) -> bool:
     """Whether a recording is a device, which cannot be read a second time."""
-    return source.startswith("/dev/video")
+    return source.startswith("/dev/")
 
 
 def describe_file(source: str) -> dict[str, int] | None:

@@ -400,6 +400,12 @@ def test_inputs_are_told_from_flags_and_their_values():
     assert name_inputs(["--help"]) == ["--help"]
 
 
+def test_a_file_whose_name_begins_like_a_flag_is_an_input(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-x.mp4").touch()
+    assert name_inputs(["-x.mp4", "a.mp4", "--model", "m"]) == ["--inputs", "./-x.mp4", "a.mp4", "--model", "m"]
+
+
 # Failure
 
 
