@@ -25,7 +25,7 @@ def find_recordings(inputs: list[str], output_dir: Path, passed_over: Counter[st
     Raises:
         InputError: an input is not there, or a folder without anything to analyse.
     """
-    found: dict[Path | str, str] = {}
+    found: dict[str, str] = {}
     passed_over = Counter() if passed_over is None else passed_over
     for path in inputs:
         if is_address(path):
@@ -38,7 +38,7 @@ def find_recordings(inputs: list[str], output_dir: Path, passed_over: Counter[st
         if not sources:
             raise InputError(f"{path}: expected videos or frames, found a folder without any")
         for source in sources:
-            found.setdefault(Path(source).resolve(), source)
+            found.setdefault(os.path.realpath(source), source)  # which knows of a link to itself, too
     for source in found.values():
         try:
             source.encode()
