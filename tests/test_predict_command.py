@@ -313,6 +313,7 @@ def test_what_is_no_file_in_a_folder_is_the_failure_of_its_name(trained, lessons
     (folder / "frames").mkdir()
     Image.new("RGB", (64, 48)).save(folder / "frames" / "1.jpg")
     (folder / "frames" / "2.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    (folder / "frames" / "3.jpg").symlink_to("3.jpg")
     flags = ("--model", trained, *QUICK, "--formats", "csv", "--overlay", "--output_dir", tmp_path / "out")
     assert run(folder, *flags) == 1
     told = capsys.readouterr()
