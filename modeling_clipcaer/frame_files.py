@@ -42,7 +42,9 @@ def list_frame_names(folder: str | Path) -> list[str]:
 
 def _is_frame(entry: os.DirEntry) -> bool:
     # Keep: not `is_file`. A link to nothing is a frame that is missing, and reading it says so.
-    return not entry.name.startswith(".") and entry.name.lower().endswith(IMAGE_SUFFIXES) and not entry.is_dir()
+    if entry.name.startswith(".") or not entry.name.lower().endswith(IMAGE_SUFFIXES):
+        return False
+    return not (os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir())  # the first bears links to itself
 
 
 def check_regular(path: str | Path, expected: str, name: str | None = None) -> None:

@@ -26,6 +26,8 @@ except ImportError:  # the model's own files ask for Pillow only, whose pixels a
 MAX_PIXELS = 1 << 26
 # Keep: no others. Pillow would hand a file named like a photo to Ghostscript where its first bytes ask for it.
 FORMATS = ("JPEG", "PNG", "BMP", "DIB", "WEBP", "GIF", "TIFF", "PPM", "JPEG2000")
+# Of these that may be films. The second picture in a phone's JPEG file is the first one's map of depth or light.
+ANIMATED = ("PNG", "WEBP", "GIF")
 # Where Pillow finds an orientation in a PNG file: a chunk of its own, or a text of ImageMagick's or Adobe's.
 PNG_EXIF = re.compile(rb"eXIf|[tzi](?:EX|TX)t(?:Raw profile type exif|XML:com\.adobe\.xmp)\0")
 LONGEST_KEYWORD = 32  # bytes that hold either
@@ -49,13 +51,17 @@ def read_image(
 
     Raises:
         InputError: the file is missing, no regular one, corrupt, truncated, larger than `MAX_PIXELS`, or holds more
-            than 8 bits a channel.
+            than 8 bits a channel, or more than one picture.
     """
     name = _call(image, name)
     with _open_image(image, name) as opened:
         if opened.mode.startswith(("I", "F")):
             # Keep: Pillow cuts deeper images off at 255, which makes them white, instead of scaling them.
             raise InputError(f"{name}: expected an image of 8 bits a channel, found Pillow's mode {opened.mode}")
+        pictures = getattr(opened, "n_frames", 1) if opened.format in ANIMATED else 1
+        if pictures > 1:
+            # Keep: refused. Of all its pictures one would be seen, and nobody would know of the others.
+            raise InputError(f"{name}: expected a single picture, found an animation of {pictures}")
         pixels = None if isinstance(image, Image.Image) else _decode_jpeg(image, opened, min_side)
         if pixels is None:
             pixels = np.array(opened if opened.mode == "RGB" else opened.convert("RGB"))

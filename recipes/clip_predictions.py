@@ -13,7 +13,7 @@ from modeling_clipcaer.names import public_name
 from modeling_clipcaer.pipeline_clipcaer import ClipCaerPipeline
 from recipes.boxes import ClipBoxes
 from recipes.csv_text import safe_row
-from recipes.failures import take_away_log, tell_failure
+from recipes.failures import one_line, take_away_log, tell_failure
 from recipes.prediction_arguments import PredictionArguments
 from recipes.reporting import RESPONSIBLE_USE
 
@@ -44,7 +44,7 @@ def predict_clips(
     with staged_folder(args.output_dir) as folder:
         write_predictions(predictions, failed, list(model.config.id2label.values()), args.model, folder)
     for prediction in predictions:
-        print(f"{prediction['clip']}: {prediction['label']} ({prediction['score']:.2f})")
+        print(f"{one_line(prediction['clip'])}: {prediction['label']} ({prediction['score']:.2f})")
     print(f"scores of every label: {args.output_dir}/predictions.json, predictions.csv")
     for line in failed.values():
         sys.stderr.write(f"error: {line}\n")

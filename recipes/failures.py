@@ -15,17 +15,22 @@ def take_away_log(folder: Path) -> None:
     (folder / ERRORS).unlink(missing_ok=True)
 
 
+def one_line(text: str) -> str:
+    """A text or the name of a file, which may have several lines."""
+    return " ".join(text.split())
+
+
 def tell_failure(source: str, error: Exception, folder: Path) -> str:
     """One line on why `source` failed, which names it. Of bad input the line says all; the traceback of anything else
     is appended to `ERRORS` in `folder`, which the line names."""
-    line = " ".join(str(error).split())
+    line, name = one_line(str(error)), one_line(source)
     if isinstance(error, InputError):
-        return line if source in line else f"{source}: {line}"
+        return line if name in line else f"{name}: {line}"
     folder.mkdir(parents=True, exist_ok=True)
     details = "".join(traceback.format_exception(error))
     try:
         with (folder / ERRORS).open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"{source}\n{details}\n")  # in one piece: other processes write too
     except OSError as problem:  # a full disk, which may be why it failed
-        return f"{source}: {type(error).__name__}: {line} ({ERRORS} cannot be written: {problem.strerror})"
-    return f"{source}: {type(error).__name__}: {line} (details: {ERRORS})"
+        return f"{name}: {type(error).__name__}: {line} ({ERRORS} cannot be written: {problem.strerror})"
+    return f"{name}: {type(error).__name__}: {line} (details: {ERRORS})"

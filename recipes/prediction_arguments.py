@@ -1,5 +1,6 @@
 """Flags of recipes/predict.py."""
 
+import os
 from collections import deque
 from collections.abc import Collection
 from dataclasses import MISSING, dataclass, fields
@@ -113,6 +114,8 @@ def name_inputs(argv: list[str]) -> list[str]:
         name = word.lstrip("-").replace("-", "_")
         if not word.startswith("-"):
             inputs.append(word)
+        elif os.path.lexists(word):  # a file named `-x.mp4`, as `*.mp4` spells it
+            inputs.append(f"./{word}")
         elif name != "inputs":
             flags += [word, *_take_values(name, words)]
     return ["--inputs", *inputs, *flags] if inputs else flags

@@ -25,7 +25,7 @@ def find_recordings(inputs: list[str], output_dir: Path, passed_over: Counter[st
     Raises:
         InputError: an input is not there, or a folder without anything to analyse.
     """
-    found: dict[Path | str, str] = {}
+    found: dict[str, str] = {}
     passed_over = Counter() if passed_over is None else passed_over
     for path in inputs:
         if is_address(path):
@@ -38,7 +38,7 @@ def find_recordings(inputs: list[str], output_dir: Path, passed_over: Counter[st
         if not sources:
             raise InputError(f"{path}: expected videos or frames, found a folder without any")
         for source in sources:
-            found.setdefault(Path(source).resolve(), source)
+            found.setdefault(os.path.realpath(source), source)  # which knows of a link to itself, too
     for source in found.values():
         try:
             source.encode()
@@ -58,7 +58,8 @@ def list_folder(folder: Path, seen: set[Path], passed_over: Counter[str]) -> lis
     seen.add(folder.resolve())
     entries = sorted(folder.iterdir(), key=lambda entry: natural_key(entry.name))
     entries = [entry for entry in entries if not entry.name.startswith(".")]
-    videos = [str(entry) for entry in entries if entry.is_file() and is_video(entry)]
+    # Keep: not `is_file`. A link to nothing is a recording that is missing, and reading it says so.
+    videos = [str(entry) for entry in entries if not entry.is_dir() and is_video(entry)]
     frames = [] if videos else list_frame_names(folder)
     used = {*videos, *(str(folder / name) for name in frames)}
     passed_over.update(name_suffix(entry.name) for entry in entries if not entry.is_dir() and str(entry) not in used)
@@ -139,7 +140,7 @@ def full_path(source: str) -> str:
 
 def is_camera(source: str) -> bool:
     """Whether a recording is a device, which cannot be read a second time."""
-    return not is_address(source) and Path(source).exists() and not (Path(source).is_file() or Path(source).is_dir())
+    return source.startswith("/dev/")
 
 
 def describe_file(source: str) -> dict[str, int] | None:
@@ -151,7 +152,9 @@ def describe_file(source: str) -> dict[str, int] | None:
         return {}
     path = Path(source)
     if path.is_dir():
-        files = [(path / name).stat() for name in list_frame_names(path)]
+        # Keep: of a link to nothing the link. Reading it says which frame is missing.
+        paths = [path / name for name in list_frame_names(path)]
+        files = [file.stat(follow_symlinks=file.exists()) for file in paths]
         sizes = {"frames": len(files), "size": sum(file.st_size for file in files)}
         return {**sizes, "modified": max(file.st_mtime_ns for file in files)}
     return {"size": path.stat().st_size, "modified": path.stat().st_mtime_ns} if path.is_file() else None

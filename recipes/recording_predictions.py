@@ -17,7 +17,7 @@ from modeling_clipcaer.recording_analysis import RecordingAnalyzer
 from modeling_clipcaer.recordings import Recording, StoredRecording, open_recording
 from modeling_clipcaer.timeline import Timeline, TimelineWindow, join_notes
 from recipes.boxes import ClipBoxes
-from recipes.failures import take_away_log, tell_failure
+from recipes.failures import one_line, take_away_log, tell_failure
 from recipes.prediction_arguments import PredictionArguments
 from recipes.prediction_files import write_joined, write_recording
 from recipes.prediction_manifest import Job, read_manifest
@@ -133,7 +133,7 @@ def _tell(jobs: list[Job], args: PredictionArguments) -> None:
         if entry["status"] == "done":
             # Keep: the notes. Of a recording that is cut short nothing else would tell it here.
             folder = Path(args.output_dir, entry["folder"])
-            print(f"{entry['source']}: {folder}/", *entry["notes"], sep="\n  note: ")
+            print(f"{one_line(entry['source'])}: {folder}/", *entry["notes"], sep="\n  note: ")
     print(f"{len(jobs) - len(failed)} of {len(jobs)} recordings are done: {args.output_dir}/manifest.json")
     for job in failed:
         sys.stderr.write(f"error: {job.error}\n")

@@ -36,12 +36,18 @@ LICENCE = (
     "non-commercial research and must not be redistributed: no upload from which others can read it."
 )
 PEOPLE = "Frames and crops are images of people: keep them only where the data may be."
+FILES = (
+    "Image files are kept byte for byte, with all that they hold beside the picture: a phone's photo perhaps "
+    "the place where it was taken."
+)
 PATHS = "The rows hold paths: the files of the frames must be at the same place wherever the shards are read."
 EMBEDDED = {
     "none": "paths of the frames' files, which are not part of it",
     "frames": "the bytes of the frames' image files (`frames`), with boxes of face and body",
     "crops": "crops of face and context as the model sees them, uint8 (num_views, num_frames, 3, size, size)",
 }
+# What whoever passes the shards on must know, by --embed.
+NOTICES = {"none": PATHS, "frames": f"{PEOPLE} {FILES}", "crops": PEOPLE}
 CARD = """\
 ---
 license: other
@@ -79,7 +85,7 @@ def main() -> None:
     if args.shuffle_seed is not None:
         clips["train"] = clips["train"].shuffle(args.shuffle_seed, keep_in_memory=True)
     makers = {split: choose_rows(rows, split, args, processor) for split, rows in clips.items()}
-    print(PATHS if args.embed == "none" else PEOPLE, flush=True)
+    print(NOTICES[args.embed], flush=True)
     output = Path(args.output).absolute()
     with replaced_folder(output) as folder:
         for split, rows in clips.items():
@@ -192,7 +198,7 @@ def render_card(clips: DatasetDict, name: str, embed: str) -> str:
         embedded=EMBEDDED[embed],
         note=PATHS if embed == "none" else "Read by ClipCaer's recipes with `--dataset`, or by `load_dataset`.",
         licence=LICENCE,
-        people="" if embed == "none" else f"{PEOPLE}\n",
+        people="" if embed == "none" else f"{NOTICES[embed]}\n",
     )
 
 

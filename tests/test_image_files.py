@@ -239,3 +239,15 @@ def test_no_file_is_handed_to_ghostscript(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n")
     with pytest.raises(InputError, match="cannot be read as an image"):
         read_image(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp", "gif"])
+def test_a_film_is_no_frame_and_a_phones_photo_with_a_second_picture_is(tmp_path, suffix):
+    pictures = [Image.new("RGB", (16, 16), (value, 0, 0)) for value in (0, 90, 180)]
+    film, still, photo = tmp_path / f"film.{suffix}", tmp_path / f"still.{suffix}", tmp_path / "photo.jpg"
+    pictures[0].save(film, save_all=True, append_images=pictures[1:], duration=100)
+    pictures[0].save(still)
+    pictures[0].save(photo, "MPO", save_all=True, append_images=pictures[1:])
+    with pytest.raises(InputError, match=f"film.{suffix}: expected a single picture, found an animation of 3"):
+        read_image(film)
+    assert read_image(still).shape == read_image(photo).shape == (3, 16, 16)

@@ -302,6 +302,32 @@ def test_files_that_are_no_recording_are_said_in_one_line(trained, lessons, tmp_
     assert len(recordings(tmp_path / "out")) == 1
 
 
+def test_what_is_no_file_in_a_folder_is_the_failure_of_its_name(trained, lessons, tmp_path, squares, capsys):
+    folder = tmp_path / "in"
+    shutil.copytree(lessons, folder)
+    (folder / "gone.mp4").symlink_to(tmp_path / "nowhere.mp4")
+    (folder / "loop.mp4").symlink_to("loop.mp4")
+    os.mkfifo(folder / "pipe.mp4")
+    (folder / "two\nlines.mp4").write_bytes(b"no video")
+    shutil.copy(folder / "walk.mp4", folder / "good\nname.mp4")
+    (folder / "frames").mkdir()
+    Image.new("RGB", (64, 48)).save(folder / "frames" / "1.jpg")
+    (folder / "frames" / "2.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    (folder / "frames" / "3.jpg").symlink_to("3.jpg")
+    flags = ("--model", trained, *QUICK, "--formats", "csv", "--overlay", "--output_dir", tmp_path / "out")
+    assert run(folder, *flags) == 1
+    told = capsys.readouterr()
+    assert [line for line in told.err.splitlines() if line.startswith("error: ")] == [
+        f"error: {folder}/gone.mp4: expected a video, found nothing",
+        f"error: {folder}/loop.mp4: expected a video, found: Too many levels of symbolic links",
+        f"error: {folder}/pipe.mp4: expected a video, found a named pipe",
+        f"error: {folder}/two lines.mp4: cannot be read as a video (Invalid data found when processing input)",
+    ]
+    assert f"{folder}/good name.mp4: {tmp_path}/out/good_name/" in told.out.splitlines()
+    (frames,) = (entry for entry in recordings(tmp_path / "out") if entry["source"].endswith("frames"))
+    assert f"{folder}/frames/2.jpg: expected an image file, found nothing" in str(frames["notes"])
+
+
 def test_one_name_in_two_working_directories_is_two_recordings(trained, lessons, tmp_path, monkeypatch):
     for folder in ("a", "b"):
         shutil.copytree(lessons / "empty", tmp_path / folder)
@@ -375,6 +401,12 @@ def test_inputs_are_told_from_flags_and_their_values():
     flags = ["--formats", "csv", "vtt", "--overlay", "--report", "true", "--window", "3", "--model=m", "--show-faces"]
     assert name_inputs(words.split()) == ["--inputs", *inputs, *flags]
     assert name_inputs(["--help"]) == ["--help"]
+
+
+def test_a_file_whose_name_begins_like_a_flag_is_an_input(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-x.mp4").touch()
+    assert name_inputs(["-x.mp4", "a.mp4", "--model", "m"]) == ["--inputs", "./-x.mp4", "a.mp4", "--model", "m"]
 
 
 # Failure

@@ -198,7 +198,8 @@ def test_every_reader_of_datasets_finds_the_splits(frames):
 
 def test_the_card_and_the_record_tell_the_licence_and_the_split_and_nothing_of_the_machine(dataset, frames, crops):
     for folder in (frames, crops):
-        assert LICENCE in (folder / "README.md").read_text()
+        card = (folder / "README.md").read_text()
+        assert LICENCE in card and ("the place where it was taken" in card) == (folder == frames)
         assert json.loads((folder / "build.json").read_text()) == {
             "split": {"protocol": "official", "seed": 42},
             "sources": {"train.txt": "0a1b"},
