@@ -180,6 +180,7 @@ class RecordingAnalyzer:
         """Follow the persons of a recording through its sampled frames, as far as it can be read."""
         people, number, at = People(), 0, 0.0
         gaps: list[tuple[float, float]] = []
+        stretch: Stretch | None = None
         recording.watches_cuts = self._finds_faces(recording)
         for stretch in recording.stretches(self._plan_grid, self._get_hold()):
             if stretch.start > at:
@@ -196,7 +197,7 @@ class RecordingAnalyzer:
                 yield _without_picture(number, at, duration)
                 gaps.append((at, duration))
                 at = duration
-        if not number and recording.duration:  # it was to end before there is a picture
+        if stretch is None and recording.duration:  # it was to end before there is a picture
             gaps.append((0.0, recording.duration))
         timeline.duration, timeline.sightings = at, people.sightings
         timeline.notes = [*recording.notes, *_describe_gaps(gaps), *timeline.notes, *_describe_people(people)]

@@ -20,7 +20,6 @@ from modeling_clipcaer.frame_fitting import FrameFitter
 from modeling_clipcaer.recording_analysis import AnalysisSettings, RecordingAnalyzer
 from modeling_clipcaer.recordings import LiveRecording, find_stretches, open_recording
 from modeling_clipcaer.timeline import NO_PICTURE, ROOM
-from modeling_clipcaer.timeline_windows import plan_grid
 from modeling_clipcaer.video_frames import VideoFrames, continue_times
 from recipes.overlay import write_overlay
 
