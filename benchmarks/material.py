@@ -130,11 +130,17 @@ def write_video(path: Path, frame_width: int, seconds: float) -> Path:
         stream = container.add_stream("libx264", rate=30, options={"preset": "veryfast"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for number in range(int(30 * seconds)):
-            left, top = number % width, number // 2 % height
+            # Keep: there and back. A picture that starts over is a cut.
+            left, top = swing(number, width), swing(number // 2, height)
             window = np.ascontiguousarray(picture[top : top + height, left : left + width])
             container.mux(stream.encode(av.VideoFrame.from_ndarray(window, format="rgb24")))
         container.mux(stream.encode())
     return path
+
+
+def swing(number: int, length: int) -> int:
+    """From 0 to `length` and back, one at a time."""
+    return length - abs(length - number % (2 * length))
 
 
 def make_row(clip_dir: Path, names: list[str], number: int, frame_width: int) -> dict:
