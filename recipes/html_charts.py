@@ -89,28 +89,20 @@ def draw_lane(segments: Sequence[TimelineSegment], duration: float, limit: int) 
     spans = [Span(segment.start, segment.end, segment.label, segment.score) for segment in segments]
     shown = coarsen(spans, duration, limit)
     often = "mostly " if len(shown) < len(spans) else ""
-    return [
-        Cell(
-            _percent(span.start, duration),
-            _percent(span.end - span.start, duration),
-            span.kind,
-            f"{often}{span.kind} {show_percent(span.score)}, {show_time(span.start)[:-2]}–{show_time(span.end)[:-2]}",
-        )
-        for span in shown
-    ]
+    return [_draw_cell(span, duration, f"{often}{span.kind} {show_percent(span.score)}") for span in shown]
+
+
+def _draw_cell(span: Span, duration: float, text: str) -> Cell:
+    """A span where it lies, with what it says and from when to when."""
+    times = f"{show_time(span.start)[:-2]}–{show_time(span.end)[:-2]}"
+    return Cell(
+        _percent(span.start, duration), _percent(span.end - span.start, duration), span.kind, f"{text}, {times}"
+    )
 
 
 def draw_blanks(spans: Sequence[Span], duration: float, limit: int) -> list[Cell]:
     """The stretches in which the recording shows no picture, in at most `limit` cells."""
-    return [
-        Cell(
-            _percent(span.start, duration),
-            _percent(span.end - span.start, duration),
-            span.kind,
-            f"no picture, {show_time(span.start)[:-2]}–{show_time(span.end)[:-2]}",
-        )
-        for span in coarsen(spans, duration, limit)
-    ]
+    return [_draw_cell(span, duration, "no picture") for span in coarsen(spans, duration, limit)]
 
 
 def find_stretches(windows: Sequence[TimelineWindow]) -> list[list[TimelineWindow]]:
