@@ -140,6 +140,8 @@ def main() -> None:
         datasets.disable_progress_bars()
     audit = build_dataset(**vars(options))
     print(format_table(audit))
+    if merged := audit["split"].get("persons_merged"):
+        print(merged)
     for kind in ("face", "body"):
         if audit["arguments"][f"bounding_box_{kind}"] == NO_BOXES:
             print(f"no {kind} boxes were given: see the lines above for what stands in")

@@ -34,8 +34,7 @@ from data_scripts.clip_source_splits import (
     check_labels,
     cut_splits,
     describe_persons,
-    drop_repeats,
-    find_person,
+    settle_persons,
     shorten_names,
 )
 from data_scripts.command_flags import CommandParser, spell_flag
@@ -107,10 +106,10 @@ def build_dataset(
         InputError: the data or an option is not as expected; `args.output` is then as it was before.
     """
     labels = check_labels(clips, labels)
-    clips = drop_repeats(shorten_names(clips))
-    persons = {clip.clip_id: find_person(clip, Layout(args.person_pattern)) for clip in clips}
+    clips, persons, persons_merged = settle_persons(shorten_names(clips), Layout(args.person_pattern))
     splits, record = cut_splits(clips, persons, labels, args, lists)
     record |= {"persons_from": describe_persons(clips, args.person_pattern)}
+    record |= {"persons_merged": persons_merged} if persons_merged else {}
     tasks, keys = make_tasks(splits, persons, labels, args)
     output = Path(args.output).absolute()
     if not sys.stderr.isatty():
@@ -251,6 +250,8 @@ def describe_build(args: argparse.Namespace, files: Iterable[Path]) -> dict[str,
 def say_findings(audit: Mapping[str, Any]) -> list[str]:
     """What a reader must know beside the table."""
     sentences = [f"persons: {audit['split']['persons_from']}"]
+    if merged := audit["split"].get("persons_merged"):
+        sentences.append(merged)
     for split, counts in audit["splits"].items():
         if counts["clips_beyond_video"]:
             clips = with_share(counts["clips_beyond_video"], counts["num_clips"])

@@ -8,7 +8,7 @@ from typing import Any
 import datasets
 from datasets.exceptions import DatasetGenerationError
 
-from data_scripts.raer_annotations import AnnotatedClip, check_disjoint, read_annotation
+from data_scripts.raer_annotations import AnnotatedClip, check_disjoint, merge_persons, read_annotation
 from data_scripts.raer_boxes import check_coverage, check_not_swapped, explain_missing_box, pack_entry, read_box_file
 from data_scripts.raer_config import RaerConfig, Sources, hash_contents, list_code, locate_sources
 from data_scripts.raer_layout import find_folder
@@ -55,8 +55,8 @@ class Raer(datasets.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
         sources = locate_sources(self.config)
-        splits = read_splits(self.config, sources)
-        self.split_record = record_split(self.config, splits)
+        splits, merged = read_splits(self.config, sources)
+        self.split_record = record_split(self.config, splits) | ({"persons_merged": merged} if merged else {})
         tasks, self.box_keys = attach_boxes(self.config, sources, splits)
         return [
             datasets.SplitGenerator(name=split, gen_kwargs={"shards": cut_shards(tasks[split])}) for split in tasks
@@ -78,7 +78,8 @@ class Raer(datasets.GeneratorBasedBuilder):
             raise
 
 
-def read_splits(config: RaerConfig, sources: Sources) -> dict[str, list[AnnotatedClip]]:
+def read_splits(config: RaerConfig, sources: Sources) -> tuple[dict[str, list[AnnotatedClip]], str | None]:
+    """The clips of every split, and which persons were spelled in several ways, in a line."""
     paths = {"train": sources.train, "validation": sources.validation, "test": sources.test}
     lists = {
         split: read_annotation(path, config.labels, config.first_label, config.layout)
@@ -89,7 +90,8 @@ def read_splits(config: RaerConfig, sources: Sources) -> dict[str, list[Annotate
     for clip in (clip for clips in lists.values() for clip in clips):
         if find_folder(sources.raer, clip.clip_id) is None:
             raise InputError(f"{clip.place}: expected the clip folder {sources.raer / clip.clip_id}, found none")
-    return split_lists(lists, config)
+    lists, merged = merge_persons(lists)
+    return split_lists(lists, config), merged
 
 
 def attach_boxes(

@@ -10,6 +10,7 @@ from datasets import Dataset
 
 from data_scripts.raer_boxes import BOX_SOURCES
 from data_scripts.raer_rows import FINDINGS
+from modeling_clipcaer.names import identity_key
 
 
 SOURCE_TITLES = {"annotated": "%s box of the frame itself", "frame": "  whole frame"}
@@ -85,7 +86,7 @@ def share(count: int, total: int) -> float:
 
 def count_shared_persons(persons: Mapping[str, Iterable[str]]) -> dict[str, int]:
     """Persons that two splits have in common, for every pair of splits."""
-    sets = {split: set(names) for split, names in persons.items()}
+    sets = {split: set(map(identity_key, names)) for split, names in persons.items()}
     return {f"{first}/{second}": len(sets[first] & sets[second]) for first, second in combinations(sets, 2)}
 
 
