@@ -19,7 +19,7 @@ from .errors import InputError
 from .face_detection import FaceDetector, build_face_detector
 from .frame_fitting import MOST_NAMED
 from .modeling_clipcaer import ClipCaerForVideoClassification
-from .names import public_name
+from .names import printable, public_name
 from .people import Clip, People, PeopleFollower, WindowClips
 from .processing_clipcaer import ClipCaerVideoProcessor
 from .recordings import Recording, Stretch
@@ -249,7 +249,11 @@ class RecordingAnalyzer:
                 who = "the context decides alone" if self.model.config.context_stream else "nothing is known of them"
                 timeline.notes.append(f"{empty} of {len(rooms)} windows show no face: {who}")
             if not timeline.windows:
-                logger.warning("%s: no frame could be analysed: %s", timeline.source, join_notes(timeline.notes))
+                logger.warning(
+                    "%s: no frame could be analysed: %s",
+                    printable(timeline.source),
+                    printable(join_notes(timeline.notes)),
+                )
             yield timeline
 
     def _get_detector(self) -> FaceDetector:

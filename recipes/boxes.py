@@ -5,6 +5,7 @@ from pathlib import Path
 
 from data_scripts.raer_annotations import clip_key
 from data_scripts.raer_boxes import Box, fill_face_boxes, read_body_file, read_face_file
+from data_scripts.raer_layout import normalise
 from modeling_clipcaer.errors import InputError
 
 
@@ -28,10 +29,12 @@ class ClipBoxes:
             raise InputError(f"{path}: expected one body box, found one for each frame")
         if isinstance(face, tuple):
             return [face] * len(frame_names), body
-        unknown = sorted(set(face or {}) - set(frame_names))
+        known = {normalise(name): name for name in frame_names}
+        found = {known.get(normalise(name), name): box for name, box in (face or {}).items()}
+        unknown = sorted(set(found) - set(frame_names))
         if unknown:
             raise InputError(f"{path}: has no frame `{unknown[0]}`, for which there is a face box")
-        return [(face or {}).get(name) for name in frame_names], body
+        return [found.get(name) for name in frame_names], body
 
 
 def read_boxes(face_file: str | None, body_file: str | None) -> ClipBoxes:
@@ -44,7 +47,9 @@ def read_boxes(face_file: str | None, body_file: str | None) -> ClipBoxes:
 def _look_up(boxes: dict, path: str, kind: str):
     if not boxes:
         return None
-    keys = [key for key in (path, clip_key(str(Path(path).absolute())), Path(path).name) if key in boxes]
+    # Keep: in the one form of a path's letters, as the keys are. A disk may write an accent as a letter of its own.
+    names = (normalise(path), clip_key(str(Path(path).absolute())), normalise(Path(path).name))
+    keys = [key for key in names if key in boxes]
     if not keys:
         raise InputError(f"{path}: the {kind} boxes hold no such clip; theirs begin with `{next(iter(boxes))}`")
     return boxes[keys[0]]

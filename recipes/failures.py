@@ -4,6 +4,7 @@ import traceback
 from pathlib import Path
 
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.names import printable
 
 
 # Tracebacks of what nobody expected, in the folder of the results.
@@ -16,8 +17,8 @@ def take_away_log(folder: Path) -> None:
 
 
 def one_line(text: str) -> str:
-    """A text or the name of a file, which may have several lines."""
-    return " ".join(text.split())
+    """A text or the name of a file, which may have several lines, and codes that a terminal obeys."""
+    return printable(" ".join(text.split()))
 
 
 def tell_failure(source: str, error: Exception, folder: Path) -> str:

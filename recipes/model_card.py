@@ -1,5 +1,6 @@
 """README.md and LICENSE of a checkpoint."""
 
+import math
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,8 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from modeling_clipcaer import ClipCaerTrainingArguments
-from modeling_clipcaer.names import public_name
+from modeling_clipcaer.names import printable, public_name
+from recipes.markdown_text import markdown_code, markdown_text
 from recipes.model_arguments import ModelArguments, ProcessorArguments
 from recipes.reporting import RESPONSIBLE_USE
 
@@ -109,7 +111,7 @@ def render_model_card(
         repository: id of the checkpoint on the Hub, where it is pushed.
     """
     base = public_name(base_model)
-    name, dataset = f"ClipCaer on {_dataset_name(report)}", f"`{_dataset_name(report)}`"
+    name, dataset = f"ClipCaer on {printable(_dataset_name(report))}", markdown_code(_dataset_name(report))
     data = ModelCardData(
         model_name=name,
         # Keep: on the Hub the name of a folder would be the id of somebody else's model.
@@ -129,25 +131,31 @@ def render_model_card(
     card = ModelCard.from_template(
         data,
         template_str=TEMPLATE,
-        name=name,
+        name=markdown_text(name),
         place=repository or "THIS_FOLDER",
-        labels=", ".join(report["labels"]),
-        base=f"`{base}`",
+        labels=", ".join(map(markdown_text, report["labels"])),
+        base=markdown_code(base),
         dataset=dataset,
-        protocol=f" (splits: {report['split_protocol']})" if report["split_protocol"] else "",
-        **{name: report[name] for name in ("split", "num_clips")},
+        protocol=f" (splits: {markdown_text(report['split_protocol'])})" if report["split_protocol"] else "",
+        split=markdown_text(report["split"]),
+        num_clips=report["num_clips"],
         **{name: _percent(report[name]) for name in ("uar", "war")},
         **{name: " to ".join(map(_percent, report[name])) for name in ("uar_ci95", "war_ci95")},
         epoch=f"{report['selected']['epoch']:g}",
         choice="the last" if report["selected"]["validation_uar"] is None else "chosen on the validation split",
         last_uar=_percent(report["last_epoch"]["uar"]),
-        rows=[(label, _percent(score["recall"]), score["support"], clips[label]) for label, score in scores],
+        rows=[
+            (markdown_text(label), _percent(score["recall"]), score["support"], clips[label])
+            for label, score in scores
+        ],
         majority={
-            name: value if name == "label" else _percent(value) for name, value in report["majority_baseline"].items()
+            name: markdown_text(value) if name == "label" else _percent(value)
+            for name, value in report["majority_baseline"].items()
         },
         num_training_clips=sum(clips.values()),
-        preset=", ".join(f"`{preset}`" for preset in presets) or "none",
-        settings=yaml.safe_dump(settings, allow_unicode=True).strip() if settings else "# none",
+        preset=", ".join(map(markdown_code, presets)) or "none",
+        # Keep: one line a setting. A line of a long text could close the fence around them.
+        settings=yaml.safe_dump(settings, allow_unicode=True, width=math.inf).strip() if settings else "# none",
         withheld=f"Not told, as they may name places of a machine: {', '.join(withheld)}.\n\n" if withheld else "",
         versions=", ".join(f"{package} {number}" for package, number in report["versions"].items() if number),
         responsible_use=RESPONSIBLE_USE,
