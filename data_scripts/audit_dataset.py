@@ -241,7 +241,7 @@ def write_outputs(audit: Mapping[str, Any], folder: Path) -> None:
     """audit.json and, where there are splits, audit.png; both complete or not there."""
     text = json.dumps(audit, indent=2, ensure_ascii=False) + "\n"
     with locked_folder(folder), staged_folder(folder, last=REPORT_NAME) as staged:
-        (staged / REPORT_NAME).write_text(text, encoding="utf-8", errors="surrogateescape")
+        (staged / REPORT_NAME).write_text(text, encoding="utf-8", errors="backslashreplace")
         if audit["splits"]:
             draw_page(audit, staged / PAGE_NAME)
         else:

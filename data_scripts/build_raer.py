@@ -61,7 +61,8 @@ def build_dataset(root: str | Path, output: str | Path, num_proc: int = 1, **opt
         audit = make_audit(builder, rows, output)
         complete = working / "dataset"
         rows.select_columns(list(FEATURES)).save_to_disk(complete)
-        (complete / AUDIT_NAME).write_text(json.dumps(audit, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        text = json.dumps(audit, indent=2, ensure_ascii=False) + "\n"
+        (complete / AUDIT_NAME).write_text(text, encoding="utf-8", errors="backslashreplace")
         replace_folder(complete, output, working)
     return audit
 

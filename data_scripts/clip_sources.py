@@ -132,7 +132,8 @@ def build_dataset(
         }
         complete = working / "dataset"
         rows.select_columns(list(features)).save_to_disk(complete)
-        (complete / AUDIT_NAME).write_text(json.dumps(audit, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        text = json.dumps(audit, indent=2, ensure_ascii=False) + "\n"
+        (complete / AUDIT_NAME).write_text(text, encoding="utf-8", errors="backslashreplace")
         replace_folder(complete, output, working)
     print("\n".join([format_table(audit), *map(printable, say_findings(audit)), audit_build(output, args.num_proc)]))
     print(f"dataset and {AUDIT_NAME}: {args.output}")
@@ -191,7 +192,7 @@ def read_splits(
                 notes |= {task.clip.clip_id: list(reading.notes)} if reading.notes else {}
                 continue
             found = {"clip_id": task.clip.clip_id, "place": task.clip.place, "problem": reading.problem}
-            skipped.append({"split": split, **found})
+            skipped.append({"split": split, **{name: printable(text) for name, text in found.items()}})
         for writer in writers.values():
             writer.finalize()
     rows = {split: datasets.Dataset.from_file(paths[split], split=datasets.NamedSplit(split)) for split in tasks}

@@ -73,3 +73,17 @@ def check_readable(path: str | os.PathLike, depth: int = 1) -> None:
         for entry in sorted(path.iterdir()):
             if depth > 1 or not entry.is_dir():
                 check_readable(entry, depth - 1)
+
+
+def check_utf8(name: str) -> None:
+    """Refuse the name of a file that is not UTF-8, which nothing that is written can hold.
+
+    Raises:
+        InputError: it is not.
+    """
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            f"{printable(name)}: expected a name in UTF-8, as all that is written is: rename it"
+        ) from None

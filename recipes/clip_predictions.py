@@ -7,6 +7,7 @@ from pathlib import Path
 
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
 from modeling_clipcaer.common.files import staged_folder
+from modeling_clipcaer.errors import check_utf8
 from modeling_clipcaer.frame_files import list_frame_names
 from modeling_clipcaer.frames import open_clip
 from modeling_clipcaer.names import printable, public_name
@@ -15,7 +16,6 @@ from recipes.boxes import ClipBoxes
 from recipes.csv_text import safe_row
 from recipes.failures import one_line, take_away_log, tell_failure
 from recipes.prediction_arguments import PredictionArguments
-from recipes.prediction_inputs import check_name
 from recipes.reporting import RESPONSIBLE_USE
 
 
@@ -39,7 +39,7 @@ def predict_clips(
     predictions, failed = [], {}
     for clip in clips:
         try:
-            check_name(clip)
+            check_utf8(clip)
             predictions.append(predict_clip(pipeline, clip, boxes))
         except Exception as error:  # Keep: of any kind. No single clip loses the answers for the others.
             failed[printable(clip)] = tell_failure(clip, error, output_dir)

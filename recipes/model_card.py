@@ -159,7 +159,7 @@ def render_model_card(
         withheld=f"Not told, as they may name places of a machine: {', '.join(withheld)}.\n\n" if withheld else "",
         versions=", ".join(f"{package} {number}" for package, number in report["versions"].items() if number),
         responsible_use=RESPONSIBLE_USE,
-        licence=_licence(report, base_model),
+        licence=markdown_text(_licence(report, base_model)),
     )
     return f"{card}\n"
 
@@ -171,21 +171,21 @@ def render_licence(report: dict[str, Any], base_model: str) -> str:
 
 
 def _licence(report: dict[str, Any], base_model: str) -> str:
-    return LICENCE.format(dataset=_dataset_name(report), base=public_name(base_model))
+    return printable(LICENCE.format(dataset=_dataset_name(report), base=public_name(base_model)))
 
 
 def _eval_results(report: dict[str, Any]) -> list[EvalResult]:
     """UAR and WAR with their intervals, and the recall of every label that occurs, for the Hub's model index."""
-    dataset = _dataset_name(report)
+    dataset, split = printable(_dataset_name(report)), printable(report["split"])
 
     def result(metric: str, name: str, value: float, **metric_args) -> EvalResult:
         return EvalResult(
             task_type="video-classification",
             dataset_type=dataset,
             dataset_name=dataset,
-            dataset_split=report["split"],
+            dataset_split=split,
             metric_type=metric,
-            metric_name=name,
+            metric_name=printable(name),
             metric_value=round(value, 2),
             metric_args={key: [round(bound, 2) for bound in bounds] for key, bounds in metric_args.items()} or None,
         )

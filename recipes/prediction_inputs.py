@@ -43,20 +43,6 @@ def find_recordings(inputs: list[str], output_dir: Path, passed_over: Counter[st
     return list(found.values())
 
 
-def check_name(source: str) -> None:
-    """Refuse a recording whose name no file of the output can hold.
-
-    Raises:
-        InputError: its name is not UTF-8.
-    """
-    try:
-        source.encode()
-    except UnicodeEncodeError as error:
-        raise InputError(
-            f"{printable(source)}: expected a name in UTF-8, which every file of the output is in: rename it"
-        ) from error
-
-
 def list_folder(folder: Path, seen: set[Path], passed_over: Counter[str]) -> list[str]:
     """The videos in `folder`, then those below it, in natural order; images without a video are one recording.
 

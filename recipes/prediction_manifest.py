@@ -7,11 +7,11 @@ from typing import Any
 
 from modeling_clipcaer import ClipCaerConfig
 from modeling_clipcaer.common.files import complete_file
-from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.errors import InputError, check_utf8
 from modeling_clipcaer.names import identity_key, printable
 from modeling_clipcaer.timeline import NO_PICTURE, SCHEMA_VERSION, Timeline
 from recipes.failures import ERRORS
-from recipes.prediction_inputs import check_name, describe_file, full_path, name_folders
+from recipes.prediction_inputs import describe_file, full_path, name_folders
 from recipes.reporting import RESPONSIBLE_USE
 from recipes.timeline_files import TABLE_FORMATS, load_timeline
 
@@ -83,7 +83,7 @@ def plan_jobs(sources: list[str], output_dir: Path, made_from: dict[str, Any], o
         job = Job(printable(source), output_dir / names[source], {"path": full_path(source), "file": {}}, outputs)
         job.made_from |= made_from
         try:
-            check_name(source)
+            check_utf8(source)
             job.source = source
             job.made_from["file"] = describe_file(source)
         except InputError as error:
