@@ -218,7 +218,7 @@ def public_settings(flags: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """
     told = {name: value for name, value in flags.items() if name in _WORDS or not _holds_text(value)}
     if "clip_model" in flags:
-        told["clip_model"] = public_name(flags["clip_model"])
+        told["clip_model"] = printable(public_name(flags["clip_model"]))
     return dict(sorted(told.items())), sorted(flags.keys() - told.keys())
 
 
