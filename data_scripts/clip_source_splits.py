@@ -157,13 +157,14 @@ def choose_persons(
     names = sorted({persons[clip.clip_id] for clip in clips})
     if clips and len(names) == len(clips):
         # Keep: moving persons one by one takes minutes where each of 100,000 clips has one of its own.
-        return {persons[clip_id] for clip_id in draw_clips(clips, share, seed)}
-    random.Random(str(seed)).shuffle(names)
-    places = {name: place for place, name in enumerate(names)}
-    counts = np.zeros((len(names), len(labels)), dtype=int)
-    for clip in clips:
-        counts[places[persons[clip.clip_id]], labels.index(clip.label)] += 1
-    chosen = {names[place] for place in np.flatnonzero(choose_rows(counts, share))} if clips else set()
+        chosen = {persons[clip_id] for clip_id in draw_clips(clips, share, seed)}
+    else:
+        random.Random(str(seed)).shuffle(names)
+        places = {name: place for place, name in enumerate(names)}
+        counts = np.zeros((len(names), len(labels)), dtype=int)
+        for clip in clips:
+            counts[places[persons[clip.clip_id]], labels.index(clip.label)] += 1
+        chosen = {names[place] for place in np.flatnonzero(choose_rows(counts, share))} if clips else set()
     if not chosen:
         raise InputError(
             f"no split by person that leaves training every label can be cut from {len(clips)} clips of {len(names)} "

@@ -84,6 +84,4 @@ def check_utf8(name: str) -> None:
     try:
         name.encode()
     except UnicodeEncodeError:
-        raise InputError(
-            f"{printable(name)}: expected a name in UTF-8, as all that is written is: rename it"
-        ) from None
+        raise InputError(f"{printable(name)}: expected a name in UTF-8, as all that is written; rename it") from None
