@@ -87,6 +87,7 @@ def test_the_pages_call_of_fiftyone_reads_the_folder(tmp_path, monkeypatch):
         with importer:
             for path, _, detections, *_ in importer:
                 found[label_field] = (path, [detection.label for detection in detections.detections])
+        return Dataset
 
     class Dataset:
         from_dir = staticmethod(read)
