@@ -12,6 +12,7 @@ import numpy as np
 import pandas
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from huggingface_hub import ModelCard
 from huggingface_hub.errors import StrictDataclassError
 from markdown_it import MarkdownIt
@@ -37,6 +38,7 @@ from recipes.annotation_files import (
 from recipes.clip_predictions import write_predictions
 from recipes.failures import tell_failure
 from recipes.html_report import write_report_page
+from recipes.labels_file import read_label_entries
 from recipes.markdown_text import markdown_code, markdown_text
 from recipes.model_card import render_model_card
 from recipes.original_report import render_card as render_converted_card
@@ -297,6 +299,19 @@ def test_a_label_that_files_would_not_give_back_is_refused(label):
     assert fault is not None and "\n" not in fault and len(fault) < 300 and fault.isprintable()
     with pytest.raises(StrictDataclassError, match="`id2label`: the label"):
         ClipCaerConfig(id2label={0: "calm", 1: label})
+
+
+def test_a_file_of_labels_is_held_to_the_same_rule(tmp_path):
+    file = tmp_path / "labels.yaml"
+    for labels, fault in (
+        (["calm", "NA"], "'NA' is no text"),
+        (["Joy", "joy "], "has spaces"),
+        (["é", "e\u0301"], "one name"),
+    ):
+        entries = {label: {"soft": "x", "descriptive": "y"} for label in labels}
+        file.write_text(yaml.safe_dump({"labels": entries}), encoding="utf-8")
+        with pytest.raises(InputError, match=f"labels.yaml: the label.*{fault}"):
+            read_label_entries(str(file))
 
 
 @pytest.mark.parametrize(
