@@ -15,6 +15,7 @@ from data_scripts.raer_layout import find_folder
 from data_scripts.raer_protocols import name_protocol, record_split, split_lists
 from data_scripts.raer_rows import AUDIT_FEATURES, ClipTask, make_features, make_row
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.names import identity_key
 
 
 # Keep pathlib out of this module: `as_streaming_dataset` replaces `Path` in the module of its builder for good.
@@ -87,9 +88,17 @@ def read_splits(config: RaerConfig, sources: Sources) -> tuple[dict[str, list[An
         if path is not None
     }
     check_disjoint(lists)
+    seen: dict[str, AnnotatedClip] = {}
     for clip in (clip for clips in lists.values() for clip in clips):
-        if find_folder(sources.raer, clip.clip_id) is None:
+        folder = find_folder(sources.raer, clip.clip_id)
+        if folder is None:
             raise InputError(f"{clip.place}: expected the clip folder {sources.raer / clip.clip_id}, found none")
+        # Keep: asked of the disk, which may take no notice of capitals. One clip would be two, perhaps of two splits.
+        earlier = seen.setdefault(identity_key(clip.clip_id), clip)
+        if earlier is not clip and os.path.samefile(folder, find_folder(sources.raer, earlier.clip_id)):
+            raise InputError(
+                f"{clip.place}: '{clip.clip_id}' is '{earlier.clip_id}' of {earlier.place}; expected it once"
+            )
     lists, merged = merge_persons(lists)
     return split_lists(lists, config), merged
 

@@ -1,5 +1,6 @@
 """Boxes for single clips, from JSON files in RAER's form."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +16,21 @@ class ClipBoxes:
 
     face: dict[str, dict[str, Box]] = field(default_factory=dict)
     body: dict[str, Box] = field(default_factory=dict)
+
+    def check(self, paths: Iterable[str]) -> None:
+        """Refuse a key that means several of `paths`: its boxes are one's alone.
+
+        Raises:
+            InputError: one does.
+        """
+        owners: dict[str, str] = {}
+        for boxes in (self.face, self.body):
+            for path in paths:
+                for key in [key for key in _list_keys(path) if key in boxes][:1]:
+                    if owners.setdefault(key, path) != path:
+                        raise InputError(
+                            f"the box key '{key}' means {owners[key]} and {path}; expected more of the path"
+                        )
 
     def find(self, path: str, frame_names: list[str]) -> tuple[list[Box | None], list[str], Box | None]:
         """A face box for every frame (`None`: the whole frame), where each is from, and the body box."""
@@ -47,9 +63,13 @@ def read_boxes(face_file: str | None, body_file: str | None) -> ClipBoxes:
 def _look_up(boxes: dict, path: str, kind: str):
     if not boxes:
         return None
-    # Keep: in the one form of a path's letters, as the keys are. A disk may write an accent as a letter of its own.
-    names = (normalise(path), clip_key(str(Path(path).absolute())), normalise(Path(path).name))
-    keys = [key for key in names if key in boxes]
+    keys = [key for key in _list_keys(path) if key in boxes]
     if not keys:
         raise InputError(f"{path}: the {kind} boxes hold no such clip; theirs begin with `{next(iter(boxes))}`")
     return boxes[keys[0]]
+
+
+def _list_keys(path: str) -> list[str | None]:
+    """What box files may call a clip, the most telling first."""
+    # Keep: in the one form of a path's letters, as the keys are. A disk may write an accent as a letter of its own.
+    return [normalise(path), clip_key(str(Path(path).absolute())), normalise(Path(path).name)]

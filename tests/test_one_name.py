@@ -247,6 +247,12 @@ def test_raer_counts_a_person_once_and_refuses_two_folders_of_one_name(tmp_path,
     flags = ["--root", tree.raer, "--output", tmp_path / "out", "--split", "leave-one-place-out", "--place", "LAB"]
     assert run(build_raer, *flags)[0] == 0
     assert {row["clip_id"].split("/")[2] for row in load_clips(tmp_path / "out")["test"]} == {"Lab", "lab"}
+    os.symlink(tree.raer / "images/SelfStudy/Lab", tree.raer / "images/SelfStudy/LAB")
+    tree.train.append(Clip("images/SelfStudy/LAB/P005/002", 2))
+    tree.write_files()
+    status, _, error = run(build_raer, "--root", tree.raer, "--output", tmp_path / "out")
+    assert status == 2 and "'images/SelfStudy/Lab/P005/002' is 'images/SelfStudy/LAB/P005/002' of " in error
+    del tree.train[-1]
     for form in ("NFC", "NFD"):
         write_frames(tree.raer / unicodedata.normalize(form, "images/SelfStudy/Caf\xe9/P9/1"), ["1.jpg"])
     tree.train.append(Clip("images/SelfStudy/Caf\xe9/P9/1", 1, 1))
@@ -281,6 +287,14 @@ def test_boxes_find_a_recording_and_its_frames_in_either_form(tmp_path):
     assert by_frame.find_given("a", [f"{DECOMPOSED}1.jpg", "2.jpg"])[0] == [tuple(FACE_BOX), None]
     with pytest.raises(InputError, match="has no frame"):
         by_frame.find_given("a", ["2.jpg"])
+
+
+def test_a_key_that_means_two_recordings_is_refused(tmp_path):
+    boxes = ClipBoxes({f"{COMPOSED}.mp4": tuple(FACE_BOX), "b/a.mp4": tuple(FACE_BOX)}, {})
+    boxes.check(["x.mp4", f"{DECOMPOSED}.mp4", "b/a.mp4"])
+    for pair in ([f"{COMPOSED}.mp4", f"{DECOMPOSED}.mp4"], [f"x/{COMPOSED}.mp4", f"y/{COMPOSED}.mp4"]):
+        with pytest.raises(InputError, match=r"means .* expected more of the path"):
+            boxes.check(pair)
 
 
 # Folders of recordings
