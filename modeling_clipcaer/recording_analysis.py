@@ -109,9 +109,6 @@ class RecordingAnalyzer:
         self.clock = StageClock()
         step, stride = self.settings.window / processor.num_frames, self.settings.stride
         _require(stride >= step, "stride", stride, f"at least the {step:g} seconds between two sampled frames")
-        if UNCERTAIN in model.config.id2label.values():
-            threshold = self.settings.threshold
-            _require(threshold == 0, "threshold", threshold, f"0, as a label is {UNCERTAIN}")
 
     def analyze(self, recordings: Iterable[Recording], on_window: OnWindow | None = None) -> Iterator[Timeline]:
         """Yield the timeline of each of `recordings`, in their order.
