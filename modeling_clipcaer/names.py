@@ -120,7 +120,8 @@ _NO_TEXT = {
     *("na", "n/a", "#n/a", "#n/a n/a", "#na", "<na>", "nan", "none", "null", "1.#ind", "1.#qnan"),
     *("true", "false", "t", "f", "yes", "no", "inf", "infinity", "epoch"),
 }
-_NUMBER_OR_DATE = re.compile(r"[\d\s:./,+_-]*\d[\d\s:./,+_-]*([et][\d\s:./,+_-]*)?z?|0[xb][\da-f]+|nan\(.*\)")
+_DIGITS = r"[\d\s:./,+_-]*\d[\d\s:./,+_-]*"
+_NUMBER_OR_DATE = re.compile(rf"{_DIGITS}([et]{_DIGITS})?[zi]?|0[xb][\da-f]+|nan\(.*\)")
 # What a spreadsheet would run (OWASP, CSV Injection), in its wide forms too.
 _FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 LABEL_LENGTH = 200

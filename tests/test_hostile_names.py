@@ -278,6 +278,7 @@ def test_what_a_terminal_shows(tmp_path, capsys, monkeypatch):
     for error in (InputError("no"), RuntimeError(HOSTILE)):
         line = tell_failure(f"{HOSTILE}\udce9", error, tmp_path)
         assert not OBEYED.search(line) and "\n" not in line and line.encode()
+    assert not OBEYED.search((tmp_path / "errors.log").read_text(encoding="utf-8"))
     found = {"severity": "error", "check": "x", "split": None, "message": HOSTILE, "examples": [HOSTILE]}
     assert not [line for line in format_findings({"findings": [found], "severities": {}}) if OBEYED.search(line)]
     assert not OBEYED.search(name_suffix("a.\x1b[31m")) and not OBEYED.search(own_name(f"/x/{HOSTILE}\x9b.mp4"))
@@ -287,7 +288,26 @@ def test_what_a_terminal_shows(tmp_path, capsys, monkeypatch):
 
 REFUSED = (
     *("uncertain", "Uncertain ", "none", "None", "no_picture", "clip", "label", "LABEL", "score", "reference"),
-    *("NA", "n/a", "nan", "NaN", "null", "true", "FALSE", "T", "yes", "inf", "1", "-1", "1.5", "1e5", "0x1F", "３"),
+    *(
+        "NA",
+        "n/a",
+        "nan",
+        "NaN",
+        "null",
+        "true",
+        "FALSE",
+        "T",
+        "yes",
+        "inf",
+        "1",
+        "-1",
+        "1.5",
+        "1e5",
+        "1i",
+        "٣",
+        "0x1F",
+        "３",
+    ),
     *("2020-01-01", "12:30", "2020-01-01T10:00:00Z", "", " ", "\t", "\u200b", "a\nb", "a\r\nb", "a\tb", "a\x1b[31mb"),
     *("a\x00", "a\udce9", "a\u2028b", "a\u202eb", " a", "a ", "=sum(A1)", "+a", "-a", "@a", "＝a", "x" * 10_000),
 )
@@ -349,7 +369,7 @@ KEPT = [
         "5%",
         "1st",
     ),
-    *("{{x}}", "$x$", "<b>", "10 minutes", "no idea", "room", "on", "می\u200cخواهم"),
+    *("{{x}}", "$x$", "<b>", "3D", "2e", "10 minutes", "no idea", "room", "on", "می\u200cخواهم"),
 ]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 from test_annotation_files import PERSONS, as_milliseconds
-from test_hostile_names import HOSTILE, check_tables, write_tables
+from test_hostile_names import HOSTILE, KEPT, check_tables, write_tables
 from test_timeline_files import LABELS, make_timeline
 from videos import stairs, write_video
 
@@ -22,6 +22,7 @@ from recipes.annotation_files import (
     write_label_studio,
     write_vtt,
 )
+from recipes.clip_predictions import write_predictions
 
 
 @pytest.fixture(params=[False, True], ids=["usual", "hostile"])
@@ -114,3 +115,7 @@ def test_every_label_that_is_taken_comes_back_to_duckdb(tmp_path, monkeypatch):
         }
 
     check_tables(read, tmp_path)
+    for label in KEPT:  # also where no other tells what its column holds
+        answer = {"clip": "a.mp4", "label": label, "score": 0.5, "scores": {label: 0.5}}
+        write_predictions([answer] * 2, {}, [label], "model", tmp_path)
+        assert read(tmp_path / "predictions.csv")["label"] == [label] * 2
