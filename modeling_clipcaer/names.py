@@ -86,15 +86,18 @@ def identity_key(name: str) -> str:
 
 
 def merge_names(names: Iterable[str]) -> dict[str, str]:
-    """Of each spelling in `names` the one that all of its key go by: the commonest, then the first by alphabet."""
-    spellings: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for name, count in Counter(names).items():
-        spellings[identity_key(name)][name] = count
-    return {
-        name: min(of_one, key=lambda spelling: (-of_one[spelling], spelling))
-        for of_one in spellings.values()
-        for name in of_one
-    }
+    """Of each spelling in `names` the one that all of its key go by: the commonest, of equals one with its accents
+    composed, then the first by alphabet."""
+
+    counts = Counter(names)
+
+    def rank(name: str) -> tuple[int, bool, str]:
+        return -counts[name], not unicodedata.is_normalized("NFC", name), name
+
+    spellings = defaultdict(list)
+    for name in counts:
+        spellings[identity_key(name)].append(name)
+    return {name: min(of_one, key=rank) for of_one in spellings.values() for name in of_one}
 
 
 def describe_merged(names: Sequence[str], merged: Mapping[str, str], kind: str) -> str | None:

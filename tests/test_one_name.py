@@ -79,6 +79,7 @@ def test_one_spelling_stands_for_all_whatever_their_order():
     names = ["ann", "Ann", "Ann", "ANN", "bo"]
     assert merge_names(names) == merge_names(names[::-1]) == {"ann": "Ann", "Ann": "Ann", "ANN": "Ann", "bo": "bo"}
     assert merge_names(["b", "B"]) == {"b": "B", "B": "B"}
+    assert set(merge_names([DECOMPOSED, COMPOSED]).values()) == {COMPOSED}
     line = describe_merged(names, merge_names(names), "person")
     assert line.startswith("1 person spelled in several ways") and "'Ann' as 'ann' in 1 clips" in line
     assert describe_merged(["a", "b"], merge_names(["a", "b"]), "person") is None
