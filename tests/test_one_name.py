@@ -8,6 +8,7 @@ import unicodedata
 from types import SimpleNamespace
 
 import pytest
+from datasets import Dataset
 from miniatures import write_clip
 from raer_tree import FACE_BOX, Clip, make_tree, write_frames
 
@@ -16,6 +17,7 @@ from data_scripts.audit_dataset import audit_dataset
 from data_scripts.clip_sources import check_labels
 from data_scripts.raer_layout import find_spelled
 from data_scripts.raer_summary import count_shared_persons
+from data_scripts.view_samples import choose_clips
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.names import describe_merged, identity_key, merge_names, printable
 from recipes.boxes import ClipBoxes, read_boxes
@@ -274,6 +276,11 @@ def test_names_that_are_not_utf8_are_one_clips_failure(run, tmp_path):
     status, printed, error = run(build_caer, *flags, "--skip-unreadable")
     assert status == 0 and "1 clips cannot be read" in printed, error
     assert json.loads((tmp_path / "out" / "build.json").read_text(encoding="utf-8"))["unreadable_clips_left_out"]
+
+
+def test_a_clip_is_shown_by_its_name_in_either_form():
+    rows = Dataset.from_dict({"clip_id": [f"{DECOMPOSED}.mp4", "A.mp4", "a.mp4"]})
+    assert choose_clips(rows, [f"{COMPOSED}.mp4", "a.mp4", "1"], 0, 0) == [0, 2, 1]
 
 
 # Boxes of single recordings
