@@ -25,6 +25,7 @@ from data_scripts.raer_boxes import BOX_SOURCES
 from modeling_clipcaer.clip_rows import find_form
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.image_files import read_image_size
+from modeling_clipcaer.names import identity_key
 from modeling_clipcaer.processing_clipcaer import boxes_per_frame
 
 
@@ -90,7 +91,7 @@ def look_at_clip(row: Mapping[str, Any], tally: Tally, thresholds: AuditThreshol
     tally.ids.append(make_key(clip_id))
     tally.labels[-1 if row["label"] is None else row["label"]] += 1
     if row.get("person_id"):
-        tally.persons.add(row["person_id"])
+        tally.persons.add(identity_key(row["person_id"]))
     else:
         tally.note("unknown_persons", clip_id)
     fault = find_fault(row)

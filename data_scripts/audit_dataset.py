@@ -31,6 +31,7 @@ from modeling_clipcaer.clip_rows import BOX_COLUMNS, describe_forms, find_form
 from modeling_clipcaer.common.files import staged_folder
 from modeling_clipcaer.common.locks import locked_folder
 from modeling_clipcaer.errors import InputError, check_readable
+from modeling_clipcaer.names import printable
 
 
 AUDIT_FOLDER = "audit"
@@ -240,7 +241,7 @@ def write_outputs(audit: Mapping[str, Any], folder: Path) -> None:
     """audit.json and, where there are splits, audit.png; both complete or not there."""
     text = json.dumps(audit, indent=2, ensure_ascii=False) + "\n"
     with locked_folder(folder), staged_folder(folder, last=REPORT_NAME) as staged:
-        (staged / REPORT_NAME).write_text(text, encoding="utf-8", errors="surrogateescape")
+        (staged / REPORT_NAME).write_text(text, encoding="utf-8", errors="backslashreplace")
         if audit["splits"]:
             draw_page(audit, staged / PAGE_NAME)
         else:
@@ -257,7 +258,7 @@ def format_table(audit: Mapping[str, Any]) -> str:
 
     add("clips", lambda split: split["num_clips"])
     for label in dict.fromkeys(label for split in splits.values() for label in split["labels"]):
-        add(f"  {label}", lambda split, label=label: split["labels"].get(label, 0))
+        add(f"  {printable(label)}", lambda split, label=label: split["labels"].get(label, 0))
     add("most / fewest of a label", lambda split: split["imbalance"])
     add("persons", lambda split: split["num_persons"])
     add("frames per clip", lambda split: "{min} / {median:g} / {max}".format(**split["frames_per_clip"]))
@@ -278,7 +279,7 @@ def format_findings(audit: Mapping[str, Any]) -> list[str]:
     lines = []
     for found in audit["findings"]:
         place = f"{found['split']}: " if found["split"] else ""
-        lines.append(f"{found['severity']:<8} {found['check']:<24} {place}{found['message']}")
-        lines += [f"{'':<33} {example}" for example in found["examples"]]
+        lines.append(f"{found['severity']:<8} {found['check']:<24} {place}{printable(found['message'])}")
+        lines += [f"{'':<33} {printable(example)}" for example in found["examples"]]
     counts = ", ".join(f"{count} of severity {name}" for name, count in audit["severities"].items())
     return [*lines, f"findings: {counts}"]

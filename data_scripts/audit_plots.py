@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from modeling_clipcaer.names import printable
+
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +39,7 @@ def draw_page(audit: Mapping[str, Any], path: Path) -> None:
     found = ", ".join(f"{count} {name}" for name, count in audit["severities"].items())
     name = audit["split"].get("name", audit["split"]["protocol"])
     title = f"{clips:,} clips, split: {name}. Findings: {found}"
-    figure.suptitle(title, fontsize=13, parse_math=False)
+    figure.suptitle(printable(title), fontsize=13, parse_math=False)
     # Keep: the name that is written has no suffix of an image yet.
     figure.savefig(path, format="png")
 
@@ -50,7 +52,7 @@ def _draw_bars(axes: Axes, names: list[str], heights: Mapping[str, list[float]],
         bars = axes.bar(places, values, width * 0.92, color=COLOURS[number % len(COLOURS)], label=legend)
         axes.bar_label(bars, fmt=text, fontsize=8, color=GREY, padding=1)
     slanted = {"rotation": 25, "rotation_mode": "anchor", "ha": "right"} if sum(map(len, names)) > 80 else {}
-    axes.set_xticks(range(len(names)), names, fontsize=9, parse_math=False, **slanted)
+    axes.set_xticks(range(len(names)), list(map(printable, names)), fontsize=9, parse_math=False, **slanted)
 
 
 def _draw_labels(axes: Axes, splits: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from data_scripts.clip_search import VIDEO_SUFFIXES, is_video
 from data_scripts.clip_source_rows import SourceClip
-from data_scripts.clip_source_splits import SPLITS
+from data_scripts.clip_source_splits import SPLITS, find_split
 from data_scripts.clip_sources import build_dataset, make_parser, parse_flags
 from modeling_clipcaer.errors import InputError, check_readable, run_command
 from modeling_clipcaer.frame_files import natural_key
@@ -38,7 +38,8 @@ def list_clips(root: Path) -> tuple[list[SourceClip], int]:
         raise InputError(f"{root}: expected a folder, found {'a file' if root.exists() else 'nothing'}")
     clips, other_files = [], 0
     for split in list_folders(root):
-        if split.name not in SPLITS:
+        name_of_split = find_split(split.name)
+        if name_of_split is None:
             # Keep: a folder `val` that nobody reads would be replaced by a cut from training in silence.
             raise InputError(f"{root}: expected the folders {', '.join(SPLITS)} alone, found '{split.name}'")
         for label in list_folders(split):
@@ -49,7 +50,7 @@ def list_clips(root: Path) -> tuple[list[SourceClip], int]:
             other_files += len(files) - len(videos)
             for video in sorted(videos, key=lambda video: natural_key(video.name)):
                 name = video.relative_to(root).as_posix()
-                clips.append(SourceClip(str(video), name, label.name, place=str(label), split=split.name))
+                clips.append(SourceClip(str(video), name, label.name, place=str(label), split=name_of_split))
     if not clips:
         raise InputError(f"{root}: expected videos in {'|'.join(SPLITS)}/LABEL/, found none")
     return clips, other_files

@@ -21,10 +21,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from data_scripts.clip_source_rows import SourceClip
-from data_scripts.clip_source_splits import SPLITS
+from data_scripts.clip_source_splits import SPLITS, find_split
 from data_scripts.clip_source_tables import read_csv, read_table
 from data_scripts.clip_sources import build_dataset, make_parser, parse_flags
 from data_scripts.raer_boxes import Box, parse_box
+from data_scripts.raer_layout import find_spelled
 from modeling_clipcaer.errors import InputError, run_command
 
 
@@ -44,7 +45,7 @@ def main() -> None:
     parser.add_argument("--ignore-columns", action="store_true", help="pass over columns of other names")
     args = parse_flags(parser)
     table = Path(args.csv)
-    root = Path(os.path.abspath(table.parent if args.root is None else args.root))
+    root = find_spelled(Path(os.path.abspath(table.parent if args.root is None else args.root)))
     optional = None if args.ignore_columns else OPTIONAL
     lines = read_table(read_csv(table), table, ("video", "label"), optional, "--ignore-columns passes over others")
     build_dataset([parse_line(line, place, root) for place, line in lines], args.labels, args, [table], "listed")
@@ -55,20 +56,21 @@ def parse_line(line: Mapping[str, str], place: str, root: Path) -> SourceClip:
     for field in ("video", "label", "person", "split"):
         if not line.get(field, "?"):
             raise InputError(f"{place}: field `{field}` is empty; expected a value")
-    if line.get("split", "train") not in SPLITS:
+    split = find_split(line.get("split", "train"))
+    if split is None:
         raise InputError(f"{place}: field `split` is '{line['split']}'; expected one of {', '.join(SPLITS)}")
     start, end = parse_seconds(line, "start", place) or 0.0, parse_seconds(line, "end", place)
     if start < 0 or (end is not None and end <= start):
         raise InputError(f"{place}: fields `start` and `end` are {start} and {end}; expected 0 <= start < end")
     # Keep: one spelling of a path, or x/../a.mp4 would be another clip than a.mp4, perhaps of another split.
-    path = Path(os.path.abspath(root / line["video"].replace("\\", "/")))
+    path = find_spelled(Path(os.path.abspath(root / line["video"].replace("\\", "/"))))
     return SourceClip(
         path=str(path),
         # Keep: below `/` lies everything; a name relative to that would be the whole path.
         name=path.relative_to(root).as_posix() if path.is_relative_to(root) and root.name else path.as_posix(),
         label=line["label"],
         place=place,
-        split=line.get("split", "train"),
+        split=split,
         person=line.get("person"),
         start=start,
         end=end,

@@ -19,10 +19,11 @@ from data_scripts.clip_source_splits import SPLITS
 from data_scripts.clip_source_tables import read_csv, read_table
 from data_scripts.clip_sources import build_dataset, make_parser, parse_flags
 from modeling_clipcaer.errors import InputError, check_readable, run_command
+from modeling_clipcaer.names import identity_key
 
 
 LABELS = ("Not-Engaged", "Barely-Engaged", "Engaged", "Highly-Engaged")
-NOT_PRESENT = "SNP"  # (Subject Not Present)
+NOT_PRESENT = "snp"  # (Subject Not Present)
 PERSON_PATTERN = r"(?:^|/)(subject_[^_/]+)_"
 SHEET = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 
@@ -53,14 +54,14 @@ def find_table(root: Path, split: str) -> Path | None:
 
 def list_clips(root: Path, split: str, table: Path, left_out: Counter[str]) -> Iterator[SourceClip]:
     """The clips of a table that have a label; the others are counted."""
-    names = {name.lower(): name for name in LABELS}
+    names = {identity_key(name): name for name in LABELS}
     rows = read_xlsx(table) if table.suffix == ".xlsx" else read_csv(table)
     for place, line in read_table(rows, table, ("chunk", "label")):
-        if line["label"].upper().startswith(NOT_PRESENT):
+        if identity_key(line["label"]).startswith(NOT_PRESENT):
             left_out[split] += 1
             continue
         # The tables write Barely-engaged, their description Barely-Engaged.
-        label = names.get(line["label"].lower())
+        label = names.get(identity_key(line["label"]))
         if label is None:
             raise InputError(f"{place}: field `label` is '{line['label']}'; expected one of {', '.join(LABELS)}")
         name = f"{split.capitalize()}/{line['chunk']}"

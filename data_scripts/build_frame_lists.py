@@ -16,7 +16,9 @@ from data_scripts.clip_source_rows import SourceClip
 from data_scripts.clip_source_splits import SPLITS
 from data_scripts.clip_sources import build_dataset, make_parser, parse_flags
 from data_scripts.raer_annotations import explain_labels, read_text
+from data_scripts.raer_layout import find_spelled
 from modeling_clipcaer.errors import InputError, check_readable, run_command
+from modeling_clipcaer.names import identity_key
 
 
 FORM = "<path> <num_frames> <label>"
@@ -32,7 +34,7 @@ def main() -> None:
     add("--labels", nargs="+", required=True, metavar="NAME", help="what the numbers mean, in order")
     add("--first-label", type=int, default=1, help="the number of the first label (default 1)")
     args = parse_flags(parser)
-    root = Path(args.frames_root).absolute()
+    root = find_spelled(Path(args.frames_root).absolute())
     given = (args.train_annotation, args.val_annotation, args.test_annotation)
     lists = {split: Path(file) for split, file in zip(SPLITS, given, strict=True) if file is not None}
     clips = []
@@ -49,20 +51,20 @@ def read_list(file: Path, split: str, root: Path, labels: Sequence[str], first_l
     if not fields:
         raise InputError(f"{file}: expected lines '{FORM}', found none")
     front = find_front([path for _, path, _, _ in fields], root, file)
-    clips = []
+    clips, keys = [], set(map(identity_key, labels))
     for place, path, listed_frames, label in fields:
         if path.parts[: len(front)] != front:
             raise InputError(f"{place}: path '{path}'; expected it to begin with {Path(*front)} as the others do")
         name = PurePosixPath(*path.parts[len(front) :])
-        named = [part for part in name.parts[:-1] if part in labels]
-        if named and label not in named:
+        named = [part for part in name.parts[:-1] if identity_key(part) in keys]
+        if named and identity_key(label) not in map(identity_key, named):
             raise InputError(
                 f"{place}: the label's number means {label}, the folder says {named[-1]}; expected --labels in the "
                 "order of the list's numbers"
             )
-        clips.append(
-            SourceClip(str(root / name), str(name), label, place, split, is_folder=True, listed_frames=listed_frames)
-        )
+        folder = find_spelled(root / name)
+        name = folder.relative_to(root).as_posix()
+        clips.append(SourceClip(str(folder), name, label, place, split, is_folder=True, listed_frames=listed_frames))
     return clips
 
 
@@ -86,7 +88,7 @@ def find_front(paths: Sequence[PurePosixPath], root: Path, file: Path) -> tuple[
     check_readable(root, depth=0)
     for path in paths:
         for length in range(len(path.parts)):
-            if Path(root, *path.parts[length:]).is_dir():
+            if find_spelled(root.joinpath(*path.parts[length:])).is_dir():
                 return path.parts[:length]
     raise InputError(f"{file}: none of its {len(paths)} folders lies below {root}; the first is '{paths[0]}'")
 

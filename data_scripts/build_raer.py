@@ -61,7 +61,8 @@ def build_dataset(root: str | Path, output: str | Path, num_proc: int = 1, **opt
         audit = make_audit(builder, rows, output)
         complete = working / "dataset"
         rows.select_columns(list(FEATURES)).save_to_disk(complete)
-        (complete / AUDIT_NAME).write_text(json.dumps(audit, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        text = json.dumps(audit, indent=2, ensure_ascii=False) + "\n"
+        (complete / AUDIT_NAME).write_text(text, encoding="utf-8", errors="backslashreplace")
         replace_folder(complete, output, working)
     return audit
 
@@ -140,6 +141,8 @@ def main() -> None:
         datasets.disable_progress_bars()
     audit = build_dataset(**vars(options))
     print(format_table(audit))
+    if merged := audit["split"].get("persons_merged"):
+        print(merged)
     for kind in ("face", "body"):
         if audit["arguments"][f"bounding_box_{kind}"] == NO_BOXES:
             print(f"no {kind} boxes were given: see the lines above for what stands in")

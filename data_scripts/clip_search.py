@@ -12,6 +12,7 @@ from PIL import Image
 from data_scripts.raer_annotations import clip_key
 from modeling_clipcaer.errors import InputError, check_readable
 from modeling_clipcaer.frame_files import IMAGE_SUFFIXES, natural_key
+from modeling_clipcaer.names import printable
 
 
 # Of files that are looked for in folders; a file that is named itself may have any.
@@ -64,7 +65,7 @@ def say_passed_over(passed_over: Counter[str]) -> str:
 
 def name_suffix(name: str) -> str:
     """What `say_passed_over` calls a file's type."""
-    return os.path.splitext(name)[1].lower() or "without suffix"
+    return printable(os.path.splitext(name)[1].lower()) or "without suffix"
 
 
 def find_clips(inputs: Iterable[str | Path], passed_over: Counter[str] | None = None) -> list[FoundClip]:

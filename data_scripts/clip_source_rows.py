@@ -17,7 +17,7 @@ from data_scripts.raer_frame_names import match_frames
 from data_scripts.raer_layout import normalise
 from data_scripts.raer_rows import AUDIT_FEATURES, FEATURES, count_findings, fit_entry, read_frame_sizes
 from modeling_clipcaer.clip_rows import VideoStretch
-from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.errors import InputError, check_utf8
 from modeling_clipcaer.frame_files import IMAGE_SUFFIXES, list_frame_names
 from modeling_clipcaer.frames import FrameSource, ImageFrames
 from modeling_clipcaer.video_frames import VideoFrames
@@ -144,6 +144,7 @@ def read_clip(task: ReadTask) -> Reading:
     """
     clip, sizes = task.clip, []
     try:
+        check_utf8(clip.path)
         columns, names, source = locate_frames(clip)
         found = len(names)
         if task.check_frames:
@@ -170,6 +171,8 @@ def locate_frames(clip: SourceClip) -> tuple[dict[str, Any], list[str], FrameSou
         names = list_frame_names(clip.path)
         if not names:
             raise InputError(f"{clip.path}: expected frames ({', '.join(IMAGE_SUFFIXES)}), found none")
+        for name in names:
+            check_utf8(f"{clip.path}/{name}")
         columns = {"frame_dir": clip.path, "frame_names": names, "beyond_video": 0, "ends_early": 0}
         return columns, names, ImageFrames([Path(clip.path, name) for name in names])
     video = open_video(clip.path)

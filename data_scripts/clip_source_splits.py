@@ -15,26 +15,51 @@ from data_scripts.clip_source_rows import SourceClip
 from data_scripts.raer_layout import Layout
 from data_scripts.raer_splits import choose_rows, draw_clips
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.names import describe_merged, find_label_fault, identity_key, merge_names
 
 
 SPLITS = ("train", "validation", "test")
 VAL_SHARE = 0.1
 
 
+def find_split(name: str) -> str | None:
+    """The split that `name` means, however it is spelled."""
+    return next((split for split in SPLITS if split == identity_key(name)), None)
+
+
 def check_labels(clips: Sequence[SourceClip], labels: Sequence[str] | None) -> list[str]:
     """The names of the labels: those given, which must be all that the clips have, or those of the clips."""
     if not clips:
         raise InputError("expected clips, found none")
-    first = {}
-    for clip in clips:
-        first.setdefault(clip.label, clip.place)
+    first = {clip.label: clip.place for clip in reversed(clips)}
     names = sorted(first) if labels is None else list(labels)
-    unknown = [name for name in first if name not in names]
-    if unknown:
-        raise InputError(f"{first[unknown[0]]}: unknown label '{unknown[0]}', expected one of: {', '.join(names)}")
-    if len(names) < 2 or len({name.lower() for name in names}) < len(names):
-        raise InputError(f"the labels are {', '.join(names)}: expected at least two, different beyond their capitals")
+    unknown = next((clip.label for clip in clips if clip.label not in names), None)
+    if unknown is not None:
+        meant = next((name for name in names if identity_key(name) == identity_key(unknown)), None)
+        hint = "" if meant is None else f" ({unknown!a} is {meant!a} in another spelling)"
+        raise InputError(f"{first[unknown]}: unknown label '{unknown}', expected one of: {', '.join(names)}{hint}")
+    counts = Counter(clip.label for clip in clips)
+    if len(names) < 2 or len(set(map(identity_key, names))) < len(names):
+        merged = describe_merged(list(counts.elements()), merge_names(counts.elements()), "label")
+        raise InputError(
+            f"the labels are {', '.join(names)}: expected at least two, different beyond their capitals, accents and "
+            f"spaces{f' ({merged})' if merged else ''}"
+        )
+    if fault := find_label_fault(names):
+        raise InputError(fault)
     return names
+
+
+def settle_persons(clips: Sequence[SourceClip], layout: Layout) -> tuple[list[SourceClip], dict[str, str], str | None]:
+    """Every clip once, with its person in one spelling; the person of each clip by its id; and which persons were
+    spelled in several ways, in a line."""
+    persons = [find_person(clip, layout) for clip in clips]
+    spelling = merge_names(persons)
+    # Keep: before clips are compared. A clip's id holds the person that a table names.
+    clips = [replace(clip, person=clip.person and spelling[clip.person]) for clip in clips]
+    kept = drop_repeats(clips)
+    by_clip = {clip.clip_id: spelling[person] for clip, person in zip(clips, persons, strict=True)}
+    return kept, by_clip, describe_merged(persons, spelling, "person")
 
 
 def drop_repeats(clips: Sequence[SourceClip]) -> list[SourceClip]:
@@ -132,13 +157,14 @@ def choose_persons(
     names = sorted({persons[clip.clip_id] for clip in clips})
     if clips and len(names) == len(clips):
         # Keep: moving persons one by one takes minutes where each of 100,000 clips has one of its own.
-        return {persons[clip_id] for clip_id in draw_clips(clips, share, seed)}
-    random.Random(str(seed)).shuffle(names)
-    places = {name: place for place, name in enumerate(names)}
-    counts = np.zeros((len(names), len(labels)), dtype=int)
-    for clip in clips:
-        counts[places[persons[clip.clip_id]], labels.index(clip.label)] += 1
-    chosen = {names[place] for place in np.flatnonzero(choose_rows(counts, share))} if clips else set()
+        chosen = {persons[clip_id] for clip_id in draw_clips(clips, share, seed)}
+    else:
+        random.Random(str(seed)).shuffle(names)
+        places = {name: place for place, name in enumerate(names)}
+        counts = np.zeros((len(names), len(labels)), dtype=int)
+        for clip in clips:
+            counts[places[persons[clip.clip_id]], labels.index(clip.label)] += 1
+        chosen = {names[place] for place in np.flatnonzero(choose_rows(counts, share))} if clips else set()
     if not chosen:
         raise InputError(
             f"no split by person that leaves training every label can be cut from {len(clips)} clips of {len(names)} "

@@ -34,8 +34,7 @@ from data_scripts.clip_source_splits import (
     check_labels,
     cut_splits,
     describe_persons,
-    drop_repeats,
-    find_person,
+    settle_persons,
     shorten_names,
 )
 from data_scripts.command_flags import CommandParser, spell_flag
@@ -45,6 +44,7 @@ from data_scripts.raer_layout import Layout
 from data_scripts.raer_summary import count_shared_persons, format_table, summarise_split, with_share
 from modeling_clipcaer.common.files import is_replaceable, replace_folder, working_folder
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.names import printable
 
 
 def make_parser(description: str, person_pattern: str | None = None) -> CommandParser:
@@ -107,10 +107,10 @@ def build_dataset(
         InputError: the data or an option is not as expected; `args.output` is then as it was before.
     """
     labels = check_labels(clips, labels)
-    clips = drop_repeats(shorten_names(clips))
-    persons = {clip.clip_id: find_person(clip, Layout(args.person_pattern)) for clip in clips}
+    clips, persons, persons_merged = settle_persons(shorten_names(clips), Layout(args.person_pattern))
     splits, record = cut_splits(clips, persons, labels, args, lists)
     record |= {"persons_from": describe_persons(clips, args.person_pattern)}
+    record |= {"persons_merged": persons_merged} if persons_merged else {}
     tasks, keys = make_tasks(splits, persons, labels, args)
     output = Path(args.output).absolute()
     if not sys.stderr.isatty():
@@ -132,9 +132,10 @@ def build_dataset(
         }
         complete = working / "dataset"
         rows.select_columns(list(features)).save_to_disk(complete)
-        (complete / AUDIT_NAME).write_text(json.dumps(audit, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        text = json.dumps(audit, indent=2, ensure_ascii=False) + "\n"
+        (complete / AUDIT_NAME).write_text(text, encoding="utf-8", errors="backslashreplace")
         replace_folder(complete, output, working)
-    print("\n".join([format_table(audit), *say_findings(audit), audit_build(output, args.num_proc)]))
+    print("\n".join([format_table(audit), *map(printable, say_findings(audit)), audit_build(output, args.num_proc)]))
     print(f"dataset and {AUDIT_NAME}: {args.output}")
 
 
@@ -191,7 +192,7 @@ def read_splits(
                 notes |= {task.clip.clip_id: list(reading.notes)} if reading.notes else {}
                 continue
             found = {"clip_id": task.clip.clip_id, "place": task.clip.place, "problem": reading.problem}
-            skipped.append({"split": split, **found})
+            skipped.append({"split": split, **{name: printable(text) for name, text in found.items()}})
         for writer in writers.values():
             writer.finalize()
     rows = {split: datasets.Dataset.from_file(paths[split], split=datasets.NamedSplit(split)) for split in tasks}
@@ -251,6 +252,8 @@ def describe_build(args: argparse.Namespace, files: Iterable[Path]) -> dict[str,
 def say_findings(audit: Mapping[str, Any]) -> list[str]:
     """What a reader must know beside the table."""
     sentences = [f"persons: {audit['split']['persons_from']}"]
+    if merged := audit["split"].get("persons_merged"):
+        sentences.append(merged)
     for split, counts in audit["splits"].items():
         if counts["clips_beyond_video"]:
             clips = with_share(counts["clips_beyond_video"], counts["num_clips"])

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from modeling_clipcaer.frames import FrameSource
+from modeling_clipcaer.names import printable
 
 
 Box = Sequence[float]
@@ -113,7 +114,7 @@ def draw_page(views: Sequence[ClipView], heading: str) -> Image.Image:
     cells = [_cell_side(view) for view in views]
     num_frames = [len(view.context) for view in views]
     font = ImageFont.truetype(FONT, TEXT_SIZE)
-    texts = [heading, *(line for view in views for line in view.title)]
+    texts = [printable(text) for text in (heading, *(line for view in views for line in view.title))]
     # Keep: few and small squares are narrower than what is said of them.
     longest = min(math.ceil(max(map(font.getlength, texts))), PAGE_WIDTH) + 2 * MARGIN
     rows = max((count + 3) * cell for count, cell in zip(num_frames, cells, strict=True)) + 3 * MARGIN
@@ -156,7 +157,7 @@ def _draw_frame(view: ClipView, width: int, height: int) -> Image.Image:
 def _write(draw: ImageDraw.ImageDraw, text: str, top: int, width: int, font: ImageFont.FreeTypeFont) -> None:
     """A line of text, cut off where the page ends."""
     room = width - 2 * MARGIN
-    shown = text
+    shown = printable(text)
     while shown and draw.textlength(shown, font) > room:
         shown = shown[:-2] + "…"
     draw.text((MARGIN, top), shown, INK, font)

@@ -34,6 +34,7 @@ from modeling_clipcaer.common.disk import made_folder, tell_disk_errors
 from modeling_clipcaer.common.locks import lock
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.face_detection import DETECTORS, FaceDetector, build_face_detector
+from modeling_clipcaer.names import printable
 
 
 # What decides how frames are decoded and faces found.
@@ -134,7 +135,7 @@ def main() -> None:
     )
     print(format_coverage(record))
     for clip, problem in list(record["broken"].items())[:3]:
-        print(f"{clip}: {problem['error']}")
+        print(printable(f"{clip}: {problem['error']}"))
     if record["broken"]:
         print(f"{len(record['broken'])} clips have frames that cannot be read: `broken` in detection.json names them")
     print(f"faces found by {record['detector']}: face.json, body.json and detection.json in {args.output}")

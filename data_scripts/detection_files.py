@@ -11,6 +11,7 @@ from typing import Any
 from data_scripts.box_detection import ClipFaces
 from modeling_clipcaer.common.files import staged_folder
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.names import printable
 
 
 PARTIAL, FACES, BODIES, RECORD = ".partial.jsonl", "face.json", "body.json", "detection.json"
@@ -182,7 +183,7 @@ def format_coverage(record: Mapping[str, Any]) -> str:
         )
         of_clips = (counts["clips"], counts["clips_with_face"], clip_share)
         of_frames = (counts["frames_searched"], counts["frames_with_face"], frame_share)
-        rows.append((name, *map(str, (*of_clips, *of_frames, counts["clips_with_other_faces"]))))
+        rows.append((printable(name), *map(str, (*of_clips, *of_frames, counts["clips_with_other_faces"]))))
     first, *widths = (max(map(len, column)) for column in zip(*rows, strict=True))
     lines = [
         row[0].ljust(first) + "".join(f"  {cell:>{width}}" for cell, width in zip(row[1:], widths, strict=True))

@@ -8,13 +8,14 @@ from typing import Any
 import datasets
 from datasets.exceptions import DatasetGenerationError
 
-from data_scripts.raer_annotations import AnnotatedClip, check_disjoint, read_annotation
+from data_scripts.raer_annotations import AnnotatedClip, check_disjoint, merge_persons, read_annotation
 from data_scripts.raer_boxes import check_coverage, check_not_swapped, explain_missing_box, pack_entry, read_box_file
 from data_scripts.raer_config import RaerConfig, Sources, hash_contents, list_code, locate_sources
 from data_scripts.raer_layout import find_folder
 from data_scripts.raer_protocols import name_protocol, record_split, split_lists
 from data_scripts.raer_rows import AUDIT_FEATURES, ClipTask, make_features, make_row
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.names import identity_key
 
 
 # Keep pathlib out of this module: `as_streaming_dataset` replaces `Path` in the module of its builder for good.
@@ -55,8 +56,8 @@ class Raer(datasets.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
         sources = locate_sources(self.config)
-        splits = read_splits(self.config, sources)
-        self.split_record = record_split(self.config, splits)
+        splits, merged = read_splits(self.config, sources)
+        self.split_record = record_split(self.config, splits) | ({"persons_merged": merged} if merged else {})
         tasks, self.box_keys = attach_boxes(self.config, sources, splits)
         return [
             datasets.SplitGenerator(name=split, gen_kwargs={"shards": cut_shards(tasks[split])}) for split in tasks
@@ -78,7 +79,8 @@ class Raer(datasets.GeneratorBasedBuilder):
             raise
 
 
-def read_splits(config: RaerConfig, sources: Sources) -> dict[str, list[AnnotatedClip]]:
+def read_splits(config: RaerConfig, sources: Sources) -> tuple[dict[str, list[AnnotatedClip]], str | None]:
+    """The clips of every split, and which persons were spelled in several ways, in a line."""
     paths = {"train": sources.train, "validation": sources.validation, "test": sources.test}
     lists = {
         split: read_annotation(path, config.labels, config.first_label, config.layout)
@@ -86,10 +88,19 @@ def read_splits(config: RaerConfig, sources: Sources) -> dict[str, list[Annotate
         if path is not None
     }
     check_disjoint(lists)
+    seen: dict[str, AnnotatedClip] = {}
     for clip in (clip for clips in lists.values() for clip in clips):
-        if find_folder(sources.raer, clip.clip_id) is None:
+        folder = find_folder(sources.raer, clip.clip_id)
+        if folder is None:
             raise InputError(f"{clip.place}: expected the clip folder {sources.raer / clip.clip_id}, found none")
-    return split_lists(lists, config)
+        # Keep: asked of the disk, which may take no notice of capitals. One clip would be two, perhaps of two splits.
+        earlier = seen.setdefault(identity_key(clip.clip_id), clip)
+        if earlier is not clip and os.path.samefile(folder, find_folder(sources.raer, earlier.clip_id)):
+            raise InputError(
+                f"{clip.place}: '{clip.clip_id}' is '{earlier.clip_id}' of {earlier.place}; expected it once"
+            )
+    lists, merged = merge_persons(lists)
+    return split_lists(lists, config), merged
 
 
 def attach_boxes(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from data_scripts.raer_layout import Layout, clip_key
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.names import describe_merged, merge_names
 from modeling_clipcaer.raer_labels import RAER_LABELS
 
 
@@ -24,6 +25,7 @@ class AnnotatedClip:
         place: `file:line` of the clip, for messages.
         num_lines: how often the list repeats the clip with this label.
         layout: how the path names person and place.
+        person: who is seen, where that is spelled otherwise than in the path, see `merge_persons`.
     """
 
     clip_id: str
@@ -32,10 +34,11 @@ class AnnotatedClip:
     place: str
     num_lines: int = 1
     layout: Layout = RAER_LAYOUT
+    person: str | None = None
 
     @property
     def person_id(self) -> str:
-        return self.layout.find_person(self.clip_id) or ""
+        return self.person or self.layout.find_person(self.clip_id) or ""
 
     @property
     def place_name(self) -> str | None:
@@ -113,6 +116,18 @@ def explain_labels(label: int, labels: Sequence[str], first_label: int) -> str:
     if (first_label, label) not in ((1, -1), (0, len(labels))):
         return names
     return f"{names}; a list whose labels begin with {1 - first_label} needs --first-label {1 - first_label}"
+
+
+def merge_persons(
+    lists: Mapping[str, Sequence[AnnotatedClip]],
+) -> tuple[dict[str, list[AnnotatedClip]], str | None]:
+    """The lists with each person in one spelling, and which persons had several, in a line."""
+    persons = [clip.person_id for clips in lists.values() for clip in clips]
+    spelling = merge_names(persons)
+    merged = {
+        split: [replace(clip, person=spelling[clip.person_id]) for clip in clips] for split, clips in lists.items()
+    }
+    return merged, describe_merged(persons, spelling, "person")
 
 
 def check_disjoint(lists: Mapping[str, Sequence[AnnotatedClip]]) -> None:

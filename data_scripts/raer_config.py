@@ -8,8 +8,9 @@ from pathlib import Path
 import datasets
 
 from data_scripts.raer_layout import Layout
-from modeling_clipcaer import frame_files, raer_labels
+from modeling_clipcaer import frame_files, names, raer_labels
 from modeling_clipcaer.errors import InputError, check_readable
+from modeling_clipcaer.names import find_label_fault
 from modeling_clipcaer.raer_labels import RAER_LABELS
 
 
@@ -84,6 +85,8 @@ class RaerConfig(datasets.BuilderConfig):
                 raise InputError(f"`{field}` is {getattr(self, field)}, expected a number from 0 to 1")
         if len(self.labels) < 2 or len(set(self.labels)) < len(self.labels):
             raise InputError(f"`labels` is {list(self.labels)}, expected at least two different names")
+        if fault := find_label_fault(self.labels):
+            raise InputError(f"`labels`: {fault}")
         if self.folds < 2:
             raise InputError(f"`folds` is {self.folds}, expected at least 2")
         if self.split == "kfold" and self.fold not in range(1, self.folds + 1):
@@ -163,7 +166,8 @@ def find_raer_folder(root: str) -> Path:
 
 def list_code() -> list[Path]:
     """The source files that decide what a build's rows are."""
-    return [*sorted(Path(__file__).parent.glob("raer*.py")), Path(frame_files.__file__), Path(raer_labels.__file__)]
+    modules = (frame_files, names, raer_labels)
+    return [*sorted(Path(__file__).parent.glob("raer*.py")), *(Path(module.__file__) for module in modules)]
 
 
 def file_sha256(path: Path) -> str:

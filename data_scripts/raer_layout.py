@@ -100,21 +100,58 @@ def _find(pattern: str, name: str, clip_id: str) -> str | None:
 
 
 def find_folder(raer: Path, clip_id: str) -> Path | None:
-    """The folder of a clip, also where the disk writes its accented letters as two characters each."""
-    folder = raer / clip_id
-    if os.path.isdir(folder):
-        return folder
-    check_readable(folder, depth=0)
+    """The folder of a clip, also where the disk writes its accented letters as two characters each.
+
+    Raises:
+        InputError: the disk has two folders of one name, which the ids of clips cannot tell apart.
+    """
     folder = raer
     for part in clip_id.split("/"):
-        spelling = _list_spellings(str(folder)).get(part)
-        if spelling is None:
-            return None
-        folder = folder / spelling
-    return folder if folder.is_dir() else None
+        if len(twins := _find_spellings(folder, part)) > 1:
+            raise InputError(f"{folder}: {twins[0]!a} and {twins[1]!a} are one name; expected one folder of it")
+        folder = folder / (twins[0] if twins else part)
+    if folder.is_dir():
+        return folder
+    check_readable(folder, depth=0)
+    return None
+
+
+def find_spelled(path: Path) -> Path:
+    """An absolute path as the disk spells it, where that writes its letters otherwise, by accents, or by capitals on
+    a disk that takes no notice of them. As it is where it is spelled so, or where nothing is there.
+
+    Keep: two spellings of one file would be two clips, perhaps of two splits.
+    """
+    folder = Path(path.anchor)
+    for part in path.parts[1:]:
+        spellings = _find_spellings(folder, part)
+        if spellings and part not in spellings:
+            part = spellings[0]
+        elif not spellings and os.path.exists(folder / part):
+            part = next((name for name in _list_names(str(folder)) if name.casefold() == part.casefold()), part)
+        folder = folder / part
+    return folder
+
+
+def _find_spellings(folder: Path, name: str) -> tuple[str, ...]:
+    """The names in a folder that are `name`, however their accents are written."""
+    try:
+        return _list_spellings(str(folder), folder.stat().st_mtime_ns).get(normalise(name), ())
+    except OSError:
+        return ()
 
 
 @lru_cache(maxsize=1024)
-def _list_spellings(folder: str) -> dict[str, str]:
-    """Names in a folder by their one spelling."""
-    return {normalise(name): name for name in os.listdir(folder)} if os.path.isdir(folder) else {}
+def _list_spellings(folder: str, changed: int) -> dict[str, tuple[str, ...]]:
+    """Names in a folder by their one form. Keep: `changed`, or a name that was mended since would not be seen."""
+    spellings: dict[str, tuple[str, ...]] = {}
+    for name in _list_names(folder):
+        spellings[normalise(name)] = (*spellings.get(normalise(name), ()), name)
+    return spellings
+
+
+def _list_names(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:  # no folder, or one that may not be listed
+        return []

@@ -6,9 +6,9 @@ from typing import Any
 
 from data_scripts.raer_annotations import AnnotatedClip
 from data_scripts.raer_config import PROTOCOL_OF, RaerConfig
-from data_scripts.raer_layout import normalise
 from data_scripts.raer_splits import Clips, cut_folds, cut_part
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.names import identity_key, merge_names
 
 
 Lists = Mapping[str, Clips]
@@ -32,7 +32,7 @@ def cut_test(clips: Clips, config: RaerConfig) -> tuple[Clips, Clips]:
     if config.split == "person":
         return cut_part(clips, config.test_share, "person", config.seed, "test")
     if config.split == "leave-one-place-out":
-        return leave_place_out(clips, normalise(config.place))
+        return leave_place_out(clips, config.place)
     test = cut_folds(clips, config.folds, config.seed)[config.fold - 1]
     chosen = {clip.clip_id for clip in test}
     return [clip for clip in clips if clip.clip_id not in chosen], test
@@ -46,13 +46,17 @@ def leave_place_out(clips: Clips, place: str) -> tuple[Clips, Clips]:
                 f"{clip.place}: clip '{clip.clip_id}', expected images/<session>/<place>/<person>/<clip>; "
                 "--place-pattern tells places in other layouts"
             )
-    places = Counter(clip.place_name for clip in clips)
+    # Keep: places in one spelling, as persons are. One that is spelled in two ways would be trained and tested on.
+    spelling = merge_names(clip.place_name for clip in clips)
+    places = Counter(spelling[clip.place_name] for clip in clips)
+    place = next((name for name in places if identity_key(name) == identity_key(place)), place)
     if place not in places:
         known = ", ".join(f"{name} ({count} clips)" for name, count in sorted(places.items()))
         raise InputError(f"--place '{place}': no clip was taken there; expected one of: {known}")
     if len(places) == 1:
         raise InputError(f"--place '{place}': all {len(clips)} clips were taken there, which leaves none for training")
-    return [clip for clip in clips if clip.place_name != place], [clip for clip in clips if clip.place_name == place]
+    test = [clip for clip in clips if spelling[clip.place_name] == place]
+    return [clip for clip in clips if spelling[clip.place_name] != place], test
 
 
 def name_protocol(config: RaerConfig) -> str:

@@ -13,7 +13,7 @@ from data_scripts.raer_boxes import BOX_SOURCES, Box, Entry, Size, fill_boxes, f
 from data_scripts.raer_config import Sources
 from data_scripts.raer_frame_names import check_frame_names, match_frames
 from data_scripts.raer_layout import find_folder
-from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.errors import InputError, check_utf8
 from modeling_clipcaer.frame_files import IMAGE_SUFFIXES, list_frame_names
 from modeling_clipcaer.image_files import read_image_size
 from modeling_clipcaer.raer_labels import RAER_LABELS
@@ -73,6 +73,8 @@ def make_row(task: ClipTask, sources: Sources, outside_boxes: str) -> dict[str, 
     names = list_frame_names(folder)
     if not names:
         raise InputError(f"{clip.place}: {folder}: expected frames ({', '.join(IMAGE_SUFFIXES)}), found none")
+    for name in names:
+        check_utf8(f"{folder}/{name}")
     check_frame_names(folder, names)
     sizes = read_frame_sizes([folder / name for name in names])
     faces = fit_entry(task.face, names, sizes, f"{sources.face}: clip '{clip.clip_id}'", outside_boxes)

@@ -10,6 +10,7 @@ from datasets import Dataset
 
 from data_scripts.raer_boxes import BOX_SOURCES
 from data_scripts.raer_rows import FINDINGS
+from modeling_clipcaer.names import identity_key, printable
 
 
 SOURCE_TITLES = {"annotated": "%s box of the frame itself", "frame": "  whole frame"}
@@ -85,7 +86,7 @@ def share(count: int, total: int) -> float:
 
 def count_shared_persons(persons: Mapping[str, Iterable[str]]) -> dict[str, int]:
     """Persons that two splits have in common, for every pair of splits."""
-    sets = {split: set(names) for split, names in persons.items()}
+    sets = {split: set(map(identity_key, names)) for split, names in persons.items()}
     return {f"{first}/{second}": len(sets[first] & sets[second]) for first, second in combinations(sets, 2)}
 
 
@@ -115,7 +116,7 @@ def list_clip_cells(splits: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
     labels = next(iter(splits.values()))["labels"]
     cells = {
         "clips": lambda split: split["num_clips"],
-        **{f"  {name}": lambda split, name=name: split["labels"][name] for name in labels},
+        **{f"  {printable(name)}": lambda split, name=name: split["labels"][name] for name in labels},
         "most / fewest of a label": lambda split: split["imbalance"],
         "persons": lambda split: split["num_persons"],
         "frames per clip": lambda split: "{min} / {median:g} / {max}".format(**split["frames_per_clip"]),

@@ -13,7 +13,7 @@ of the face box; a frame without one is, wholly. People in the background have n
 
 import argparse
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from data_scripts.contact_sheet import ClipView, HiddenFaces, draw_page, hide_wh
 from modeling_clipcaer.clip_rows import BOX_COLUMNS, open_row
 from modeling_clipcaer.common.files import staged_folder
 from modeling_clipcaer.errors import InputError, check_readable, run_command
+from modeling_clipcaer.names import identity_key
 from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor, boxes_per_frame
 
 
@@ -104,9 +105,13 @@ def choose_clips(rows: Dataset, wanted: Sequence[str] | None, num: int, seed: in
         draws = np.random.default_rng(seed).permutation(len(rows))[:num]
         return sorted(draws.tolist())
     places = {name: place for place, name in enumerate(rows["clip_id"][:])}
+    spelling = defaultdict(list)
+    for name, place in places.items():
+        spelling[identity_key(name)].append(place)
     chosen = []
     for name in wanted:
-        place = places.get(name, int(name) if name.isdecimal() else -1)
+        alike = spelling[identity_key(name)]  # as a keyboard writes it
+        place = places.get(name, alike[0] if len(alike) == 1 else int(name) if name.isdecimal() else -1)
         if not 0 <= place < len(rows):
             numbers = f"a number from 0 to {len(rows) - 1}"
             raise InputError(f"--clips: no clip `{name}`; expected {numbers}, or a name as `{rows[0]['clip_id']}`")

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from huggingface_hub.dataclasses import strict
 from transformers import CLIPConfig, PreTrainedConfig
 
-from .names import public_name
+from .names import find_label_fault, public_name
 from .raer_labels import RAER_LABELS
 
 
@@ -211,6 +211,12 @@ class ClipCaerConfig(PreTrainedConfig):
         for name in ("slerp_weight", "temporal_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must lie in [0, 1), got {getattr(self, name)}")
+
+    def validate_label_names(self):
+        """Part of `@strict`'s validation: labels that files and tables can hold, and that nobody takes for another."""
+        fault = find_label_fault((self.id2label or {}).values())
+        if fault is not None:
+            raise ValueError(f"`id2label`: {fault}")
 
     def validate_prompts(self):
         """Part of `@strict`'s validation: prompts fit the labels, the context tokens and the text tower."""

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from .names import printable
+
 
 # What the machine refuses is no defect of ours: no permission, no room.
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -26,8 +28,8 @@ def run_command(main: Callable[[], None]) -> int:
     try:
         main()
     except InputError as error:
-        # Keep: the last line. A loader's worker hands its error on with a whole traceback before the message.
-        _tell(str(error).strip().splitlines()[-1].removeprefix(f"{InputError.__module__}.InputError: "))
+        # Keep: the end. A loader's worker hands its error on with a whole traceback before the message.
+        _tell(str(error).rpartition(f"{InputError.__module__}.InputError: ")[2].strip())
         return 2
     except OSError as error:
         if error.errno not in _REFUSED:
@@ -41,7 +43,8 @@ def _tell(message: str) -> None:
     # Keep: the line of an open progress bar has no end yet, and the error would stand behind it.
     for bar in list(getattr(tqdm, "_instances", ())):
         bar.close()
-    sys.stderr.write(f"error: {message}\n")
+    # Keep: printable. The name of a file may have line breaks and codes that a terminal obeys.
+    sys.stderr.write(f"error: {printable(message)}\n")
 
 
 def check_readable(path: str | os.PathLike, depth: int = 1) -> None:
@@ -70,3 +73,15 @@ def check_readable(path: str | os.PathLike, depth: int = 1) -> None:
         for entry in sorted(path.iterdir()):
             if depth > 1 or not entry.is_dir():
                 check_readable(entry, depth - 1)
+
+
+def check_utf8(name: str) -> None:
+    """Refuse the name of a file that is not UTF-8, which nothing that is written can hold.
+
+    Raises:
+        InputError: it is not.
+    """
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{printable(name)}: expected a name in UTF-8, as all that is written; rename it") from None

@@ -21,7 +21,7 @@ from .frame_encoder import describe_tower_dtype
 from .frame_fitting import MOST_NAMED
 from .frozen_parts import FrozenParts
 from .modeling_clipcaer import ClipCaerForVideoClassification
-from .names import public_name
+from .names import printable, public_name
 from .people import Clip, People, PeopleFollower, WindowClips
 from .processing_clipcaer import ClipCaerVideoProcessor
 from .recordings import Recording, Stretch
@@ -113,9 +113,6 @@ class RecordingAnalyzer:
         self.clock = StageClock()
         step, stride = self.settings.window / processor.num_frames, self.settings.stride
         _require(stride >= step, "stride", stride, f"at least the {step:g} seconds between two sampled frames")
-        if UNCERTAIN in model.config.id2label.values():
-            threshold = self.settings.threshold
-            _require(threshold == 0, "threshold", threshold, f"0, as a label is {UNCERTAIN}")
 
     def analyze(self, recordings: Iterable[Recording], on_window: OnWindow | None = None) -> Iterator[Timeline]:
         """Yield the timeline of each of `recordings`, in their order.
@@ -254,7 +251,11 @@ class RecordingAnalyzer:
                 who = "the context decides alone" if self.model.config.context_stream else "nothing is known of them"
                 timeline.notes.append(f"{empty} of {len(rooms)} windows show no face: {who}")
             if not timeline.windows:
-                logger.warning("%s: no frame could be analysed: %s", timeline.source, join_notes(timeline.notes))
+                logger.warning(
+                    "%s: no frame could be analysed: %s",
+                    printable(timeline.source),
+                    printable(join_notes(timeline.notes)),
+                )
             yield timeline
 
     def _get_detector(self) -> FaceDetector:

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from xml.etree import ElementTree
 
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.names import public_name
+from modeling_clipcaer.names import printable, public_name
 from modeling_clipcaer.timeline import ROOM, SCHEMA_VERSION, Timeline, TimelineSegment
 from recipes.reporting import RESPONSIBLE_USE
 from recipes.timeline_files import milliseconds
@@ -28,8 +28,8 @@ from recipes.timeline_files import milliseconds
 # recording's own. Its times are then right to half a frame.
 LABEL_STUDIO_FRAME_RATE = 25
 XML_SCHEMA = "http://www.w3.org/2001/XMLSchema-instance"
-# Characters that no XML 1.0 document can hold.
-NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# Characters that no XML 1.0 document can hold, or gives back as others, and marks that turn the direction of a text.
+NOT_XML = re.compile("[^\t\n\u0020-\u2029\u202f-\u2065\u206a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def describe_marks(settings: dict[str, Any]) -> str:
@@ -64,7 +64,11 @@ def _vtt_time(seconds: float) -> str:
 
 def _vtt_text(text: str) -> str:
     """On one line, and with nothing that a player would take for markup or for the arrow between two times."""
-    return html.escape(" ".join(text.split()), quote=False)
+    return html.escape(printable(" ".join(text.split())), quote=False)
+
+
+def _xml_text(text: str) -> str:
+    return NOT_XML.sub("\ufffd", text)
 
 
 def write_elan(timeline: Timeline, path: Path) -> None:
@@ -85,7 +89,8 @@ def write_elan(timeline: Timeline, path: Path) -> None:
     tiers, numbers = by_person(timeline), itertools.count(1)
     slots = _add_time_slots(root, list(itertools.chain(*tiers.values())))
     for person, segments in tiers.items():
-        names = {"LINGUISTIC_TYPE_REF": "label", "PARTICIPANT": person, "TIER_ID": person}
+        name = _xml_text(person)
+        names = {"LINGUISTIC_TYPE_REF": "label", "PARTICIPANT": name, "TIER_ID": name}
         tier = ElementTree.SubElement(root, "TIER", names)
         for segment in segments:
             ends = {"TIME_SLOT_REF1": slots[segment, "start"], "TIME_SLOT_REF2": slots[segment, "end"]}
@@ -94,7 +99,7 @@ def write_elan(timeline: Timeline, path: Path) -> None:
                 "ALIGNABLE_ANNOTATION",
                 {"ANNOTATION_ID": f"a{next(numbers)}", **ends},
             )
-            ElementTree.SubElement(annotation, "ANNOTATION_VALUE").text = NOT_XML.sub("\ufffd", segment.label)
+            ElementTree.SubElement(annotation, "ANNOTATION_VALUE").text = _xml_text(segment.label)
     kind = {"GRAPHIC_REFERENCES": "false", "LINGUISTIC_TYPE_ID": "label", "TIME_ALIGNABLE": "true"}
     ElementTree.SubElement(root, "LINGUISTIC_TYPE", kind)
     ElementTree.indent(root)
@@ -117,17 +122,15 @@ def _add_time_slots(
 
 def _add_elan_header(root: ElementTree.Element, timeline: Timeline, path: Path) -> None:
     header = ElementTree.SubElement(root, "HEADER", {"MEDIA_FILE": "", "TIME_UNITS": "milliseconds"})
-    source = NOT_XML.sub("\ufffd", timeline.source)
+    source = _xml_text(timeline.source)
     if not Path(timeline.source).is_dir():  # ELAN plays no folder of pictures
         media = {
             "MEDIA_URL": media_address(timeline.source),
             "MIME_TYPE": mimetypes.guess_type(source)[0] or "video/*",
         }
         if not is_address(source):
-            media["RELATIVE_MEDIA_URL"] = (
-                "./" + Path(os.path.relpath(file_path(timeline.source), path.parent)).as_posix()
-            )
-            media["RELATIVE_MEDIA_URL"] = NOT_XML.sub("\ufffd", media["RELATIVE_MEDIA_URL"])
+            relative = Path(os.path.relpath(file_path(timeline.source), path.parent)).as_posix()
+            media["RELATIVE_MEDIA_URL"] = f"./{_xml_text(relative)}"
         ElementTree.SubElement(header, "MEDIA_DESCRIPTOR", media)
     properties = {
         "notice": RESPONSIBLE_USE,
@@ -234,7 +237,7 @@ def _label_studio_task(timeline: Timeline, root: Path) -> dict[str, Any]:
 def _label_studio_label(person: str, label: str) -> str:
     """Whose label it is, too: Label Studio lists the regions of everybody together, by their labels alone. As XML
     can hold it, since the labelling configuration and the regions must agree."""
-    return NOT_XML.sub("\ufffd", f"{person}: {label}")
+    return _xml_text(f"{person}: {label}")
 
 
 def _label_studio_region(number: int, segment: TimelineSegment) -> dict[str, Any]:
@@ -242,7 +245,7 @@ def _label_studio_region(number: int, segment: TimelineSegment) -> dict[str, Any
     first = math.floor(start) + 1  # its frames are counted from 1, and a range holds its last one
     return {
         "id": f"segment-{number}",
-        "from_name": segment.person,
+        "from_name": _xml_text(segment.person),
         "to_name": "video",
         "type": "timelinelabels",
         "origin": "prediction",
@@ -262,8 +265,8 @@ def render_label_studio_config(persons: Iterable[str], labels: Iterable[str]) ->
     ElementTree.SubElement(root, "Video", {"name": "video", "value": "$video", **rate})
     ElementTree.SubElement(root, "Text", {"name": "notice", "value": "$notice"})
     for person in persons:
-        ElementTree.SubElement(root, "Header", {"value": person})
-        row = ElementTree.SubElement(root, "TimelineLabels", {"name": person, "toName": "video"})
+        ElementTree.SubElement(root, "Header", {"value": _xml_text(person)})
+        row = ElementTree.SubElement(root, "TimelineLabels", {"name": _xml_text(person), "toName": "video"})
         for label in labels:
             ElementTree.SubElement(row, "Label", {"value": _label_studio_label(person, label)})
     ElementTree.indent(root)
@@ -291,7 +294,8 @@ def write_fiftyone(timelines: Iterable[Timeline], folder: Path, labels: list[str
     info = {"notice": RESPONSIBLE_USE, "scores": marks, "schema_version": SCHEMA_VERSION}
     for person, entries in detections.items():
         content = {"info": {**info, "person": person}, "classes": labels, "labels": entries}
-        _write_json(content, folder / ("labels.json" if person == ROOM else f"labels_{person}.json"))
+        name = re.sub(r"[^\w.-]", "_", person)
+        _write_json(content, folder / ("labels.json" if person == ROOM else f"labels_{name}.json"))
 
 
 def _fiftyone_detections(segments: list[TimelineSegment], labels: list[str]) -> Iterator[dict[str, Any]]:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
 from modeling_clipcaer.common.files import staged_folder
+from modeling_clipcaer.errors import check_utf8
 from modeling_clipcaer.frame_files import list_frame_names
 from modeling_clipcaer.frames import open_clip
-from modeling_clipcaer.names import public_name
+from modeling_clipcaer.names import printable, public_name
 from modeling_clipcaer.pipeline_clipcaer import ClipCaerPipeline
 from recipes.boxes import ClipBoxes
 from recipes.csv_text import safe_row
@@ -42,9 +43,10 @@ def predict_clips(
     predictions, failed = [], {}
     for clip in clips:
         try:
+            check_utf8(clip)
             predictions.append(predict_clip(pipeline, clip, boxes))
         except Exception as error:  # Keep: of any kind. No single clip loses the answers for the others.
-            failed[clip] = tell_failure(clip, error, output_dir)
+            failed[printable(clip)] = tell_failure(clip, error, output_dir)
     with staged_folder(args.output_dir) as folder:
         write_predictions(predictions, failed, list(model.config.id2label.values()), args.model, folder)
     for prediction in predictions:

@@ -10,7 +10,9 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "�
 
 def safe_cell(value: Any) -> Any:
     """`value`, behind an apostrophe where it is a text that a spreadsheet would run as a formula. Numbers stay."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
+    # Keep: behind one more apostrophe where it has some already, so that no two texts become one.
+    is_formula = isinstance(value, str) and value.lstrip("'").startswith(FORMULA_STARTS)
+    return f"'{value}" if is_formula else value
 
 
 def safe_row(values: Iterable[Any]) -> list[Any]:

@@ -4,6 +4,7 @@ import traceback
 from pathlib import Path
 
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.names import printable
 
 
 # Tracebacks of what nobody expected, in the folder of the results.
@@ -16,8 +17,8 @@ def take_away_log(folder: Path) -> None:
 
 
 def one_line(text: str) -> str:
-    """A text or the name of a file, which may have several lines."""
-    return " ".join(text.split())
+    """A text or the name of a file, which may have several lines, and codes that a terminal obeys."""
+    return printable(" ".join(text.split()))
 
 
 def tell_failure(source: str, error: Exception, folder: Path) -> str:
@@ -27,10 +28,10 @@ def tell_failure(source: str, error: Exception, folder: Path) -> str:
     if isinstance(error, InputError):
         return line if name in line else f"{name}: {line}"
     folder.mkdir(parents=True, exist_ok=True)
-    details = "".join(traceback.format_exception(error))
+    details = "".join(traceback.format_exception(error)).split("\n")
     try:
         with (folder / ERRORS).open("a", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(f"{source}\n{details}\n")  # in one piece: other processes write too
+            file.write("\n".join([printable(source), *map(printable, details), ""]))  # at once: others write too
     except OSError as problem:  # a full disk, which may be why it failed
         return f"{name}: {type(error).__name__}: {line} ({ERRORS} cannot be written: {problem.strerror})"
     return f"{name}: {type(error).__name__}: {line} (details: {ERRORS})"

@@ -13,6 +13,7 @@ import jinja2
 from markupsafe import Markup
 
 from modeling_clipcaer.common.files import complete_file
+from modeling_clipcaer.names import printable
 from modeling_clipcaer.timeline import (
     NO_PICTURE,
     ROOM,
@@ -231,6 +232,7 @@ def render_page(recordings: Sequence[Recording]) -> str:
     templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,  # Keep: names of files and labels may hold markup.
+        finalize=lambda value: printable(value) if type(value) is str else value,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -5,6 +5,7 @@ from pathlib import Path
 import yaml
 
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.names import find_label_fault
 
 
 def read_label_entries(path: str) -> dict[str, dict]:
@@ -29,6 +30,8 @@ def read_label_entries(path: str) -> dict[str, dict]:
     entries = content.get("labels") if isinstance(content, dict) else None
     if not isinstance(entries, dict) or not entries or not all(isinstance(entry, dict) for entry in entries.values()):
         raise InputError(f"{path}: expected `labels:` with an entry `soft` and `descriptive` for each label")
+    if fault := find_label_fault(entries):
+        raise InputError(f"{path}: {fault}")
     for label, entry in entries.items():
         unknown = sorted(set(entry) - {"soft", "descriptive"})
         if unknown:

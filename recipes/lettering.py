@@ -9,6 +9,8 @@ from pathlib import Path
 
 from PIL import ImageFont
 
+from modeling_clipcaer.names import printable
+
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +63,7 @@ class Lettering:
 
 def clean(text: str) -> str:
     """`text` without what no font has a sign for: marks of direction, joiners, variants; controls become spaces."""
-    kept = (" " if unicodedata.category(sign) in ("Cc", "Zl", "Zp") else sign for sign in text)
+    kept = (" " if unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") else sign for sign in text)
     return "".join(sign for sign in kept if unicodedata.category(sign) != "Cf" and not "\ufe00" <= sign <= "\ufe0f")
 
 
@@ -97,4 +99,4 @@ def _read_characters(file: str) -> frozenset[int]:
 
 @cache
 def _warn_once(message: str) -> None:
-    logger.warning("%s", message)
+    logger.warning("%s", printable(message))

@@ -1,5 +1,6 @@
 """README.md and LICENSE of a checkpoint."""
 
+import math
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,8 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from modeling_clipcaer import ClipCaerTrainingArguments
-from modeling_clipcaer.names import public_name
+from modeling_clipcaer.names import printable, public_name
+from recipes.markdown_text import markdown_code, markdown_text
 from recipes.model_arguments import ModelArguments, ProcessorArguments
 from recipes.reporting import RESPONSIBLE_USE
 
@@ -109,7 +111,7 @@ def render_model_card(
         repository: id of the checkpoint on the Hub, where it is pushed.
     """
     base = public_name(base_model)
-    name, dataset = f"ClipCaer on {_dataset_name(report)}", f"`{_dataset_name(report)}`"
+    name, dataset = f"ClipCaer on {printable(_dataset_name(report))}", markdown_code(_dataset_name(report))
     data = ModelCardData(
         model_name=name,
         # Keep: on the Hub the name of a folder would be the id of somebody else's model.
@@ -129,29 +131,35 @@ def render_model_card(
     card = ModelCard.from_template(
         data,
         template_str=TEMPLATE,
-        name=name,
+        name=markdown_text(name),
         place=repository or "THIS_FOLDER",
-        labels=", ".join(report["labels"]),
-        base=f"`{base}`",
+        labels=", ".join(map(markdown_text, report["labels"])),
+        base=markdown_code(base),
         dataset=dataset,
-        protocol=f" (splits: {report['split_protocol']})" if report["split_protocol"] else "",
-        **{name: report[name] for name in ("split", "num_clips")},
+        protocol=f" (splits: {markdown_text(report['split_protocol'])})" if report["split_protocol"] else "",
+        split=markdown_text(report["split"]),
+        num_clips=report["num_clips"],
         **{name: _percent(report[name]) for name in ("uar", "war")},
         **{name: " to ".join(map(_percent, report[name])) for name in ("uar_ci95", "war_ci95")},
         epoch=f"{report['selected']['epoch']:g}",
         choice="the last" if report["selected"]["validation_uar"] is None else "chosen on the validation split",
         last_uar=_percent(report["last_epoch"]["uar"]),
-        rows=[(label, _percent(score["recall"]), score["support"], clips[label]) for label, score in scores],
+        rows=[
+            (markdown_text(label), _percent(score["recall"]), score["support"], clips[label])
+            for label, score in scores
+        ],
         majority={
-            name: value if name == "label" else _percent(value) for name, value in report["majority_baseline"].items()
+            name: markdown_text(value) if name == "label" else _percent(value)
+            for name, value in report["majority_baseline"].items()
         },
         num_training_clips=sum(clips.values()),
-        preset=", ".join(f"`{preset}`" for preset in presets) or "none",
-        settings=yaml.safe_dump(settings, allow_unicode=True).strip() if settings else "# none",
+        preset=", ".join(map(markdown_code, presets)) or "none",
+        # Keep: one line a setting. A line of a long text could close the fence around them.
+        settings=yaml.safe_dump(settings, allow_unicode=True, width=math.inf).strip() if settings else "# none",
         withheld=f"Not told, as they may name places of a machine: {', '.join(withheld)}.\n\n" if withheld else "",
         versions=", ".join(f"{package} {number}" for package, number in report["versions"].items() if number),
         responsible_use=RESPONSIBLE_USE,
-        licence=_licence(report, base_model),
+        licence=markdown_text(_licence(report, base_model)),
     )
     return f"{card}\n"
 
@@ -163,21 +171,21 @@ def render_licence(report: dict[str, Any], base_model: str) -> str:
 
 
 def _licence(report: dict[str, Any], base_model: str) -> str:
-    return LICENCE.format(dataset=_dataset_name(report), base=public_name(base_model))
+    return printable(LICENCE.format(dataset=_dataset_name(report), base=public_name(base_model)))
 
 
 def _eval_results(report: dict[str, Any]) -> list[EvalResult]:
     """UAR and WAR with their intervals, and the recall of every label that occurs, for the Hub's model index."""
-    dataset = _dataset_name(report)
+    dataset, split = printable(_dataset_name(report)), printable(report["split"])
 
     def result(metric: str, name: str, value: float, **metric_args) -> EvalResult:
         return EvalResult(
             task_type="video-classification",
             dataset_type=dataset,
             dataset_name=dataset,
-            dataset_split=report["split"],
+            dataset_split=split,
             metric_type=metric,
-            metric_name=name,
+            metric_name=printable(name),
             metric_value=round(value, 2),
             metric_args={key: [round(bound, 2) for bound in bounds] for key, bounds in metric_args.items()} or None,
         )
@@ -210,7 +218,7 @@ def public_settings(flags: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """
     told = {name: value for name, value in flags.items() if name in _WORDS or not _holds_text(value)}
     if "clip_model" in flags:
-        told["clip_model"] = public_name(flags["clip_model"])
+        told["clip_model"] = printable(public_name(flags["clip_model"]))
     return dict(sorted(told.items())), sorted(flags.keys() - told.keys())
 
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from transformers import CLIPConfig
 
 from modeling_clipcaer import ClipCaerConfig, ClipCaerForVideoClassification
@@ -105,8 +106,8 @@ def infer_config(
     }
     try:
         return ClipCaerConfig(**fields)
-    except ValueError as error:
-        raise InputError(" ".join(str(error).split())) from error
+    except (StrictDataclassError, ValueError) as error:
+        raise InputError(" ".join(str(error.__cause__ or error).split())) from error
 
 
 def infer_clip_config(state: Mapping[str, torch.Tensor]) -> CLIPConfig:

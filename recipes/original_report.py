@@ -4,6 +4,7 @@ import re
 from collections import Counter
 
 from modeling_clipcaer import ClipCaerConfig
+from recipes.markdown_text import markdown_code, markdown_text
 from recipes.original_checkpoint import OriginalCheckpoint
 from recipes.original_keys import DESCRIPTIVE_ROWS, TOKEN_PREFIX, TOKEN_SUFFIX
 from recipes.original_model import find_places
@@ -29,7 +30,7 @@ tags:
 
 # ClipCaer: {labels}
 
-Converted from `{name}` (SHA-256 `{digest}`), a checkpoint of the public research code of CLIP-CAER. Its configuration
+Converted from {name} (SHA-256 `{digest}`), a checkpoint of the public research code of CLIP-CAER. Its configuration
 and its processor's settings select that code's behaviour where ClipCaer's own defaults differ.
 
 ## Licence
@@ -51,8 +52,8 @@ and its processor's settings select that code's behaviour where ClipCaer's own d
 def render_card(config: ClipCaerConfig, name: str, digest: str) -> str:
     """README.md of a converted checkpoint."""
     return CARD.format(
-        labels=", ".join(config.id2label.values()),
-        name=name,
+        labels=", ".join(map(markdown_text, config.id2label.values())),
+        name=markdown_code(name),
         digest=digest,
         licence=LICENCE_NOTICE,
         settings=render_flags(config),

@@ -14,6 +14,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 
 from modeling_clipcaer.common.files import complete_file
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.names import printable
 from modeling_clipcaer.recordings import STATED_EXCESS, Recording, open_recording
 from modeling_clipcaer.timeline import Timeline
 from modeling_clipcaer.video_frames import OPEN_OPTIONS
@@ -138,14 +139,14 @@ def take_sound(container, path: str, end: float, joins: Sequence[float] = ()) ->
     try:
         source = av.open(path, options=OPEN_OPTIONS)
     except (av.FFmpegError, OSError) as error:  # an address that FFmpeg alone cannot reach
-        logger.warning("%s: its sound cannot be read and is left out (%s)", path, error)
+        logger.warning("%s: its sound cannot be read and is left out (%s)", printable(path), printable(str(error)))
         return
     with source:
         stream = source.streams.best("audio")
         if stream is None:
             return
         if stream.codec_context is None:
-            logger.warning("%s: its sound is of an unknown kind and left out", path)
+            logger.warning("%s: its sound is of an unknown kind and left out", printable(path))
             return
         start = (source.start_time or 0) / av.time_base
         packets = read_sound(source, stream, start + end, joins)
@@ -170,7 +171,7 @@ def read_sound(source, stream: av.AudioStream, end: float, joins: Sequence[float
                 last = packet.dts
                 yield packet
     except av.FFmpegError as error:
-        logger.warning("%s: its sound can only be read in part (%s)", source.name, error)
+        logger.warning("%s: its sound can only be read in part (%s)", printable(source.name), printable(str(error)))
 
 
 def copy_sound(container, stream: av.AudioStream, packets: Iterator[av.Packet], start: float) -> Iterator[av.Packet]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from modeling_clipcaer.names import printable
 from recipes.lettering import Lettering
 
 
@@ -73,7 +74,7 @@ def _draw_matrix(report: dict[str, Any], labels: list[str], path: Path) -> None:
     title = (
         f"UAR {report['uar']:.1f} %, WAR {report['war']:.1f} % on {report['num_clips']:,} clips ({report['split']})"
     )
-    figure.suptitle(title, fontsize=13)
+    figure.suptitle(printable(title), fontsize=13, parse_math=False)
     figure.savefig(path)
 
 

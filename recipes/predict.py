@@ -71,6 +71,7 @@ def predict(args: PredictionArguments, state: PartialState) -> None:
     boxes = read_boxes(args.bounding_box_face, args.bounding_box_body)
     passed_over: Counter[str] = Counter()
     sources = find_recordings(args.inputs, Path(args.output_dir), passed_over)
+    boxes.check(sources)
     if passed_over and state.is_main_process:
         print(say_passed_over(passed_over), flush=True)
     if args.clips:

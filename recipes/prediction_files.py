@@ -82,7 +82,7 @@ def _write_projects(jobs: list[Job], args: PredictionArguments, folder: Path) ->
     first = next(_load(jobs))
     # A model of faces alone knows nothing of windows without any.
     can_be_uncertain = args.threshold > 0 or first.settings["streams"] == "face"
-    labels = [*first.labels, *([UNCERTAIN] if can_be_uncertain and UNCERTAIN not in first.labels else [])]
+    labels = [*first.labels, *([UNCERTAIN] if can_be_uncertain else [])]
     if "label_studio" in args.wanted_formats:
         root = find_label_studio_root([job.source for job in jobs], args.label_studio_root)
         persons = write_label_studio(_load(jobs), folder / "label_studio.json", root)

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlparse
 from data_scripts.clip_search import is_video, name_suffix
 from modeling_clipcaer.errors import InputError, check_readable
 from modeling_clipcaer.frame_files import list_frame_names, natural_key
+from modeling_clipcaer.names import identity_key, printable
 from recipes.annotation_files import is_address
 
 
@@ -39,11 +40,6 @@ def find_recordings(inputs: list[str], output_dir: Path, passed_over: Counter[st
             raise InputError(f"{path}: expected videos or frames, found a folder without any")
         for source in sources:
             found.setdefault(os.path.realpath(source), source)  # which knows of a link to itself, too
-    for source in found.values():
-        try:
-            source.encode()
-        except UnicodeEncodeError as error:
-            raise InputError(f"{source!r}: expected a name in UTF-8, which every file of the output is in") from error
     return list(found.values())
 
 
@@ -83,15 +79,15 @@ def name_folders(
         is_own: whether an earlier run gave a name to a source, which then keeps it.
     """
     names: dict[str, str] = {}
-    taken: set[str] = set()  # in one case: not every file system tells `A` from `a`
+    taken: set[str] = set()  # by key: not every file system tells `A` from `a`, or both forms of `é`
     for source, long in _tell_apart(sources).items():
         number = 1
         earlier = (name for name in (*_list_names(source), f"{own_name(source)}-2") if is_own(name, source))
         name = stem = next(earlier, long)
-        while name.casefold() in taken or not is_free(name, source):
+        while identity_key(name) in taken or not is_free(name, source):
             number += 1
             name = f"{stem}-{number}"
-        taken.add(name.casefold())
+        taken.add(identity_key(name))
         names[source] = name
     return names
 
@@ -99,10 +95,10 @@ def name_folders(
 def _tell_apart(sources: list[str]) -> dict[str, str]:
     """Of each source the shortest of its names that no other source has at that length, or its own name."""
     candidates = {source: _list_names(source) for source in sources}
-    counts = Counter((depth, name.casefold()) for names in candidates.values() for depth, name in enumerate(names))
+    counts = Counter((depth, identity_key(name)) for names in candidates.values() for depth, name in enumerate(names))
     return {
         source: next(
-            (name for depth, name in enumerate(names) if counts[depth, name.casefold()] == 1), own_name(source)
+            (name for depth, name in enumerate(names) if counts[depth, identity_key(name)] == 1), own_name(source)
         )
         for source, names in candidates.items()
     }
@@ -130,7 +126,8 @@ def _path_of(source: str) -> Path:
 
 
 def _clean(name: str) -> str:
-    return re.sub(r'[\x00-\x1f<>:"/\\|?*]|^\.|[. ]$', "_", name[:NAME_LENGTH])
+    cut = "".join(sign if printable(sign) == sign else "_" for sign in name[:NAME_LENGTH])
+    return re.sub(r'[<>:"/\\|?*]|^\.|[. ]$', "_", cut)
 
 
 def full_path(source: str) -> str:

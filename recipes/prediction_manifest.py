@@ -7,6 +7,8 @@ from typing import Any
 
 from modeling_clipcaer import ClipCaerConfig
 from modeling_clipcaer.common.files import complete_file
+from modeling_clipcaer.errors import InputError, check_utf8
+from modeling_clipcaer.names import identity_key, printable
 from modeling_clipcaer.timeline import NO_PICTURE, SCHEMA_VERSION, Timeline
 from recipes.failures import ERRORS
 from recipes.prediction_inputs import describe_file, full_path, name_folders
@@ -67,19 +69,25 @@ def plan_jobs(sources: list[str], output_dir: Path, made_from: dict[str, Any], o
     """A job for each of `sources`. Folders that are another recording's, or nobody's, are not written to."""
 
     def is_own(name: str, source: str) -> bool:
-        found = _read_json(output_dir / name / RECORDING).get("made_from", {})
-        return found.get("path") == full_path(source)
+        found = _read_json(output_dir / name / RECORDING).get("made_from")
+        return isinstance(found, dict) and found.get("path") == full_path(source)
 
     def is_free(name: str, source: str) -> bool:
-        is_taken = name.casefold() in (*JOINED, ERRORS)
+        is_taken = identity_key(name) in (*JOINED, ERRORS)
         return not is_taken and (not (output_dir / name).exists() or is_own(name, source))
 
     names = name_folders(sources, is_free, is_own)
     jobs = []
     for source in sources:
-        job = Job(source, output_dir / names[source], {"path": full_path(source), "file": {}, **made_from}, outputs)
+        # Keep: as it can be printed. A failed one's name is written, too.
+        job = Job(printable(source), output_dir / names[source], {"path": full_path(source), "file": {}}, outputs)
+        job.made_from |= made_from
         try:
+            check_utf8(source)
+            job.source = source
             job.made_from["file"] = describe_file(source)
+        except InputError as error:
+            job.error = str(error)
         except OSError as error:  # it went away, or may not be looked at: this one's failure
             job.error = f"{source}: expected a recording that can be read: {error.strerror}"
         jobs.append(job)
@@ -97,7 +105,7 @@ def describe_model(name: str, config: ClipCaerConfig) -> dict[str, Any]:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # none, or not ours
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError, RecursionError):  # none, or not ours
         return {}
     return content if isinstance(content, dict) else {}
 

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from modeling_clipcaer.common.files import complete_folder
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.frame_files import list_frame_names
+from modeling_clipcaer.names import printable
 from modeling_clipcaer.recording_analysis import RecordingAnalyzer
 from modeling_clipcaer.recordings import Recording, StoredRecording, open_recording
 from modeling_clipcaer.timeline import Timeline, TimelineWindow, join_notes
@@ -133,9 +134,13 @@ def _tell(jobs: list[Job], args: PredictionArguments) -> None:
         if entry["status"] == "done":
             # Keep: the notes. Of a recording that is cut short nothing else would tell it here.
             folder = Path(args.output_dir, entry["folder"])
-            print(f"{one_line(entry['source'])}: {folder}/", *entry["notes"], sep="\n  note: ")
+            print(
+                f"{one_line(entry['source'])}: {printable(str(folder))}/",
+                *map(printable, entry["notes"]),
+                sep="\n  note: ",
+            )
     print(f"{len(jobs) - len(failed)} of {len(jobs)} recordings are done: {args.output_dir}/manifest.json")
     for job in failed:
-        sys.stderr.write(f"error: {job.error}\n")
+        sys.stderr.write(f"error: {printable(job.error)}\n")
     if failed:
         raise SystemExit(1)

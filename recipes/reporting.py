@@ -31,6 +31,7 @@ from modeling_clipcaer.metrics import (
 )
 from modeling_clipcaer.names import public_name
 from recipes.csv_text import safe_row
+from recipes.markdown_text import markdown_code, markdown_text
 from recipes.plots import draw_confusion_matrix, draw_reliability, draw_training_curves
 
 
@@ -166,7 +167,7 @@ def _describe_calibration(logits: ArrayLike, references: ArrayLike, temperature:
 def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A Markdown table, its first column to the left, the others to the right."""
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
 def render_report(report: dict[str, Any]) -> str:
@@ -180,31 +181,32 @@ def render_report(report: dict[str, Any]) -> str:
         return f"**{name.upper()} {report[name]:.1f} %** [{low:.1f}, {high:.1f}]"
 
     labels, baseline = report["labels"], report["majority_baseline"]
+    shown = {label: markdown_text(label) for label in labels}
     scores = [
-        [label, *(show(report["per_class"][label][name]) for name in ("recall", "precision", "f1")), support]
+        [shown[label], *(show(report["per_class"][label][name]) for name in ("recall", "precision", "f1")), support]
         for label, support in ((label, report["per_class"][label]["support"]) for label in labels)
     ]
     origin = ["checkpoint", "dataset", "split", *(["split_protocol"] if report["split_protocol"] else []), "seed"]
-    counts = [[label, *row] for label, row in zip(labels, report["confusion_matrix"], strict=True)]
+    counts = [[shown[label], *row] for label, row in zip(labels, report["confusion_matrix"], strict=True)]
     parts = [
-        f"# {report['split']} split, {report['num_clips']} clips",
+        f"# {markdown_text(report['split'])} split, {report['num_clips']} clips",
         f"{headline('uar')} · {headline('war')}",
         f"Macro F1 {report['macro_f1']:.1f} %, calibration error (ECE) {100 * report['ece']:.1f} %. "
-        f"Always answering {baseline['label']} gives UAR {baseline['uar']:.1f} %, WAR {baseline['war']:.1f} %.",
+        f"Always answering {shown[baseline['label']]} gives UAR {baseline['uar']:.1f} %, WAR {baseline['war']:.1f} %.",
         MEANING,
     ]
     if report["absent_labels"]:
-        names = ", ".join(report["absent_labels"])
+        names = ", ".join(map(markdown_text, report["absent_labels"]))
         parts.append(f"**No clip of: {names}.** These labels have no recall and no part in UAR and macro F1.")
     parts += [
         "## By label, %",
         _table(["label", "recall", "precision", "F1", "clips"], scores),
         "## Confusion matrix, clips (rows: reference, columns: prediction)",
-        _table(["", *labels], counts),
+        _table(["", *shown.values()], counts),
         "![Confusion matrix](confusion_matrix.png)",
         "![Reliability diagram](reliability.png)",
         "## How it was measured",
-        "\n".join(f"- {name}: `{report[name]}`" for name in origin)
+        "\n".join(f"- {name}: {markdown_code(report[name])}" for name in origin)
         + "\n- versions: "
         + ", ".join(f"{name} {number or 'not installed'}" for name, number in report["versions"].items()),
         RESPONSIBLE_USE,

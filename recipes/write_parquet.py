@@ -26,6 +26,7 @@ from modeling_clipcaer import ClipCaerVideoProcessor
 from modeling_clipcaer.clip_rows import find_form
 from modeling_clipcaer.errors import InputError, check_readable, run_command
 from recipes.clips import count_frames, get_labels, load_clips
+from recipes.markdown_text import markdown_text
 from recipes.parquet_rows import CropRows, FrameRows, PathRows
 from recipes.parquet_shards import CARD_NAME, PROCESSOR_NAME, ShardWriter, publish_record, replaced_folder
 
@@ -191,10 +192,10 @@ def write_split(rows: Dataset, maker: Callable, folder: Path, split: str, args: 
 def render_card(clips: DatasetDict, name: str, embed: str) -> str:
     """The dataset card, which says which files are which split and what must not be done with them."""
     return CARD.format(
-        name=name,
+        name=markdown_text(name),
         files="\n".join(f"  - split: {split}\n    path: {split}-*.parquet" for split in clips),
         clips=", ".join(f"{len(rows)} clips for {split}" for split, rows in clips.items()),
-        labels=", ".join(get_labels(clips)),
+        labels=", ".join(map(markdown_text, get_labels(clips))),
         embedded=EMBEDDED[embed],
         note=PATHS if embed == "none" else "Read by ClipCaer's recipes with `--dataset`, or by `load_dataset`.",
         licence=LICENCE,

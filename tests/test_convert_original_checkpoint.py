@@ -149,7 +149,7 @@ def test_the_original_key_set_has_neither_adapter_nor_descriptive_view():
     assert export_state_dict(model).keys() == original_key_set().keys()
 
 
-def test_the_number_of_labels_follows_from_the_prompts(convert, tmp_path):
+def test_the_number_of_labels_follows_from_the_prompts(convert, tmp_path, capfd):
     state = {
         name: tensor[:4].clone() if name.startswith("prompt_learner.") else tensor
         for name, tensor in original_key_set().items()
@@ -164,6 +164,9 @@ def test_the_number_of_labels_follows_from_the_prompts(convert, tmp_path):
     assert list(config.id2label.values()) == labels
     assert (config.class_token_position, config.temperature) == ("middle", 0.02)
     assert ClipCaerVideoProcessor.from_pretrained(tmp_path / "out").context == "body"
+    flags = ("--labels", "calm", "glad", "lost", "NA")
+    assert convert("--checkpoint", tmp_path / "four.pth", "--output_dir", tmp_path / "refused", *flags) == 2
+    assert "four.pth: `id2label`: the label 'NA' is no text" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("zip_format", [True, False])

@@ -24,6 +24,7 @@ from stand_in_faces import SquareDetector
 from tiny import tiny_model
 
 from modeling_clipcaer import ClipCaerVideoProcessor
+from modeling_clipcaer.names import identity_key
 from modeling_clipcaer.recording_analysis import AnalysisSettings, RecordingAnalyzer
 from modeling_clipcaer.recordings import open_recording
 from modeling_clipcaer.timeline import ROOM, SCHEMA_VERSION
@@ -266,6 +267,25 @@ def test_recordings_of_one_name_have_folders_of_their_own(trained, lessons, tmp_
     assert run(tmp_path / "b", *flags) == 0
     assert [entry["folder"] for entry in recordings(tmp_path / "out")] == ["b-room"]
     assert (contents(tmp_path / "out" / "a-room"), contents(tmp_path / "out" / "b-room")) == before
+
+
+def test_names_that_look_alike_are_both_kept_and_one_that_is_not_utf8_fails_alone(
+    trained, lessons, tmp_path, squares, capsys
+):
+    (tmp_path / "in").mkdir()
+    names = ["Zo\xeb.mp4".encode(), "Zoe\u0308.mp4".encode(), b"ZO\xc3\x8b.mp4", b"caf\xe9\x1b[31m.mp4"]
+    for name in names:
+        shutil.copy(lessons / "walk.mp4", os.path.join(os.fsencode(tmp_path / "in"), name))
+    out = tmp_path / "out"
+    assert run(tmp_path / "in", "--model", trained, "--output_dir", out) == 1
+    printed = capsys.readouterr()
+    assert "caf\\xe9\\x1b[31m.mp4: expected a name in UTF-8" in printed.err and "\x1b" not in printed.out + printed.err
+    done = [entry for entry in recordings(out) if entry["status"] == "done"]
+    assert len(done) == 3 and len({identity_key(entry["folder"]) for entry in done}) == 3
+    assert {row["source"] for row in read_rows(out / "timeline.csv")} == {entry["source"] for entry in done}
+    assert [entry["source"] for entry in recordings(out) if entry["status"] == "failed"] == [
+        f"{tmp_path}/in/caf\\xe9\\x1b[31m.mp4"
+    ]
 
 
 def test_a_folder_keeps_its_name_when_another_of_that_name_joins_it():

@@ -593,13 +593,6 @@ def test_impossible_settings_are_refused_by_name(model, processor, name, value, 
 # --- what is said of the answers
 
 
-def test_a_label_of_the_name_of_uncertain_answers_has_no_threshold(processor):
-    model = tiny_model(num_frames=FRAMES, id2label=dict(enumerate(["a", "b", "c", "d", UNCERTAIN])))
-    assert analyzer_of(model, processor).settings.threshold == 0
-    with pytest.raises(InputError, match="`threshold` must be 0, as a label is uncertain"):
-        analyzer_of(model, processor, threshold=0.5)
-
-
 def test_scores_below_the_threshold_are_uncertain_and_keep_their_probabilities(tmp_path, model, processor):
     path = videos.write_video(tmp_path / "a.mp4", videos.noise(30))
     plain, careful = (analyze(analyzer_of(model, processor, threshold=t), path) for t in (0, 0.999))
