@@ -14,7 +14,7 @@ from transformers.pipelines import PIPELINE_REGISTRY
 from .configuration_clipcaer import ClipCaerConfig
 from .modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerModel
 from .peft_adapter import load_face_adapter, save_face_adapter
-from .pipeline_clipcaer import ClipCaerPipeline, StrictAutoModel
+from .pipeline_clipcaer import ClipCaerPipeline
 from .processing_clipcaer import ClipCaerVideoProcessor
 
 
@@ -23,7 +23,7 @@ AutoModel.register(ClipCaerConfig, ClipCaerModel, exist_ok=True)
 AutoModelForVideoClassification.register(ClipCaerConfig, ClipCaerForVideoClassification, exist_ok=True)
 AutoVideoProcessor.register(ClipCaerConfig, ClipCaerVideoProcessor, exist_ok=True)
 PIPELINE_REGISTRY.register_pipeline(
-    "academic-emotion-recognition", pipeline_class=ClipCaerPipeline, pt_model=StrictAutoModel
+    "academic-emotion-recognition", pipeline_class=ClipCaerPipeline, pt_model=AutoModelForVideoClassification
 )
 
 ClipCaerConfig.register_for_auto_class("AutoConfig")

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset
-from transformers import AutoModelForVideoClassification, Pipeline
+from transformers import Pipeline
 from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 
 from .errors import InputError
@@ -21,26 +21,6 @@ DETECTOR_OPTIONS = ("face_detector", "face_detector_weights")
 TIMELINE_OPTIONS = ("window", *SETTINGS, *DETECTOR_OPTIONS, *RECORDING_OPTIONS, "on_window")
 DEFAULT_WINDOW = 10.0
 DEFAULT_BATCH_SIZE = 32
-
-
-class StrictAutoModel(AutoModelForVideoClassification):
-    """Loads what fits to the last weight. transformers would log what does not, and go on with random weights."""
-
-    @classmethod
-    def from_pretrained(cls, folder: str | os.PathLike, **kwargs):
-        """The model of a folder or a Hub id, from safetensors files alone.
-
-        Raises:
-            InputError: a weight is missing, unexpected or of another shape.
-        """
-        kwargs |= {"use_safetensors": True, "ignore_mismatched_sizes": True, "output_loading_info": True}
-        model, info = AutoModelForVideoClassification.from_pretrained(folder, **kwargs)
-        for name, found, expected in sorted(info["mismatched_keys"]):
-            raise InputError(f"{folder}: `{name}` is of shape {tuple(found)}, expected {tuple(expected)}")
-        for problem in ("missing", "unexpected"):
-            for name in sorted(info[f"{problem}_keys"]):
-                raise InputError(f"{folder}: {problem} weight `{name}`")
-        return model
 
 
 class ClipCaerPipeline(Pipeline):

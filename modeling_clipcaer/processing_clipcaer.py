@@ -1,6 +1,7 @@
 """ClipCaerVideoProcessor: clips and boxes -> `pixel_values` (context) and `face_pixel_values`."""
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from numbers import Integral, Real
 
@@ -21,6 +22,7 @@ from .frames import (
     sample_frame_indices,
 )
 from .pixels import augment, crop_box, crop_face, draw_augmentation, letterbox, resize_to_square
+from .strict_loading import tell_loading
 
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -142,6 +144,12 @@ class ClipCaerVideoProcessor(VideoProcessorMixin):
         self.scaled_decoding = scaled_decoding
         self._validate()
 
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs) -> "ClipCaerVideoProcessor":
+        """Load as every video processor of transformers does, or say in one line what is wrong with the file."""
+        with tell_loading(pretrained_model_name_or_path, "video processor"):
+            return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+
     def _validate(self) -> None:
         for name, allowed in CHOICES.items():
             _require(getattr(self, name) in allowed, name, getattr(self, name), f"one of {', '.join(allowed)}")
@@ -154,7 +162,10 @@ class ClipCaerVideoProcessor(VideoProcessorMixin):
             _require(isinstance(getattr(self, name), bool), name, getattr(self, name), "true or false")
         for name in ("image_mean", "image_std"):
             values = getattr(self, name)
-            sound = isinstance(values, list) and len(values) == 3 and all(isinstance(value, Real) for value in values)
+            sound = isinstance(values, list) and len(values) == 3
+            sound = sound and all(
+                isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value) for value in values
+            )
             _require(sound and (name == "image_mean" or min(values) > 0), name, values, "three numbers, std above 0")
 
     def __call__(

@@ -1,6 +1,5 @@
 """The dataset that a recipe reads."""
 
-import json
 from pathlib import Path
 
 from datasets import ClassLabel, Dataset, DatasetDict, load_dataset, load_from_disk
@@ -10,6 +9,7 @@ from data_scripts.build_raer import AUDIT_NAME, build_dataset
 from modeling_clipcaer.cached_clips import CROPS_COLUMNS
 from modeling_clipcaer.clip_rows import BOX_COLUMNS, describe_forms, find_form
 from modeling_clipcaer.errors import InputError, check_readable
+from modeling_clipcaer.json_files import read_object
 
 from .labels_file import read_label_entries
 from .model_arguments import DataArguments
@@ -69,8 +69,8 @@ def get_labels(clips: DatasetDict) -> list[str]:
 def read_split_protocol(folder: str | Path) -> str | None:
     """How the splits of the dataset in `folder` were made; `None` where its build did not record it."""
     try:
-        return json.loads(Path(folder, AUDIT_NAME).read_text(encoding="utf-8"))["split"]["name"]
-    except (FileNotFoundError, NotADirectoryError, ValueError, LookupError, TypeError):
+        return read_object(Path(folder, AUDIT_NAME))["split"]["name"]
+    except (InputError, LookupError, TypeError):
         return None
 
 

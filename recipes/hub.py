@@ -13,6 +13,7 @@ from transformers.trainer_utils import HubStrategy
 import modeling_clipcaer
 from modeling_clipcaer import ClipCaerConfig, ClipCaerTrainingArguments, ClipCaerVideoProcessor
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.json_files import read_object
 from recipes.reporting import REPORT_FIELDS
 
 
@@ -117,7 +118,7 @@ def _publish_fields(path: Path) -> tuple[Path | bytes, list[str]]:
     """A file as it is, or without the fields that may not be published, and the names of these."""
     if path.name not in PUBLISHED_FIELDS:
         return path, []
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = read_object(path)
     unknown = sorted(content.keys() - PUBLISHED_FIELDS[path.name])
     if not unknown:
         return path, []

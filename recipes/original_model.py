@@ -44,7 +44,8 @@ def build_model(
     config = infer_config(state, labels, class_token_position, temperature, slerp_weight)
     with torch.device("meta"):
         expected = ClipCaerForVideoClassification(config).state_dict()
-    tensors = {"model.descriptive_prompts.text_embeds": torch.zeros(config.num_labels, config.projection_dim)}
+    # Stand-ins, until the sentences are encoded below.
+    tensors = {"model.descriptive_prompts.text_embeds": torch.ones(config.num_labels, config.projection_dim)}
     for key, place in places.items():
         shape, found = tuple(place.join(expected).shape), tuple(state[key].shape)
         if found != shape:

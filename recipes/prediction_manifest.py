@@ -7,6 +7,8 @@ from typing import Any
 
 from modeling_clipcaer import ClipCaerConfig
 from modeling_clipcaer.common.files import complete_file
+from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.json_files import read_object
 from modeling_clipcaer.timeline import NO_PICTURE, SCHEMA_VERSION, Timeline
 from recipes.failures import ERRORS
 from recipes.prediction_inputs import describe_file, full_path, name_folders
@@ -96,10 +98,9 @@ def describe_model(name: str, config: ClipCaerConfig) -> dict[str, Any]:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # none, or not ours
+        return read_object(path)
+    except InputError:  # none, or not ours
         return {}
-    return content if isinstance(content, dict) else {}
 
 
 def write_manifest(jobs: list[Job], folder: Path) -> None:

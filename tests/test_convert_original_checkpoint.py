@@ -318,10 +318,10 @@ def test_vit_b_32_has_the_research_codes_keys_and_shapes():
     state["clip_model_.token_embedding.weight"] = torch.arange(49408.0)[:, None].expand(-1, 512)
     for name in ("hand_crafted_prompt_embeddings", SUFFIX):
         ids = torch.zeros(shapes[name][:2])
-        ids[:, :3] = torch.tensor([320.0, 2533.0, 49407.0])
+        ids[:, 0], ids[:, 1], ids[:, 2] = 320, torch.arange(2533, 2533 + len(ids)), 49407
         state[name] = ids[..., None].expand(-1, -1, 512)
     config = infer_config(state, None, "end", None, None)
-    assert config.label_token_ids == [[[0, 320, 2533, 49407]]] * 5
+    assert config.label_token_ids == [[[0, 320, word, 49407]] for word in range(2533, 2538)]
     with torch.device("meta"):
         back = export_state_dict(ClipCaerForVideoClassification(config))
     assert set(back) == set(KEYS["order"])
