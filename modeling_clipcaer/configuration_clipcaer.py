@@ -193,6 +193,8 @@ class ClipCaerConfig(PreTrainedConfig):
             raise ValueError(
                 f"`{unknown[0]}` is not a field of {type(self).__name__}: misspelt, or written by a newer version"
             )
+        if isinstance(self.clip_config, dict):
+            _check_towers(self.clip_config)  # Keep: before transformers builds anything of it.
         if self.id2label is None and kwargs.get("num_labels") is None:
             self.id2label: dict[int, str] = dict(enumerate(RAER_LABELS))
         if self.id2label is not None:
@@ -274,12 +276,7 @@ class ClipCaerConfig(PreTrainedConfig):
                 raise ValueError(f"`{name}` must lie in [0, 1), got 1")
         if not isinstance(self.clip_config, PreTrainedConfig):
             return  # Keep: `@strict` also validates before `__post_init__` has made it one.
-        for tower in ("text_config", "vision_config"):
-            for name, (low, high) in TOWER_RANGES.items():
-                _check_range(
-                    f"clip_config.{tower}.{name}", getattr(getattr(self.clip_config, tower), name, None), low, high
-                )
-        _check_range("clip_config.projection_dim", self.projection_dim, *TOWER_RANGES["projection_dim"])
+        _check_towers(self.clip_config.to_dict())
         if self.use_face_adapter and self.adapter_reduction > self.projection_dim:
             raise ValueError(f"`adapter_reduction` must be at most {self.projection_dim}, the embeddings' width")
 
@@ -288,7 +285,10 @@ class ClipCaerConfig(PreTrainedConfig):
         if self.id2label is None or self.label2id is None:
             return  # Keep: `@strict` also validates before `__post_init__` has filled them.
         labels = _number_labels(self.id2label)
-        numbers = {label: int(number) for label, number in self.label2id.items()}
+        if not isinstance(self.label2id, dict):
+            raise ValueError(f"`label2id` must be a mapping, got {self.label2id!r}")
+        # JSON of others may hold the numbers as words.
+        numbers = {label: int(n) if str(n).isdecimal() else n for label, n in self.label2id.items()}
         for number, label in labels.items():
             if numbers.get(label) != number:
                 raise ValueError(
@@ -345,8 +345,24 @@ def _check_range(name: str, value: Any, low: float, high: float) -> None:
         raise ValueError(f"`{name}` must lie in [{low:g}, {high:g}], got {value}")
 
 
+def _check_towers(clip_config: dict[str, Any]) -> None:
+    """Every size of CLIP's two towers within its range."""
+    towers = {name: clip_config.get(name) or {} for name in ("text_config", "vision_config")}
+    for path, config, names in (
+        ("clip_config", clip_config, ("projection_dim",)),
+        *((f"clip_config.{tower}", config, TOWER_RANGES) for tower, config in towers.items()),
+    ):
+        for name in names if isinstance(config, dict) else ():
+            value = config.get(name)
+            if value is not None and type(value) is not int:
+                raise ValueError(f"`{path}.{name}` must be an integer, got {value!r}")
+            _check_range(f"{path}.{name}", value, *TOWER_RANGES[name])
+
+
 def _number_labels(id2label: Mapping) -> dict[int, str]:
     """`id2label` with numbers as keys, in their order; JSON has but words."""
+    if not isinstance(id2label, Mapping):
+        raise ValueError(f"`id2label` must be a mapping, got {id2label!r}")
     numbers = {str(key): label for key, label in id2label.items()}
     labels = [numbers.get(str(number)) for number in range(len(id2label))]
     if not labels or None in labels or len(numbers) < len(id2label):

@@ -11,9 +11,10 @@ def check_tokenizer(tokenizer, text_config) -> None:
         raise InputError(
             f"the tokenizer knows {len(tokenizer)} tokens, the text tower's embedding {text_config.vocab_size}"
         )
-    begin, *words, end = tokenizer("a person").input_ids or [None, None]
-    if not words or begin != tokenizer.bos_token_id or end != tokenizer.eos_token_id or begin == end:
+    ids = tokenizer("a person").input_ids
+    if len(ids) < 3 or [ids[0], ids[-1]] != [tokenizer.bos_token_id, tokenizer.eos_token_id] or ids[0] == ids[-1]:
         raise InputError("the tokenizer puts no begin and end around a text")
+    end = ids[-1]
     if end != end_token_id(text_config):
         raise InputError(f"the tokenizer's end is token {end}, the text tower's is {end_token_id(text_config)}")
 

@@ -4,11 +4,13 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from numbers import Integral, Real
+from pathlib import Path
 
 import numpy as np
 import torch
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import VideosKwargs
+from transformers.utils import VIDEO_PROCESSOR_NAME
 from transformers.video_processing_utils import VideoProcessorMixin
 
 from .errors import InputError
@@ -21,6 +23,7 @@ from .frames import (
     open_clip,
     sample_frame_indices,
 )
+from .json_files import read_object
 from .pixels import augment, crop_box, crop_face, draw_augmentation, letterbox, resize_to_square
 from .strict_loading import tell_loading
 
@@ -147,6 +150,9 @@ class ClipCaerVideoProcessor(VideoProcessorMixin):
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs) -> "ClipCaerVideoProcessor":
         """Load as every video processor of transformers does, or say in one line what is wrong with the file."""
+        file = Path(pretrained_model_name_or_path, VIDEO_PROCESSOR_NAME)
+        if file.is_file():
+            read_object(file)  # Keep: transformers does not say which file is torn.
         with tell_loading(pretrained_model_name_or_path, "video processor"):
             return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
 

@@ -85,7 +85,7 @@ def tell_loading(place: str | os.PathLike, what: str) -> Iterator[None]:
         *(OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError),
         *(SafetensorError, StrictDataclassError),
     ) as error:
-        absent = "" if Path(place).exists() else "there is no such folder, and from the Hub "
+        absent = "there is no such folder, and from the Hub " if is_hub_id(os.fspath(place)) else ""
         raise InputError(f"{place}: {absent}no {what} could be loaded: {first_line(error)}") from error
 
 
@@ -93,8 +93,10 @@ def first_line(error: BaseException) -> str:
     """What an error says, in one line. Of a configuration's validation, what it found."""
     if isinstance(error, StrictDataclassError) and error.__cause__ is not None:
         return first_line(error.__cause__)
+    if isinstance(error, KeyError) and error.args:
+        return f"unknown or missing key `{error.args[0]}`"
     told = (str(error).strip().splitlines() or [""])[0].strip() or type(error).__name__
-    return f"`{error.args[0]}` is missing" if isinstance(error, KeyError) and error.args else told[:LONGEST_REASON]
+    return told.split(". Errors: ")[0][:LONGEST_REASON]
 
 
 def check_found(place: str | os.PathLike) -> None:
@@ -103,6 +105,8 @@ def check_found(place: str | os.PathLike) -> None:
     Raises:
         InputError: there is no such folder, it may not be read, or it is no folder.
     """
+    if not os.fspath(place):
+        raise InputError("expected a folder or an id on the Hub, found an empty name")
     check_readable(place)
     if not Path(place).exists() and not is_hub_id(os.fspath(place)):
         raise InputError(f"{place}: there is no such folder")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
+from transformers.utils import CONFIG_NAME
 
 from modeling_clipcaer import ClipCaerConfig, ClipCaerForVideoClassification, ClipCaerVideoProcessor
 from modeling_clipcaer.common.disk import check_room
@@ -40,6 +41,8 @@ def load_checkpoint(folder: str) -> tuple[ClipCaerForVideoClassification, ClipCa
             parts do not fit each other; or a weight is missing, unexpected, of another shape or not finite.
     """
     check_found(folder)
+    if Path(folder).is_dir() and not Path(folder, CONFIG_NAME).is_file():
+        raise InputError(f"{folder}: expected a ClipCaer checkpoint, found no {CONFIG_NAME}")
     with tell_loading(folder, "ClipCaer checkpoint"):
         content, _ = ClipCaerConfig.get_config_dict(folder)
         if content.get("model_type") != "clipcaer":

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from golden_cases import GOLDEN, KEYS, case_model, case_state, drop_second_names, golden, golden_pixels
-from tokenizers import Tokenizer, models
+from tokenizers import Tokenizer, models, processors
 from transformers import PreTrainedTokenizerFast
 
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
@@ -254,9 +254,10 @@ def test_a_folder_that_is_in_use_is_left_alone(bare, tmp_path, convert, capfd):
 
 def test_prompts_become_text_where_there_is_a_tokenizer(bare, tmp_path, convert):
     vocab = {f"w{token}": token for token in range(49406)} | {"<start>": 49406, "<end>": 49407}
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer(models.WordLevel(vocab, unk_token="w0")), bos_token="<start>", eos_token="<end>"
-    )
+    words = Tokenizer(models.WordLevel(vocab, unk_token="w0"))
+    special = [("<start>", 49406), ("<end>", 49407)]
+    words.post_processor = processors.TemplateProcessing(single="<start> $A <end>", special_tokens=special)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, bos_token="<start>", eos_token="<end>")
     tokenizer.save_pretrained(tmp_path / "tokenizer")
     flags = ("--tokenizer", tmp_path / "tokenizer", "--crop-body")
     assert convert("--checkpoint", bare, "--output_dir", tmp_path / "out", *flags) == 0

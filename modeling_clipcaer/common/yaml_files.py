@@ -12,6 +12,7 @@ from modeling_clipcaer.json_files import read_text
 
 LARGEST = 2**20  # bytes
 DEEPEST = 8  # the labels' file has three levels
+MOST = 20_000  # words, lists and mappings
 NOTHING = ("", "~", "null", "Null", "NULL")
 
 
@@ -39,6 +40,7 @@ class _Reader:
         self.path = path
         self.text = text
         self.lines: dict[str, int] = {}
+        self.count = 0
 
     def read(self) -> tuple[Any, dict[str, int]]:
         """The one document."""
@@ -51,7 +53,9 @@ class _Reader:
         except yaml.MarkedYAMLError as error:
             line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
             raise InputError(f"{self.path}{line}: is not valid YAML: {error.problem or error.context}") from None
-        except yaml.YAMLError as error:
+        except InputError:
+            raise
+        except (yaml.YAMLError, ValueError, OverflowError) as error:  # an escape of what is no character
             raise InputError(f"{self.path}: is not valid YAML: {str(error).splitlines()[0]}") from None
         return content, self.lines
 
@@ -78,6 +82,9 @@ class _Reader:
         return content
 
     def _check(self, event: yaml.Event, depth: int) -> None:
+        self.count += 1
+        if self.count > MOST:
+            raise self._error(event, f"more than {MOST:,} values")
         if depth > DEEPEST:
             raise self._error(event, f"nested too deep; expected at most {DEEPEST} levels")
         if event.anchor is not None:  # of an alias, too
