@@ -16,6 +16,7 @@ from .modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerModel
 from .peft_adapter import load_face_adapter, save_face_adapter
 from .pipeline_clipcaer import ClipCaerPipeline
 from .processing_clipcaer import ClipCaerVideoProcessor
+from .video_classification import ClipCaerVideoClassificationPipeline
 
 
 AutoConfig.register("clipcaer", ClipCaerConfig, exist_ok=True)
@@ -25,6 +26,9 @@ AutoVideoProcessor.register(ClipCaerConfig, ClipCaerVideoProcessor, exist_ok=Tru
 PIPELINE_REGISTRY.register_pipeline(
     "academic-emotion-recognition", pipeline_class=ClipCaerPipeline, pt_model=AutoModelForVideoClassification
 )
+
+# Keep: not by `register_pipeline`, by which pipelines of this task would save our code with the models of others, too.
+PIPELINE_REGISTRY.supported_tasks["video-classification"]["impl"] = ClipCaerVideoClassificationPipeline
 
 ClipCaerConfig.register_for_auto_class("AutoConfig")
 ClipCaerModel.register_for_auto_class("AutoModel")

@@ -193,6 +193,10 @@ class ClipCaerConfig(PreTrainedConfig):
             raise ValueError(
                 f"`{unknown[0]}` is not a field of {type(self).__name__}: misspelt, or written by a newer version"
             )
+        # Keep: where this package is installed its own pipeline is registered. The checkpoint's would be refused there
+        # without `trust_remote_code`.
+        if not __name__.startswith("transformers_modules."):
+            kwargs.pop("custom_pipelines", None)
         if isinstance(self.clip_config, dict):
             _check_towers(self.clip_config)  # Keep: before transformers builds anything of it.
         if self.id2label is None and kwargs.get("num_labels") is None:

@@ -25,6 +25,7 @@ from .prototypes import instance_logits
 from .raer_labels import RAER_DESCRIPTIVE_PROMPTS, RAER_LABEL_PROMPTS, RAER_LABELS
 from .strict_loading import load_strictly
 from .temporal_encoder import TemporalEncoder
+from .video_classification import name_pipelines
 
 
 class ClipCaerPreTrainedModel(PreTrainedModel):
@@ -65,6 +66,7 @@ class ClipCaerPreTrainedModel(PreTrainedModel):
             "AutoModel": "modeling_clipcaer.ClipCaerModel",
             "AutoModelForVideoClassification": "modeling_clipcaer.ClipCaerForVideoClassification",
         }
+        self.config.custom_pipelines = name_pipelines()
         super().save_pretrained(save_directory, **kwargs)
         # Keep: safetensors writes by way of a temporary file, which is its owner's alone whatever the umask.
         config = Path(save_directory, "config.json")

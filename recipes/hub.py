@@ -29,7 +29,16 @@ PUBLISHED_FIELDS = {
     "report.json": REPORT_FIELDS,
     "config.json": {
         *(field.name for field in fields(ClipCaerConfig)),
-        *("architectures", "auto_map", "dtype", "id2label", "label2id", "model_type", "transformers_version"),
+        *(
+            "architectures",
+            "auto_map",
+            "custom_pipelines",
+            "dtype",
+            "id2label",
+            "label2id",
+            "model_type",
+            "transformers_version",
+        ),
         *("tie_word_embeddings", "use_cache"),
     },
     "video_preprocessor_config.json": {

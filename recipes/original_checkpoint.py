@@ -53,7 +53,7 @@ def read_original_checkpoint(path: str | Path, trust: bool = False) -> OriginalC
     """
     content = _load(path, trust)
     if not isinstance(content, Mapping):
-        raise InputError(f"expected a checkpoint or a state dict, found a {_type_name(content)}")
+        raise InputError(f"expected a checkpoint or a state dict, found: {_type_name(content)}")
     state = content.get("state_dict", content)
     if not isinstance(state, Mapping) or not state:
         raise InputError("expected a state dict with tensors, found none")
@@ -104,11 +104,11 @@ def _find_foreign(path: str | Path) -> list[str]:
             entries = archive.infolist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         raise InputError("cannot be read as a checkpoint: the file is torn, its end is missing") from error
+    if any(Path(entry.filename).name == "constants.pkl" for entry in entries):
+        raise InputError("expected a checkpoint of tensors, found a TorchScript program")
     # Keep: torch packs nothing, and unpacks whatever it is given into memory.
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
         raise InputError("cannot be read as a checkpoint: a packed archive, which torch.save does not write")
-    if any(Path(entry.filename).name == "constants.pkl" for entry in entries):
-        raise InputError("expected a checkpoint of tensors, found a TorchScript program")
     try:
         return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
     except (ValueError, RuntimeError, LookupError, TypeError, EOFError, pickle.UnpicklingError) as error:
@@ -132,9 +132,7 @@ def _merge_names(state: Mapping) -> OriginalCheckpoint:
             found = tensor.dtype if isinstance(tensor, torch.Tensor) else _type_name(tensor)
             raise InputError(f"`{name}`: expected a floating-point tensor, found {found}")
         if tensor.layout != torch.strided or tensor.is_meta or tensor.nbytes > tensor.untyped_storage().nbytes():
-            raise InputError(
-                f"`{name}`: expected as many numbers as its shape {tuple(tensor.shape)} has, found others"
-            )
+            raise InputError(f"`{name}`: expected all numbers of its shape {tuple(tensor.shape)}, found fewer")
         canonical, tensor = canonical_name(str(name).removeprefix("module.")), tensor.float()
         if canonical not in merged:
             if not tensor.isfinite().all():

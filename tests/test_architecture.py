@@ -39,11 +39,15 @@ ALLOWED = {
     "modeling_clipcaer": {
         *("torch", "transformers", ".clip_loading", ".configuration_clipcaer", ".face_adapter", ".frame_encoder"),
         *(".input_checks", ".model_output", ".temporal_encoder", ".prompt_learner", ".prototypes", ".raer_labels"),
-        *(".label_texts", ".strict_loading"),
+        *(".label_texts", ".strict_loading", ".video_classification"),
     },
     "processing_clipcaer": {"torch", "numpy", "transformers", ".frames", ".pixels", ".strict_loading"},
-    "pipeline_clipcaer": {"torch", "transformers", ".frames", ".recording_analysis", ".recordings", ".timeline"},
+    "pipeline_clipcaer": {
+        *("torch", "transformers", ".frames", ".recording_analysis", ".recordings", ".timeline"),
+        ".video_classification",
+    },
     "peft_adapter": {"torch", "safetensors", "peft", ".common", ".face_adapter"},
+    "video_classification": {"torch", "transformers"},
     "losses": {"torch"},
     "metrics": {"numpy", "scipy"},
     "data_collator": {"torch", ".clip_rows", ".processing_clipcaer"},
@@ -78,7 +82,7 @@ ALLOWED = {
     },
     "__init__": {
         *("transformers", ".configuration_clipcaer", ".modeling_clipcaer", ".pipeline_clipcaer"),
-        *(".processing_clipcaer", ".peft_adapter"),
+        *(".processing_clipcaer", ".peft_adapter", ".video_classification"),
     },
 }
 

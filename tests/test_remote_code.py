@@ -11,6 +11,7 @@ from transformers import AutoModel, AutoModelForVideoClassification, pipeline
 from transformers.models.auto.video_processing_auto import AutoVideoProcessor
 
 from modeling_clipcaer import ClipCaerPipeline
+from modeling_clipcaer.video_classification import name_pipelines
 from recipes.checkpoints import load_checkpoint
 
 
@@ -83,7 +84,7 @@ def test_folders_hold_the_models_side_alone_and_name_every_auto_class(stranger):
         assert {path.stem for path in folder.glob("*.py")} == CODE
         config = json.loads((folder / "config.json").read_text())
         assert config["auto_map"].keys() == {"AutoConfig", "AutoModel", "AutoModelForVideoClassification"}
-        assert "custom_pipelines" not in config
+        assert config["custom_pipelines"] == name_pipelines()
         assert [path.name for path in folder.glob("*model*.*") if path.suffix != ".py"] == ["model.safetensors"]
 
 
