@@ -1,6 +1,6 @@
 """The labels' texts as tokens: of a tokenizer that fits the text tower, and different for each label."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from .errors import InputError
 
@@ -25,7 +25,7 @@ def end_token_id(text_config) -> int:
     return text_config.vocab_size - 1 if text_config.eos_token_id == 2 else text_config.eos_token_id
 
 
-def tokenize(tokenizer, text_config, field: str, texts: Sequence[Sequence[str]], labels: Sequence[str]):
+def tokenize(tokenizer, text_config, field: str, texts: Iterable[Sequence[str]], labels: Sequence[str]):
     """Token ids of each label's texts, begin and end included: label, sentence, token.
 
     Args:
@@ -40,6 +40,7 @@ def tokenize(tokenizer, text_config, field: str, texts: Sequence[Sequence[str]],
             two labels' texts come out equal.
     """
     limit = text_config.max_position_embeddings
+    texts = list(texts)
     token_ids = [tokenizer(list(sentences)).input_ids for sentences in texts]
     for label, sentences, ids in zip(labels, texts, token_ids, strict=True):
         for sentence, tokens in zip(sentences, ids, strict=True):

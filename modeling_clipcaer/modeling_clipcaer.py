@@ -55,8 +55,7 @@ class ClipCaerPreTrainedModel(PreTrainedModel):
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
         """Load as every model of transformers does, whole and finite or not at all; see [`load_strictly`]."""
-        load = super().from_pretrained
-        return load_strictly(load, pretrained_model_name_or_path, "ClipCaer model", *args, **kwargs)
+        return load_strictly(super().from_pretrained, pretrained_model_name_or_path, "ClipCaer model", *args, **kwargs)
 
     def save_pretrained(self, save_directory, **kwargs):
         """Save as every model of transformers does."""
@@ -373,8 +372,7 @@ class ClipCaerForVideoClassification(ClipCaerPreTrainedModel):
         sentences = [as_list(entry) for entry in fields.get("descriptive_prompts") or default_sentences]
         fields |= {"label_prompts": label_prompts, "descriptive_prompts": sentences}
         for name, ids in (("label_prompts", "label_token_ids"), ("descriptive_prompts", "descriptive_token_ids")):
-            texts = [as_list(entry) for entry in fields[name]]
-            fields[ids] = tokenize(tokenizer, clip.config.text_config, name, texts, labels)
+            fields[ids] = tokenize(tokenizer, clip.config.text_config, name, map(as_list, fields[name]), labels)
         model = cls(ClipCaerConfig(**fields), clip_model=clip)
         model.model.encode_descriptive_prompts(fields["descriptive_token_ids"])
         return model
