@@ -120,12 +120,7 @@ def load_processor(args: argparse.Namespace) -> ClipCaerVideoProcessor:
         return ClipCaerVideoProcessor(**given)
     if given:
         raise InputError(f"--{next(iter(given)).replace('_', '-')} has no effect with --processor, which states it")
-    check_readable(args.processor)
-    try:
-        return ClipCaerVideoProcessor.from_pretrained(args.processor)
-    except OSError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"{args.processor}: expected a checkpoint with a processor: {reason}") from error
+    return ClipCaerVideoProcessor.from_pretrained(args.processor)
 
 
 def write_pages(

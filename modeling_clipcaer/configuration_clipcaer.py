@@ -368,7 +368,7 @@ def _number_labels(id2label: Mapping) -> dict[int, str]:
     if not isinstance(id2label, Mapping):
         raise ValueError(f"`id2label` must be a mapping, got {id2label!r}")
     numbers = {str(key): label for key, label in id2label.items()}
-    labels = [numbers.get(str(number)) for number in range(len(id2label))]
+    labels: list[Any] = [numbers.get(str(number)) for number in range(len(id2label))]
     if not labels or None in labels or len(numbers) < len(id2label):
         raise ValueError(f"`id2label` must number the labels from 0 without a gap, got {', '.join(numbers) or 'none'}")
     for number, label in enumerate(labels):

@@ -25,7 +25,7 @@ from .frames import (
 )
 from .json_files import read_object
 from .pixels import augment, crop_box, crop_face, draw_augmentation, letterbox, resize_to_square
-from .strict_loading import tell_loading
+from .strict_loading import check_found, tell_loading
 
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -150,6 +150,8 @@ class ClipCaerVideoProcessor(VideoProcessorMixin):
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs) -> "ClipCaerVideoProcessor":
         """Load as every video processor of transformers does, or say in one line what is wrong with the file."""
+        if not Path(pretrained_model_name_or_path).is_file():
+            check_found(pretrained_model_name_or_path)
         file = Path(pretrained_model_name_or_path, VIDEO_PROCESSOR_NAME)
         if file.is_file():
             read_object(file)  # Keep: transformers does not say which file is torn.

@@ -88,6 +88,7 @@ def check_shapes(folder: Path, config: ClipCaerConfig) -> None:
             name: tuple(weight.shape) for name, weight in ClipCaerForVideoClassification(config).state_dict().items()
         }
     for name in sorted(found.keys() | expected.keys()):
-        if found.get(name) != expected.get(name):
-            shapes = (found.get(name, "nothing"), expected.get(name, "nothing"))
-            raise InputError("weight `{}`: found {}, expected {}".format(name, *shapes))
+        if name not in found or name not in expected:
+            raise InputError(f"{'unexpected' if name in found else 'missing'} weight `{name}`")
+        if found[name] != expected[name]:
+            raise InputError(f"weight `{name}`: found {found[name]}, expected {expected[name]}")

@@ -46,7 +46,7 @@ ALLOWED = {
         *("torch", "transformers", ".frames", ".recording_analysis", ".recordings", ".timeline"),
         ".video_classification",
     },
-    "peft_adapter": {"torch", "safetensors", "peft", ".common", ".face_adapter"},
+    "peft_adapter": {"torch", "safetensors", "peft", ".common", ".face_adapter", ".strict_loading"},
     "video_classification": {"torch", "transformers"},
     "losses": {"torch"},
     "metrics": {"numpy", "scipy"},

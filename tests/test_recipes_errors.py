@@ -204,7 +204,9 @@ def test_a_resume_needs_a_checkpoint(material, tmp_path, expect_error):
 
 def test_a_checkpoint_must_be_whole(material, trained, tmp_path, expect_error):
     flags = ("--dataset", material.dataset, "--output_dir", tmp_path / "out", "--model")
-    expect_error(evaluate.main, *flags, tmp_path / "nowhere", fragments=[tmp_path / "nowhere", "checkpoint"])
+    expect_error(
+        evaluate.main, *flags, tmp_path / "nowhere", fragments=[tmp_path / "nowhere", "there is no such folder"]
+    )
     expect_error(evaluate.main, *flags, material.clip, fragments=[material.clip, "expected a ClipCaer", "`clip`"])
     shutil.copytree(trained, tmp_path / "model")
     file = tmp_path / "model" / "model.safetensors"
