@@ -4,11 +4,13 @@ import math
 from collections.abc import Mapping, Sequence
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from transformers import CLIPConfig
 
 from modeling_clipcaer import ClipCaerConfig, ClipCaerForVideoClassification
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.raer_labels import RAER_LABELS
+from modeling_clipcaer.strict_loading import first_line
 from recipes.original_keys import (
     DESCRIPTIVE_ROWS,
     TOKEN_PREFIX,
@@ -106,8 +108,8 @@ def infer_config(
     }
     try:
         return ClipCaerConfig(**fields)
-    except ValueError as error:
-        raise InputError(" ".join(str(error).split())) from error
+    except (ValueError, StrictDataclassError) as error:
+        raise InputError(first_line(error)) from error
 
 
 def infer_clip_config(state: Mapping[str, torch.Tensor]) -> CLIPConfig:

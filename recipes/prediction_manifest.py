@@ -57,7 +57,7 @@ class Job:
         is_same = self.made_from["file"] is not None and found.items() >= wanted.items()
         try:
             return load_timeline(self.folder / RECORDING) if is_same else None
-        except (LookupError, TypeError):  # it was changed by hand: done again
+        except InputError:  # it was changed by hand: done again
             return None
 
     def is_written(self) -> bool:
@@ -69,8 +69,8 @@ def plan_jobs(sources: list[str], output_dir: Path, made_from: dict[str, Any], o
     """A job for each of `sources`. Folders that are another recording's, or nobody's, are not written to."""
 
     def is_own(name: str, source: str) -> bool:
-        found = _read_json(output_dir / name / RECORDING).get("made_from", {})
-        return found.get("path") == full_path(source)
+        found = _read_json(output_dir / name / RECORDING).get("made_from")
+        return isinstance(found, dict) and found.get("path") == full_path(source)
 
     def is_free(name: str, source: str) -> bool:
         is_taken = name.casefold() in (*JOINED, ERRORS)

@@ -307,6 +307,20 @@ def test_a_flag_without_effect_is_refused(tmp_path, convert, capfd):
     assert "`temperature` does not go with `to_original`" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--temperature", "nan"), "`temperature` must lie in"),
+        (("--slerp-weight", "1"), "`slerp_weight` must lie in [0, 1)"),
+        (("--labels", "a", "b", "a", "c", "d"), "`id2label` names `a` twice"),
+    ],
+)
+def test_a_value_out_of_range_is_told_in_one_line(bare, tmp_path, convert, capfd, flags, message):
+    assert convert("--checkpoint", bare, "--output_dir", tmp_path / "out", *flags) == 2
+    told = capfd.readouterr().err.strip().splitlines()[-1]
+    assert told.startswith(f"error: {bare}: {message}") and not (tmp_path / "out").exists()
+
+
 def test_a_slerp_weight_without_a_descriptive_view_is_refused():
     with pytest.raises(InputError, match="no descriptive prompts to move from"):
         build_model(drop_second_names(original_key_set()), slerp_weight=0.5)
