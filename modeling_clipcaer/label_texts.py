@@ -3,6 +3,11 @@
 from collections.abc import Iterable, Sequence
 
 from .errors import InputError
+from .json_files import parse_json
+
+
+# Share of a vocabulary's words that its tokenizer need not be able to make; of OpenAI's none is so.
+MOST_UNMADE = 0.01
 
 
 def check_tokenizer(tokenizer, text_config) -> None:
@@ -15,8 +20,27 @@ def check_tokenizer(tokenizer, text_config) -> None:
     if len(ids) < 3 or [ids[0], ids[-1]] != [tokenizer.bos_token_id, tokenizer.eos_token_id] or ids[0] == ids[-1]:
         raise InputError("the tokenizer puts no begin and end around a text")
     end = ids[-1]
+    check_merges(tokenizer)
     if end != end_token_id(text_config):
         raise InputError(f"the tokenizer's end is token {end}, the text tower's is {end_token_id(text_config)}")
+
+
+def check_merges(tokenizer) -> None:
+    """Refuse a byte-pair tokenizer that has lost its merges: it spells words letter by letter, which it all knows.
+
+    Keep: of a missing or torn merges.txt transformers says nothing.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    model = parse_json(backend.to_str(), "the tokenizer")["model"] if backend is not None else {}
+    if model.get("type") != "BPE":
+        return
+    special, suffix = tokenizer.get_added_vocab(), model.get("end_of_word_suffix") or ""
+    longer = {word for word in model["vocab"] if len(word.removesuffix(suffix)) > 1 and word not in special}
+    unmade = longer - {"".join(merge) for merge in model["merges"]}
+    if len(unmade) > len(longer) * MOST_UNMADE:
+        raise InputError(
+            f"the tokenizer makes {len(unmade)} of {len(longer)} words by no merge: merges.txt is not whole"
+        )
 
 
 def end_token_id(text_config) -> int:

@@ -9,11 +9,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from small_material import make_material
 from tiny import TOKEN_IDS, tiny_config
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, CLIPConfig, CLIPTokenizer
 
 from modeling_clipcaer import ClipCaerForVideoClassification
 from modeling_clipcaer.clip_loading import load_clip, load_tokenizer
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.label_texts import check_tokenizer
 from recipes.labels_file import read_labels_file
 from recipes.model_arguments import ModelArguments
 from recipes.models import build_model
@@ -92,6 +93,18 @@ def test_a_tokenizer_that_does_not_fit_is_refused_wherever_it_is_loaded(clip, sp
             load()
         assert message in str(caught.value) and str(caught.value).startswith(str(clip))
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("share", [0, 0.5])
+def test_a_tokenizer_without_all_its_merges_is_refused(tiny_clip, share):
+    tokenizer, config = AutoTokenizer.from_pretrained(tiny_clip), CLIPConfig.from_pretrained(tiny_clip).text_config
+    check_tokenizer(tokenizer, config)
+    model = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
+    merges = [tuple(merge) for merge in model["merges"]]
+    torn = CLIPTokenizer(vocab=model["vocab"], merges=merges[: int(share * len(merges))])
+    assert len(torn) == len(tokenizer)
+    with pytest.raises(InputError, match=r"by no merge: merges\.txt is not whole"):
+        check_tokenizer(torn, config)
 
 
 def test_the_ids_of_clips_published_configurations_are_no_misfit(clip):
