@@ -74,13 +74,16 @@ def check_shapes(folder: Path, config: ClipCaerConfig) -> None:
 
     Keep: a broken configuration asks for more memory than there is, and transformers gives it what the files lack.
     """
-    if not (folder / PLAIN_WEIGHTS).is_file() and not (folder / f"{PLAIN_WEIGHTS}.index.json").is_file():
-        raise InputError(f"no file named {PLAIN_WEIGHTS}")
-    names = {PLAIN_WEIGHTS}
+    names = [PLAIN_WEIGHTS]
+    index = folder / f"{PLAIN_WEIGHTS}.index.json"
     if not (folder / PLAIN_WEIGHTS).is_file():
-        names = set(read_object(folder / f"{PLAIN_WEIGHTS}.index.json")["weight_map"].values())
+        if not index.is_file():
+            raise InputError(f"no file named {PLAIN_WEIGHTS}")
+        names = sorted(set(read_object(index)["weight_map"].values()))
+        if names != [Path(name).name for name in names]:
+            raise InputError(f"{index}: names files of other folders")
     found: dict[str, tuple] = {}
-    for name in sorted(names):
+    for name in names:
         with tell_loading(folder / name, "safetensors file"), safe_open(folder / name, "pt") as weights:
             found |= {key: tuple(weights.get_slice(key).get_shape()) for key in weights.keys()}  # noqa: SIM118
     with torch.device("meta"):
