@@ -225,6 +225,9 @@ class ClipCaerConfig(PreTrainedConfig):
                 f"`format_version` is {version}, this version of ClipCaer reads up to {FORMAT_VERSION}: "
                 "the checkpoint was written by a newer version"
             )
+        # Keep: `from_pretrained(..., num_labels=20)` is transformers' way to begin with labels anew.
+        if kwargs.get("num_labels") not in (None, len(config_dict.get("id2label") or ())):
+            config_dict = {name: value for name, value in config_dict.items() if name not in ("id2label", "label2id")}
         return super().from_dict(config_dict, **kwargs)
 
     @classmethod

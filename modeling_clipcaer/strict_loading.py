@@ -17,30 +17,36 @@ from .names import is_hub_id
 LONGEST_REASON = 300  # characters of what a library says
 
 
+class LoadError(InputError, OSError, RuntimeError):
+    """Bad input, and what transformers raises where nothing is there (`OSError`) or nothing fits (`RuntimeError`)."""
+
+
 def load_strictly(load: Callable, place: str | os.PathLike | None, what: str, *args, **kwargs):
     """Call `load`, a `from_pretrained` of transformers, and refuse what it would only have logged.
 
     Args:
         load: the method.
-        place: a folder or an id on the Hub; `None` where the weights are given as `state_dict`.
+        place: a folder or an id on the Hub. `None`, where weights are given as `state_dict`, is left to the method.
         what: what is loaded, such as "CLIP checkpoint", for messages.
-        args, kwargs: of the method. `ignore_mismatched_sizes` and `output_loading_info` mean what they always do;
-            weights are read from safetensors files alone.
+        args, kwargs: of the method. With `output_loading_info=True` the caller is told what is missing or unexpected
+            instead, and with `ignore_mismatched_sizes=True` weights may be of another shape, as always in transformers.
+            Weights are read from safetensors files alone.
 
     Raises:
         InputError: a weight is missing, unexpected, of another shape, not finite or nothing but zeros; or the files
             are torn or not there.
     """
+    if place is None:
+        return load(place, *args, **kwargs)
+    check_found(place)
     with_info = kwargs.pop("output_loading_info", False)
     may_differ = kwargs.pop("ignore_mismatched_sizes", False)
-    if place is not None:
-        check_found(place)
-        kwargs["use_safetensors"] = True
-    with tell_loading("the given weights" if place is None else place, what):
-        model, info = load(place, *args, ignore_mismatched_sizes=True, output_loading_info=True, **kwargs)
+    kwargs |= {"use_safetensors": True, "ignore_mismatched_sizes": True, "output_loading_info": True}
+    with tell_loading(place, what):
+        model, info = load(place, *args, **kwargs)
         for name, found, expected in () if may_differ else sorted(info["mismatched_keys"]):
             raise InputError(f"weight `{name}` is of shape {tuple(found)}, expected {tuple(expected)}")
-        for problem in ("missing", "unexpected"):
+        for problem in () if with_info else ("missing", "unexpected"):
             for name in sorted(info[f"{problem}_keys"]):
                 raise InputError(f"{problem} weight `{name}`")
         check_weights(model.state_dict())
@@ -79,14 +85,14 @@ def tell_loading(place: str | os.PathLike, what: str) -> Iterator[None]:
     except InputError as error:
         if str(error).startswith(os.fspath(place)):
             raise
-        raise InputError(f"{place}: {error}") from error
+        raise LoadError(f"{place}: {error}") from error
     # Keep: all of these. A value of the wrong kind in a JSON file makes whatever error the line has that uses it.
     except (
         *(OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError),
         *(SafetensorError, StrictDataclassError),
     ) as error:
         absent = "there is no such folder, and from the Hub " if is_hub_id(os.fspath(place)) else ""
-        raise InputError(f"{place}: {absent}no {what} could be loaded: {first_line(error)}") from error
+        raise LoadError(f"{place}: {absent}no {what} could be loaded: {first_line(error)}") from error
 
 
 def first_line(error: BaseException) -> str:
@@ -109,6 +115,6 @@ def check_found(place: str | os.PathLike) -> None:
         raise InputError("expected a folder or an id on the Hub, found an empty name")
     check_readable(place)
     if not Path(place).exists() and not is_hub_id(os.fspath(place)):
-        raise InputError(f"{place}: there is no such folder")
+        raise LoadError(f"{place}: there is no such folder")
     if Path(place).is_file():
         raise InputError(f"{place}: expected a folder, found a file")
