@@ -27,7 +27,13 @@ def load_clip(clip_id_or_path: str):
 
 def load_clip_weights(clip_id_or_path: str) -> CLIPModel:
     """CLIP in fp32, all of whose weights are there and finite."""
-    return load_strictly(CLIPModel.from_pretrained, clip_id_or_path, "CLIP checkpoint", dtype=torch.float32)
+    # Keep: not from safetensors alone, and not without a weight too many. Older ones of OpenAI's and of others are
+    # pickled tensors, which transformers reads without their code, and hold tables of positions.
+    kwargs = {"dtype": torch.float32, "use_safetensors": None, "output_loading_info": True}
+    clip, info = load_strictly(CLIPModel.from_pretrained, clip_id_or_path, "CLIP checkpoint", **kwargs)
+    if info["missing_keys"]:
+        raise InputError(f"{clip_id_or_path}: the CLIP checkpoint lacks the weight `{min(info['missing_keys'])}`")
+    return clip
 
 
 def load_tokenizer(clip_id_or_path: str, text_config):

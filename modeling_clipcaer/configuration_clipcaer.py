@@ -15,6 +15,11 @@ from .raer_labels import RAER_LABELS
 from .strict_loading import tell_loading
 
 
+# What a configuration says of each label.
+OF_LABELS = (
+    *("id2label", "label2id", "label_prompts", "label_token_ids"),
+    *("descriptive_prompts", "descriptive_token_ids"),
+)
 # Counts up when a checkpoint of this version would be misread by an earlier one.
 FORMAT_VERSION = 1
 LARGEST_FILE = 2**26  # bytes of a config.json
@@ -227,7 +232,7 @@ class ClipCaerConfig(PreTrainedConfig):
             )
         # Keep: `from_pretrained(..., num_labels=20)` is transformers' way to begin with labels anew.
         if kwargs.get("num_labels") not in (None, len(config_dict.get("id2label") or ())):
-            config_dict = {name: value for name, value in config_dict.items() if name not in ("id2label", "label2id")}
+            config_dict = {name: value for name, value in config_dict.items() if name not in OF_LABELS}
         return super().from_dict(config_dict, **kwargs)
 
     @classmethod

@@ -29,8 +29,8 @@ def load_strictly(load: Callable, place: str | os.PathLike | None, what: str, *a
         place: a folder or an id on the Hub. `None`, where weights are given as `state_dict`, is left to the method.
         what: what is loaded, such as "CLIP checkpoint", for messages.
         args, kwargs: of the method. With `output_loading_info=True` the caller is told what is missing or unexpected
-            instead, and with `ignore_mismatched_sizes=True` weights may be of another shape, as always in transformers.
-            Weights are read from safetensors files alone.
+            instead; with `ignore_mismatched_sizes=True` weights may be of another shape, as always in transformers.
+            Weights are read from safetensors files alone, unless `use_safetensors` says otherwise.
 
     Raises:
         InputError: a weight is missing, unexpected, of another shape, not finite or nothing but zeros; or the files
@@ -41,7 +41,7 @@ def load_strictly(load: Callable, place: str | os.PathLike | None, what: str, *a
     check_found(place)
     with_info = kwargs.pop("output_loading_info", False)
     may_differ = kwargs.pop("ignore_mismatched_sizes", False)
-    kwargs |= {"use_safetensors": True, "ignore_mismatched_sizes": True, "output_loading_info": True}
+    kwargs = {"use_safetensors": True} | kwargs | {"ignore_mismatched_sizes": True, "output_loading_info": True}
     with tell_loading(place, what):
         model, info = load(place, *args, **kwargs)
         for name, found, expected in () if may_differ else sorted(info["mismatched_keys"]):

@@ -113,6 +113,16 @@ def test_the_ids_of_clips_published_configurations_are_no_misfit(clip):
     assert {ids[-1] for (ids,) in model.config.label_token_ids} == {513}
 
 
+def test_a_clip_of_older_days_is_read(clip):
+    weights = load_file(clip / "model.safetensors")
+    (clip / "model.safetensors").unlink()
+    torch.save(weights | {"text_model.embeddings.position_ids": torch.arange(256)[None]}, clip / "pytorch_model.bin")
+    load_clip(str(clip))
+    torch.save({name: value for name, value in weights.items() if name != "logit_scale"}, clip / "pytorch_model.bin")
+    with pytest.raises(InputError, match="lacks the weight `logit_scale`"):
+        load_clip(str(clip))
+
+
 def test_a_clip_whose_weights_are_not_finite_is_refused(clip):
     weights = load_file(clip / "model.safetensors")
     weights["visual_projection.weight"][0, 0] = torch.nan

@@ -178,6 +178,20 @@ def test_a_plain_from_pretrained_is_as_strict(folder):
             load(folder)
 
 
+def test_a_plain_from_pretrained_keeps_the_contract_of_transformers(folder):
+    load = ClipCaerForVideoClassification.from_pretrained
+    with pytest.raises(OSError, match="there is no such folder"):
+        load("../nope")
+    with pytest.raises(RuntimeError, match="is of shape"):
+        load(folder, num_labels=3)
+    anew = load(folder, num_labels=3, ignore_mismatched_sizes=True)
+    assert anew.config.id2label == {0: "LABEL_0", 1: "LABEL_1", 2: "LABEL_2"}
+    spoil(lambda weights: weights.pop(FUSION))(folder / WEIGHTS)
+    with pytest.raises(InputError, match=f"missing weight `{FUSION}`"):
+        load(folder)
+    assert load(folder, output_loading_info=True)[1]["missing_keys"] == {FUSION}
+
+
 def test_a_checkpoint_of_before_the_format_had_a_version_still_loads(folder):
     content = json.loads((folder / CONFIG).read_text())
     assert content.pop("format_version") == 1
