@@ -107,7 +107,7 @@ def load_rows(folder: str | Path) -> DatasetDict:
     try:
         splits = read_object(Path(folder, "dataset_dict.json"))["splits"]
         rows = {split: load_split(Path(folder, split)) for split in splits}
-    except (OSError, ValueError, LookupError) as error:
+    except (OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
         reason = (str(error).strip().splitlines() or [""])[0]
         raise InputError(f"{folder}: expected a dataset with splits, written by save_to_disk: {reason}") from error
     for split, part in rows.items():

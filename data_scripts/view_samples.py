@@ -84,7 +84,7 @@ def load_split(folder: str, split: str) -> Dataset:
     check_readable(folder, depth=2)
     try:
         dataset = load_from_disk(folder)
-    except (OSError, ValueError, LookupError) as error:
+    except (OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"{folder}: expected a dataset written by data_scripts: {reason}") from error
     if not isinstance(dataset, DatasetDict) or split not in dataset:

@@ -10,6 +10,7 @@ from modeling_clipcaer.cached_clips import CROPS_COLUMNS
 from modeling_clipcaer.clip_rows import BOX_COLUMNS, describe_forms, find_form
 from modeling_clipcaer.errors import InputError, check_readable
 from modeling_clipcaer.json_files import read_object
+from modeling_clipcaer.strict_loading import first_line
 
 from .labels_file import read_label_entries
 from .model_arguments import DataArguments
@@ -33,8 +34,12 @@ def load_clips(folder: str | Path, splits: tuple[str, ...] | None = None) -> Dat
         clips = load_dataset("parquet", data_files=shards) if shards else load_from_disk(str(folder))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(f"{folder}: expected a dataset written by data_scripts/build_raer.py, found none") from error
-    except (OSError, ValueError, LookupError, DatasetGenerationError) as error:
-        reason = str(error.__cause__ or error).strip().splitlines()[0]
+    # Keep: all of these. A value of the wrong kind in its JSON files makes whatever error the line has that uses it.
+    except (
+        *(OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError),
+        DatasetGenerationError,
+    ) as error:
+        reason = first_line(error.__cause__ or error)
         raise InputError(f"{folder}: is a damaged or empty dataset, build it again: {reason}") from error
     if not isinstance(clips, DatasetDict):
         raise InputError(f"{folder}: expected a dataset with splits, found one split alone")
