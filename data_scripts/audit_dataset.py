@@ -31,6 +31,7 @@ from modeling_clipcaer.clip_rows import BOX_COLUMNS, describe_forms, find_form
 from modeling_clipcaer.common.files import staged_folder
 from modeling_clipcaer.common.locks import locked_folder
 from modeling_clipcaer.errors import InputError, check_readable
+from modeling_clipcaer.json_files import read_object
 from modeling_clipcaer.names import printable
 
 
@@ -105,9 +106,9 @@ def load_rows(folder: str | Path) -> DatasetDict:
     """The dataset in `folder`, its columns that are looked at."""
     check_readable(folder, depth=2)
     try:
-        splits = json.loads(Path(folder, "dataset_dict.json").read_text(encoding="utf-8"))["splits"]
+        splits = read_object(Path(folder, "dataset_dict.json"))["splits"]
         rows = {split: load_split(Path(folder, split)) for split in splits}
-    except (OSError, ValueError, LookupError) as error:
+    except (OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
         reason = (str(error).strip().splitlines() or [""])[0]
         raise InputError(f"{folder}: expected a dataset with splits, written by save_to_disk: {reason}") from error
     for split, part in rows.items():
@@ -125,7 +126,7 @@ def load_rows(folder: str | Path) -> DatasetDict:
 
 def load_split(folder: Path) -> Dataset:
     """One split on disk."""
-    if json.loads((folder / "state.json").read_text(encoding="utf-8"))["_data_files"]:
+    if read_object(folder / "state.json")["_data_files"]:
         return Dataset.load_from_disk(folder)
     # Keep: `datasets` writes a split without rows, and fails to read it.
     features = DatasetInfo.from_directory(str(folder)).features
@@ -138,12 +139,9 @@ def read_record(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     if not path.exists():
         return {}, []
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(record, dict):
-            raise ValueError("expected an object")
-    except (OSError, ValueError) as error:
-        return {}, [make_finding("broken_record", "warning", None, 1, 0, f"{path}: cannot be read ({error})")]
-    return record, []
+        return read_object(path), []
+    except InputError as error:
+        return {}, [make_finding("broken_record", "warning", None, 1, 0, str(error))]
 
 
 def look_at_all(

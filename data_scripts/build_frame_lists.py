@@ -15,9 +15,10 @@ from pathlib import Path, PurePosixPath
 from data_scripts.clip_source_rows import SourceClip
 from data_scripts.clip_source_splits import SPLITS
 from data_scripts.clip_sources import build_dataset, make_parser, parse_flags
-from data_scripts.raer_annotations import explain_labels, read_text
+from data_scripts.raer_annotations import explain_labels
 from data_scripts.raer_layout import find_spelled
 from modeling_clipcaer.errors import InputError, check_readable, run_command
+from modeling_clipcaer.json_files import read_text
 from modeling_clipcaer.names import identity_key
 
 

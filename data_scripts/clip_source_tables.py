@@ -5,8 +5,8 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_scripts.raer_annotations import read_text
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.json_files import read_text
 
 
 def read_csv(path: Path) -> list[tuple[str, list[str]]]:

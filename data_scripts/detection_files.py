@@ -11,6 +11,7 @@ from typing import Any
 from data_scripts.box_detection import ClipFaces
 from modeling_clipcaer.common.files import staged_folder
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.json_files import parse_json
 from modeling_clipcaer.names import printable
 
 
@@ -78,8 +79,10 @@ class PartialResults:
 
     def _parse(self, line: bytes, number: int) -> dict[str, Any]:
         try:
-            return json.loads(line)
-        except ValueError as error:
+            content = parse_json(line, self.path)
+            # The settings stand first, then a line for each clip.
+            return dict(content) if number == 1 else asdict(ClipFaces(**content))
+        except (InputError, TypeError, ValueError) as error:
             raise InputError(f"{self.path}:{number}: is damaged; remove the file to start anew") from error
 
     def _compare(self, begun: Mapping[str, Any], settings: Mapping[str, Any]) -> None:

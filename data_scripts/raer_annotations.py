@@ -6,6 +6,7 @@ from pathlib import Path
 
 from data_scripts.raer_layout import Layout, clip_key
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.json_files import read_text
 from modeling_clipcaer.names import describe_merged, merge_names
 from modeling_clipcaer.raer_labels import RAER_LABELS
 
@@ -44,16 +45,6 @@ class AnnotatedClip:
     def place_name(self) -> str | None:
         """Where the clip was taken, e.g. `Library`; `None` where the path does not tell."""
         return self.layout.find_place(self.clip_id)
-
-
-def read_text(path: Path) -> str:
-    """The text of a source file; a missing or non-UTF-8 file is an `InputError`."""
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: expected UTF-8 text, found byte {error.object[error.start]:#x}") from None
-    except OSError as error:
-        raise InputError(f"{path}: expected a readable file, found: {error.strerror}") from None
 
 
 def read_annotation(

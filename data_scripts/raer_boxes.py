@@ -17,10 +17,11 @@ from typing import Any, TypeVar
 import numpy as np
 
 from data_scripts.raer_frame_names import find_twins, match_frames
-from data_scripts.raer_json import describe, iterate_members
+from data_scripts.raer_json import iterate_members
 from data_scripts.raer_layout import clip_key, find_folder, normalise
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.frame_files import list_frame_names
+from modeling_clipcaer.json_files import describe_json
 
 
 Box = tuple[float, float, float, float]
@@ -107,13 +108,15 @@ def parse_entry(value: Any, place: str) -> Entry:
 def parse_box(value: Any, place: str, otherwise: str = "") -> Box:
     """Four finite numbers with the corners sorted."""
     if not isinstance(value, list) or len(value) != 4 or not all(type(number) in (int, float) for number in value):
-        raise InputError(f"{place}: expected 4 numbers [left, top, right, bottom]{otherwise}, found {describe(value)}")
+        raise InputError(
+            f"{place}: expected 4 numbers [left, top, right, bottom]{otherwise}, found {describe_json(value)}"
+        )
     try:
         left, top, right, bottom = map(float, value)
     except OverflowError:
         left = top = right = bottom = math.inf
     if not all(map(math.isfinite, (left, top, right, bottom))):
-        raise InputError(f"{place}: expected 4 finite numbers, found {describe(value)}")
+        raise InputError(f"{place}: expected 4 finite numbers, found {describe_json(value)}")
     return min(left, right), min(top, bottom), max(left, right), max(top, bottom)
 
 

@@ -85,7 +85,7 @@ def load_split(folder: str, split: str) -> Dataset:
     check_readable(folder, depth=2)
     try:
         dataset = load_from_disk(folder)
-    except (OSError, ValueError, LookupError) as error:
+    except (OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"{folder}: expected a dataset written by data_scripts: {reason}") from error
     if not isinstance(dataset, DatasetDict) or split not in dataset:
@@ -125,12 +125,7 @@ def load_processor(args: argparse.Namespace) -> ClipCaerVideoProcessor:
         return ClipCaerVideoProcessor(**given)
     if given:
         raise InputError(f"--{next(iter(given)).replace('_', '-')} has no effect with --processor, which states it")
-    check_readable(args.processor)
-    try:
-        return ClipCaerVideoProcessor.from_pretrained(args.processor)
-    except OSError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"{args.processor}: expected a checkpoint with a processor: {reason}") from error
+    return ClipCaerVideoProcessor.from_pretrained(args.processor)
 
 
 def write_pages(

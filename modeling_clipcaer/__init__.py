@@ -15,8 +15,9 @@ from .configuration_clipcaer import ClipCaerConfig
 from .frozen_parts import FrozenParts
 from .modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerModel
 from .peft_adapter import load_face_adapter, save_face_adapter
-from .pipeline_clipcaer import ClipCaerPipeline, StrictAutoModel
+from .pipeline_clipcaer import ClipCaerPipeline
 from .processing_clipcaer import ClipCaerVideoProcessor
+from .video_classification import ClipCaerVideoClassificationPipeline
 
 
 AutoConfig.register("clipcaer", ClipCaerConfig, exist_ok=True)
@@ -24,8 +25,11 @@ AutoModel.register(ClipCaerConfig, ClipCaerModel, exist_ok=True)
 AutoModelForVideoClassification.register(ClipCaerConfig, ClipCaerForVideoClassification, exist_ok=True)
 AutoVideoProcessor.register(ClipCaerConfig, ClipCaerVideoProcessor, exist_ok=True)
 PIPELINE_REGISTRY.register_pipeline(
-    "academic-emotion-recognition", pipeline_class=ClipCaerPipeline, pt_model=StrictAutoModel
+    "academic-emotion-recognition", pipeline_class=ClipCaerPipeline, pt_model=AutoModelForVideoClassification
 )
+
+# Keep: not by `register_pipeline`, by which pipelines of this task would save our code with the models of others, too.
+PIPELINE_REGISTRY.supported_tasks["video-classification"]["impl"] = ClipCaerVideoClassificationPipeline
 
 ClipCaerConfig.register_for_auto_class("AutoConfig")
 ClipCaerModel.register_for_auto_class("AutoModel")

@@ -7,7 +7,6 @@ in `cut_settings`, as JSON, by which of the processor's settings they were cut.
 """
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from .clip_rows import open_row
 from .data_collator import ClipCaerCollator
 from .errors import InputError
 from .frames import FrameSource, sample_frame_indices
+from .json_files import parse_json
 from .processing_clipcaer import ClipCaerVideoProcessor
 
 
@@ -75,7 +75,7 @@ class CachedCropsCollator(_CachedCollator):
         return (context, face) if generator is None else self.processor.augment_clip(context, face, generator)
 
     def _check_settings(self, row: Mapping[str, Any]) -> None:
-        for name, value in json.loads(row.get("cut_settings") or "{}").items():
+        for name, value in parse_json(row.get("cut_settings") or "{}", "`cut_settings`").items():
             found = getattr(self.processor, name)
             if found != value:
                 raise InputError(

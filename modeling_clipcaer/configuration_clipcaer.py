@@ -1,13 +1,59 @@
 """ClipCaer model configuration."""
 
+import os
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers import CLIPConfig, PreTrainedConfig
 
+from .errors import InputError
+from .json_files import read_object
+from .label_texts import check_distinct, end_token_id
 from .names import find_label_fault, public_name
 from .raer_labels import RAER_LABELS
+from .strict_loading import tell_loading
 
+
+# What a configuration says of each label.
+OF_LABELS = (
+    *("id2label", "label2id", "label_prompts", "label_token_ids"),
+    *("descriptive_prompts", "descriptive_token_ids"),
+)
+# Counts up when a checkpoint of this version would be misread by an earlier one.
+FORMAT_VERSION = 1
+LARGEST_FILE = 2**26  # bytes of a config.json
+# Least and greatest value of each number. Greatest ones keep a broken file from building until the machine is full.
+RANGES = {
+    "format_version": (1, FORMAT_VERSION),
+    "num_frames": (1, 4096),
+    "adapter_reduction": (1, 4096),
+    "adapter_residual_ratio": (0, 1),
+    "temporal_layers": (1, 64),
+    "temporal_heads": (1, 256),
+    "temporal_head_dim": (1, 1024),
+    "temporal_mlp_dim": (1, 2**16),
+    "temporal_dropout": (0, 1),
+    "temporal_init_std": (0, 100),
+    "num_context_tokens": (1, 1024),
+    "slerp_weight": (0, 1),
+    "temperature": (1e-6, 1e6),
+    "calibration_temperature": (1e-6, 1e6),
+    "initializer_range": (0, 100),
+}
+# The same of CLIP's two towers.
+TOWER_RANGES = {
+    "hidden_size": (1, 2**14),
+    "intermediate_size": (1, 2**16),
+    "num_hidden_layers": (1, 256),
+    "num_attention_heads": (1, 1024),
+    "projection_dim": (1, 2**14),
+    "vocab_size": (4, 2**20),
+    "max_position_embeddings": (2, 2**16),
+    "num_channels": (3, 3),
+    "image_size": (1, 4096),
+    "patch_size": (1, 4096),
+}
 
 # What `PreTrainedConfig` accepts beside its fields. Everything else that is not a field of ours is a misspelling.
 _BASE_KEYWORDS = frozenset(
@@ -87,8 +133,11 @@ class ClipCaerConfig(PreTrainedConfig):
             `recipes/train.py` fits it on the validation split. `forward` takes no notice of it.
         initializer_range (`float`, *optional*, defaults to 0.02):
             Standard deviation of the initial context tokens.
+        format_version (`int`, *optional*):
+            The form of the checkpoint; that of a later version of this code is refused, and what has none is of the
+            first.
         id2label (`dict[int, str]`, *optional*):
-            The labels. Defaults to RAER's five.
+            The labels, numbered from 0 without a gap. Defaults to RAER's five.
         label2id (`dict[str, int]`, *optional*):
             Its inverse; derived when not given.
 
@@ -140,17 +189,56 @@ class ClipCaerConfig(PreTrainedConfig):
     slerp_weight: int | float = 0.5
     temperature: int | float = 0.07
     calibration_temperature: int | float | None = None
-    initializer_range: float = 0.02
+    initializer_range: int | float = 0.02
+    format_version: int = FORMAT_VERSION
 
     def __post_init__(self, **kwargs):
         unknown = sorted(key for key in kwargs if key not in _BASE_KEYWORDS and not key.startswith("_"))
         if unknown:
-            raise ValueError(f"`{unknown[0]}` is not a field of {type(self).__name__}")
+            raise ValueError(
+                f"`{unknown[0]}` is not a field of {type(self).__name__}: misspelt, or written by a newer version"
+            )
+        # Keep: where this package is installed its own pipeline is registered. The checkpoint's would be refused there
+        # without `trust_remote_code`.
+        if not __name__.startswith("transformers_modules."):
+            kwargs.pop("custom_pipelines", None)
+        if isinstance(self.clip_config, dict):
+            _check_towers(self.clip_config)  # Keep: before transformers builds anything of it.
         if self.id2label is None and kwargs.get("num_labels") is None:
             self.id2label: dict[int, str] = dict(enumerate(RAER_LABELS))
+        if self.id2label is not None:
+            self.id2label = _number_labels(self.id2label)
+            if kwargs.get("num_labels") not in (None, len(self.id2label)):
+                raise ValueError(f"`num_labels` is {kwargs['num_labels']}, `id2label` names {len(self.id2label)}")
         super().__post_init__(**kwargs)
         if self.label2id is None:
             self.label2id: dict[str, int] = {label: index for index, label in self.id2label.items()}
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs) -> "ClipCaerConfig":
+        """Load as every configuration of transformers does, or say in one line what is wrong with the file."""
+        with tell_loading(pretrained_model_name_or_path, "configuration"):
+            return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs) -> "ClipCaerConfig":
+        """As every configuration of transformers; one that a newer version wrote is refused."""
+        # Keep: before its fields, which may be of other kinds there.
+        version = config_dict.get("format_version", FORMAT_VERSION)
+        if isinstance(version, int) and version > FORMAT_VERSION:
+            raise InputError(
+                f"`format_version` is {version}, this version of ClipCaer reads up to {FORMAT_VERSION}: "
+                "the checkpoint was written by a newer version"
+            )
+        # Keep: `from_pretrained(..., num_labels=20)` is transformers' way to begin with labels anew.
+        if kwargs.get("num_labels") not in (None, len(config_dict.get("id2label") or ())):
+            config_dict = {name: value for name, value in config_dict.items() if name not in OF_LABELS}
+        return super().from_dict(config_dict, **kwargs)
+
+    @classmethod
+    def _dict_from_json_file(cls, json_file: str | os.PathLike) -> dict[str, Any]:
+        # Keep: not the base class's way, which takes what is no object, and the last of two equal keys.
+        return cls._decode_special_floats(read_object(json_file, LARGEST_FILE))
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as they are saved and shown. Where a model came from is told by name, for others to read."""
@@ -194,23 +282,37 @@ class ClipCaerConfig(PreTrainedConfig):
         if self.label_token_ids is not None:
             return [ids for sentences in self.label_token_ids for ids in sentences]
         text_config = self.text_tower_config
-        # CLIP's published configurations carry 2 for the end token, which is the last of the vocabulary.
-        end = text_config.vocab_size - 1 if text_config.eos_token_id == 2 else text_config.eos_token_id
-        return [[text_config.bos_token_id, end]] * self.num_labels
+        return [[text_config.bos_token_id, end_token_id(text_config)]] * self.num_labels
 
     def validate_ranges(self):
         """Part of `@strict`'s validation: every number within its range."""
-        positive = ("num_frames", "adapter_reduction", "temporal_layers", "temporal_heads", "temporal_head_dim")
-        for name in (*positive, "temporal_mlp_dim", "num_context_tokens", "temperature"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"`{name}` must be above 0, got {getattr(self, name)}")
-        if self.calibration_temperature is not None and self.calibration_temperature <= 0:
-            raise ValueError(f"`calibration_temperature` must be above 0, got {self.calibration_temperature}")
-        if not 0 <= self.adapter_residual_ratio <= 1:
-            raise ValueError(f"`adapter_residual_ratio` must lie in [0, 1], got {self.adapter_residual_ratio}")
+        for name, (low, high) in RANGES.items():
+            _check_range(name, getattr(self, name), low, high)
         for name in ("slerp_weight", "temporal_dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"`{name}` must lie in [0, 1), got {getattr(self, name)}")
+            if getattr(self, name) == 1:
+                raise ValueError(f"`{name}` must lie in [0, 1), got 1")
+        if not isinstance(self.clip_config, PreTrainedConfig):
+            return  # Keep: `@strict` also validates before `__post_init__` has made it one.
+        _check_towers(self.clip_config.to_dict())
+        if self.use_face_adapter and self.adapter_reduction > self.projection_dim:
+            raise ValueError(f"`adapter_reduction` must be at most {self.projection_dim}, the embeddings' width")
+
+    def validate_labels(self):
+        """Part of `@strict`'s validation: `id2label` and `label2id` say the same."""
+        if self.id2label is None or self.label2id is None:
+            return  # Keep: `@strict` also validates before `__post_init__` has filled them.
+        labels = _number_labels(self.id2label)
+        if not isinstance(self.label2id, dict):
+            raise ValueError(f"`label2id` must be a mapping, got {self.label2id!r}")
+        # JSON of others may hold the numbers as words.
+        numbers = {label: int(n) if str(n).isdecimal() else n for label, n in self.label2id.items()}
+        for number, label in labels.items():
+            if numbers.get(label) != number:
+                raise ValueError(
+                    f"`id2label` says that `{label}` is {number}, `label2id` {numbers.get(label, 'nothing')}"
+                )
+        if len(numbers) != len(labels):
+            raise ValueError(f"`label2id` names `{min(set(numbers) - set(labels.values()))}`, `id2label` does not")
 
     def validate_label_names(self):
         """Part of `@strict`'s validation: labels that files and tables can hold, and that nobody takes for another."""
@@ -226,6 +328,9 @@ class ClipCaerConfig(PreTrainedConfig):
             prompts = getattr(self, name)
             if prompts is not None and len(prompts) != self.num_labels:
                 raise ValueError(f"`{name}` must hold one entry per label, got {len(prompts)} for {self.num_labels}")
+            if prompts is not None:
+                check_distinct(prompts, list(self.id2label.values()), f"`{name}`")
+        self._validate_token_ids()
         if self.label_token_ids is None:
             if not self.class_specific_context:
                 raise ValueError("`class_specific_context` False needs `label_token_ids`: all labels would be equal")
@@ -240,8 +345,57 @@ class ClipCaerConfig(PreTrainedConfig):
                 f"the text tower takes {limit}"
             )
 
+    def _validate_token_ids(self):
+        tower = self.text_tower_config
+        for name in ("label_token_ids", "descriptive_token_ids"):
+            for ids in (ids for sentences in getattr(self, name) or () for ids in sentences):
+                if not 2 <= len(ids) <= tower.max_position_embeddings:
+                    raise ValueError(
+                        f"`{name}`: {len(ids)} tokens, the text tower takes {tower.max_position_embeddings}"
+                    )
+                if not 0 <= min(ids) <= max(ids) < tower.vocab_size:
+                    raise ValueError(f"`{name}` must hold tokens from 0 to {tower.vocab_size - 1}, got {ids}")
+            if any(not sentences for sentences in getattr(self, name) or ()):
+                raise ValueError(f"`{name}` must hold at least one sentence for every label")
+
 
 __all__ = ["ClipCaerConfig"]
+
+
+def _check_range(name: str, value: Any, low: float, high: float) -> None:
+    # Keep: `not <=` also stops NaN.
+    if value is not None and not low <= value <= high:
+        raise ValueError(f"`{name}` must lie in [{low:g}, {high:g}], got {value}")
+
+
+def _check_towers(clip_config: dict[str, Any]) -> None:
+    """Every size of CLIP's two towers within its range."""
+    towers = {name: clip_config.get(name) or {} for name in ("text_config", "vision_config")}
+    for path, config, names in (
+        ("clip_config", clip_config, ("projection_dim",)),
+        *((f"clip_config.{tower}", config, TOWER_RANGES) for tower, config in towers.items()),
+    ):
+        for name in names if isinstance(config, dict) else ():
+            value = config.get(name)
+            if value is not None and type(value) is not int:
+                raise ValueError(f"`{path}.{name}` must be an integer, got {value!r}")
+            _check_range(f"{path}.{name}", value, *TOWER_RANGES[name])
+
+
+def _number_labels(id2label: Mapping) -> dict[int, str]:
+    """`id2label` with numbers as keys, in their order; JSON has but words."""
+    if not isinstance(id2label, Mapping):
+        raise ValueError(f"`id2label` must be a mapping, got {id2label!r}")
+    numbers = {str(key): label for key, label in id2label.items()}
+    labels: list[Any] = [numbers.get(str(number)) for number in range(len(id2label))]
+    if not labels or None in labels or len(numbers) < len(id2label):
+        raise ValueError(f"`id2label` must number the labels from 0 without a gap, got {', '.join(numbers) or 'none'}")
+    for number, label in enumerate(labels):
+        if not isinstance(label, str) or not label.strip():
+            raise ValueError(f"`id2label` must name every label, got {label!r} for {number}")
+        if label in labels[:number]:
+            raise ValueError(f"`id2label` names `{label}` twice, as {labels.index(label)} and as {number}")
+    return dict(enumerate(labels))
 
 
 def _name_origins(content: Any) -> Any:

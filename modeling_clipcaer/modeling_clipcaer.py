@@ -14,15 +14,17 @@ from transformers.utils import TransformersKwargs, can_return_tuple
 
 from .clip_loading import load_clip
 from .configuration_clipcaer import ClipCaerConfig
-from .errors import check_readable
 from .face_adapter import FaceAdapter
 from .input_checks import check_streams
+from .label_texts import tokenize
 from .model_output import ClipCaerOutput
 from .names import public_name
-from .prompt_learner import DescriptivePrompts, SoftPromptLearner, as_list, tokenize_sentences
+from .prompt_learner import DescriptivePrompts, SoftPromptLearner, as_list
 from .prototypes import instance_logits
 from .raer_labels import RAER_DESCRIPTIVE_PROMPTS, RAER_LABEL_PROMPTS, RAER_LABELS
+from .strict_loading import load_strictly
 from .temporal_encoder import TemporalEncoder
+from .video_classification import name_pipelines
 
 
 class ClipCaerPreTrainedModel(PreTrainedModel):
@@ -51,10 +53,8 @@ class ClipCaerPreTrainedModel(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
-        """Load as every model of transformers does, but say of a file that may not be read that it is there."""
-        if pretrained_model_name_or_path is not None:
-            check_readable(pretrained_model_name_or_path)
-        return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        """Load as every model of transformers does, whole and finite or not at all; see [`load_strictly`]."""
+        return load_strictly(super().from_pretrained, pretrained_model_name_or_path, "ClipCaer model", *args, **kwargs)
 
     def save_pretrained(self, save_directory, **kwargs):
         """Save as every model of transformers does."""
@@ -64,6 +64,7 @@ class ClipCaerPreTrainedModel(PreTrainedModel):
             "AutoModel": "modeling_clipcaer.ClipCaerModel",
             "AutoModelForVideoClassification": "modeling_clipcaer.ClipCaerForVideoClassification",
         }
+        self.config.custom_pipelines = name_pipelines()
         super().save_pretrained(save_directory, **kwargs)
         # Keep: safetensors writes by way of a temporary file, which is its owner's alone whatever the umask.
         config = Path(save_directory, "config.json")
@@ -310,9 +311,8 @@ class ClipCaerForVideoClassification(ClipCaerPreTrainedModel):
         default_sentences = RAER_DESCRIPTIVE_PROMPTS if labels == RAER_LABELS else label_prompts
         sentences = [as_list(entry) for entry in fields.get("descriptive_prompts") or default_sentences]
         fields |= {"label_prompts": label_prompts, "descriptive_prompts": sentences}
-        fields["label_token_ids"] = [tokenizer(as_list(entry)).input_ids for entry in label_prompts]
-        limit = clip.config.text_config.max_position_embeddings
-        fields["descriptive_token_ids"] = [tokenize_sentences(tokenizer, entry, limit) for entry in sentences]
+        for name, ids in (("label_prompts", "label_token_ids"), ("descriptive_prompts", "descriptive_token_ids")):
+            fields[ids] = tokenize(tokenizer, clip.config.text_config, name, map(as_list, fields[name]), labels)
         model = cls(ClipCaerConfig(**fields), clip_model=clip)
         model.model.encode_descriptive_prompts(fields["descriptive_token_ids"])
         return model

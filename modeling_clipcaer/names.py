@@ -15,6 +15,11 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 _HUB_CACHE = re.compile(r"(?:^|/)(?:models|datasets|spaces)--(?P<id>[^/]+)/snapshots/[^/]+(?P<rest>/.*)?$")
 
 
+def is_hub_id(name: str) -> bool:
+    """Whether `name` may be a repository on the Hub: it is spelt like one, and there is nothing of that name here."""
+    return _HUB_ID.fullmatch(name) is not None and not os.path.exists(name)
+
+
 def public_name(path_or_id: str | os.PathLike | None) -> str:
     """
     What may be told to others of a path, an address or an id on the Hub: nothing that shows whose machine it is.
@@ -36,7 +41,7 @@ def public_name(path_or_id: str | os.PathLike | None) -> str:
     ```
     """
     name = os.fspath(path_or_id) if path_or_id is not None else ""
-    if _HUB_ID.fullmatch(name) and not os.path.exists(name):
+    if is_hub_id(name):
         return name
     if "://" in name:
         address = urlsplit(name)

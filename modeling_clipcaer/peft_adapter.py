@@ -9,14 +9,14 @@ from pathlib import Path
 import torch
 from peft import PeftConfig, mapping
 from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from .common.files import complete_file
-from .errors import InputError, check_readable
+from .errors import InputError
 from .face_adapter import FaceAdapter
 from .names import public_name
+from .strict_loading import check_found, check_weights, tell_loading
 
 
 class FaceAdapterPeftType(str, Enum):  # noqa: UP042 - PEFT's own types are of this kind
@@ -128,12 +128,11 @@ def load_face_adapter(model, folder: str | os.PathLike) -> None:
         InputError: there is no face adapter, or it does not fit to the model.
     """
     old, file = _find_adapter(model), Path(folder, "adapter_model.safetensors")
-    check_readable(folder)
-    try:
+    check_found(folder)
+    with tell_loading(folder, "face adapter"):
         config = PeftConfig.from_pretrained(str(folder))
         weights = load_file(file)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise InputError(f"{folder}: no face adapter could be loaded from there: {error}") from error
+        check_weights(weights)
     if config.peft_type != FaceAdapterPeftType.FACE_ADAPTER:
         raise InputError(f"{folder}: expected a face adapter, found an adapter of type {config.peft_type}")
     adapter = FaceAdapter(old.up_proj.out_features, config.reduction, config.residual_ratio).to(old.up_proj.weight)

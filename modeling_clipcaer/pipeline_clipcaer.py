@@ -1,18 +1,17 @@
 """Pipeline `academic-emotion-recognition`: recordings to timelines, or clips to labels and scores."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-import torch
-from torch.utils.data import DataLoader, Dataset
-from transformers import AutoModelForVideoClassification, Pipeline
-from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
+from torch.utils.data import Dataset
+from transformers import Pipeline
 
 from .errors import InputError
 from .frames import is_image_path, is_loaded_frame
 from .frozen_parts import FrozenParts
 from .timeline import Timeline, TimelineWindow, join_notes
+from .video_classification import iterate_clips
 
 
 # How recordings are opened, how they are analysed, and where their faces come from.
@@ -22,26 +21,6 @@ DETECTOR_OPTIONS = ("face_detector", "face_detector_weights")
 TIMELINE_OPTIONS = ("window", *SETTINGS, *DETECTOR_OPTIONS, *RECORDING_OPTIONS, "on_window")
 DEFAULT_WINDOW = 10.0
 DEFAULT_BATCH_SIZE = 32
-
-
-class StrictAutoModel(AutoModelForVideoClassification):
-    """Loads what fits to the last weight. transformers would log what does not, and go on with random weights."""
-
-    @classmethod
-    def from_pretrained(cls, folder: str | os.PathLike, **kwargs):
-        """The model of a folder or a Hub id, from safetensors files alone.
-
-        Raises:
-            InputError: a weight is missing, unexpected or of another shape.
-        """
-        kwargs |= {"use_safetensors": True, "ignore_mismatched_sizes": True, "output_loading_info": True}
-        model, info = AutoModelForVideoClassification.from_pretrained(folder, **kwargs)
-        for name, found, expected in sorted(info["mismatched_keys"]):
-            raise InputError(f"{folder}: `{name}` is of shape {tuple(found)}, expected {tuple(expected)}")
-        for problem in ("missing", "unexpected"):
-            for name in sorted(info[f"{problem}_keys"]):
-                raise InputError(f"{folder}: {problem} weight `{name}`")
-        return model
 
 
 class ClipCaerPipeline(Pipeline):
@@ -150,17 +129,9 @@ class ClipCaerPipeline(Pipeline):
         return {}, {"parts": parts}, {} if top_k is None else {"top_k": top_k}
 
     def get_iterator(self, inputs, num_workers, batch_size, preprocess_params, forward_params, postprocess_params):
-        """Iterates over the answers to many clips.
-
-        Keep: the base class's batches are padded by a tokenizer or a feature extractor, and refused without one.
-        """
-        if isinstance(inputs, Sized):
-            clips = PipelineDataset(inputs, self.preprocess, preprocess_params)
-        else:  # each worker would go through all of a generator
-            clips, num_workers = PipelineIterator(inputs, self.preprocess, preprocess_params), min(num_workers, 1)
-        batches = DataLoader(clips, batch_size=batch_size, num_workers=num_workers, collate_fn=_join)
-        outputs = PipelineIterator(batches, self.forward, forward_params, loader_batch_size=batch_size)
-        return PipelineIterator(outputs, self.postprocess, postprocess_params)
+        """Iterates over the answers to many clips."""
+        params = (preprocess_params, forward_params, postprocess_params)
+        return iterate_clips(self, inputs, num_workers, batch_size, *params)
 
     def preprocess(self, inputs: Any):
         """A clip to one batch of pixels."""
@@ -193,8 +164,3 @@ def _unpack(inputs: Any) -> dict[str, Any]:
         name = video if is_image_path(video) else f"clip of type {type(video).__name__}"
         raise InputError(f'{name}: expected a clip, found one frame; a list of frames goes into {{"video": list}}')
     return {"source": video, "face_boxes": clip.get("face_boxes"), "body_box": clip.get("body_box")}
-
-
-def _join(clips):
-    """Pixels of one clip each (1, num_frames, 3, height, width) to those of a batch."""
-    return {name: torch.cat([clip[name] for clip in clips]) for name in clips[0]}

@@ -1,13 +1,16 @@
 """ClipCaerVideoProcessor: clips and boxes -> `pixel_values` (context) and `face_pixel_values`."""
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from numbers import Integral, Real
+from pathlib import Path
 
 import numpy as np
 import torch
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import VideosKwargs
+from transformers.utils import VIDEO_PROCESSOR_NAME
 from transformers.video_processing_utils import VideoProcessorMixin
 
 from .errors import InputError
@@ -20,7 +23,9 @@ from .frames import (
     open_clip,
     sample_frame_indices,
 )
+from .json_files import read_object
 from .pixels import augment, crop_box, crop_face, draw_augmentation, letterbox, resize_to_square
+from .strict_loading import check_found, tell_loading
 
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -142,6 +147,17 @@ class ClipCaerVideoProcessor(VideoProcessorMixin):
         self.scaled_decoding = scaled_decoding
         self._validate()
 
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs) -> "ClipCaerVideoProcessor":
+        """Load as every video processor of transformers does, or say in one line what is wrong with the file."""
+        if not Path(pretrained_model_name_or_path).is_file():
+            check_found(pretrained_model_name_or_path)
+        file = Path(pretrained_model_name_or_path, VIDEO_PROCESSOR_NAME)
+        if file.is_file():
+            read_object(file)  # Keep: transformers does not say which file is torn.
+        with tell_loading(pretrained_model_name_or_path, "video processor"):
+            return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+
     def _validate(self) -> None:
         for name, allowed in CHOICES.items():
             _require(getattr(self, name) in allowed, name, getattr(self, name), f"one of {', '.join(allowed)}")
@@ -154,7 +170,10 @@ class ClipCaerVideoProcessor(VideoProcessorMixin):
             _require(isinstance(getattr(self, name), bool), name, getattr(self, name), "true or false")
         for name in ("image_mean", "image_std"):
             values = getattr(self, name)
-            sound = isinstance(values, list) and len(values) == 3 and all(isinstance(value, Real) for value in values)
+            sound = isinstance(values, list) and len(values) == 3
+            sound = sound and all(
+                isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value) for value in values
+            )
             _require(sound and (name == "image_mean" or min(values) > 0), name, values, "three numbers, std above 0")
 
     def __call__(

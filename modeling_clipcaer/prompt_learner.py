@@ -9,8 +9,6 @@ from transformers import CLIPModel
 from transformers import initialization as init
 from transformers.masking_utils import create_causal_mask
 
-from .errors import InputError
-
 
 def encode_token_embeds(clip: CLIPModel, token_embeds: torch.Tensor, eos_positions: torch.Tensor) -> torch.Tensor:
     """CLIP's text features of prompts given as token embeddings; real tokens give what `get_text_features` gives.
@@ -43,17 +41,6 @@ def pad_token_ids(prompts: list[list[int]]) -> torch.Tensor:
 def as_list(prompts: str | Sequence[str]) -> list[str]:
     """The sentences of a label that may have one."""
     return [prompts] if isinstance(prompts, str) else list(prompts)
-
-
-def tokenize_sentences(tokenizer, sentences: list[str], limit: int) -> list[list[int]]:
-    """Token ids of each sentence with begin and end, none longer than the text tower takes."""
-    ids = tokenizer(sentences).input_ids
-    for sentence, tokens in zip(sentences, ids, strict=True):
-        if len(tokens) > limit:
-            raise InputError(
-                f"`descriptive_prompts`: {len(tokens)} tokens, the text tower takes {limit}: {sentence!r}"
-            )
-    return ids
 
 
 def layout_prompt(num_tokens: int, longest: int, num_context_tokens: int, position: str) -> list[int]:

@@ -1,6 +1,5 @@
 """The dataset that a recipe reads."""
 
-import json
 from pathlib import Path
 
 from datasets import ClassLabel, Dataset, DatasetDict, load_dataset, load_from_disk
@@ -10,6 +9,8 @@ from data_scripts.build_raer import AUDIT_NAME, build_dataset
 from modeling_clipcaer.cached_clips import CROPS_COLUMNS
 from modeling_clipcaer.clip_rows import BOX_COLUMNS, describe_forms, find_form
 from modeling_clipcaer.errors import InputError, check_readable
+from modeling_clipcaer.json_files import read_object
+from modeling_clipcaer.strict_loading import first_line
 
 from .labels_file import read_label_entries
 from .model_arguments import DataArguments
@@ -33,8 +34,12 @@ def load_clips(folder: str | Path, splits: tuple[str, ...] | None = None) -> Dat
         clips = load_dataset("parquet", data_files=shards) if shards else load_from_disk(str(folder))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(f"{folder}: expected a dataset written by data_scripts/build_raer.py, found none") from error
-    except (OSError, ValueError, LookupError, DatasetGenerationError) as error:
-        reason = str(error.__cause__ or error).strip().splitlines()[0]
+    # Keep: all of these. A value of the wrong kind in its JSON files makes whatever error the line has that uses it.
+    except (
+        *(OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError),
+        DatasetGenerationError,
+    ) as error:
+        reason = first_line(error.__cause__ or error)
         raise InputError(f"{folder}: is a damaged or empty dataset, build it again: {reason}") from error
     if not isinstance(clips, DatasetDict):
         raise InputError(f"{folder}: expected a dataset with splits, found one split alone")
@@ -69,8 +74,8 @@ def get_labels(clips: DatasetDict) -> list[str]:
 def read_split_protocol(folder: str | Path) -> str | None:
     """How the splits of the dataset in `folder` were made; `None` where its build did not record it."""
     try:
-        return json.loads(Path(folder, AUDIT_NAME).read_text(encoding="utf-8"))["split"]["name"]
-    except (FileNotFoundError, NotADirectoryError, ValueError, LookupError, TypeError):
+        return read_object(Path(folder, AUDIT_NAME))["split"]["name"]
+    except (InputError, LookupError, TypeError):
         return None
 
 

@@ -4,14 +4,17 @@ import argparse
 import difflib
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import datasets
-import yaml
 from transformers import HfArgumentParser
+from transformers.hf_argparser import string_to_bool
 from transformers.utils import logging
 
+from modeling_clipcaer.common.yaml_files import read_yaml
 from modeling_clipcaer.errors import InputError
+
+
+LONGEST_MESSAGE = 500  # characters; argparse repeats a value whole
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
@@ -25,7 +28,7 @@ class _Parser(HfArgumentParser):
     """Tells a bad flag in one line instead of printing hundreds of flags."""
 
     def error(self, message: str):
-        raise InputError(message)
+        raise InputError(message if len(message) <= LONGEST_MESSAGE else f"{message[:LONGEST_MESSAGE]}…")
 
 
 def _add_config(parser: _Parser) -> _Parser:
@@ -108,25 +111,14 @@ def _keys(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
 
 def _read_yaml_flags(path: str, parser: argparse.ArgumentParser) -> list[str]:
     """The entries of a YAML file as command-line words; a bad one is named with its line."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-        root = yaml.compose(text)
-        values = yaml.safe_load(text) or {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', 'it is not UTF-8')}") from error
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from error
+    values, lines = read_yaml(path)
+    values = {} if values is None else values
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected `flag: value` lines, found a {type(values).__name__}")
     keys, flags, seen = _keys(parser), [], {}
-    lines = {}
-    for node, _ in root.value if root else ():
-        if node.value in lines:
-            raise InputError(f"{path}:{node.start_mark.line + 1}: `{node.value}` is also on line {lines[node.value]}")
-        lines[node.value] = node.start_mark.line + 1
     for key, value in values.items():
-        name = str(key).replace("-", "_")
-        where = f"{path}:{lines.get(str(key), 0)}"
+        name = key.replace("-", "_")
+        where = f"{path}:{lines[key]}"
         if name not in keys or name in ("config", "help", "h"):
             raise InputError(f"{where}: unknown key `{key}`{_suggest(name, parser)}")
         if keys[name].dest in seen:
@@ -150,7 +142,12 @@ def _as_words(action: argparse.Action, value, where: str) -> list[str]:
     if isinstance(value, list) and action.nargs not in ("+", "*"):
         raise InputError(f"{where}: expected one value, found a list")
     values = value if isinstance(value, list) else [value]
+    if not all(isinstance(word, str) for word in values):
+        raise InputError(f"{where}: expected a list of values")
     option = max(action.option_strings, key=len)
     if action.nargs == 0:  # the `--no_x` form of a switch that is on by default
-        return [option] if value else []
-    return [f"{option}={values[0]}"] if len(values) == 1 else [option, *map(str, values)]
+        try:
+            return [option] if string_to_bool(values[0]) else []
+        except argparse.ArgumentTypeError as error:
+            raise InputError(f"{where}: {error}") from None
+    return [f"{option}={values[0]}"] if len(values) == 1 else [option, *values]

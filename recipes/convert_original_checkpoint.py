@@ -12,12 +12,12 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 
 import torch
-from transformers import AutoTokenizer
 
 from modeling_clipcaer import ClipCaerConfig, ClipCaerVideoProcessor
+from modeling_clipcaer.clip_loading import load_tokenizer
 from modeling_clipcaer.common.files import staged_folder
 from modeling_clipcaer.common.locks import locked_folder
-from modeling_clipcaer.errors import InputError, check_readable, run_command
+from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.training_arguments import option
 from recipes.checkpoints import load_checkpoint, save_checkpoint
 from recipes.command_line import parse_arguments
@@ -112,15 +112,7 @@ def write_converted(args: ConversionArguments, output_dir: Path) -> None:
 
 def decode_prompts(config: ClipCaerConfig, tokenizer_id_or_path: str) -> None:
     """Fill in the texts of the prompts whose token ids were recovered."""
-    check_readable(tokenizer_id_or_path)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(tokenizer_id_or_path)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"{tokenizer_id_or_path}: no tokenizer could be loaded from there: {reason}") from error
-    vocab_size = config.clip_config.text_config.vocab_size
-    if len(tokenizer) != vocab_size:
-        raise InputError(f"{tokenizer_id_or_path}: {len(tokenizer)} tokens, the checkpoint's CLIP has {vocab_size}")
+    tokenizer = load_tokenizer(tokenizer_id_or_path, config.clip_config.text_config)
 
     def decode(token_ids: list[list[list[int]]]) -> list[list[str]]:
         return [tokenizer.batch_decode(sentences, skip_special_tokens=True) for sentences in token_ids]

@@ -13,6 +13,7 @@ from transformers.trainer_utils import HubStrategy
 import modeling_clipcaer
 from modeling_clipcaer import ClipCaerConfig, ClipCaerTrainingArguments, ClipCaerVideoProcessor
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.json_files import read_object
 from recipes.reporting import REPORT_FIELDS
 
 
@@ -28,7 +29,16 @@ PUBLISHED_FIELDS = {
     "report.json": REPORT_FIELDS,
     "config.json": {
         *(field.name for field in fields(ClipCaerConfig)),
-        *("architectures", "auto_map", "dtype", "id2label", "label2id", "model_type", "transformers_version"),
+        *(
+            "architectures",
+            "auto_map",
+            "custom_pipelines",
+            "dtype",
+            "id2label",
+            "label2id",
+            "model_type",
+            "transformers_version",
+        ),
         *("tie_word_embeddings", "use_cache"),
     },
     "video_preprocessor_config.json": {
@@ -117,7 +127,7 @@ def _publish_fields(path: Path) -> tuple[Path | bytes, list[str]]:
     """A file as it is, or without the fields that may not be published, and the names of these."""
     if path.name not in PUBLISHED_FIELDS:
         return path, []
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = read_object(path)
     unknown = sorted(content.keys() - PUBLISHED_FIELDS[path.name])
     if not unknown:
         return path, []

@@ -1,10 +1,8 @@
 """Labels and prompts from a YAML file, so that new classes need no code."""
 
-from pathlib import Path
-
-import yaml
-
+from modeling_clipcaer.common.yaml_files import read_yaml
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.label_texts import check_distinct
 from modeling_clipcaer.names import find_label_fault
 
 
@@ -21,12 +19,7 @@ def read_label_entries(path: str) -> dict[str, dict]:
     Raises:
         InputError: the file has another form.
     """
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', 'it is not UTF-8')}") from error
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from error
+    content, _ = read_yaml(path)
     entries = content.get("labels") if isinstance(content, dict) else None
     if not isinstance(entries, dict) or not entries or not all(isinstance(entry, dict) for entry in entries.values()):
         raise InputError(f"{path}: expected `labels:` with an entry `soft` and `descriptive` for each label")
@@ -48,10 +41,11 @@ def read_labels_file(path: str, labels: list[str]) -> dict[str, list]:
     entries = read_label_entries(path)
     if set(entries) != set(labels):
         raise InputError(f"{path}: its labels are {list(entries)}, the dataset's are {labels}")
-    return {
-        field: [_texts(entries[label].get(key), f"{path}: `{label}`: `{key}`") for label in labels]
-        for key, field in (("soft", "label_prompts"), ("descriptive", "descriptive_prompts"))
-    }
+    prompts = {}
+    for key, field in (("soft", "label_prompts"), ("descriptive", "descriptive_prompts")):
+        prompts[field] = [_texts(entries[label].get(key), f"{path}: `{label}`: `{key}`") for label in labels]
+        check_distinct(prompts[field], labels, f"{path}: `{key}`")
+    return prompts
 
 
 def _texts(value, where: str) -> list[str]:

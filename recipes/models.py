@@ -4,6 +4,7 @@ from huggingface_hub.errors import StrictDataclassError
 
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.strict_loading import first_line
 
 from .labels_file import read_labels_file
 from .model_arguments import ModelArguments, ProcessorArguments
@@ -26,7 +27,7 @@ def build_model(
             **prompts,
         )
     except StrictDataclassError as error:
-        raise InputError(str(error.__cause__ or error)) from error
+        raise InputError(first_line(error)) from error
     except ImportError as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"`attn_implementation` {args.attn_implementation}: {reason}") from error

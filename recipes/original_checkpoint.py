@@ -1,7 +1,7 @@
 """Read a checkpoint file of the public research code into tensors, each under one name and in fp32."""
 
 import pickle
-import re
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +10,14 @@ import torch
 
 from modeling_clipcaer.errors import InputError
 from recipes.original_keys import canonical_name
+
+
+# How a file of torch.save begins: a zip archive, or what PyTorch wrote before 1.6.
+ZIP, LEGACY = b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+SAVE_TENSORS = (
+    "load it where you trust it, with the code that it needs, and save its tensors alone: "
+    'torch.save({"state_dict": checkpoint["state_dict"]}, ...)'
+)
 
 
 class _StandIn:
@@ -45,7 +53,7 @@ def read_original_checkpoint(path: str | Path, trust: bool = False) -> OriginalC
     """
     content = _load(path, trust)
     if not isinstance(content, Mapping):
-        raise InputError(f"expected a checkpoint or a state dict, found a {type(content).__name__}")
+        raise InputError(f"expected a checkpoint or a state dict, found: {_type_name(content)}")
     state = content.get("state_dict", content)
     if not isinstance(state, Mapping) or not state:
         raise InputError("expected a state dict with tensors, found none")
@@ -57,23 +65,58 @@ def read_original_checkpoint(path: str | Path, trust: bool = False) -> OriginalC
 
 def _load(path: str | Path, trust: bool):
     try:
-        foreign = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
+        foreign = _find_foreign(path)
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}") from error
-    except (ValueError, RuntimeError, pickle.UnpicklingError):
-        foreign = []  # No file of today's torch.save; torch.load below has the last word on it.
     if foreign and not trust:
         raise InputError(
-            f"holds objects beside tensors ({', '.join(foreign[:4])}{', …' if len(foreign) > 4 else ''}), whose code "
-            "loading could run, and is refused; --trust-checkpoint reads such a file without them"
+            f"holds objects beside tensors ({_name_some(foreign)}), whose code loading could run, and is refused; "
+            "--trust-checkpoint reads such a file without them"
         )
     try:
         with torch.serialization.safe_globals([(_StandIn, name) for name in foreign]):
             return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, TypeError, AttributeError) as error:
-        # Keep: torch's message begins with the advice to load the file with code and all.
-        told = re.split(r"WeightsUnpickler error:\s*", str(error))[-1].strip() or type(error).__name__
-        raise InputError(f"cannot be read as a checkpoint of tensors: {told.splitlines()[0]}") from error
+    except Exception as error:
+        # Keep: our own words. torch's are the advice to load the file with code and all.
+        if foreign:
+            raise InputError(
+                f"holds objects that only their own code can fill ({_name_some(foreign)}), and --trust-checkpoint "
+                f"runs no code of a file; {SAVE_TENSORS}"
+            ) from error
+        if "global" in str(error).lower():  # of a legacy file, whose objects cannot be listed beforehand
+            raise InputError(
+                "holds objects beside tensors in the form that PyTorch wrote before 1.6, of which --trust-checkpoint "
+                f"reads none; {SAVE_TENSORS}"
+            ) from error
+        raise InputError("cannot be read as a checkpoint of tensors: it is damaged, or no state dict") from error
+
+
+def _find_foreign(path: str | Path) -> list[str]:
+    """Classes and functions that a file names beside those of tensors."""
+    with open(path, "rb") as file:
+        start = file.read(len(LEGACY))
+    if start == LEGACY:
+        return []
+    if not start.startswith(ZIP):
+        raise InputError(f"cannot be read as a checkpoint: no file of torch.save begins with {start[:8]!r}")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        raise InputError("cannot be read as a checkpoint: the file is torn, its end is missing") from error
+    if any(Path(entry.filename).name == "constants.pkl" for entry in entries):
+        raise InputError("expected a checkpoint of tensors, found a TorchScript program")
+    # Keep: torch packs nothing, and unpacks whatever it is given into memory.
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise InputError("cannot be read as a checkpoint: a packed archive, which torch.save does not write")
+    try:
+        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
+    except (ValueError, RuntimeError, LookupError, TypeError, EOFError, pickle.UnpicklingError) as error:
+        raise InputError("cannot be read as a checkpoint of tensors: it is damaged, or of another program") from error
+
+
+def _name_some(names: list[str]) -> str:
+    return f"{', '.join(names[:4])}{', …' if len(names) > 4 else ''}"
 
 
 def _type_name(value) -> str:
@@ -88,6 +131,8 @@ def _merge_names(state: Mapping) -> OriginalCheckpoint:
         if not isinstance(tensor, torch.Tensor) or not tensor.is_floating_point():
             found = tensor.dtype if isinstance(tensor, torch.Tensor) else _type_name(tensor)
             raise InputError(f"`{name}`: expected a floating-point tensor, found {found}")
+        if tensor.layout != torch.strided or tensor.is_meta or tensor.nbytes > tensor.untyped_storage().nbytes():
+            raise InputError(f"`{name}`: expected all numbers of its shape {tuple(tensor.shape)}, found fewer")
         canonical, tensor = canonical_name(str(name).removeprefix("module.")), tensor.float()
         if canonical not in merged:
             if not tensor.isfinite().all():

@@ -10,6 +10,7 @@ from transformers import CLIPConfig
 from modeling_clipcaer import ClipCaerConfig, ClipCaerForVideoClassification
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.raer_labels import RAER_LABELS
+from modeling_clipcaer.strict_loading import first_line
 from recipes.original_keys import (
     DESCRIPTIVE_ROWS,
     TOKEN_PREFIX,
@@ -45,7 +46,8 @@ def build_model(
     config = infer_config(state, labels, class_token_position, temperature, slerp_weight)
     with torch.device("meta"):
         expected = ClipCaerForVideoClassification(config).state_dict()
-    tensors = {"model.descriptive_prompts.text_embeds": torch.zeros(config.num_labels, config.projection_dim)}
+    # Stand-ins, until the sentences are encoded below.
+    tensors = {"model.descriptive_prompts.text_embeds": torch.ones(config.num_labels, config.projection_dim)}
     for key, place in places.items():
         shape, found = tuple(place.join(expected).shape), tuple(state[key].shape)
         if found != shape:
@@ -106,8 +108,8 @@ def infer_config(
     }
     try:
         return ClipCaerConfig(**fields)
-    except (StrictDataclassError, ValueError) as error:
-        raise InputError(" ".join(str(error.__cause__ or error).split())) from error
+    except (ValueError, StrictDataclassError) as error:
+        raise InputError(first_line(error)) from error
 
 
 def infer_clip_config(state: Mapping[str, torch.Tensor]) -> CLIPConfig:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from data_scripts.build_raer import AUDIT_NAME
 from modeling_clipcaer.common.files import replace_folder, working_folder
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.json_files import read_object
 from modeling_clipcaer.names import public_name
 
 
@@ -140,12 +141,9 @@ def without_paths(content: Any) -> Any:
 
 def publish_record(dataset: Path, folder: Path) -> None:
     """Copy of the record of the dataset's build, which names its split, what is known to hold no path."""
-    try:
-        record = json.loads((dataset / AUDIT_NAME).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not (dataset / AUDIT_NAME).exists():
         return
-    except ValueError as error:
-        raise InputError(f"{dataset / AUDIT_NAME}: expected JSON: {error}") from error
+    record = read_object(dataset / AUDIT_NAME)
     published = {name: record[name] for name in PUBLISHED if name in record}
     if "sources" in record:
         published["sources"] = without_paths(record["sources"])

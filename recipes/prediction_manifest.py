@@ -8,6 +8,7 @@ from typing import Any
 from modeling_clipcaer import ClipCaerConfig
 from modeling_clipcaer.common.files import complete_file
 from modeling_clipcaer.errors import InputError, check_utf8
+from modeling_clipcaer.json_files import read_object
 from modeling_clipcaer.names import identity_key, printable
 from modeling_clipcaer.timeline import NO_PICTURE, SCHEMA_VERSION, Timeline
 from recipes.failures import ERRORS
@@ -57,7 +58,7 @@ class Job:
         is_same = self.made_from["file"] is not None and found.items() >= wanted.items()
         try:
             return load_timeline(self.folder / RECORDING) if is_same else None
-        except (LookupError, TypeError):  # it was changed by hand: done again
+        except InputError:  # it was changed by hand: done again
             return None
 
     def is_written(self) -> bool:
@@ -104,10 +105,9 @@ def describe_model(name: str, config: ClipCaerConfig) -> dict[str, Any]:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError, RecursionError):  # none, or not ours
+        return read_object(path)
+    except InputError:  # none, or not ours
         return {}
-    return content if isinstance(content, dict) else {}
 
 
 def write_manifest(jobs: list[Job], folder: Path) -> None:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.json_files import read_object
 from modeling_clipcaer.timeline import SCHEMA_VERSION, FaceSighting, Timeline, TimelineSegment, TimelineWindow
 from recipes.csv_text import safe_row
 from recipes.reporting import RESPONSIBLE_USE
@@ -155,11 +156,18 @@ def load_timeline(path: Path) -> Timeline:
     """The timeline that `save_timeline` wrote.
 
     Raises:
-        InputError: it is of another version of the schema.
+        InputError: it is broken, not whole, or of another version of the schema.
     """
-    content = json.loads(path.read_text(encoding="utf-8"))
-    if content["schema_version"] != SCHEMA_VERSION:
-        raise InputError(f"{path}: expected schema {SCHEMA_VERSION}, found {content['schema_version']}")
+    content = read_object(path)
+    if content.get("schema_version") != SCHEMA_VERSION:
+        raise InputError(f"{path}: expected schema {SCHEMA_VERSION}, found {content.get('schema_version')}")
+    try:
+        return _as_timeline(content)
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        raise InputError(f"{path}: is no whole timeline: {error}") from error
+
+
+def _as_timeline(content: dict[str, Any]) -> Timeline:
     return Timeline(
         **{name: content[name] for name in ("source", "duration", "width", "height", "labels", "settings", "notes")},
         windows=[TimelineWindow(**window) for window in content["windows"]],

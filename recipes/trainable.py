@@ -5,16 +5,19 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import LoraConfig, LoraModel
-from safetensors import SafetensorError
 from safetensors.torch import load_file
-from transformers import CLIPModel, TrainerCallback
+from transformers import TrainerCallback
 
 from modeling_clipcaer import ClipCaerConfig, ClipCaerForVideoClassification, ClipCaerTrainer
+from modeling_clipcaer.clip_loading import load_clip_weights
 from modeling_clipcaer.common.files import complete_file
-from modeling_clipcaer.errors import InputError, check_readable
+from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.json_files import describe_json, read_object
+from modeling_clipcaer.strict_loading import check_found, check_weights, tell_loading
 from modeling_clipcaer.training_arguments import option
 
 
@@ -120,21 +123,20 @@ def fingerprint_weights(state: dict[str, torch.Tensor], names: set[str]) -> str:
     return digest.hexdigest()
 
 
-def load_trainable(folder: str) -> ClipCaerForVideoClassification:
+def load_trainable(folder: str, config: ClipCaerConfig) -> ClipCaerForVideoClassification:
     """A plain model from a checkpoint of training: CLIP's weights from where they are named, LoRA merged.
 
     Raises:
         InputError: the CLIP checkpoint is not the one that was trained on, or weights do not fit.
     """
-    notes = json.loads(Path(folder, NOTES).read_text(encoding="utf-8"))
-    model = ClipCaerForVideoClassification(ClipCaerConfig.from_pretrained(folder))
+    notes = read_notes(Path(folder, NOTES))
+    model = ClipCaerForVideoClassification(config)
     if notes["base_model"]:
-        clip = CLIPModel.from_pretrained(notes["base_model"], dtype=torch.float32, use_safetensors=True)
-        model.model.clip.load_state_dict(clip.state_dict())
+        model.model.clip.load_state_dict(load_clip_weights(notes["base_model"]).state_dict())
     if notes["lora"]:
         add_lora(model, **notes["lora"])
     if notes["base_model"]:
-        found = load_file(find_weights(folder))
+        found = read_weights(folder)
         model._keys_to_ignore_on_save = {
             name for name in model.state_dict() if name.startswith("model.clip.") and name not in found
         }
@@ -145,24 +147,48 @@ def load_trainable(folder: str) -> ClipCaerForVideoClassification:
     return model
 
 
+def read_notes(path: Path) -> dict[str, Any]:
+    """What completes the weights of a checkpoint of training: `lora` and `base_model`, either of which may be `None`.
+
+    Raises:
+        InputError: the file is broken, or holds something else.
+    """
+    notes = read_object(path)
+    lora, base_model = notes.get("lora"), notes.get("base_model")
+    if not (base_model is None or (isinstance(base_model, str) and isinstance(notes.get("frozen_sha256"), str))):
+        raise InputError(f"{path}: expected `base_model` with `frozen_sha256`, found {describe_json(notes)}")
+    if lora is not None:
+        sound = isinstance(lora, dict) and lora.keys() == {"rank", "alpha"}
+        sound = sound and type(lora["rank"]) is int and type(lora["alpha"]) in (int, float)
+        if not sound or not (0 < lora["rank"] <= 4096 and 0 < lora["alpha"] <= 1e6):
+            raise InputError(f"{path}: expected `lora` with `rank` and `alpha`, found {describe_json(lora)}")
+    return {"frozen_sha256": None, **notes, "lora": lora, "base_model": base_model}
+
+
 def find_weights(checkpoint: str | os.PathLike) -> Path:
     """The weights in a folder, whole or not."""
     path = Path(checkpoint, WEIGHTS)
     return path if path.is_file() else path.with_name(PLAIN_WEIGHTS)
 
 
+def read_weights(checkpoint: str | os.PathLike) -> dict[str, torch.Tensor]:
+    """All that stands in the weights of a folder, whole or not, each of them finite."""
+    check_found(checkpoint)
+    path = find_weights(checkpoint)
+    with tell_loading(path, "weights of a checkpoint"):
+        weights = load_file(path)
+        check_weights(weights)
+    return weights
+
+
 def restore_weights(model: ClipCaerForVideoClassification, checkpoint: str | os.PathLike) -> None:
     """Give `model` the weights of a checkpoint of its training.
 
     Raises:
-        InputError: there is no safetensors file, or a weight in it is missing, unexpected or of another shape.
+        InputError: there is no safetensors file, or a weight in it is missing, unexpected, of another shape or not
+            finite.
     """
-    check_readable(checkpoint)
-    path = find_weights(checkpoint)
-    try:
-        weights = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: expected the weights of a checkpoint: {error}") from error
+    path, weights = find_weights(checkpoint), read_weights(checkpoint)
     left_out = model._keys_to_ignore_on_save or ()
     found = {name: tuple(value.shape) for name, value in weights.items()}
     expected = {name: tuple(value.shape) for name, value in model.state_dict().items() if name not in left_out}

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from data_scripts.command_flags import CommandParser, spell_flag
 from modeling_clipcaer import ClipCaerVideoProcessor
 from modeling_clipcaer.clip_rows import find_form
-from modeling_clipcaer.errors import InputError, check_readable, run_command
+from modeling_clipcaer.errors import InputError, run_command
 from recipes.clips import count_frames, get_labels, load_clips
 from recipes.markdown_text import markdown_text
 from recipes.parquet_rows import CropRows, FrameRows, PathRows
@@ -145,14 +145,7 @@ def load_processor(checkpoint: str | None) -> ClipCaerVideoProcessor:
     Raises:
         InputError: there is no such checkpoint.
     """
-    if checkpoint is None:
-        return ClipCaerVideoProcessor()
-    check_readable(checkpoint)
-    try:
-        return ClipCaerVideoProcessor.from_pretrained(checkpoint)
-    except OSError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"{checkpoint}: no processor could be loaded from there: {reason}") from error
+    return ClipCaerVideoProcessor() if checkpoint is None else ClipCaerVideoProcessor.from_pretrained(checkpoint)
 
 
 def choose_rows(rows: Dataset, split: str, args: argparse.Namespace, processor: ClipCaerVideoProcessor | None):

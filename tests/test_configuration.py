@@ -9,7 +9,7 @@ from modeling_clipcaer import ClipCaerConfig
     ("fields", "message"),
     [
         ({"slerp_wieght": 0.3}, "`slerp_wieght` is not a field"),
-        ({"temperature": 0}, "`temperature` must be above 0"),
+        ({"temperature": 0}, "`temperature` must lie in"),
         ({"slerp_weight": 1.0}, r"`slerp_weight` must lie in \[0, 1\)"),
         ({"adapter_residual_ratio": 1.5}, "`adapter_residual_ratio`"),
         ({"num_frames": "16"}, "num_frames"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from golden_cases import GOLDEN, KEYS, case_model, case_state, drop_second_names, golden, golden_pixels
-from tokenizers import Tokenizer, models
+from tokenizers import Tokenizer, models, processors
 from transformers import PreTrainedTokenizerFast
 
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
@@ -257,9 +257,10 @@ def test_a_folder_that_is_in_use_is_left_alone(bare, tmp_path, convert, capfd):
 
 def test_prompts_become_text_where_there_is_a_tokenizer(bare, tmp_path, convert):
     vocab = {f"w{token}": token for token in range(49406)} | {"<start>": 49406, "<end>": 49407}
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer(models.WordLevel(vocab, unk_token="w0")), bos_token="<start>", eos_token="<end>"
-    )
+    words = Tokenizer(models.WordLevel(vocab, unk_token="w0"))
+    special = [("<start>", 49406), ("<end>", 49407)]
+    words.post_processor = processors.TemplateProcessing(single="<start> $A <end>", special_tokens=special)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, bos_token="<start>", eos_token="<end>")
     tokenizer.save_pretrained(tmp_path / "tokenizer")
     flags = ("--tokenizer", tmp_path / "tokenizer", "--crop-body")
     assert convert("--checkpoint", bare, "--output_dir", tmp_path / "out", *flags) == 0
@@ -309,6 +310,20 @@ def test_a_flag_without_effect_is_refused(tmp_path, convert, capfd):
     assert "`temperature` does not go with `to_original`" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--temperature", "nan"), "`temperature` must lie in"),
+        (("--slerp-weight", "1"), "`slerp_weight` must lie in [0, 1)"),
+        (("--labels", "a", "b", "a", "c", "d"), "`id2label` names `a` twice"),
+    ],
+)
+def test_a_value_out_of_range_is_told_in_one_line(bare, tmp_path, convert, capfd, flags, message):
+    assert convert("--checkpoint", bare, "--output_dir", tmp_path / "out", *flags) == 2
+    told = capfd.readouterr().err.strip().splitlines()[-1]
+    assert told.startswith(f"error: {bare}: {message}") and not (tmp_path / "out").exists()
+
+
 def test_a_slerp_weight_without_a_descriptive_view_is_refused():
     with pytest.raises(InputError, match="no descriptive prompts to move from"):
         build_model(drop_second_names(original_key_set()), slerp_weight=0.5)
@@ -321,10 +336,10 @@ def test_vit_b_32_has_the_research_codes_keys_and_shapes():
     state["clip_model_.token_embedding.weight"] = torch.arange(49408.0)[:, None].expand(-1, 512)
     for name in ("hand_crafted_prompt_embeddings", SUFFIX):
         ids = torch.zeros(shapes[name][:2])
-        ids[:, :3] = torch.tensor([320.0, 2533.0, 49407.0])
+        ids[:, 0], ids[:, 1], ids[:, 2] = 320, torch.arange(2533, 2533 + len(ids)), 49407
         state[name] = ids[..., None].expand(-1, -1, 512)
     config = infer_config(state, None, "end", None, None)
-    assert config.label_token_ids == [[[0, 320, 2533, 49407]]] * 5
+    assert config.label_token_ids == [[[0, 320, word, 49407]] for word in range(2533, 2538)]
     with torch.device("meta"):
         back = export_state_dict(ClipCaerForVideoClassification(config))
     assert set(back) == set(KEYS["order"])

@@ -224,7 +224,7 @@ def test_bf16_halves_the_weights_and_stays_near(exported, tmp_path):
     [
         (("--dtype", "bf16"), "--dtype bf16: ONNX Runtime has no such convolution on the CPU, expected fp32 for onnx"),
         (("--format", "tflite"), "invalid choice: 'tflite'"),
-        (("--model", "nowhere"), "nowhere: no ClipCaer checkpoint could be loaded from there"),
+        (("--model", "nowhere"), "nowhere: there is no such folder, and from the Hub no ClipCaer checkpoint"),
     ],
 )
 def test_bad_input_is_told_in_one_line_and_leaves_nothing(flags, message, exported, tmp_path, capsys):

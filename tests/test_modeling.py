@@ -315,5 +315,5 @@ class TestFromClipPretrained:
         tiny_model().save_pretrained(tmp_path)
         with pytest.raises(InputError, match="expected a CLIP checkpoint, found `clipcaer`"):
             ClipCaerForVideoClassification.from_clip_pretrained(str(tmp_path))
-        with pytest.raises(InputError, match="nowhere: no CLIP checkpoint"):
+        with pytest.raises(InputError, match="nowhere: there is no such folder"):
             ClipCaerForVideoClassification.from_clip_pretrained(str(tmp_path / "nowhere"))

@@ -135,3 +135,23 @@ def test_too_little_coverage_shows_examples_of_both_sides(tmp_path):
         error.value
     )
     assert "'a' has no entry; 'b' has no entry; keys without a clip: 'faces/a'" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"images/a/b/c": ' + "[" * 10**6, "broken JSON: nested too deep"),
+        ('{"images/a/b/c": {"1.jpg": ' + "[" * 10**6, "broken JSON: nested too deep"),
+        ('{"images/a/b/c": [' + "9" * 5000 + ", 1, 2, 3]}", "broken JSON: a number of thousands of digits"),
+        ('{"images/a/b/c": [1e999, 1, 2, 3]}', "clip 'images/a/b/c': expected 4 finite numbers"),
+        ('{"images/a/b/c": [1, 2', ":1:23: broken JSON"),
+    ],
+    ids=["deep", "deep within", "digits", "beyond a float", "torn"],
+)
+def test_a_hostile_box_file_is_refused_in_one_line(tmp_path, text, message):
+    path = tmp_path / "face.json"
+    path.write_text(text)
+    with pytest.raises(InputError) as caught:
+        read_face_file(path)
+    told = str(caught.value)
+    assert told.startswith(str(path)) and message in told and "\n" not in told and len(told) < 300

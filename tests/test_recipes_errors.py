@@ -10,7 +10,9 @@ from safetensors.torch import load_file, save_file
 from small_material import make_material, run_main
 from transformers import BertConfig, BertModel
 
+from modeling_clipcaer.errors import InputError
 from recipes import evaluate, predict, train
+from recipes.clips import load_clips
 
 
 @pytest.fixture(scope="session")
@@ -204,7 +206,9 @@ def test_a_resume_needs_a_checkpoint(material, tmp_path, expect_error):
 
 def test_a_checkpoint_must_be_whole(material, trained, tmp_path, expect_error):
     flags = ("--dataset", material.dataset, "--output_dir", tmp_path / "out", "--model")
-    expect_error(evaluate.main, *flags, tmp_path / "nowhere", fragments=[tmp_path / "nowhere", "checkpoint"])
+    expect_error(
+        evaluate.main, *flags, tmp_path / "nowhere", fragments=[tmp_path / "nowhere", "there is no such folder"]
+    )
     expect_error(evaluate.main, *flags, material.clip, fragments=[material.clip, "expected a ClipCaer", "`clip`"])
     shutil.copytree(trained, tmp_path / "model")
     file = tmp_path / "model" / "model.safetensors"
@@ -306,3 +310,13 @@ def test_bad_boxes_for_the_prediction_of_clips_are_named(material, trained, tmp_
     expect_failed(capsys, *flags, fragments=[good, "no frame `99.jpg`"])
     boxes.write_text(json.dumps({name: {"1.jpg": [500, 500, 600, 600]}}))
     expect_failed(capsys, *flags, fragments=[good, "frame 0"])
+
+
+@pytest.mark.parametrize("name", ["dataset_dict.json", "test/state.json", "test/dataset_info.json"])
+@pytest.mark.parametrize("text", ["[]", '{"torn', "[" * 10**5], ids=["list", "torn", "deep"])
+def test_a_dataset_with_a_broken_json_file_is_told_in_one_line(material, tmp_path, name, text):
+    folder = shutil.copytree(material.dataset, tmp_path / "dataset")
+    (folder / name).write_text(text)
+    with pytest.raises(InputError, match="is a damaged or empty dataset") as caught:
+        load_clips(folder)
+    assert str(caught.value).startswith(str(folder)) and "\n" not in str(caught.value)

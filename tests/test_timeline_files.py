@@ -235,3 +235,14 @@ def test_no_cell_of_a_csv_begins_a_formula(tmp_path, start):
 def test_notes_in_one_line_are_sentences():
     assert join_notes(["the file is short", "3 frames are damaged."]) == "the file is short. 3 frames are damaged"
     assert join_notes([]) == ""
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", '{"schema_ver', "{}", "[" * 10**6, json.dumps({"schema_version": SCHEMA_VERSION})]
+)
+def test_a_broken_recording_is_told_in_one_line(tmp_path, text):
+    path = tmp_path / "recording.json"
+    path.write_text(text)
+    with pytest.raises(InputError) as caught:
+        load_timeline(path)
+    assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)

@@ -76,7 +76,7 @@ def test_checkpoints_hold_what_trains_alone_and_name_their_clip(run, material):
 
 
 def test_transformers_does_not_take_such_a_checkpoint_for_a_model(run):
-    with pytest.raises(OSError, match=r"model\.safetensors"):
+    with pytest.raises(InputError, match=r"no file named model\.safetensors"):
         AutoModelForVideoClassification.from_pretrained(find_selected(run[2]))
 
 
@@ -116,7 +116,7 @@ def test_another_clip_than_the_one_trained_on_is_refused(material, tmp_path, cap
     with pytest.raises(InputError, match="is not the CLIP checkpoint that this was trained on"):
         load_checkpoint(str(checkpoint))
     shutil.rmtree(clip)
-    with pytest.raises(InputError, match="no ClipCaer checkpoint could be loaded"):
+    with pytest.raises(InputError, match="there is no such folder"):
         load_checkpoint(str(checkpoint))
     load_checkpoint(str(tmp_path / "run"))
 

@@ -306,7 +306,7 @@ def test_images_are_written_by_those_who_may_share_them_alone(dataset, tmp_path,
         (("--embed", "none", "--processor", "x"), "--processor has no effect with --embed none"),
         (("--embed", "none", "--shard-size", "many"), "--shard-size: 'many', expected a size like 500MB"),
         (("--embed", "none", "--num-proc", 0), "--num-proc: '0', expected a number of at least 1"),
-        (("--embed", "crops", SHARE_FLAG, "--processor", "/no/where"), "/no/where: no processor could be loaded"),
+        (("--embed", "crops", SHARE_FLAG, "--processor", "/no/where"), "/no/where: there is no such folder"),
     ],
 )
 def test_flags_that_cannot_be_meant_are_refused(dataset, tmp_path, capsys, flags, message):
