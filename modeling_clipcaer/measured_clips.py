@@ -66,4 +66,4 @@ def account_for_clips(rows: Any, output: EvalLoopOutput, prefix: str) -> None:
     if isinstance(rows, Dataset) and not np.array_equal(labels, rows["label"][:]):
         raise InputError(f"the {measured} clips that were measured are not those of the split: some repeat")
     loss = mean_log_loss(logits, labels)
-    output.metrics |= {f"{prefix}_loss": loss, f"{prefix}_loss_classification": loss}
+    output.metrics.update({f"{prefix}_loss": loss, f"{prefix}_loss_classification": loss})
