@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 from datasets import Dataset, DatasetDict, Features, load_dataset, load_from_disk
 from datasets.exceptions import DatasetGenerationError
@@ -108,6 +109,13 @@ def count_frames(rows: Dataset) -> list[int]:
     if "num_frames" in rows.column_names:
         return rows["num_frames"][:]
     return [len(names) for names in rows["frame_names"][:]]
+
+
+def count_labels(clips: DatasetDict) -> dict[str, dict[str, int]]:
+    """Clips of each label, by split."""
+    labels = get_labels(clips)
+    counts = {split: np.bincount(rows["label"][:], minlength=len(labels)).tolist() for split, rows in clips.items()}
+    return {split: dict(zip(labels, numbers, strict=True)) for split, numbers in counts.items()}
 
 
 def get_labels(clips: DatasetDict) -> list[str]:

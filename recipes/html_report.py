@@ -23,6 +23,7 @@ from modeling_clipcaer.timeline import (
     TimelineWindow,
 )
 from recipes import html_charts
+from recipes.measurement import is_trustworthy, tell_measurement
 from recipes.reporting import RESPONSIBLE_USE
 from recipes.timeline_look import label_colours, name_caveats, show_percent, show_time
 
@@ -167,13 +168,14 @@ def check_quality(timeline: Timeline) -> list[Check]:
     windows, missing = with_picture(timeline), _check_picture(timeline)
     if not windows:
         notes = (Check("check", note) for note in timeline.notes)
-        return [Check("check", "Nothing could be answered."), *missing, *notes]
+        return [Check("check", "Nothing could be answered."), _check_measurement(timeline), *missing, *notes]
     people = [window for window in windows if window.person != ROOM]
     persons = len(timeline.persons)
     checks = [Check("good", f"{persons} {'person was' if persons == 1 else 'persons were'} followed.")]
     if not people:
         checks = [Check("check", "Nobody was followed: the context of the whole picture decides alone.")]
     checks += [
+        _check_measurement(timeline),
         _check_share("have no face: there the context decides alone", people or windows, face_status="none"),
         _check_share("have a face that was mostly carried over gaps", people or windows, face_status="bridged"),
         _check_share("are uncertain", windows, label=UNCERTAIN),
@@ -183,6 +185,15 @@ def check_quality(timeline: Timeline) -> list[Check]:
         *_check_scores(timeline),
     ]
     return [*checks, *(Check("check", f"Note of the analysis: {note}") for note in timeline.notes)]
+
+
+def _check_measurement(timeline: Timeline) -> Check:
+    """How often the checkpoint is right: no other check on this page knows it."""
+    measured = timeline.settings.get("measured")
+    if measured is None:
+        return Check("check", "The checkpoint is not yet measured: how often it is right is not known.")
+    level = "good" if is_trustworthy(measured) else "check"
+    return Check(level, f"The checkpoint was measured: {tell_measurement(measured)}.")
 
 
 def _check_picture(timeline: Timeline) -> list[Check]:

@@ -10,7 +10,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from modeling_clipcaer import ClipCaerTrainingArguments
 from modeling_clipcaer.names import public_name
 from recipes.model_arguments import ModelArguments, ProcessorArguments
-from recipes.reporting import RESPONSIBLE_USE
+from recipes.reporting import RESPONSIBLE_USE, list_caveats, tell_calibration
 
 
 TEMPLATE = """---
@@ -40,6 +40,13 @@ training. The checkpoint is that of epoch {{ epoch }}, {{ choice }}; the last ep
 {% endfor %}
 The intervals are bootstrapped over clips. Clips of one person resemble each other, so the true ones are wider. Always
 answering {{ majority.label }} gives UAR {{ majority.uar }} %, WAR {{ majority.war }} %. All figures: `report.json`.
+
+{{ calibration }}
+{% if caveats %}
+Before believing these figures:
+{% for caveat in caveats %}
+* {{ caveat }}{% endfor %}
+{% endif %}
 
 ## How to run it
 
@@ -145,6 +152,8 @@ def render_model_card(
         majority={
             name: value if name == "label" else _percent(value) for name, value in report["majority_baseline"].items()
         },
+        calibration=tell_calibration(report),
+        caveats=list_caveats(report),
         num_training_clips=sum(clips.values()),
         preset=", ".join(f"`{preset}`" for preset in presets) or "none",
         settings=yaml.safe_dump(settings, allow_unicode=True).strip() if settings else "# none",
