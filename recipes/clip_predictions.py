@@ -44,7 +44,7 @@ def predict_clips(
         except Exception as error:  # Keep: of any kind. No single clip loses the answers for the others.
             failed[clip] = tell_failure(clip, error, output_dir)
     with staged_folder(args.output_dir) as folder:
-        write_predictions(predictions, failed, list(model.config.id2label.values()), args.model, measured, folder)
+        write_predictions(predictions, failed, list(model.config.id2label.values()), args.model, folder, measured)
     for prediction in predictions:
         print(f"{one_line(prediction['clip'])}: {prediction['label']} ({prediction['score']:.2f})")
     print(f"scores of every label: {args.output_dir}/predictions.json, predictions.csv")
@@ -75,8 +75,8 @@ def write_predictions(
     failed: dict[str, str],
     labels: list[str],
     checkpoint: str,
-    measured: dict[str, Any] | None,
     folder: Path,
+    measured: dict[str, Any] | None = None,
 ) -> None:
     """predictions.json, which also says why a clip failed, and predictions.csv."""
     failures = [{"clip": clip, "error": error} for clip, error in failed.items()]

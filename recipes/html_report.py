@@ -119,7 +119,7 @@ def summarise(timeline: Timeline) -> Recording:
         missing=sum(blank.end - blank.start for blank in blanks),
         blanks=blanks,
         lanes=[summarise_person(timeline, person) for person in persons],
-        checks=check_quality(timeline),
+        checks=[check_measurement(timeline), *check_quality(timeline)],
         caveats=name_caveats(timeline.settings),
         labels=list(timeline.labels),
         settings=flatten(timeline.settings),
@@ -163,19 +163,27 @@ def flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, str]:
     return flat
 
 
+def check_measurement(timeline: Timeline) -> Check:
+    """How often the checkpoint is right: no other check on this page knows it."""
+    measured = timeline.settings.get("measured")
+    if measured is None:
+        return Check("check", "The checkpoint is not yet measured: how often it is right is not known.")
+    level = "good" if is_trustworthy(measured) else "check"
+    return Check(level, f"The checkpoint was measured: {tell_measurement(measured)}.")
+
+
 def check_quality(timeline: Timeline) -> list[Check]:
     """What a reader should know before believing a timeline."""
     windows, missing = with_picture(timeline), _check_picture(timeline)
     if not windows:
         notes = (Check("check", note) for note in timeline.notes)
-        return [Check("check", "Nothing could be answered."), _check_measurement(timeline), *missing, *notes]
+        return [Check("check", "Nothing could be answered."), *missing, *notes]
     people = [window for window in windows if window.person != ROOM]
     persons = len(timeline.persons)
     checks = [Check("good", f"{persons} {'person was' if persons == 1 else 'persons were'} followed.")]
     if not people:
         checks = [Check("check", "Nobody was followed: the context of the whole picture decides alone.")]
     checks += [
-        _check_measurement(timeline),
         _check_share("have no face: there the context decides alone", people or windows, face_status="none"),
         _check_share("have a face that was mostly carried over gaps", people or windows, face_status="bridged"),
         _check_share("are uncertain", windows, label=UNCERTAIN),
@@ -185,15 +193,6 @@ def check_quality(timeline: Timeline) -> list[Check]:
         *_check_scores(timeline),
     ]
     return [*checks, *(Check("check", f"Note of the analysis: {note}") for note in timeline.notes)]
-
-
-def _check_measurement(timeline: Timeline) -> Check:
-    """How often the checkpoint is right: no other check on this page knows it."""
-    measured = timeline.settings.get("measured")
-    if measured is None:
-        return Check("check", "The checkpoint is not yet measured: how often it is right is not known.")
-    level = "good" if is_trustworthy(measured) else "check"
-    return Check(level, f"The checkpoint was measured: {tell_measurement(measured)}.")
 
 
 def _check_picture(timeline: Timeline) -> list[Check]:
