@@ -140,7 +140,11 @@ def build_dataset(
         rows.select_columns(list(features)).save_to_disk(complete)
         (complete / AUDIT_NAME).write_text(json.dumps(audit, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         replace_folder(complete, output, working)
-    print("\n".join([format_table(audit), *list_few_clips(audit), *say_findings(audit), audit_build(output, args.num_proc)]))
+    print(
+        "\n".join(
+            [format_table(audit), *list_few_clips(audit), *say_findings(audit), audit_build(output, args.num_proc)]
+        )
+    )
     print(f"dataset and {AUDIT_NAME}: {args.output}")
 
 

@@ -59,7 +59,9 @@ def align_labels(rows: Rows, labels: Sequence[str], place: str, reference: str) 
         features = Features({**rows.features, "label": feature})
         return rows.map(lambda row: {"label": number[row["label"]]}, features=features)
     # Keep: another column beside the rows. `map` would write every clip again, pixels and all.
-    return rows.remove_columns("label").add_column("label", [number[found] for found in rows["label"]], feature=feature)
+    return rows.remove_columns("label").add_column(
+        "label", [number[found] for found in rows["label"]], feature=feature
+    )
 
 
 def _is_text(feature: object) -> bool:
@@ -72,7 +74,9 @@ def _check_present(rows: Dataset, values: range | list[str], place: str) -> None
     if wrong and set(found) != {None}:  # which is the way of clips that nobody has labelled yet
         clip = rows[wrong[0]]["clip_id"] if "clip_id" in rows.column_names else wrong[0]
         expected = f"0 to {values[-1]}" if isinstance(values, range) else "a name"
-        raise InputError(f"{place}: {len(wrong)} labels are none: {found[wrong[0]]} of clip {clip}, expected {expected}")
+        raise InputError(
+            f"{place}: {len(wrong)} labels are none: {found[wrong[0]]} of clip {clip}, expected {expected}"
+        )
 
 
 def _quote(names: Sequence[str]) -> str:

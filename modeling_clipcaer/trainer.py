@@ -89,16 +89,16 @@ class ClipCaerTrainer(Trainer):
         model: the model; which of its weights train follows from the learning rates in `args`.
         args: [`ClipCaerTrainingArguments`].
         train_dataset, eval_dataset: `datasets.Dataset` with the columns that `data_scripts` write, or with those of
-            cached clips, see [`cached_clips`].
+            cached clips, see [`cached_clips`]. Labels that have names are numbered by them as the model's are.
         processing_class: [`ClipCaerVideoProcessor`].
-        class_counts (`list[int]`, *optional*): training clips of each label, for a `datasets.IterableDataset`, whose
+        class_counts (`list[int]`, *optional*): training clips of each of the model's labels, for a `datasets.IterableDataset`, whose
             labels cannot be counted without reading all of it. It takes `max_steps`, and is drawn from in its own
             order: shuffle it.
         kwargs: other arguments of `Trainer`.
 
     Raises:
-        InputError: a weight that is to be trained can receive no gradient, or a label has no training clip where
-            the loss needs its count.
+        InputError: a weight that is to be trained can receive no gradient, a label has no training clip where the
+            loss needs its count, labels have other names than the model's, or an evaluation lost or repeated a clip.
     """
 
     # Keep: our losses are means over the batch, which the Trainer must divide by the accumulation steps.

@@ -43,8 +43,9 @@ def predict_clips(
             predictions.append(predict_clip(pipeline, clip, boxes))
         except Exception as error:  # Keep: of any kind. No single clip loses the answers for the others.
             failed[clip] = tell_failure(clip, error, output_dir)
+    labels = [model.config.id2label[index] for index in range(model.config.num_labels)]
     with staged_folder(args.output_dir) as folder:
-        write_predictions(predictions, failed, list(model.config.id2label.values()), args.model, folder, measured)
+        write_predictions(predictions, failed, labels, args.model, folder, measured)
     for prediction in predictions:
         print(f"{one_line(prediction['clip'])}: {prediction['label']} ({prediction['score']:.2f})")
     print(f"scores of every label: {args.output_dir}/predictions.json, predictions.csv")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from data_scripts.label_counts import find_absent, find_few, tell_gaps
+from data_scripts.label_counts import find_absent, find_few, tell_few, tell_gaps
 from modeling_clipcaer.common.files import complete_file
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.metrics import (
@@ -109,7 +109,7 @@ def build_report(
     bins = reliability_bins(probabilities, references)
     ece = _rounded(expected_calibration_error(probabilities, references))
     calibration = _describe_calibration(logits, references, calibration_temperature)
-    caveats = tell_gaps(split, dict(zip(labels, scores["support"].tolist(), strict=True)))
+    caveats = tell_few(split, dict(zip(labels, scores["support"].tolist(), strict=True)))
     if calibration is not None and calibration["ece"] > ece:
         caveats.append(
             f"the checkpoint's temperature does not help here: calibration error {100 * calibration['ece']:.1f} % with "
@@ -175,7 +175,9 @@ def _describe_calibration(logits: ArrayLike, references: ArrayLike, temperature:
 
 def describe_fit(fit: dict[str, Any]) -> dict[str, Any]:
     """`calibrate_temperature`'s findings on validation clips, rounded, for `report.json`."""
-    pairs = {name: {when: _rounded(value) for when, value in fit[name].items()} for name in ("nll", "ece") & fit.keys()}
+    pairs = {
+        name: {when: _rounded(value) for when, value in fit[name].items()} for name in ("nll", "ece") & fit.keys()
+    }
     temperature = None if fit["temperature"] is None else _rounded(fit["temperature"])
     return {**fit, **dict(sorted(pairs.items())), "temperature": temperature, "split": "validation"}
 

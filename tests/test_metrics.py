@@ -297,7 +297,9 @@ def test_held_out_clips_are_scored_by_the_temperature_of_the_other_folds():
     logits, references = draw_clips(60, 3.0)
     folds = assign_folds(references, 3)
     temperatures = [fit_temperature(logits[folds != fold], references[folds != fold]) for fold in range(3)]
-    scores = [mean_log_loss(logits[folds == fold] / temperatures[fold], references[folds == fold]) for fold in range(3)]
+    scores = [
+        mean_log_loss(logits[folds == fold] / temperatures[fold], references[folds == fold]) for fold in range(3)
+    ]
     expected = np.average(scores, weights=np.bincount(folds))
     assert calibrate_temperature(logits, references, 3)["nll"]["after"] == pytest.approx(expected)
 
