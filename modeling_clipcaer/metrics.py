@@ -209,9 +209,9 @@ def calibrate_temperature(logits: ArrayLike, references: ArrayLike, num_folds: i
         num_folds (`int`, *optional*, defaults to 5): At least 2.
 
     Returns:
-        `temperature`, fitted on all clips, or `None`; `reason`, why there is none, or `None`; `num_clips`; `num_folds`;
-        and where there are clips enough to try, `nll` and `ece` of the held-out clips, each with the value `before` and
-        `after`. ECE is in [0, 1].
+        `temperature`, fitted on all clips, or `None`; `reason`, why there is none, or `None`; `num_clips`;
+        `num_folds`; and where there are clips enough to try, `nll` and `ece` of the held-out clips, each with its
+        value `before` and `after`. ECE is in [0, 1].
     """
     from scipy.stats import t as student
 

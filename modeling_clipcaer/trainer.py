@@ -91,9 +91,9 @@ class ClipCaerTrainer(Trainer):
         train_dataset, eval_dataset: `datasets.Dataset` with the columns that `data_scripts` write, or with those of
             cached clips, see [`cached_clips`]. Labels that have names are numbered by them as the model's are.
         processing_class: [`ClipCaerVideoProcessor`].
-        class_counts (`list[int]`, *optional*): training clips of each of the model's labels, for a `datasets.IterableDataset`, whose
-            labels cannot be counted without reading all of it. It takes `max_steps`, and is drawn from in its own
-            order: shuffle it.
+        class_counts (`list[int]`, *optional*): training clips of each of the model's labels, for a
+            `datasets.IterableDataset`, whose labels cannot be counted without reading all of it. It takes `max_steps`,
+            and is drawn from in its own order: shuffle it.
         kwargs: other arguments of `Trainer`.
 
     Raises:

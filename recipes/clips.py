@@ -28,11 +28,11 @@ CROPPED_COLUMNS = {"clip_id", *CROPS_COLUMNS, "num_views", "num_frames", "label"
 def load_clips(
     folder: str | Path, splits: Sequence[str] | None = None, labels: Sequence[str] | None = None
 ) -> DatasetDict:
-    """The clips of `splits`, by default of all, of the dataset in `folder`, written by `data_scripts`, or of its parquet
-    shards. Shards are read once into the cache of `datasets` and mapped into memory from there.
+    """The clips of `splits`, by default of all, of the dataset in `folder`, written by `data_scripts`, or of its
+    parquet shards. Shards are read once into the cache of `datasets` and mapped into memory from there.
 
-    The numbers in `label` are those of `labels` in every split, mapped by name where a split has them in another order;
-    by default of the training split's labels.
+    In every split the numbers in `label` are those of `labels`, by default of the training split's; where a split has
+    them in another order they are mapped by name.
 
     Raises:
         InputError: there is none, it is damaged, it lacks a split, a column or the labels' names, the names differ

@@ -112,8 +112,8 @@ def build_report(
     caveats = tell_few(split, dict(zip(labels, scores["support"].tolist(), strict=True)))
     if calibration is not None and calibration["ece"] > ece:
         caveats.append(
-            f"the checkpoint's temperature does not help here: calibration error {100 * calibration['ece']:.1f} % with "
-            f"it, {100 * ece:.1f} % without"
+            "the checkpoint's temperature does not help here: calibration error "
+            f"{100 * calibration['ece']:.1f} % with it, {100 * ece:.1f} % without"
         )
     return {
         "uar": _percent(unweighted_average_recall(*measured)),

@@ -65,7 +65,7 @@ def test_no_flag_and_no_batch_changes_what_is_measured(material, tmp_path, expec
 
 @pytest.mark.parametrize("name", EVALUATION_FLAGS)
 def test_a_flag_that_hides_clips_is_refused_before_work(material, tmp_path, name):
-    with pytest.raises(InputError, match=f"`{name}` must be {EVALUATION_FLAGS[name]}"):
+    with pytest.raises(InputError, match=rf"`{name}` must be {EVALUATION_FLAGS[name]}"):
         make_trainer(material, tmp_path, **{name: not EVALUATION_FLAGS[name]})
 
 

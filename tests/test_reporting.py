@@ -84,6 +84,21 @@ def test_logits_that_differ_in_the_last_bits_write_the_same_file(tmp_path):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
+def test_a_temperature_that_does_not_help_on_the_split_is_told():
+    # Ten clips at a confidence of 0.75, eight of them right, are sharpened to 0.9: the error grows from 0.05 to 0.1.
+    logits, references = np.log(12) * np.eye(5)[[0] * 10], [0] * 8 + [1] * 2
+    sharp = {"checkpoint": "m", "dataset": "d", "split": "test", "seed": 3}
+    temperature = np.log(12) / np.log(36)
+    report = build_report(logits, references, RAER_LABELS, calibration_temperature=temperature, **sharp)
+    assert (report["ece"], report["calibration"]["ece"]) == (0.05, 0.1)
+    sentence = "the checkpoint's temperature does not help here: calibration error 10.0 % with it, 5.0 % without"
+    assert sentence in report["caveats"] and sentence in render_report(report)
+    assert (
+        report["caveats"][0]
+        == "test has few clips of: Neutrality 8, Enjoyment 2; one clip moves UAR by up to 25.0 points"
+    )
+
+
 def test_logits_that_do_not_fit_the_labels_are_refused():
     with pytest.raises(InputError, match=r"one column for each of the 5 labels, got \(7, 4\)"):
         report_of(LOGITS[:, :4])
