@@ -218,6 +218,7 @@ class ClipCaerTrainer(Trainer):
         self, dataset, description, *args, is_training: bool = False, dataloader_key: str | None = None, **kwargs
     ):
         if is_training:
+            self._check_one_batch(dataset)
             self.data_collator = self.train_collator
             return super()._get_dataloader(dataset, description, *args, is_training=True, **kwargs)
         # Keep: without `dataloader_key`, by which the Trainer takes the loader of one split for that of any other.
@@ -225,6 +226,13 @@ class ClipCaerTrainer(Trainer):
         dataset = align_labels(dataset, self.labels, f"the split of the {description.lower()}", "the model's")
         with whole_split(self.args, self.accelerator.dataloader_config):
             return super()._get_dataloader(dataset, description, *args, **kwargs)
+
+    def _check_one_batch(self, dataset) -> None:
+        needed = self.args.train_batch_size * self.args.world_size
+        if self.args.dataloader_drop_last and has_length(dataset) and len(dataset) < needed:
+            raise InputError(
+                f"`dataloader_drop_last` leaves no batch: {len(dataset)} training clips do not fill {needed}"
+            )
 
     def _get_train_sampler(self, train_dataset=None):
         if not self.args.weighted_sampler:

@@ -120,6 +120,12 @@ def test_clips_that_are_missing_or_repeat_are_no_result(clips):
         account_for_clips(clips["test"], output_of([*labels[:9], labels[0]]), "test")
 
 
+def test_a_training_split_that_is_dropped_whole_is_refused(material, tmp_path):
+    trainer = make_trainer(material, tmp_path, per_device_train_batch_size=25, dataloader_drop_last=True)
+    with pytest.raises(InputError, match="leaves no batch: 24 training clips do not fill 25"):
+        trainer.train()
+
+
 def test_milestones_count_the_steps_of_an_epoch_that_drops_its_last_batch(material, tmp_path):
     options = {"lr_milestones": [1.0], "per_device_train_batch_size": 9, "dataloader_drop_last": True}
     trainer = make_trainer(material, tmp_path, num_train_epochs=2, **options)
