@@ -217,7 +217,7 @@ def calibrate_temperature(logits: ArrayLike, references: ArrayLike, num_folds: i
 
     logits, references = _checked_logits(logits), np.asarray(references)
     before = log_losses(logits, references)
-    found = {"temperature": None, "reason": None, "num_clips": len(logits), "num_folds": num_folds}
+    found: dict[str, Any] = {"temperature": None, "reason": None, "num_clips": len(logits), "num_folds": num_folds}
     if len(logits) < FEWEST_TO_CALIBRATE:
         reason = f"{len(logits)} clips are too few to tell whether it helps, which takes {FEWEST_TO_CALIBRATE}"
         return {**found, "reason": reason}
