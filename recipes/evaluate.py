@@ -15,7 +15,7 @@ from modeling_clipcaer.training_arguments import option
 from recipes.checkpoints import check_output_dir, load_checkpoint
 from recipes.clips import load_clips, read_split_protocol
 from recipes.command_line import parse_arguments
-from recipes.reporting import build_report, describe_computation, write_report
+from recipes.reporting import build_report, describe_computation, tell_result, write_report
 
 
 @dataclass
@@ -69,7 +69,7 @@ def main() -> None:
         )
         with locked_folder(args.output_dir), staged_folder(args.output_dir) as folder:
             write_report(report, folder)
-        print(f"{args.split} UAR {report['uar']:.1f} %, WAR {report['war']:.1f} %: {args.output_dir}/report.md")
+        print(f"{tell_result(report)}: {args.output_dir}/report.md")
 
 
 if __name__ == "__main__":

@@ -203,6 +203,16 @@ def doubt_training(counts: dict[str, dict[str, int]], is_selected: bool) -> list
     return doubts
 
 
+def tell_result(report: dict[str, Any]) -> str:
+    """`test UAR 44.4 % [25.1, 66.0], WAR 55.6 % [26.0, 81.6] on 9 clips`, for those who read no further."""
+    figures = [
+        f"{name.upper()} {report[name]:.1f} % [{report[f'{name}_ci95'][0]:.1f}, {report[f'{name}_ci95'][1]:.1f}]"
+        for name in ("uar", "war")
+    ]
+    clips = "clip" if report["num_clips"] == 1 else "clips"
+    return f"{report['split']} {', '.join(figures)} on {report['num_clips']} {clips}"
+
+
 def list_caveats(report: dict[str, Any]) -> list[str]:
     """All that makes a report's figures doubtful, as far as it is known."""
     return [*report["caveats"], *report.get("training_caveats", [])]

@@ -40,6 +40,8 @@ from recipes.reporting import (
     describe_fit,
     doubt_training,
     plot_training_curves,
+    tell_calibration,
+    tell_result,
     write_report,
 )
 from recipes.research_flags import explain_research_flags, rename_research_flags
@@ -275,8 +277,8 @@ def write_results(
         (folder / "LICENSE").write_text(render_licence(report, base_model), encoding="utf-8")
         names = [path.name for path in folder.iterdir()]
         (folder / "run.yaml").write_text(yaml.safe_dump(flags, allow_unicode=True), encoding="utf-8")
-    low, high = report["uar_ci95"]
-    print(f"test UAR {report['uar']:.1f} % [{low:.1f}, {high:.1f}], WAR {report['war']:.1f} %: {output_dir}/report.md")
+    print(f"{tell_result(report)}: {output_dir}/report.md")
+    print(tell_calibration(report))
     if repository is not None:
         # Without run.yaml, which is full of this machine's paths.
         print(f"pushed: {push_files(output_dir, names, repository, trainer.args.hub_revision)}")

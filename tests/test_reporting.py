@@ -9,7 +9,14 @@ from PIL import Image
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.raer_labels import RAER_LABELS
 from recipes.plots import _panels
-from recipes.reporting import build_report, complete_file, plot_training_curves, render_report, write_report
+from recipes.reporting import (
+    build_report,
+    complete_file,
+    plot_training_curves,
+    render_report,
+    tell_result,
+    write_report,
+)
 
 
 CONTRACT_KEYS = {
@@ -82,6 +89,13 @@ def test_logits_that_differ_in_the_last_bits_write_the_same_file(tmp_path):
     write_report(report_of(logits * np.float32(1 + 1e-7), references), tmp_path / "two")
     for name in ("report.json", "report.md", "confusion_matrix.csv"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_the_line_that_a_command_ends_with_says_how_much_was_measured():
+    report = report_of()
+    low, high = report["uar_ci95"]
+    line = tell_result(report)
+    assert line.startswith(f"test UAR 41.7 % [{low:.1f}, {high:.1f}], WAR 57.1 % [") and line.endswith("on 7 clips")
 
 
 def test_a_temperature_that_does_not_help_on_the_split_is_told():
