@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,17 @@ def count_labels(clips: DatasetDict) -> dict[str, dict[str, int]]:
     labels = get_labels(clips)
     counts = {split: np.bincount(rows["label"][:], minlength=len(labels)).tolist() for split, rows in clips.items()}
     return {split: dict(zip(labels, numbers, strict=True)) for split, numbers in counts.items()}
+
+
+def tell_shared_clips(clips: DatasetDict) -> list[str]:
+    """A sentence for each two splits that have clips in common: what was learnt is then measured."""
+    names = {split: set(rows["clip_id"][:]) for split, rows in clips.items()}
+    shared = {pair: names[pair[0]] & names[pair[1]] for pair in combinations(names, 2)}
+    return [
+        f"{first} and {second} have {len(common)} clips in common, {min(common)} for one"
+        for (first, second), common in shared.items()
+        if common
+    ]
 
 
 def get_labels(clips: DatasetDict) -> list[str]:

@@ -28,7 +28,14 @@ from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.metrics import calibrate_temperature, compute_uar_war
 from recipes.checkpoints import check_output_dir, save_checkpoint
 from recipes.clip_cache import CacheArguments, cache_clips, check_cache_arguments
-from recipes.clips import count_labels, get_labels, load_clips, prepare_clips, read_split_protocol
+from recipes.clips import (
+    count_labels,
+    get_labels,
+    load_clips,
+    prepare_clips,
+    read_split_protocol,
+    tell_shared_clips,
+)
 from recipes.command_line import given_flags, parse_arguments, split_configs
 from recipes.hub import check_hub_arguments, create_repository, push_files
 from recipes.model_arguments import DataArguments, ModelArguments, ProcessorArguments
@@ -116,6 +123,8 @@ def tell_counts(clips: DatasetDict) -> None:
         print(f"{split}: {sum(counts.values())} clips ({listed})", flush=True)
         for sentence in tell_gaps(split, counts):
             logger.warning("warning: %s", sentence)
+    for sentence in tell_shared_clips(clips):
+        logger.warning("warning: %s", sentence)
 
 
 def read_from_cache(
@@ -232,7 +241,7 @@ def test_once(trainer: ClipCaerTrainer, clips: DatasetDict, dataset: str) -> dic
     return {
         **report,
         "split_clips": counts,
-        "training_caveats": doubt_training(counts, is_selected="eval_uar" in validation),
+        "training_caveats": doubt_training(counts, is_selected="eval_uar" in validation) + tell_shared_clips(clips),
         "calibration_fit": fit,
         "selected": {
             "epoch": round(best_step * state.num_train_epochs / state.max_steps, 4),

@@ -13,7 +13,7 @@ from modeling_clipcaer.clip_labels import align_labels
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.raer_labels import RAER_LABELS
 from recipes import evaluate, zero_shot
-from recipes.clips import load_clips
+from recipes.clips import load_clips, tell_shared_clips
 
 
 LABELS = list(RAER_LABELS)
@@ -131,6 +131,13 @@ def test_a_measured_split_holds_a_clip_once(clips, tmp_path):
         load_clips(save_mixed(clips, tmp_path / "test", test=twice))
     often = concatenate_datasets([clips["train"], clips["train"].select([3])])  # to learn from it more often
     assert len(load_clips(save_mixed(clips, tmp_path / "train", train=often))["train"]) == 25
+
+
+def test_splits_that_have_clips_in_common_are_told(clips):
+    assert tell_shared_clips(clips) == []
+    mixed = DatasetDict({**clips, "train": concatenate_datasets([clips["train"], clips["test"].select([3, 4])])})
+    first = min(clips["test"]["clip_id"][3:5])
+    assert tell_shared_clips(mixed) == [f"train and test have 2 clips in common, {first} for one"]
 
 
 # Commands
