@@ -118,6 +118,20 @@ def check_labels(split: str, summary: Mapping[str, Any], limit: float) -> Iterat
         yield make_finding("imbalance", "warning", split, counts[fewest], clips, message)
 
 
+def check_label_names(summaries: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Splits whose labels are not those of the first, or stand in another order."""
+    lists = {split: list(summary["labels"]) for split, summary in summaries.items()}
+    for split, names in list(lists.items())[1:]:
+        first, expected = next(iter(lists.items()))
+        differing = sorted(set(names) ^ set(expected))
+        if differing:
+            message = f"its labels are not those of {first}: {', '.join(differing)}; no recipe takes them together"
+            yield make_finding("label_names", "error", split, len(differing), len(names), message)
+        elif names != expected:
+            message = f"its labels stand in another order than those of {first}; recipes map them by name"
+            yield make_finding("label_order", "info", split, len(names), len(names), message)
+
+
 def check_boxes(
     split: str, summary: Mapping[str, Any], tally: Tally, thresholds: AuditThresholds
 ) -> Iterator[dict[str, Any]]:

@@ -15,6 +15,7 @@ from data_scripts.audit_checks import (
     SEVERITIES,
     check_boxes,
     check_frames,
+    check_label_names,
     check_labels,
     check_persons,
     check_record,
@@ -84,6 +85,7 @@ def audit_dataset(
     split_record = {**OFFICIAL, **record.get("split", {})}
     findings += check_record(record)
     findings += check_splits(tallies)
+    findings += check_label_names(summaries)
     for split, tally in tallies.items():
         findings += check_labels(split, summaries[split], thresholds.max_imbalance) if len(rows[split]) else ()
         findings += check_boxes(split, summaries[split], tally, thresholds)

@@ -22,7 +22,7 @@ from data_scripts.command_flags import CommandParser, spell_flag
 from data_scripts.raer import Raer
 from data_scripts.raer_config import NO_BOXES, PROTOCOL_OF, PROTOCOLS, RaerConfig, file_sha256, locate_sources
 from data_scripts.raer_rows import FEATURES
-from data_scripts.raer_summary import count_shared_persons, format_table, summarise_split
+from data_scripts.raer_summary import count_shared_persons, format_table, list_few_clips, summarise_split
 from modeling_clipcaer.common.files import is_replaceable, replace_folder, working_folder
 from modeling_clipcaer.errors import InputError, run_command
 
@@ -140,7 +140,7 @@ def main() -> None:
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()
     audit = build_dataset(**vars(options))
-    print(format_table(audit))
+    print("\n".join([format_table(audit), *list_few_clips(audit)]))
     if merged := audit["split"].get("persons_merged"):
         print(merged)
     for kind in ("face", "body"):

@@ -41,7 +41,13 @@ from data_scripts.command_flags import CommandParser, spell_flag
 from data_scripts.raer_boxes import check_not_swapped, pack_entry, read_box_file
 from data_scripts.raer_config import file_sha256
 from data_scripts.raer_layout import Layout
-from data_scripts.raer_summary import count_shared_persons, format_table, summarise_split, with_share
+from data_scripts.raer_summary import (
+    count_shared_persons,
+    format_table,
+    list_few_clips,
+    summarise_split,
+    with_share,
+)
 from modeling_clipcaer.common.files import is_replaceable, replace_folder, working_folder
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.names import printable
@@ -135,7 +141,8 @@ def build_dataset(
         text = json.dumps(audit, indent=2, ensure_ascii=False) + "\n"
         (complete / AUDIT_NAME).write_text(text, encoding="utf-8", errors="backslashreplace")
         replace_folder(complete, output, working)
-    print("\n".join([format_table(audit), *map(printable, say_findings(audit)), audit_build(output, args.num_proc)]))
+    found = [*list_few_clips(audit), *map(printable, say_findings(audit))]
+    print("\n".join([format_table(audit), *found, audit_build(output, args.num_proc)]))
     print(f"dataset and {AUDIT_NAME}: {args.output}")
 
 

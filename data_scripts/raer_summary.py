@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
+from data_scripts.label_counts import find_absent, find_few, tell_absent, tell_few
 from data_scripts.raer_boxes import BOX_SOURCES
 from data_scripts.raer_rows import FINDINGS
 from modeling_clipcaer.names import identity_key, printable
@@ -27,15 +28,17 @@ def summarise_split(rows: Dataset) -> dict[str, Any]:
     # Keep the [:]: a column read item by item decodes its whole row each time.
     lengths, listed = (np.array(rows[name][:]) for name in ("found_frames", "listed_frames"))
     names = rows.features["label"].names
-    labels = np.bincount(rows["label"][:], minlength=len(names)).tolist()
+    counts = np.bincount(rows["label"][:], minlength=len(names)).tolist()
+    labels = dict(zip(names, counts, strict=True))
     differing = np.flatnonzero(lengths != listed)
     return {
         "num_clips": len(rows),
         "num_frames": int(lengths.sum()),
-        "labels": dict(zip(names, labels, strict=True)),
-        "label_shares": {name: share(count, len(rows)) for name, count in zip(names, labels, strict=True)},
-        "absent_labels": [name for name, count in zip(names, labels, strict=True) if count == 0],
-        "imbalance": round(max(labels) / min(count for count in labels if count), 2),
+        "labels": labels,
+        "label_shares": {name: share(count, len(rows)) for name, count in labels.items()},
+        "absent_labels": find_absent(labels),
+        "few_clips": find_few(labels),
+        "imbalance": round(max(counts) / min(count for count in counts if count), 2),
         "num_persons": len(set(rows["person_id"][:])),
         "frames_per_clip": {
             "min": int(lengths.min()),
@@ -103,12 +106,14 @@ def format_table(audit: Mapping[str, Any]) -> str:
         for title, cells in rows
     ]
     shared = ", ".join(f"{pair} {count}" for pair, count in audit["shared_persons"].items())
-    absent = [
-        f"{name} has no clip of: {', '.join(split['absent_labels'])}"
-        for name, split in splits.items()
-        if split["absent_labels"]
-    ]
+    absent = [sentence for name, split in splits.items() for sentence in tell_absent(name, split["labels"])]
     return "\n".join([f"split: {audit['split']['name']}", *lines, f"persons in two splits: {shared}", *absent])
+
+
+def list_few_clips(audit: Mapping[str, Any]) -> list[str]:
+    """A warning for each split that has few clips of a label."""
+    splits = audit["splits"].items()
+    return [f"warning: {sentence}" for name, split in splits for sentence in tell_few(name, split["labels"])]
 
 
 def list_clip_cells(splits: Mapping[str, Any]) -> list[tuple[str, list[str]]]:

@@ -17,6 +17,7 @@ from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
 from transformers.trainer_utils import HubStrategy, has_length
 
 from .cached_clips import COLLATORS, find_collator
+from .clip_labels import align_labels
 from .common.disk import tell_disk_errors
 from .common.files import complete_file, finish_folder
 from .data_collator import ClipCaerCollator
@@ -33,6 +34,7 @@ from .losses import (
     smoothed_cross_entropy,
     smoothed_targets,
 )
+from .measured_clips import account_for_clips, check_evaluation_flags, whole_split
 from .parameter_groups import (
     check_gradient_paths,
     find_parameter_group,
@@ -92,19 +94,19 @@ class ClipCaerTrainer(Trainer):
         model: the model; which of its weights train follows from the learning rates in `args`.
         args: [`ClipCaerTrainingArguments`].
         train_dataset, eval_dataset: `datasets.Dataset` with the columns that `data_scripts` write, or with those of
-            cached clips, see [`cached_clips`].
+            cached clips, see [`cached_clips`]. Labels that have names are numbered by them as the model's are.
         processing_class: [`ClipCaerVideoProcessor`].
-        class_counts (`list[int]`, *optional*): training clips of each label, for a `datasets.IterableDataset`, whose
-            labels cannot be counted without reading all of it. It takes `max_steps`, and is drawn from in its own
-            order: shuffle it.
+        class_counts (`list[int]`, *optional*): training clips of each of the model's labels, for a
+            `datasets.IterableDataset`, whose labels cannot be counted without reading all of it. It takes `max_steps`,
+            and is drawn from in its own order: shuffle it.
         data_collator (`Callable`, *optional*): makes batches of rows, for training and evaluation, in place of
             [`ClipCaerCollator`]: inputs of the model, of which pixels may be uint8, and `labels`. One of its kind
             is in `"eval"` mode where it evaluates.
         kwargs: other arguments of `Trainer`.
 
     Raises:
-        InputError: a weight that is to be trained can receive no gradient, or a label has no training clip where
-            the loss needs its count.
+        InputError: a weight that is to be trained can receive no gradient, a label has no training clip where the
+            loss needs its count, labels have other names than the model's, or an evaluation lost or repeated a clip.
     """
 
     # Keep: our losses are means over the batch, which the Trainer must divide by the accumulation steps.
@@ -123,6 +125,10 @@ class ClipCaerTrainer(Trainer):
         if args.push_to_hub and args.hub_strategy != HubStrategy.END:
             found = HubStrategy(args.hub_strategy).value
             raise InputError(f"`hub_strategy` must be end, got {found}: others push this machine's paths")
+        check_evaluation_flags(args)
+        self.labels = [model.config.id2label[index] for index in range(model.config.num_labels)]
+        if train_dataset is not None:
+            train_dataset = align_labels(train_dataset, self.labels, "the training split", "the model's")
         settings = {"processor": processing_class, "seed": args.seed, "streams": model.config.streams}
         self.eval_collators = {kind: kind(**settings, mode="eval") for kind in COLLATORS}
         columns = [] if train_dataset is None else train_dataset.column_names
@@ -142,7 +148,7 @@ class ClipCaerTrainer(Trainer):
         self.frozen_parts = FrozenParts(model, args.tower_dtype)
         self.add_callback(_EpochStart(self))
         self.add_callback(_BestCheckpoint())
-        self.components: dict[str, defaultdict] = {"train": defaultdict(list), "eval": defaultdict(list)}
+        self.components: dict[str, list] = defaultdict(list)
         self.group_lrs: dict[str, float] = {}
         self.class_counts: list[int] = []
         if train_dataset is not None:
@@ -221,10 +227,25 @@ class ClipCaerTrainer(Trainer):
 
     # Data
 
-    def _get_dataloader(self, dataset, *args, is_training: bool = False, **kwargs):
-        of_evaluation = self.given_eval_collator or self.eval_collators[find_collator(dataset.column_names)]
-        self.data_collator = self.train_collator if is_training else of_evaluation
-        return super()._get_dataloader(dataset, *args, is_training=is_training, **kwargs)
+    def _get_dataloader(
+        self, dataset, description, *args, is_training: bool = False, dataloader_key: str | None = None, **kwargs
+    ):
+        if is_training:
+            self._check_one_batch(dataset)
+            self.data_collator = self.train_collator
+            return super()._get_dataloader(dataset, description, *args, is_training=True, **kwargs)
+        # Keep: without `dataloader_key`, by which the Trainer takes the loader of one split for that of any other.
+        self.data_collator = self.given_eval_collator or self.eval_collators[find_collator(dataset.column_names)]
+        dataset = align_labels(dataset, self.labels, f"the split of the {description.lower()}", "the model's")
+        with whole_split(self.args, self.accelerator.dataloader_config):
+            return super()._get_dataloader(dataset, description, *args, **kwargs)
+
+    def _check_one_batch(self, dataset) -> None:
+        needed = self.args.train_batch_size * self.args.world_size
+        if self.args.dataloader_drop_last and has_length(dataset) and len(dataset) < needed:
+            raise InputError(
+                f"`dataloader_drop_last` leaves no batch: {len(dataset)} training clips do not fill {needed}"
+            )
 
     def _get_train_sampler(self, train_dataset=None):
         if not self.args.weighted_sampler:
@@ -253,7 +274,6 @@ class ClipCaerTrainer(Trainer):
             needed = self.model.config.soft_prompts_classify
             outputs = self._run(model, inputs, needed)
             loss = smoothed_cross_entropy(outputs.logits, labels)
-            self._record("eval", {"loss_classification": loss}, len(labels))
             return (loss, outputs) if return_outputs else loss
         partner, share = None, 1.0
         if self.args.mixup_alpha > 0:
@@ -270,7 +290,7 @@ class ClipCaerTrainer(Trainer):
         else:
             # Keep: DDP waits for a gradient of the context tokens in every step, and weight decay goes on with zeros.
             loss = loss + 0 * self.model.model.prompt_learner.context_tokens.sum()
-        self._record("train", components, len(labels))
+        self._record(components, len(labels))
         self.group_lrs = {f"lr/{group['name']}": group["lr"] for group in self.optimizer.param_groups}
         return (loss, outputs) if return_outputs else loss
 
@@ -321,14 +341,16 @@ class ClipCaerTrainer(Trainer):
         partner = torch.randperm(len(next(iter(inputs.values()))))
         return {name: share * value + (1 - share) * value[partner] for name, value in inputs.items()}, partner, share
 
-    def evaluation_loop(self, *args, **kwargs):
-        """Evaluate or predict; the logged components, and what frozen parts compute, are those of this call alone."""
-        self.components["eval"].clear()
+    def evaluation_loop(self, dataloader, *args, metric_key_prefix: str = "eval", **kwargs):
+        """Evaluate or predict every clip, once each, with the weights as they are; the loss is their mean, whatever
+        their batches and processes."""
         self.renew_frozen_parts()
         try:
-            return super().evaluation_loop(*args, **kwargs)
+            output = super().evaluation_loop(dataloader, *args, metric_key_prefix=metric_key_prefix, **kwargs)
         finally:
             self.renew_frozen_parts()
+        account_for_clips(dataloader.dataset, output, metric_key_prefix)
+        return output
 
     def renew_frozen_parts(self) -> None:
         """Let what the model's frozen parts compute be made again, of the weights as they are now."""
@@ -336,27 +358,25 @@ class ClipCaerTrainer(Trainer):
 
     # Logs
 
-    def _record(self, mode: str, components: dict[str, torch.Tensor], num_clips: int):
+    def _record(self, components: dict[str, torch.Tensor], num_clips: int):
         for name, value in components.items():
             value = value.detach().float()
-            self.components[mode][name].append(torch.stack([value * num_clips, value.new_tensor(float(num_clips))]))
+            self.components[name].append(torch.stack([value * num_clips, value.new_tensor(float(num_clips))]))
 
-    def _drain(self, mode: str, prefix: str = "") -> dict[str, float]:
-        """Mean of each recorded component over the clips of all processes since the last call."""
-        recorded = self.components[mode]
+    def _drain(self) -> dict[str, float]:
+        """Mean of each recorded component over the training clips of all processes since the last call."""
+        recorded = self.components
         if not recorded:
             return {}
         sums = self.accelerator.reduce(torch.stack([torch.stack(recorded[name]).sum(0) for name in recorded]), "sum")
-        means = {prefix + name: total / count for name, (total, count) in zip(recorded, sums.tolist(), strict=True)}
+        means = {name: total / count for name, (total, count) in zip(recorded, sums.tolist(), strict=True)}
         recorded.clear()
         return means
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log, with every component of the loss and every group's learning rate."""
         if "loss" in logs:
-            logs |= self._drain("train") | self.group_lrs
-        elif any(name.startswith("eval_") for name in logs):
-            logs |= self._drain("eval", "eval_")
+            logs |= self._drain() | self.group_lrs
         super().log(logs, start_time)
 
     # Optimisation
@@ -380,7 +400,8 @@ class ClipCaerTrainer(Trainer):
     def create_scheduler(self, num_training_steps: int, optimizer=None):
         """The Trainer's schedule, or steps at `lr_milestones`."""
         if self.lr_scheduler is None and self.args.lr_milestones is not None:
-            batches = math.ceil(sum(self.class_counts) / (self.args.train_batch_size * self.args.world_size))
+            round_batches = math.floor if self.args.dataloader_drop_last else math.ceil
+            batches = round_batches(sum(self.class_counts) / (self.args.train_batch_size * self.args.world_size))
             steps_per_epoch = math.ceil(batches / self.args.gradient_accumulation_steps)
             milestones = [round(epoch * steps_per_epoch) for epoch in self.args.lr_milestones]
             optimizer = optimizer or self.optimizer

@@ -4,6 +4,7 @@ import csv
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
 from modeling_clipcaer.common.files import staged_folder
@@ -25,8 +26,9 @@ def predict_clips(
     processor: ClipCaerVideoProcessor,
     boxes: ClipBoxes,
     args: PredictionArguments,
+    measured: dict[str, Any] | None,
 ) -> None:
-    """Answer for each of `clips`, then write and print the answers.
+    """Answer for each of `clips`, then write and print the answers, with how well the model was `measured`.
 
     Raises:
         SystemExit: of status 1, where a clip failed.
@@ -47,8 +49,9 @@ def predict_clips(
             predictions.append(predict_clip(pipeline, clip, boxes))
         except Exception as error:  # Keep: of any kind. No single clip loses the answers for the others.
             failed[printable(clip)] = tell_failure(clip, error, output_dir)
+    labels = [model.config.id2label[index] for index in range(model.config.num_labels)]
     with staged_folder(args.output_dir) as folder:
-        write_predictions(predictions, failed, list(model.config.id2label.values()), args.model, folder)
+        write_predictions(predictions, failed, labels, args.model, folder, measured)
     for prediction in predictions:
         print(f"{one_line(prediction['clip'])}: {prediction['label']} ({prediction['score']:.2f})")
     print(f"scores of every label: {args.output_dir}/predictions.json, predictions.csv")
@@ -75,12 +78,18 @@ def predict_clip(pipeline: ClipCaerPipeline, path: str, boxes: ClipBoxes) -> dic
 
 
 def write_predictions(
-    predictions: list[dict], failed: dict[str, str], labels: list[str], checkpoint: str, folder: Path
+    predictions: list[dict],
+    failed: dict[str, str],
+    labels: list[str],
+    checkpoint: str,
+    folder: Path,
+    measured: dict[str, Any] | None = None,
 ) -> None:
     """predictions.json, which also says why a clip failed, and predictions.csv."""
     failures = [{"clip": clip, "error": error} for clip, error in failed.items()]
     content = {
         "checkpoint": public_name(checkpoint),
+        "measured": measured,
         "notice": RESPONSIBLE_USE,
         "predictions": predictions,
         "failed": failures,

@@ -9,13 +9,13 @@ from dataclasses import MISSING, dataclass
 from modeling_clipcaer import ClipCaerTrainer, ClipCaerTrainingArguments
 from modeling_clipcaer.common.files import staged_folder
 from modeling_clipcaer.common.locks import locked_folder
-from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.errors import run_command
 from modeling_clipcaer.frame_encoder import TOWER_DTYPES
 from modeling_clipcaer.training_arguments import option
 from recipes.checkpoints import check_output_dir, load_checkpoint
-from recipes.clips import get_labels, load_clips, read_split_protocol
+from recipes.clips import load_clips, read_split_protocol
 from recipes.command_line import parse_arguments
-from recipes.reporting import build_report, describe_computation, write_report
+from recipes.reporting import build_report, describe_computation, tell_result, write_report
 
 
 @dataclass
@@ -41,8 +41,8 @@ def main() -> None:
     (args,) = parse_arguments((EvaluationArguments,), sys.argv[1:], __doc__)
     check_output_dir(args.output_dir)
     model, processor = load_checkpoint(args.model)
-    clips = load_clips(args.dataset, (args.split,))
-    check_labels(args, list(model.config.id2label.values()), get_labels(clips))
+    labels = [model.config.id2label[index] for index in range(model.config.num_labels)]
+    clips = load_clips(args.dataset, (args.split,), labels)
     trainer_args = ClipCaerTrainingArguments(
         args.output_dir,
         eval_strategy="no",
@@ -59,7 +59,7 @@ def main() -> None:
         report = build_report(
             prediction.predictions,
             prediction.label_ids,
-            get_labels(clips),
+            labels,
             checkpoint=args.model,
             dataset=args.dataset,
             split=args.split,
@@ -69,13 +69,7 @@ def main() -> None:
         )
         with locked_folder(args.output_dir), staged_folder(args.output_dir) as folder:
             write_report(report, folder)
-        print(f"{args.split} UAR {report['uar']:.1f} %, WAR {report['war']:.1f} %: {args.output_dir}/report.md")
-
-
-def check_labels(args: EvaluationArguments, model_labels: list[str], dataset_labels: list[str]) -> None:
-    """The model's answers mean the dataset's labels only if names and order agree."""
-    if model_labels != dataset_labels:
-        raise InputError(f"{args.model} answers {model_labels}, the labels of {args.dataset} are {dataset_labels}")
+        print(f"{tell_result(report)}: {args.output_dir}/report.md")
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from modeling_clipcaer.timeline import (
     TimelineWindow,
 )
 from recipes import html_charts
+from recipes.measurement import is_trustworthy, tell_measurement
 from recipes.reporting import RESPONSIBLE_USE
 from recipes.timeline_look import label_colours, name_caveats, show_percent, show_time
 
@@ -119,7 +120,7 @@ def summarise(timeline: Timeline) -> Recording:
         missing=sum(blank.end - blank.start for blank in blanks),
         blanks=blanks,
         lanes=[summarise_person(timeline, person) for person in persons],
-        checks=check_quality(timeline),
+        checks=[check_measurement(timeline), *check_quality(timeline)],
         caveats=name_caveats(timeline.settings),
         labels=list(timeline.labels),
         settings=flatten(timeline.settings),
@@ -161,6 +162,15 @@ def flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, str]:
     for name, value in settings.items():
         flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: str(value)}
     return flat
+
+
+def check_measurement(timeline: Timeline) -> Check:
+    """How often the checkpoint is right: no other check on this page knows it."""
+    measured = timeline.settings.get("measured")
+    if measured is None:
+        return Check("check", "The checkpoint is not yet measured: how often it is right is not known.")
+    level = "good" if is_trustworthy(measured) else "check"
+    return Check(level, f"The checkpoint was measured: {tell_measurement(measured)}.")
 
 
 def check_quality(timeline: Timeline) -> list[Check]:

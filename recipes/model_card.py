@@ -12,7 +12,7 @@ from modeling_clipcaer import ClipCaerTrainingArguments
 from modeling_clipcaer.names import printable, public_name
 from recipes.markdown_text import markdown_code, markdown_text
 from recipes.model_arguments import ModelArguments, ProcessorArguments
-from recipes.reporting import RESPONSIBLE_USE
+from recipes.reporting import RESPONSIBLE_USE, list_caveats, tell_calibration
 
 
 TEMPLATE = """---
@@ -42,6 +42,13 @@ training. The checkpoint is that of epoch {{ epoch }}, {{ choice }}; the last ep
 {% endfor %}
 The intervals are bootstrapped over clips. Clips of one person resemble each other, so the true ones are wider. Always
 answering {{ majority.label }} gives UAR {{ majority.uar }} %, WAR {{ majority.war }} %. All figures: `report.json`.
+
+{{ calibration }}
+{% if caveats %}
+Before believing these figures:
+{% for caveat in caveats %}
+* {{ caveat }}{% endfor %}
+{% endif %}
 
 ## How to run it
 
@@ -152,6 +159,8 @@ def render_model_card(
             name: markdown_text(value) if name == "label" else _percent(value)
             for name, value in report["majority_baseline"].items()
         },
+        calibration=tell_calibration(report),
+        caveats=list_caveats(report),
         num_training_clips=sum(clips.values()),
         preset=", ".join(map(markdown_code, presets)) or "none",
         # Keep: one line a setting. A line of a long text could close the fence around them.

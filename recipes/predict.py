@@ -18,6 +18,7 @@ from contextlib import nullcontext
 from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import PartialState
@@ -35,7 +36,9 @@ from recipes.boxes import ClipBoxes, read_boxes
 from recipes.checkpoints import check_output_dir, load_checkpoint
 from recipes.clip_predictions import predict_clips
 from recipes.command_line import parse_arguments
+from recipes.failures import one_line
 from recipes.labels_file import read_label_entries
+from recipes.measurement import find_measurement, tell_measurement
 from recipes.model_arguments import ModelArguments, ProcessorArguments
 from recipes.models import build_model, build_processor
 from recipes.prediction_arguments import PredictionArguments, check_clip_flags, figure_flags, name_inputs
@@ -77,7 +80,8 @@ def predict(args: PredictionArguments, state: PartialState) -> None:
     if args.clips:
         if state.num_processes > 1:
             raise InputError("--clips: expected one process; clips are not shared out")
-        predict_clips(sources, *load_model(args, state.device), boxes, args)
+        model, processor = load_model(args, state.device)
+        predict_clips(sources, model, processor, boxes, args, say_measurement(args, model, state))
         return
     if args.label_studio_root:  # Keep: here. A wrong one is not to be found out after hours.
         find_label_studio_root(sources, args.label_studio_root)
@@ -86,7 +90,9 @@ def predict(args: PredictionArguments, state: PartialState) -> None:
         raise InputError(f"{cameras[0]}: expected no camera with --overlay, which reads a recording again")
     analyzer = build_analyzer(args, boxes, state.device)
     settings = figure_flags(args) | describe_choices(analyzer)
-    made_from = {"model": describe_model(args.model, analyzer.model.config), "settings": settings}
+    measured = say_measurement(args, analyzer.model, state)
+    model = describe_model(args.model, analyzer.model.config)
+    made_from = {"model": model, "measured": measured, "settings": settings}
     jobs = plan_jobs(sources, Path(args.output_dir), made_from, name_outputs(args))
     predict_recordings(jobs, analyzer, boxes, args, state)
 
@@ -125,6 +131,17 @@ def load_model(
     # Keep: `--device cuda` of several processes is each one's own.
     model.to(device if args.device in (None, device.type) else args.device)
     return model, processor
+
+
+def say_measurement(
+    args: PredictionArguments, model: ClipCaerForVideoClassification, state: PartialState
+) -> dict[str, Any] | None:
+    """How well the model was measured to answer, which is printed. Of the plain CLIP model with new labels nobody
+    knows."""
+    measured = None if args.labels else find_measurement(args.model, model.config)
+    if state.is_main_process:
+        print(f"{one_line(args.model)}: {tell_measurement(measured)}", flush=True)
+    return measured
 
 
 def build_analyzer(args: PredictionArguments, boxes: ClipBoxes, device: torch.device) -> RecordingAnalyzer:

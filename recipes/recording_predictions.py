@@ -83,6 +83,7 @@ def do_job(
         if timeline is None:
             recording = open_with_boxes(job.source, boxes, args)
             timeline = analyse(recording, analyzer, folder / "windows.jsonl", advance)
+            timeline.settings["measured"] = job.made_from["measured"]
         write_recording(timeline, job, args, folder)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from data_scripts.label_counts import find_absent, find_few, tell_few, tell_gaps
 from modeling_clipcaer import ClipCaerTrainer
 from modeling_clipcaer.common.files import complete_file
 from modeling_clipcaer.errors import InputError
@@ -40,14 +41,16 @@ PACKAGES = ("clipcaer", "torch", "transformers", "datasets", "accelerate", "nump
 REPORT_FIELDS = {
     *("uar", "war", "macro_f1", "uar_ci95", "war_ci95", "majority_baseline", "per_class", "confusion_matrix"),
     *("labels", "absent_labels", "ece", "calibration", "reliability", "num_clips", "units", "checkpoint", "dataset"),
-    *("split", "split_protocol", "seed", "tower_dtype", "versions"),
-    *("selected", "last_epoch", "training_clips", "class_priors"),
+    *("split", "split_protocol", "seed", "tower_dtype", "versions", "caveats"),
+    *("selected", "last_epoch", "training_clips", "class_priors", "split_clips", "training_caveats"),
+    "calibration_fit",
 }
 UNITS = "percent, but for ece and reliability, which are fractions; null where undefined (0 of 0)"
 MEANING = (
     "UAR is the mean recall over the labels that occur in the test clips: every label counts alike. "
-    "WAR is the accuracy: every clip counts alike. [low, high] is a 95 % bootstrap interval over clips; clips of one "
-    "person resemble each other, so the true one is wider."
+    "WAR is the accuracy: every clip counts alike. [low, high] is a 95 % interval (Bayesian bootstrap over clips with "
+    "Jeffreys' prior, which stays wide where clips are few); clips of one person resemble each other, so the true one "
+    "is wider."
 )
 RESPONSIBLE_USE = (
     "Research software. The EU AI Act, Art. 5(1)(f), prohibits inferring emotions of people in education institutions "
@@ -107,6 +110,14 @@ def build_report(
     majority = int(scores["support"].argmax())
     always_majority = (references, np.full_like(predictions, majority), len(labels))
     bins = reliability_bins(probabilities, references)
+    ece = _rounded(expected_calibration_error(probabilities, references))
+    calibration = _describe_calibration(logits, references, calibration_temperature)
+    caveats = tell_few(split, dict(zip(labels, scores["support"].tolist(), strict=True)))
+    if calibration is not None and calibration["ece"] > ece:
+        caveats.append(
+            "the checkpoint's temperature does not help here: calibration error "
+            f"{100 * calibration['ece']:.1f} % with it, {100 * ece:.1f} % without"
+        )
     return {
         "uar": _percent(unweighted_average_recall(*measured)),
         "war": _percent(weighted_average_recall(*measured)),
@@ -126,14 +137,15 @@ def build_report(
         "confusion_matrix": matrix.tolist(),
         "labels": labels,
         "absent_labels": [labels[index] for index in absent_labels(references, len(labels))],
-        "ece": _rounded(expected_calibration_error(probabilities, references)),
-        "calibration": _describe_calibration(logits, references, calibration_temperature),
+        "ece": ece,
+        "calibration": calibration,
         "reliability": {
             "count": bins["count"].tolist(),
             "confidence": [_rounded(value) for value in bins["confidence"]],
             "accuracy": [_rounded(value) for value in bins["accuracy"]],
         },
         "num_clips": int(matrix.sum()),
+        "caveats": caveats,
         "units": UNITS,
         "checkpoint": public_name(checkpoint),
         "dataset": public_name(dataset),
@@ -162,6 +174,51 @@ def _describe_calibration(logits: ArrayLike, references: ArrayLike, temperature:
         "temperature": _rounded(temperature),
         "ece": _rounded(expected_calibration_error(probabilities, references)),
     }
+
+
+def describe_fit(fit: dict[str, Any]) -> dict[str, Any]:
+    """`calibrate_temperature`'s findings on validation clips, rounded, for `report.json`."""
+    pairs = {
+        name: {when: _rounded(value) for when, value in fit[name].items()} for name in ("nll", "ece") & fit.keys()
+    }
+    temperature = None if fit["temperature"] is None else _rounded(fit["temperature"])
+    return {**fit, **dict(sorted(pairs.items())), "temperature": temperature, "split": "validation"}
+
+
+def tell_calibration(report: dict[str, Any]) -> str:
+    """Whether the checkpoint's probabilities are calibrated, on what, and with what success; or why they are not."""
+    fit, calibration = report.get("calibration_fit"), report["calibration"]
+    if calibration is None:
+        reason = f": {fit['reason']}" if fit else ""
+        return f"Probabilities are not calibrated{reason}. A score orders answers; it is no frequency of being right."
+    origin = f" fitted on {fit['num_clips']} validation clips" if fit else ""
+    return (
+        f"Probabilities are calibrated by the temperature {calibration['temperature']:g}{origin}: calibration error "
+        f"{100 * calibration['ece']:.1f} % on these clips, {100 * report['ece']:.1f} % without it."
+    )
+
+
+def doubt_training(counts: dict[str, dict[str, int]], is_selected: bool) -> list[str]:
+    """What the numbers of training and validation clips by label make doubtful of a result."""
+    doubts = [sentence for split in ("train", "validation") for sentence in tell_gaps(split, counts[split])]
+    if is_selected and (find_few(counts["validation"]) or find_absent(counts["validation"])):
+        doubts.append(f"the epoch was chosen by these {sum(counts['validation'].values())} validation clips")
+    return doubts
+
+
+def tell_result(report: dict[str, Any]) -> str:
+    """`test UAR 44.4 % [25.1, 66.0], WAR 55.6 % [26.0, 81.6] on 9 clips`, for those who read no further."""
+    figures = [
+        f"{name.upper()} {report[name]:.1f} % [{report[f'{name}_ci95'][0]:.1f}, {report[f'{name}_ci95'][1]:.1f}]"
+        for name in ("uar", "war")
+    ]
+    clips = "clip" if report["num_clips"] == 1 else "clips"
+    return f"{report['split']} {', '.join(figures)} on {report['num_clips']} {clips}"
+
+
+def list_caveats(report: dict[str, Any]) -> list[str]:
+    """All that makes a report's figures doubtful, as far as it is known."""
+    return [*report["caveats"], *report.get("training_caveats", [])]
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -198,7 +255,10 @@ def render_report(report: dict[str, Any]) -> str:
     if report["absent_labels"]:
         names = ", ".join(map(markdown_text, report["absent_labels"]))
         parts.append(f"**No clip of: {names}.** These labels have no recall and no part in UAR and macro F1.")
+    if caveats := list_caveats(report):
+        parts.append("**Before believing these figures:**\n\n" + "\n".join(f"- {sentence}" for sentence in caveats))
     parts += [
+        tell_calibration(report),
         "## By label, %",
         _table(["label", "recall", "precision", "F1", "clips"], scores),
         "## Confusion matrix, clips (rows: reference, columns: prediction)",

@@ -4,6 +4,7 @@ accelerate launch --config_file accelerate_config.yaml recipes/train.py --config
 """
 
 import json
+import logging
 import math
 import os
 import sys
@@ -14,6 +15,7 @@ import yaml
 from datasets import DatasetDict
 from transformers import set_seed
 
+from data_scripts.label_counts import tell_gaps
 from modeling_clipcaer import (
     ClipCaerForVideoClassification,
     ClipCaerTrainer,
@@ -23,16 +25,32 @@ from modeling_clipcaer import (
 from modeling_clipcaer.common.files import staged_folder
 from modeling_clipcaer.common.locks import locked_folder
 from modeling_clipcaer.errors import InputError, run_command
-from modeling_clipcaer.metrics import compute_uar_war, fit_temperature
+from modeling_clipcaer.metrics import calibrate_temperature, compute_uar_war
 from recipes.checkpoints import check_output_dir, save_checkpoint
 from recipes.clip_cache import CacheArguments, cache_clips, check_cache_arguments
-from recipes.clips import get_labels, load_clips, prepare_clips, read_split_protocol
+from recipes.clips import (
+    count_labels,
+    get_labels,
+    load_clips,
+    prepare_clips,
+    read_split_protocol,
+    tell_shared_clips,
+)
 from recipes.command_line import given_flags, parse_arguments, split_configs
 from recipes.hub import check_hub_arguments, create_repository, push_files
 from recipes.model_arguments import DataArguments, ModelArguments, ProcessorArguments
 from recipes.model_card import render_licence, render_model_card
 from recipes.models import build_model, build_processor
-from recipes.reporting import build_report, describe_computation, plot_training_curves, write_report
+from recipes.reporting import (
+    build_report,
+    describe_computation,
+    describe_fit,
+    doubt_training,
+    plot_training_curves,
+    tell_calibration,
+    tell_result,
+    write_report,
+)
 from recipes.research_flags import explain_research_flags, rename_research_flags
 from recipes.trainable import (
     RestoringTrainer,
@@ -43,6 +61,8 @@ from recipes.trainable import (
     restore_weights,
 )
 
+
+logger = logging.getLogger(__name__)
 
 ARGUMENT_TYPES = (
     *(ModelArguments, ProcessorArguments, DataArguments, CacheArguments, TrainableArguments),
@@ -73,6 +93,8 @@ def train_and_test(arguments: list, words: list[str]) -> None:
         build_dir, is_main_process = Path(training_args.output_dir, "dataset"), training_args.process_index == 0
         dataset = prepare_clips(data_args, model_args.labels_file, build_dir, is_main_process)
     clips = load_clips(dataset, ("train", "validation", "test"))
+    if is_main_process:
+        tell_counts(clips)
     model = build_model(model_args, get_labels(clips))
     prepare_lora(model, trainable_args, training_args.lr_image_encoder)
     repository = create_repository(training_args)
@@ -92,6 +114,17 @@ def train_and_test(arguments: list, words: list[str]) -> None:
     if trainer.is_world_process_zero():
         flags, presets = given_flags(ARGUMENT_TYPES, words), [Path(path).stem for path in split_configs(words)[0]]
         write_results(trainer, report, model_args.resolve_clip(), flags, presets, repository)
+
+
+def tell_counts(clips: DatasetDict) -> None:
+    """Say how many clips of each label there are to learn, to choose and to test by, and of which there are few."""
+    for split, counts in count_labels(clips).items():
+        listed = ", ".join(f"{label} {count}" for label, count in counts.items())
+        print(f"{split}: {sum(counts.values())} clips ({listed})", flush=True)
+        for sentence in tell_gaps(split, counts):
+            logger.warning("warning: %s", sentence)
+    for sentence in tell_shared_clips(clips):
+        logger.warning("warning: %s", sentence)
 
 
 def read_from_cache(
@@ -189,22 +222,27 @@ def test_once(trainer: ClipCaerTrainer, clips: DatasetDict, dataset: str) -> dic
             **describe_computation(trainer),
         )
 
-    def calibrate() -> None:
+    def calibrate() -> dict:
         validation = trainer.predict(clips["validation"], metric_key_prefix="calibration")
-        temperature = fit_temperature(validation.predictions, validation.label_ids)
-        trainer.model.config.calibration_temperature = round(temperature, 4)
+        fit = describe_fit(calibrate_temperature(validation.predictions, validation.label_ids))
+        trainer.model.config.calibration_temperature = fit["temperature"]
+        return fit
 
-    calibrate()
+    fit = calibrate()
     last = measure()
     best_step = state.best_global_step or state.global_step
     report = last
     if best_step != state.global_step:
         restore_weights(trainer.accelerator.unwrap_model(trainer.model), find_selected_checkpoint(trainer))
-        calibrate()
+        fit = calibrate()
         report = measure()
     validation = {entry["step"]: entry for entry in state.log_history if "eval_uar" in entry}.get(best_step, {})
+    counts = count_labels(clips)
     return {
         **report,
+        "split_clips": counts,
+        "training_caveats": doubt_training(counts, is_selected="eval_uar" in validation) + tell_shared_clips(clips),
+        "calibration_fit": fit,
         "selected": {
             "epoch": round(best_step * state.num_train_epochs / state.max_steps, 4),
             "validation_uar": validation.get("eval_uar"),
@@ -248,8 +286,8 @@ def write_results(
         (folder / "LICENSE").write_text(render_licence(report, base_model), encoding="utf-8")
         names = [path.name for path in folder.iterdir()]
         (folder / "run.yaml").write_text(yaml.safe_dump(flags, allow_unicode=True), encoding="utf-8")
-    low, high = report["uar_ci95"]
-    print(f"test UAR {report['uar']:.1f} % [{low:.1f}, {high:.1f}], WAR {report['war']:.1f} %: {output_dir}/report.md")
+    print(f"{tell_result(report)}: {output_dir}/report.md")
+    print(tell_calibration(report))
     if repository is not None:
         # Without run.yaml, which is full of this machine's paths.
         print(f"pushed: {push_files(output_dir, names, repository, trainer.args.hub_revision)}")

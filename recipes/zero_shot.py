@@ -24,7 +24,7 @@ from recipes.clips import get_labels, load_clips, read_split_protocol
 from recipes.command_line import parse_arguments
 from recipes.model_arguments import ModelArguments, ProcessorArguments
 from recipes.models import build_model, build_processor
-from recipes.reporting import build_report, write_report
+from recipes.reporting import build_report, tell_result, write_report
 
 
 class ZeroShotModel(ClipCaerForVideoClassification):
@@ -88,7 +88,7 @@ def main() -> None:
     report["checkpoint"] += " (zero-shot)"
     with locked_folder(args.output_dir), staged_folder(args.output_dir) as folder:
         write_report(report, folder)
-    print(f"zero-shot {args.split} UAR {report['uar']:.1f} %, WAR {report['war']:.1f} %: {args.output_dir}/report.md")
+    print(f"zero-shot {tell_result(report)}: {args.output_dir}/report.md")
 
 
 @torch.no_grad()

@@ -53,11 +53,13 @@ ALLOWED = {
     "metrics": {"numpy", "scipy"},
     "data_collator": {"torch", ".clip_rows", ".processing_clipcaer"},
     "cached_clips": {"torch", "numpy", ".clip_rows", ".data_collator", ".frames", ".processing_clipcaer"},
+    "clip_labels": {"datasets"},
+    "measured_clips": {"numpy", "datasets", "transformers", ".metrics"},
     "training_arguments": {"torch", "transformers", ".frame_encoder"},
     "parameter_groups": {"transformers", ".losses", ".training_arguments"},
     "trainer": {
         *("torch", "numpy", "transformers", ".cached_clips", ".data_collator", ".losses", ".parameter_groups"),
-        *(".common", ".frozen_parts", ".training_arguments"),
+        *(".clip_labels", ".common", ".frozen_parts", ".measured_clips", ".training_arguments"),
     },
     # From recordings to timelines.
     "timeline": set(),

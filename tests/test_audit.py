@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import videos
-from datasets import Dataset, DatasetDict, Features, List, Value
+from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value, load_from_disk
 from PIL import Image
 
 from data_scripts.audit_dataset import audit_dataset, format_table
@@ -131,6 +131,23 @@ def test_imbalance_beyond_the_limit_is_a_warning(audit, rows):
     rows["train"] += [make_row(f"train/{n}", 0, frame_dir="", frame_names=["x"]) for n in range(10, 13)]
     assert found(audit(max_imbalance=3.9), "imbalance") == ("warning", 1)
     assert found(audit(max_imbalance=4), "imbalance") is None
+
+
+def test_splits_with_other_label_names_are_an_error_and_with_another_order_are_told(rows, tmp_path):
+    folder = save(rows, tmp_path / "dataset")
+    names = FEATURES["label"].names
+    for labels, check, severity in (
+        (names[::-1], "label_order", "info"),
+        ([*names[:-1], "x"], "label_names", "error"),
+    ):
+        parts = load_from_disk(folder)
+        label = ClassLabel(names=labels)
+        parts["test"] = (
+            parts["test"].remove_columns("label").add_column("label", [0] * len(parts["test"]), feature=label)
+        )
+        parts.save_to_disk(tmp_path / check)
+        report = audit_dataset(tmp_path / check)
+        assert found(report, check, "test")[0] == severity
 
 
 def test_an_absent_label_is_an_error_in_training_alone(audit, rows):

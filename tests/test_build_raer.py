@@ -11,7 +11,7 @@ from raer_tree import FACE_BOX, make_tree, write_frames
 
 from data_scripts.build_raer import build_dataset, main, parse_arguments
 from data_scripts.raer_rows import FEATURES
-from data_scripts.raer_summary import format_table
+from data_scripts.raer_summary import format_table, list_few_clips
 from modeling_clipcaer.errors import InputError, run_command
 
 
@@ -227,6 +227,10 @@ def test_a_split_without_a_label_is_named_in_the_table(tree):
     audit = build_dataset(tree.raer, tree.raer.parent / "out")
     assert audit["splits"]["test"]["absent_labels"] == ["Fatigue", "Distraction"]
     assert format_table(audit).endswith("test has no clip of: Fatigue, Distraction")
+    few = {"Neutrality": 1, "Enjoyment": 1, "Confusion": 1}
+    assert audit["splits"]["test"]["few_clips"] == few
+    listed = "test has few clips of: Neutrality 1, Enjoyment 1, Confusion 1; one clip moves UAR by up to 33.3 points"
+    assert list_few_clips(audit)[-1] == f"warning: {listed}"
 
 
 def test_a_rebuild_replaces_an_earlier_build_and_an_error_leaves_it(tree):

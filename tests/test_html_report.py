@@ -233,6 +233,34 @@ def test_zero_shot_and_uncalibrated_scores_are_marked(tmp_path):
     assert "was not trained for them" in text and "no frequency of being right" in text
 
 
+MEASURED = {
+    "uar": 44.4,
+    "uar_ci95": [25.0, 66.0],
+    "num_clips": 9,
+    "num_labels": 5,
+    "split": "test",
+    "dataset": "<raer>",
+}
+
+
+@pytest.mark.parametrize(
+    ("measured", "level", "text"),
+    [
+        (None, "check", "The checkpoint is not yet measured"),
+        (MEASURED, "check", "UAR 44.4 % [25.0, 66.0] on 9 clips (test split of <raer>); guessing has 20.0 %"),
+        ({**MEASURED, "uar_ci95": [15.0, 46.0]}, "check", "[15.0, 46.0] on 9 clips"),  # guessing may do as well
+        ({**MEASURED, "uar_ci95": [40.0, 49.0], "num_clips": 600}, "good", "[40.0, 49.0] on 600 clips"),
+    ],
+)
+def test_the_page_says_how_well_the_checkpoint_was_measured(tmp_path, measured, level, text):
+    timeline = build_timeline()
+    timeline.settings["measured"] = measured
+    page = Page(write_page(tmp_path, timeline))
+    assert text in " ".join(page.text)
+    first = summarise(timeline).checks[0]
+    assert (first.level, text in first.text) == (level, True)
+
+
 def flagged(timeline):
     return " ".join(check.text for check in check_quality(timeline) if check.level == "check")
 

@@ -1,6 +1,7 @@
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 import time
@@ -9,16 +10,20 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy.stats import beta
 
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.metrics import (
     absent_labels,
+    assign_folds,
     bootstrap_confidence_intervals,
+    calibrate_temperature,
     compute_uar_war,
     confusion_matrix,
     expected_calibration_error,
     fit_temperature,
     macro_f1,
+    mean_log_loss,
     per_class_scores,
     predict_labels,
     predict_probabilities,
@@ -131,8 +136,28 @@ def test_bootstrap_depends_on_the_confusion_matrix_and_the_seed_alone():
     assert bootstrap_confidence_intervals(references, predictions, num_labels=5, seed=3) == intervals
 
 
-def test_bootstrap_of_a_perfect_model_is_a_point():
-    assert bootstrap_confidence_intervals([0, 1, 1], [0, 1, 1]) == {"uar": (1.0, 1.0), "war": (1.0, 1.0)}
+def test_the_interval_of_one_label_is_jeffreys():
+    # Brown, Cai and DasGupta (2001): the quantiles of Beta(h + 1/2, n - h + 1/2), up to 1 where all n are right.
+    for hits, clips in ((9, 9), (4, 9), (50, 60)):
+        predictions = np.array([0] * hits + [1] * (clips - hits))
+        low, high = bootstrap_confidence_intervals([0] * clips, predictions, 2, num_resamples=20_000)["war"]
+        expected = beta(hits + 0.5, clips - hits + 0.5).ppf([0.025, 0.975])
+        assert (low, high) == pytest.approx((expected[0], 1.0 if hits == clips else expected[1]), abs=0.01)
+
+
+def test_few_clips_without_an_error_are_no_certainty():
+    intervals = bootstrap_confidence_intervals([0, 1, 1], [0, 1, 1])
+    assert all(low < 0.6 and high == 1.0 for low, high in intervals.values())
+    # And where nothing is right, nothing is certain either.
+    assert bootstrap_confidence_intervals([0, 1, 1], [1, 0, 0])["uar"] == pytest.approx((0.0, 1 - 0.51), abs=0.15)
+
+
+def test_an_interval_holds_what_was_measured():
+    for seed in range(20):
+        references = np.repeat(np.arange(5), [3, 2, 2, 1, 1])
+        predictions = np.random.default_rng(seed).integers(0, 5, 9)
+        low, high = bootstrap_confidence_intervals(references, predictions, 5)["uar"]
+        assert 0 <= low <= unweighted_average_recall(references, predictions, 5) <= high <= 1
 
 
 def test_two_thousand_resamples_take_well_under_a_second():
@@ -235,3 +260,65 @@ def test_the_fitted_temperature_undoes_a_scaling_of_calibrated_logits():
 def test_a_split_without_an_error_does_not_ask_for_endless_confidence():
     assert fit_temperature(np.eye(5), range(5)) == pytest.approx(0.5, abs=0.01)
     assert fit_temperature(-np.eye(5), range(5)) == pytest.approx(10, rel=0.01)
+
+
+def test_the_log_loss_is_the_mean_of_each_clip_by_hand():
+    logits = [[math.log(3), 0.0], [math.log(3), 0.0]]  # probabilities 3/4 and 1/4
+    assert mean_log_loss(logits, [0, 1]) == pytest.approx((math.log(4 / 3) + math.log(4)) / 2)
+    assert mean_log_loss([[1e4, 0.0]], [1]) == pytest.approx(1e4)
+
+
+# --- whether a temperature helps
+
+
+def draw_clips(num_clips, scale, seed=0):
+    """Logits, `scale` times those whose probabilities the labels are drawn from."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(num_clips, 5)) * 1.5
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    return scale * logits, (shares.cumsum(axis=1) < rng.random((num_clips, 1))).sum(axis=1)
+
+
+def test_the_clips_of_each_label_go_to_the_folds_in_turn():
+    assert assign_folds([0, 0, 0, 1, 1, 1], 3).tolist() == [0, 1, 2, 0, 1, 2]
+    assert assign_folds([1, 0, 1, 0], 2).tolist() == [0, 0, 1, 1]
+
+
+def test_overconfident_logits_get_the_temperature_of_all_clips_and_held_out_clips_say_so():
+    logits, references = draw_clips(400, 3.0)
+    found = calibrate_temperature(logits, references)
+    assert found["temperature"] == fit_temperature(logits, references) == pytest.approx(3, rel=0.2)
+    assert found["reason"] is None and (found["num_clips"], found["num_folds"]) == (400, 5)
+    assert found["nll"]["before"] == pytest.approx(mean_log_loss(logits, references))
+    assert found["nll"]["after"] < found["nll"]["before"] - 0.2 and found["ece"]["after"] < found["ece"]["before"]
+
+
+def test_held_out_clips_are_scored_by_the_temperature_of_the_other_folds():
+    logits, references = draw_clips(60, 3.0)
+    folds = assign_folds(references, 3)
+    temperatures = [fit_temperature(logits[folds != fold], references[folds != fold]) for fold in range(3)]
+    scores = [
+        mean_log_loss(logits[folds == fold] / temperatures[fold], references[folds == fold]) for fold in range(3)
+    ]
+    expected = np.average(scores, weights=np.bincount(folds))
+    assert calibrate_temperature(logits, references, 3)["nll"]["after"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("clips", "reason"),
+    [
+        (draw_clips(3, 3.0), "3 clips are too few"),
+        (draw_clips(19, 3.0), "19 clips are too few"),
+        (draw_clips(400, 1.0), "does not help held-out clips beyond chance"),
+        (draw_clips(40, 1.2), "does not help held-out clips beyond chance"),
+        ((np.tile([5.0, 0.0], (30, 1)), np.array([0, 1] + [0] * 28)), "does not help|larger"),
+    ],
+)
+def test_a_temperature_that_helps_no_held_out_clip_is_none(clips, reason):
+    found = calibrate_temperature(*clips)
+    assert found["temperature"] is None and re.search(reason, found["reason"])
+
+
+def test_few_clips_rarely_get_a_temperature_by_chance():
+    found = [calibrate_temperature(*draw_clips(25, 1.0, seed))["temperature"] for seed in range(40)]
+    assert sum(temperature is not None for temperature in found) <= 2

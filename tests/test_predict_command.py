@@ -31,6 +31,7 @@ from modeling_clipcaer.timeline import ROOM, SCHEMA_VERSION
 from recipes import predict, prediction_files, recording_predictions
 from recipes.annotation_files import is_address
 from recipes.checkpoints import load_checkpoint, save_checkpoint
+from recipes.measurement import read_measurement
 from recipes.prediction_arguments import name_inputs
 from recipes.prediction_inputs import find_recordings, name_folders
 from recipes.reporting import RESPONSIBLE_USE
@@ -172,6 +173,9 @@ def test_the_figures_are_the_analyzers(everything, trained, lessons):
     analyzer = RecordingAnalyzer(model, processor, settings, SquareDetector())
     (timeline,) = analyzer.analyze([open_recording(str(lessons / "walk.mp4"))])
     found = load_timeline(everything / "walk" / "recording.json")
+    assert found.settings.pop("measured") == read_measurement(
+        json.loads((trained / "report.json").read_text()), timeline.labels
+    )
     assert found == timeline
 
 
@@ -248,7 +252,7 @@ def test_overlay_and_report_come_with_their_flags(trained, lessons, tmp_path, sq
     assert run(lessons / "walk.mp4", *flags, "--model", trained, *QUICK) == 0
     assert (tmp_path / "out" / "walk" / "overlay.mp4").stat().st_size > 1000
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
-    assert "walk.mp4" in page and "EU AI Act" in page
+    assert "walk.mp4" in page and "EU AI Act" in page and "on 10 clips (test split of dataset)" in page
 
 
 # Names

@@ -19,6 +19,7 @@ from recipes.checkpoints import load_checkpoint
 STAYING = {
     *("__init__", "data_collator", "losses", "metrics", "parameter_groups", "trainer", "training_arguments"),
     *("peft_adapter", "pipeline_clipcaer", "frame_encoder", "frozen_parts", "cached_clips", "clip_rows"),
+    *("clip_labels", "measured_clips"),
     *(
         "recordings",
         "face_detection",

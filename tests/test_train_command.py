@@ -98,6 +98,23 @@ def test_the_report_has_every_promised_key(material, spoilt):
     assert report["last_epoch"].keys() == {"uar", "war", "macro_f1", "uar_ci95", "war_ci95", "ece"}
 
 
+def test_the_report_says_how_little_it_rests_on(spoilt):
+    report, page, card = read(spoilt / "report.json"), (spoilt / "report.md").read_text(), (spoilt / "README.md")
+    two = dict.fromkeys(report["labels"], 2)
+    assert report["split_clips"] == {"train": report["training_clips"], "validation": two, "test": two}
+    # With two clips of each of five labels one of them moves a recall by 50 points, and UAR by a fifth of that.
+    few = "has few clips of: " + ", ".join(f"{label} 2" for label in report["labels"])
+    assert report["caveats"] == [f"test {few}; one clip moves UAR by up to 10.0 points"]
+    assert report["training_caveats"][1:] == [
+        f"validation {few}; one clip moves UAR by up to 10.0 points",
+        "the epoch was chosen by these 10 validation clips",
+    ]
+    assert report["calibration"] is None and report["calibration_fit"]["reason"].startswith("10 clips are too few")
+    for sentence in [*report["caveats"], *report["training_caveats"], report["calibration_fit"]["reason"]]:
+        assert sentence in page and sentence in card.read_text()
+    assert read(spoilt / "config.json")["calibration_temperature"] is None
+
+
 def test_a_run_leaves_checkpoint_report_plots_card_and_flags(spoilt):
     names = {path.name for path in spoilt.iterdir()}
     assert names >= {
@@ -225,7 +242,7 @@ def two(material, tmp_path_factory):
         *(*material.flags, *QUICK, "--epochs", 2, "--weighted_sampler", "--class_balanced_loss", "--optim", "sgd"),
         *("--temporal_dropout", 0, "--flip_prob", 0, "--rotation_degrees", 0, "--lr_scheduler_type", "constant"),
         *("--logging_strategy", "steps", "--logging_steps", 1, "--eval_strategy", "steps", "--eval_steps", 2),
-        *("--save_strategy", "steps", "--save_steps", 2, "--save_total_limit", 10),
+        *("--save_strategy", "steps", "--save_steps", 2, "--save_total_limit", 10, "--dataloader_drop_last", "true"),
     )
     output = finish(start(*LAUNCH, "recipes/train.py", *flags, "--batch-size", 4, "--output_dir", folder))
     assert output.count("test UAR") == 1  # by one of the processes
@@ -239,8 +256,14 @@ def test_two_processes_log_what_one_logs_with_twice_the_batch(two, tmp_path):
     pairs = list(zip(history(folder), history(tmp_path), strict=True))
     assert len(pairs) == 9  # six steps, three evaluations
     for several, one in pairs:
-        names = [name for name in one if name.startswith(("loss", "lr/", "grad_norm", "eval_uar", "eval_war"))]
-        assert {"loss_classification", "loss_mi", "loss_dc", "lr/base"} <= set(names) or "eval_uar" in names
+        names = [
+            name for name in one if name.startswith(("loss", "lr/", "grad_norm", "eval_uar", "eval_war", "eval_loss"))
+        ]
+        assert {"loss_classification", "loss_mi", "loss_dc", "lr/base"} <= set(names) or {
+            "eval_uar",
+            "eval_loss",
+            "eval_loss_classification",
+        } <= set(names)
         assert {name: several[name] for name in names} == pytest.approx({name: one[name] for name in names}, rel=1e-4)
     reports = [read(path / "report.json") for path in (folder, tmp_path)]
     assert reports[0]["confusion_matrix"] == reports[1]["confusion_matrix"]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from datasets import load_from_disk
+from datasets import Value, load_from_disk
 from small_material import TRAIN_COUNTS, make_material
 from small_training import logged, make_trainer
 from transformers import TrainerCallback
@@ -165,7 +165,7 @@ def test_mixups_loss_weighs_both_labels_by_the_share(material, tmp_path):
     trainer.model.train()
     torch.manual_seed(5)
     trainer.compute_loss(trainer.model, batch)
-    logged_loss = trainer._drain("train")["loss_classification"]
+    logged_loss = trainer._drain()["loss_classification"]
     torch.manual_seed(5)
     labels = batch["labels"]
     mixed, partner, share = trainer._mix({name: value for name, value in batch.items() if name != "labels"})
@@ -308,8 +308,9 @@ def test_a_label_without_training_clips_is_refused_where_its_count_is_needed(mat
 
 def test_labels_that_the_model_does_not_have_are_refused(material, tmp_path):
     fields = {"id2label": {0: "a", 1: "b", 2: "c"}, "label_token_ids": None}
-    with pytest.raises(InputError, match="labels from 0 to 4, the model has 3"):
-        make_trainer(material, tmp_path, fields)
+    clips = load_from_disk(material.dataset)["train"].cast_column("label", Value("int64"))
+    with pytest.raises(InputError, match=r"16 labels are none: 3 of clip .*, expected 0 to 2|7 labels"):
+        make_trainer(material, tmp_path, fields, clips)
 
 
 def test_a_smoothing_distribution_for_other_labels_is_refused_at_start(material, tmp_path):

@@ -1,0 +1,83 @@
+"""What the numbers in a split's column `label` mean. Names decide, never the order in which somebody listed them."""
+
+import logging
+from collections.abc import Sequence
+from typing import TypeVar
+
+from datasets import ClassLabel, Dataset, Features, IterableDataset, Value
+
+from .errors import InputError
+
+
+logger = logging.getLogger(__name__)
+
+Rows = TypeVar("Rows", Dataset, IterableDataset)
+
+
+def name_labels(rows: Dataset | IterableDataset) -> list[str] | None:
+    """Names of the labels of `rows`, in the order of their numbers, or of strings in alphabetical order; `None` where
+    they are plain numbers, or are not known."""
+    feature = (getattr(rows, "features", None) or {}).get("label")
+    if isinstance(feature, ClassLabel):
+        return list(feature.names)
+    if _is_text(feature) and isinstance(rows, Dataset):
+        return sorted({name for name in rows.unique("label") if name is not None})
+    return None
+
+
+def align_labels(rows: Rows, labels: Sequence[str], place: str, reference: str) -> Rows:
+    """
+    `rows` whose column `label` holds the numbers of `labels`: as they are where the names agree in their order, and
+    mapped by name where they stand in another order or are strings. Plain numbers have no names and are left alone.
+
+    Args:
+        rows (`datasets.Dataset` or `datasets.IterableDataset`): Clips.
+        labels (sequence of `str`): The names to number by.
+        place (`str`): Whose `rows` are, for messages.
+        reference (`str`): Whose `labels` are, for messages.
+
+    Raises:
+        InputError: the names are not those of `labels`, or a clip of a `datasets.Dataset` has a label that is none.
+    """
+    names, labels = name_labels(rows), list(labels)
+    is_numbered = names is None or not _is_text(rows.features["label"])
+    # Keep: of strings those that occur are known alone; a list of names has to be the whole list.
+    missing = [name for name in labels if name not in names] if names is not None and is_numbered else []
+    unknown = [name for name in names or () if name not in labels]
+    if missing or unknown:
+        parts = [f"{verb} {_quote(found)}" for verb, found in (("lack", missing), ("have", unknown)) if found]
+        raise InputError(f"{place}: its labels must be {reference}, {_quote(labels)}, but {' and '.join(parts)}")
+    if isinstance(rows, Dataset) and "label" in rows.column_names:
+        _check_present(rows, range(len(labels)) if is_numbered else labels, place)
+    if names is None or (is_numbered and names == labels):
+        return rows
+    if is_numbered:
+        logger.warning(f"{place}: its labels stand in another order than {reference}; they are mapped by name")
+    number = {index if is_numbered else name: labels.index(name) for index, name in enumerate(names)}
+    feature = ClassLabel(names=labels)
+    if isinstance(rows, IterableDataset):
+        features = Features({**rows.features, "label": feature})
+        return rows.map(lambda row: {"label": number[row["label"]]}, features=features)
+    # Keep: another column beside the rows. `map` would write every clip again, pixels and all.
+    return rows.remove_columns("label").add_column(
+        "label", [number[found] for found in rows["label"]], feature=feature
+    )
+
+
+def _is_text(feature: object) -> bool:
+    return isinstance(feature, Value) and feature.dtype in ("string", "large_string")
+
+
+def _check_present(rows: Dataset, values: range | list[str], place: str) -> None:
+    found = rows["label"][:]
+    wrong = [index for index, value in enumerate(found) if value not in values]
+    if wrong and set(found) != {None}:  # which is the way of clips that nobody has labelled yet
+        clip = rows[wrong[0]]["clip_id"] if "clip_id" in rows.column_names else wrong[0]
+        expected = f"0 to {values[-1]}" if isinstance(values, range) else "a name"
+        raise InputError(
+            f"{place}: {len(wrong)} labels are none: {found[wrong[0]]} of clip {clip}, expected {expected}"
+        )
+
+
+def _quote(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names) or "none"
