@@ -90,7 +90,7 @@ def _fill(parser: _Parser, namespace: argparse.Namespace) -> list:
         names = [name for name, field in type_.__dataclass_fields__.items() if field.init]
         try:
             filled.append(type_(**{name: values[name] for name in names}))
-        except (ValueError, ImportError) as error:
+        except (ValueError, TypeError, ImportError) as error:
             raise InputError(str(error).strip().splitlines()[0]) from error
     return filled
 

@@ -38,7 +38,7 @@ REPORT_FIELDS = {
     *("uar", "war", "macro_f1", "uar_ci95", "war_ci95", "majority_baseline", "per_class", "confusion_matrix"),
     *("labels", "absent_labels", "ece", "calibration", "reliability", "num_clips", "units", "checkpoint", "dataset"),
     *("split", "split_protocol", "seed", "tower_dtype", "versions"),
-    *("selected", "last_epoch", "training_clips", "class_priors"),
+    *("selected", "last_epoch", "training_clips", "class_priors", "unused_flags"),
 }
 UNITS = "percent, but for ece and reliability, which are fractions; null where undefined (0 of 0)"
 MEANING = (
