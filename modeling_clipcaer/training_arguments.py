@@ -182,8 +182,8 @@ class ClipCaerTrainingArguments(TrainingArguments):
         for argument in fields(self):
             name, value = argument.name, getattr(self, argument.name)
             default = argument.default_factory() if argument.default is MISSING else argument.default
-            off = (value is False or value in (None, "", [])) and not default
-            if name in TRAINER_ARGUMENTS_REFUSED and value != default and not off:
+            off = (None, False, "", "no", [])  # which the Trainer takes for each other
+            if name in TRAINER_ARGUMENTS_REFUSED and value != default and not (value in off and default in off):
                 raise InputError(f"`{name}` is not taken: it {TRAINER_ARGUMENTS_REFUSED[name]}")
         for name in ("fsdp", "deepspeed"):
             if os.environ.get(f"ACCELERATE_USE_{name.upper()}", "").lower() in ("1", "true", "yes"):
@@ -206,7 +206,7 @@ class ClipCaerTrainingArguments(TrainingArguments):
         except (ImportError, ValueError) as error:
             raise InputError(f"`optim` {self.optim.value}: {str(error).strip().splitlines()[0]}") from error
         taken = OPTIM_ARGS.get(self.optim.value, ())
-        for entry in (self.optim_args or "").replace(" ", "").split(",") if taken else ():
+        for entry in self.optim_args.replace(" ", "").split(",") if taken and self.optim_args else ():
             name = entry.split("=")[0]
             if name == "weight_decay":
                 raise InputError("`optim_args` weight_decay is not taken: the flag `weight_decay` decides")

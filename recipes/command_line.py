@@ -3,7 +3,6 @@
 import argparse
 import difflib
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import datasets
@@ -33,14 +32,11 @@ def _add_config(parser: _Parser) -> _Parser:
     return parser
 
 
-def parse_arguments(
-    types, argv: list[str], description: str, explain: Callable[[list[str]], str] = lambda unknown: ""
-) -> list:
+def parse_arguments(types, argv: list[str], description: str) -> list:
     """Fill the dataclasses `types` from `argv`.
 
     `--config FILE.yaml`, once or more, holds flags by name, with dashes or underscores; flags on the command line
-    override it. The YAML is read as if its entries were flags, so that both are checked by the same rules. `explain`
-    may say more about unknown words than that they are unknown.
+    override it. The YAML is read as if its entries were flags, so that both are checked by the same rules.
 
     Raises:
         InputError: an unknown flag or key, or a value of the wrong type.
@@ -52,7 +48,7 @@ def parse_arguments(
     namespace, unknown = parser.parse_known_args(_all_words(parser, argv))
     if unknown:
         flag = next((word for word in unknown if word.startswith("-")), unknown[0])
-        raise InputError(f"unknown argument {explain(unknown) or flag + _suggest(flag.split('=')[0], parser)}")
+        raise InputError(f"unknown argument {flag}{_suggest(flag.split('=')[0], parser)}")
     return _fill(parser, namespace)
 
 

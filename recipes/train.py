@@ -34,7 +34,7 @@ from recipes.model_arguments import DataArguments, ModelArguments, ProcessorArgu
 from recipes.model_card import render_licence, render_model_card
 from recipes.models import build_model, build_processor
 from recipes.reporting import build_report, describe_computation, plot_training_curves, write_report
-from recipes.research_flags import explain_research_flags, rename_research_flags
+from recipes.research_flags import read_research_flags
 from recipes.trainable import (
     RestoringTrainer,
     TrainableArguments,
@@ -52,12 +52,13 @@ ARGUMENT_TYPES = (
 
 
 def main() -> None:
-    words = rename_research_flags(sys.argv[1:])
-    arguments = parse_arguments(ARGUMENT_TYPES, words, __doc__, explain_research_flags)
+    words, notes = read_research_flags(sys.argv[1:])
+    arguments = parse_arguments(ARGUMENT_TYPES, words, __doc__)
     cache_args, trainable_args, training_args = arguments[3:]
     unused = check_flags(given_flags(ARGUMENT_TYPES, words), arguments)
-    if unused and training_args.process_index == 0:
-        print(f"warning: {describe_unused(unused)}", file=sys.stderr)
+    if training_args.process_index == 0:
+        for note in notes + ([describe_unused(unused)] if unused else []):
+            print(f"note: {note}", file=sys.stderr)
     check_processes(training_args)
     check_output_dir(training_args.output_dir)
     check_selection(training_args)
