@@ -44,7 +44,9 @@ TRAINER_ARGUMENTS_REFUSED = {
     "include_for_metrics": "gathers what UAR and WAR are not computed from",
     "include_num_input_tokens_seen": "counts tokens, and a clip has none",
     "neftune_noise_alpha": "puts noise on embeddings of tokens, and the text tower is frozen",
-    "use_liger_kernel": "replaces layers of language models, of which this model has none",
+    **dict.fromkeys(
+        ("use_liger_kernel", "liger_kernel_config"), "replaces layers of language models, and this is none"
+    ),
 }
 # What an optimizer takes of `optim_args`. The Trainer ignores the others without a word; of those that are not here
 # it passes on what they take.

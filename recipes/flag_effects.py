@@ -227,7 +227,6 @@ RULES = (
         "the run begins anew",
     ),
     Rule(("restore_callback_states_from_checkpoint",), _never, "no callback here has a state to restore"),
-    Rule(("liger_kernel_config",), _never, "`use_liger_kernel` is not taken"),
     Rule(("use_cache",), _never, "nothing is generated"),
     Rule(("length_column_name",), _never, "clips are not grouped by length"),
 )
@@ -260,5 +259,5 @@ def describe_unused(unused: Mapping[str, str]) -> str:
     by_reason: dict[str, list[str]] = {}
     for name, reason in unused.items():
         by_reason.setdefault(reason, []).append(f"`{name}`")
-    told = "; ".join(f"{', '.join(names)} ({reason})" for reason, names in by_reason.items())
+    told = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in by_reason.items())
     return f"not used in this run: {told}" if told else ""
