@@ -166,8 +166,9 @@ class ClipCaerTrainer(Trainer):
         if self.args.class_balanced_loss:
             self.class_weights = class_balanced_weights(self.class_counts, self.args.class_balanced_beta)
         self.class_priors = torch.tensor(self.class_counts, dtype=torch.float64) / sum(self.class_counts)
-        # Refuses a distribution that does not fit the labels, before the first step.
-        smoothed_targets(len(self.class_counts), 0.0, self.args.label_smoothing_distribution)
+        if self.args.label_smoothing_factor > 0:
+            # Refuses a distribution that does not fit the labels, before the first step.
+            smoothed_targets(len(self.class_counts), 0.0, self.args.label_smoothing_distribution)
 
     # Checkpoints
 

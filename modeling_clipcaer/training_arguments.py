@@ -247,8 +247,6 @@ class ClipCaerTrainingArguments(TrainingArguments):
                 "`label_smoothing_factor` applies to cross_entropy only, "
                 f"`classification_loss` is {self.classification_loss}"
             )
-        if self.label_smoothing_distribution and not self.label_smoothing_factor:
-            raise InputError("`label_smoothing_distribution` spreads nothing, `label_smoothing_factor` is 0")
         if self.classification_loss == "ldam" and self.logit_adj:
             raise InputError("`logit_adj` and `classification_loss` ldam shift the same logits: take one of them")
         if self.lr_milestones and self.warmup_steps:

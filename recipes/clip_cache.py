@@ -74,10 +74,6 @@ class CacheArguments:
                 f"`cache_views` must be at least 1 and `cache_frames` at least 0, got {self.cache_views} and "
                 f"{self.cache_frames}"
             )
-        if self.cache_views > 1 and not self.cache_frame_embeds:
-            raise InputError("`cache_views` belongs to `cache_frame_embeds`; crops are augmented anew in every epoch")
-        if self.cache_frames and not (self.cache_frame_embeds or self.cache_crops):
-            raise InputError("`cache_frames` belongs to `cache_frame_embeds` or `cache_crops`")
 
 
 def check_cache_arguments(args: CacheArguments, training_args: ClipCaerTrainingArguments, use_lora: bool) -> None:
@@ -114,7 +110,8 @@ def cache_clips(
         if find_form(rows.column_names) is None:
             raise InputError(f"split `{split}` holds crops, not frames: train on them as they are, without a cache")
         mode = "train" if split == "train" else "eval"
-        views = args.cache_views if mode == "train" and augments(processor) else 1
+        augmented = args.cache_frame_embeds and mode == "train" and augments(processor)
+        views = args.cache_views if augmented else 1
         frames = args.cache_frames if mode == "train" else 0
         cutter = ClipCutter(processor, model.config.streams, mode, frames, views)
         plans[split] = _Plan(rows, cutter, keep, Path(folder))

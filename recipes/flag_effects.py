@@ -104,8 +104,10 @@ RULES = (
     Rule(("scaled_decoding",), lambda run: run.letterbox != "reference", "`letterbox` reference is never antialiased"),
     # Data and caches
     Rule(("cache_views",), augments, "nothing is augmented, and all views would be equal: one is kept"),
+    Rule(("cache_views",), lambda run: not run.cache_crops, "crops are augmented anew in every epoch"),
+    Rule(("cache_views",), lambda run: run.cache_frame_embeds, "`cache_frame_embeds` is off"),
     Rule(
-        ("cache_dir",),
+        ("cache_frames", "cache_dir"),
         lambda run: run.cache_frame_embeds or run.cache_crops,
         "nothing is cached: neither `cache_frame_embeds` nor `cache_crops` is on",
     ),
@@ -125,6 +127,11 @@ RULES = (
         ("ldam_max_margin", "ldam_scale"),
         lambda run: run.classification_loss == "ldam",
         "`classification_loss` is not ldam",
+    ),
+    Rule(
+        ("label_smoothing_distribution",),
+        lambda run: run.label_smoothing_factor > 0,
+        "`label_smoothing_factor` is 0",
     ),
     Rule(("class_balanced_beta",), lambda run: run.class_balanced_loss, "`class_balanced_loss` is off"),
     Rule(("logit_adj_tau",), lambda run: run.logit_adj, "`logit_adj` is off"),

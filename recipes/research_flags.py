@@ -91,9 +91,7 @@ def read_research_flags(words: Sequence[str]) -> tuple[list[str], list[str]]:
         ours += ["--logging_strategy", "steps", "--logging_steps", given["print_freq"]]
         notes.append(f"--print_freq {given['print_freq']}: read as {' '.join(ours[-4:])}")
     if notes and not any(word.split("=")[0] == "--config" for word in others):
-        notes.append(
-            "what the command leaves open has this project's defaults, not theirs: docs/from_research_code.md"
-        )
+        notes.append("what the command leaves open has our defaults, not theirs: docs/from_research_code.md")
     return ours + others, notes
 
 
@@ -197,10 +195,11 @@ def _read_loss(given: dict[str, str], margins: bool, notes: list[str]) -> list[s
     if smoothing is not None and loss == "ldam":
         notes.append(f"--label_smoothing {smoothing}: taken without an effect, as there: the loss is ldam")
     elif smoothing is not None:
-        ours += ["--label_smoothing_factor", smoothing]
-        if float(smoothing) > 0:
-            ours += ["--label_smoothing_distribution", *map(str, REFERENCE_SMOOTHING_DISTRIBUTION)]
-        notes.append(f"--label_smoothing: read as {' '.join(ours[-7:] if float(smoothing) > 0 else ours[-2:])}")
+        read = ["--label_smoothing_factor", smoothing]
+        if smoothing != "0":
+            read += ["--label_smoothing_distribution", *map(str, REFERENCE_SMOOTHING_DISTRIBUTION)]
+        ours += read
+        notes.append(f"--label_smoothing {given['label_smoothing']}: read as {' '.join(read)}")
     return ours
 
 

@@ -183,6 +183,7 @@ IDLE = {
     "augment_per_stream": (PLAIN, "true"),
     "scaled_decoding": ("--letterbox reference", "false"),
     "cache_views": (f"--cache_frame_embeds {PLAIN}", "4"),
+    "cache_frames": ("", "4"),
     "cache_dir": ("", "somewhere"),
     "lora_rank": ("", "2"),
     "lora_alpha": ("", "2"),
@@ -197,6 +198,7 @@ IDLE = {
     "focal_alpha": ("--classification_loss ldam", "0.25"),
     "ldam_max_margin": ("", "0.2"),
     "ldam_scale": ("--classification_loss focal", "3"),
+    "label_smoothing_distribution": ("", "1 2 3 4 5"),
     "class_balanced_beta": ("", "0.5"),
     "logit_adj_tau": ("", "0.5"),
     "lr_gamma": ("", "0.5"),
@@ -395,6 +397,11 @@ def test_a_flag_without_an_effect_is_named(material, name):
     assert name in unused
     assert re.search(rf"`{name}`[^;]*: \S", describe_unused(unused))
     assert "\n" not in describe_unused(unused)
+
+
+@pytest.mark.parametrize("words", ["", "--cache_crops"])
+def test_views_without_embeddings_are_named(material, words):
+    assert list(read(material, words, cache_views="4")[1]) == ["cache_views"]
 
 
 @pytest.mark.parametrize("name", REFUSALS)
