@@ -120,7 +120,7 @@ class ClipCutter:
     @property
     def settings(self) -> dict[str, Any]:
         """What the frames and their pixels depend on, of the processor's settings."""
-        names = CUT_SETTINGS
+        names: tuple[str, ...] = CUT_SETTINGS
         names += SAMPLING_SETTINGS if self.mode == "eval" else ()
         names += AUGMENTATION_SETTINGS if self.num_views > 1 else ()
         return {name: getattr(self.processor, name) for name in names}

@@ -3,9 +3,9 @@
 import os
 import sys
 from dataclasses import MISSING, dataclass, field, fields
+from typing import Any
 
 import torch
-from accelerate.utils import DynamoBackend
 from transformers import Trainer, TrainingArguments, get_scheduler
 from transformers.integrations import get_available_reporting_integrations
 
@@ -183,8 +183,9 @@ class ClipCaerTrainingArguments(TrainingArguments):
     def _check_trainer_arguments(self):
         for argument in fields(self):
             name, value = argument.name, getattr(self, argument.name)
-            default = argument.default_factory() if argument.default is MISSING else argument.default
-            off = (None, False, "", "no", [])  # which the Trainer takes for each other
+            make = argument.default_factory
+            default = argument.default if make is MISSING else make()
+            off: tuple = (None, False, "", "no", [])  # which the Trainer takes for each other
             if name in TRAINER_ARGUMENTS_REFUSED and value != default and not (value in off and default in off):
                 raise InputError(f"`{name}` is not taken: it {TRAINER_ARGUMENTS_REFUSED[name]}")
         for name in ("fsdp", "deepspeed"):
@@ -221,8 +222,9 @@ class ClipCaerTrainingArguments(TrainingArguments):
             if not isinstance(getattr(self, name), dict | None):
                 raise InputError(f"`{name}` must be a mapping, as in '{{\"power\": 2}}', got {getattr(self, name)}")
         if self.lr_scheduler_type in ("reduce_lr_on_plateau", "greedy"):
+            kwargs: Any = self.lr_scheduler_kwargs or {}
             mode = "max" if self.greater_is_better else "min"
-            self.lr_scheduler_kwargs: dict | str | None = {"mode": mode, **(self.lr_scheduler_kwargs or {})}
+            self.lr_scheduler_kwargs: dict | str | None = {"mode": mode, **kwargs}
         try:
             optimizer = torch.optim.SGD([torch.zeros(1)])
             get_scheduler(self.lr_scheduler_type, optimizer, 0, 1, self.lr_scheduler_kwargs)
@@ -233,9 +235,6 @@ class ClipCaerTrainingArguments(TrainingArguments):
                 raise InputError(f"`{name}_steps` must be above 0, got {getattr(self, f'{name}_steps')}")
         if self.max_steps == 0:
             raise InputError("`max_steps` must be above 0, or -1 for `num_train_epochs`, got 0")
-        backends = [backend.value.lower() for backend in DynamoBackend]
-        if self.torch_compile and self.torch_compile_backend not in backends:
-            raise InputError(f"`torch_compile_backend` must be one of {', '.join(backends)}")
 
     def _check_combinations(self):
         metric, best = self.metric_for_best_model or "", self.greater_is_better

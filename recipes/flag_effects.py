@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
+from accelerate.utils import DynamoBackend
 from transformers import Trainer
 
 from modeling_clipcaer.cached_clips import augments
@@ -252,9 +253,12 @@ def check_flags(given: Mapping[str, Any], arguments: Iterable[object]) -> dict[s
     for name, (value, reason) in REFUSED.items():
         if name in given and given[name] == value:
             raise InputError(f"`{name}` {str(value).lower()} is not taken: {reason}")
-    arguments = list(arguments)
+    *_, training_args = arguments = list(arguments)
+    backends = [backend.value.lower() for backend in DynamoBackend]
+    if training_args.torch_compile and training_args.torch_compile_backend not in backends:
+        raise InputError(f"`torch_compile_backend` must be one of {', '.join(backends)}")
     run = SimpleNamespace(**{name: value for group in arguments for name, value in vars(group).items()})
-    run.training_args = arguments[-1]
+    run.training_args = training_args
     run.output_dir_given, run.eval_steps_given = "output_dir" in given, "eval_steps" in given
     # The first rule that a flag falls under tells.
     rules = {name: rule.reason for rule in reversed(RULES) for name in rule.names if not rule.works(run)}

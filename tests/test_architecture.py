@@ -48,7 +48,7 @@ ALLOWED = {
     "parameter_groups": {"transformers", ".losses", ".training_arguments"},
     "trainer": {
         *("torch", "numpy", "transformers", ".cached_clips", ".data_collator", ".losses", ".parameter_groups"),
-        *(".common", ".training_arguments"),
+        *(".common", ".prototypes", ".training_arguments"),
     },
     # From recordings to timelines.
     "timeline": set(),

@@ -259,6 +259,13 @@ REFUSALS = {
     "include_num_input_tokens_seen": "true",
     "neftune_noise_alpha": "5",
 }
+# Values of flags that have others.
+BAD_VALUES = [
+    ("torch_compile_backend", "nope", "`torch_compile_backend` must be one of"),
+    ("accelerator_config", '{"a": 1}', "unexpected keyword argument 'a'"),
+    ("train_annotation", "train.txt", "`train_annotation` belongs to `root_dir`"),
+    ("bounding_box_face", "face.json", "`bounding_box_face` belongs to `root_dir`"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -409,6 +416,12 @@ def test_a_flag_that_does_not_fit_is_refused_in_one_line(material, name):
     with pytest.raises(InputError, match=name) as error:
         read(material, "", **{name: REFUSALS[name]})
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("name", "value", "complaint"), BAD_VALUES)
+def test_a_value_that_no_run_could_follow_is_refused(material, name, value, complaint):
+    with pytest.raises(InputError, match=complaint):
+        read(material, "", **{name: value})
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
