@@ -1,4 +1,4 @@
-"""Which flags of `recipes/train.py` have an effect in a run, and which were given and have none.
+"""Which flags of `recipes/train.py` and `predict.py` have an effect in a run, and which were given and have none.
 
 One rule: a flag that asks for what a run cannot do is refused, by the arguments' own checks or by [`REFUSED`]; a
 flag that belongs to something which is switched off in this run is named, once and by its reason, and the run goes
@@ -239,6 +239,27 @@ RULES = (
     Rule(("length_column_name",), _never, "clips are not grouped by length"),
 )
 
+# Of recipes/predict.py; a run also has the model's `config`, and `reads_frames` for inputs that are folders.
+PREDICTION_RULES = (
+    Rule(
+        ("face_detector", "face_detector_weights"),
+        lambda run: run.config.face_stream,
+        "the model looks at no faces",
+    ),
+    Rule(
+        ("face_detector", "face_detector_weights"),
+        lambda run: run.bounding_box_face is None,
+        "`bounding_box_face` has the boxes",
+    ),
+    Rule(
+        ("context", "bounding_box_body"),
+        lambda run: run.config.context_stream,
+        "the model looks at faces alone",
+    ),
+    Rule(("bounding_box_body",), lambda run: run.context == "body", "the context is the whole frame"),
+    Rule(("fps",), lambda run: run.reads_frames, "no input is a folder of frames"),
+)
+
 
 def check_flags(given: Mapping[str, Any], arguments: Iterable[object]) -> dict[str, str]:
     """The flags in `given` that have no effect in a run with `arguments`, each with the reason.
@@ -260,9 +281,16 @@ def check_flags(given: Mapping[str, Any], arguments: Iterable[object]) -> dict[s
     run = SimpleNamespace(**{name: value for group in arguments for name, value in vars(group).items()})
     run.training_args = training_args
     run.output_dir_given, run.eval_steps_given = "output_dir" in given, "eval_steps" in given
-    # The first rule that a flag falls under tells.
-    rules = {name: rule.reason for rule in reversed(RULES) for name in rule.names if not rule.works(run)}
-    return {name: rules[name] for name in sorted(given) if name in rules}
+    return find_unused(RULES, given, run)
+
+
+def find_unused(rules: Iterable[Rule], given: Iterable[str], run: SimpleNamespace) -> dict[str, str]:
+    """The flags in `given` that have no effect in `run`, each with the reason that the first of the `rules` gives."""
+    reasons: dict[str, str] = {}
+    for rule in rules:
+        if not rule.works(run):
+            reasons = dict.fromkeys(rule.names, rule.reason) | reasons
+    return {name: reasons[name] for name in sorted(given) if name in reasons}
 
 
 def describe_unused(unused: Mapping[str, str]) -> str:

@@ -13,17 +13,19 @@ import yaml
 from conftest import ROOT
 from datasets import load_from_disk
 from small_material import make_material, run_main
+from tiny import tiny_model
 from transformers import TrainerControl, TrainerState, set_seed
 from transformers.trainer_callback import DefaultFlowCallback
 
-from modeling_clipcaer import ClipCaerTrainer
+from modeling_clipcaer import ClipCaerTrainer, ClipCaerVideoProcessor
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.training_arguments import TRAINER_ARGUMENTS_REFUSED
-from recipes import train
+from recipes import predict, train
 from recipes.clips import get_labels
 from recipes.command_line import given_flags, parse_arguments
 from recipes.flag_effects import REFUSED, RULES, check_flags, describe_unused
 from recipes.models import build_model, build_processor
+from recipes.prediction_arguments import PredictionArguments
 from recipes.train import ARGUMENT_TYPES
 from recipes.trainable import limit_training, prepare_lora
 
@@ -441,6 +443,35 @@ def test_a_run_names_its_idle_flags_once_and_in_its_report(material, tmp_path, c
     assert "note: not used in this run: `focal_gamma`: " in capsys.readouterr().err
     report = yaml.safe_load((tmp_path / "out" / "report.json").read_text())
     assert set(report["unused_flags"]) == {"focal_gamma", "lora_rank"}
+
+
+@pytest.mark.parametrize(
+    ("streams", "words", "sources", "named"),
+    [
+        ("both", "--face_detector haar --context frame --fps 10", ["folder"], ""),
+        (
+            "both",
+            "--face_detector haar --face_detector_weights F --bounding_box_face f.json",
+            ["a.mp4"],
+            "face_detector",
+        ),
+        ("context", "--face_detector haar", ["a.mp4"], "face_detector"),
+        ("face", "--context frame", ["a.mp4"], "context"),
+        ("face", "--bounding_box_body b.json", ["a.mp4"], "bounding_box_body"),
+        ("both", "--bounding_box_body b.json --context frame", ["a.mp4"], "bounding_box_body"),
+        ("both", "--bounding_box_body b.json", ["a.mp4"], ""),
+        ("both", "--fps 10", ["a.mp4"], "fps"),
+    ],
+)
+def test_a_prediction_names_its_idle_flags(tmp_path, monkeypatch, capsys, streams, words, sources, named):
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    argv = ["--inputs", *sources, "--model", "m", *words.split()]
+    (args,) = parse_arguments((PredictionArguments,), argv, "")
+    model, processor = tiny_model(streams=streams), ClipCaerVideoProcessor()
+    predict.note_unused(args, given_flags((PredictionArguments,), argv), sources, model, processor)
+    told = capsys.readouterr().err
+    assert told.startswith(f"note: not used in this run: `{named}`") if named else told == ""
 
 
 @pytest.mark.parametrize("flag", ["prediction_loss_only", "do_train=false", "load_best_model_at_end", "fsdp"])
