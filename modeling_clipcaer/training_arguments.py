@@ -235,6 +235,8 @@ class ClipCaerTrainingArguments(TrainingArguments):
                 raise InputError(f"`{name}_steps` must be above 0, got {getattr(self, f'{name}_steps')}")
         if self.max_steps == 0:
             raise InputError("`max_steps` must be above 0, or -1 for `num_train_epochs`, got 0")
+        if self.max_steps < 0 and not self.num_train_epochs > 0:
+            raise InputError(f"`num_train_epochs` must be above 0, got {self.num_train_epochs:g}")
 
     def _check_combinations(self):
         metric, best = self.metric_for_best_model or "", self.greater_is_better

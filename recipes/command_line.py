@@ -59,7 +59,12 @@ def given_flags(types, argv: list[str]) -> dict:
     for action in parser._actions:
         action.default = argparse.SUPPRESS
     values = vars(parser.parse_known_args(words)[0])
-    return {name: getattr(value, "value", value) for name, value in sorted(values.items()) if name != "config"}
+    return {name: _as_plain(value) for name, value in sorted(values.items()) if name != "config"}
+
+
+def _as_plain(value):
+    """A flag's value as YAML has it: choices by their words."""
+    return [_as_plain(entry) for entry in value] if isinstance(value, list) else getattr(value, "value", value)
 
 
 def _build_parser(types, description: str) -> _Parser:

@@ -5,6 +5,7 @@ flag that belongs to something which is switched off in this run is named, once 
 on, so that a preset stays usable with a few flags changed. What is named is also in report.json.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ from transformers import Trainer
 
 from modeling_clipcaer.cached_clips import augments
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.losses import ramp_weight
 from modeling_clipcaer.training_arguments import OPTIM_ARGS
 
 
@@ -61,10 +63,11 @@ def _optimizer_takes(name: str) -> Callable[[SimpleNamespace], bool]:
 
 
 def _sets_in(loss: str) -> Callable[[SimpleNamespace], bool]:
-    """Whether the warm-up of a text loss ends before the run does."""
+    """Whether the weight of a text loss is above 0 in the last epoch; a trial run of `max_steps` may end before."""
 
     def sets_in(run: SimpleNamespace) -> bool:
-        return run.max_steps > 0 or getattr(run, f"{loss}_warmup_epochs") < run.num_train_epochs
+        ramp = (getattr(run, f"{loss}_warmup_epochs"), getattr(run, f"{loss}_ramp_epochs"))
+        return run.max_steps > 0 or ramp_weight(math.ceil(run.num_train_epochs) - 1, *ramp, final=1.0) > 0
 
     return sets_in
 
@@ -117,8 +120,8 @@ RULES = (
     # Losses
     Rule(("mi_warmup_epochs", "mi_ramp_epochs"), lambda run: run.mi_loss_weight > 0, "`mi_loss_weight` is 0"),
     Rule(("dc_warmup_epochs", "dc_ramp_epochs"), lambda run: run.dc_loss_weight > 0, "`dc_loss_weight` is 0"),
-    Rule(("mi_loss_weight", "mi_ramp_epochs"), _sets_in("mi"), "the run ends within `mi_warmup_epochs`"),
-    Rule(("dc_loss_weight", "dc_ramp_epochs"), _sets_in("dc"), "the run ends within `dc_warmup_epochs`"),
+    Rule(("mi_loss_weight", "mi_ramp_epochs"), _sets_in("mi"), "the run ends before its warm-up does"),
+    Rule(("dc_loss_weight", "dc_ramp_epochs"), _sets_in("dc"), "the run ends before its warm-up does"),
     Rule(
         ("focal_gamma", "focal_alpha"),
         lambda run: run.classification_loss == "focal",

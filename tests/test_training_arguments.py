@@ -84,6 +84,7 @@ def test_options_of_which_one_would_be_ignored_or_doubled_are_refused(fields):
         ({"lr_scheduler_type": "cosine_with_min_lr"}, "`lr_scheduler_kwargs` for cosine_with_min_lr"),
         ({"eval_strategy": "steps", "eval_steps": -3}, "`eval_steps` must be above 0, got -3"),
         ({"max_steps": 0}, "`max_steps` must be above 0"),
+        ({"num_train_epochs": 0}, "`num_train_epochs` must be above 0, got 0"),
         ({"prediction_loss_only": True}, "`prediction_loss_only` is not taken"),
         ({"deepspeed": "zero.json"}, "`deepspeed` is not taken"),
     ],
