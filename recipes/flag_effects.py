@@ -218,6 +218,11 @@ RULES = (
     Rule(("hub_always_push",), _never, "the result is pushed once, at the end"),
     # Where and how the run computes
     Rule(
+        ("fp16",),
+        lambda run: not run.fp16 or run.training_args.device.type != "cpu",
+        "the run is on the CPU, in float32; `bf16` works there",
+    ),
+    Rule(
         ("activation_checkpointing_kwargs", "gradient_checkpointing_kwargs"),
         lambda run: bool(run.activation_checkpointing),
         "`activation_checkpointing` is off",

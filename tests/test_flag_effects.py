@@ -242,6 +242,7 @@ IDLE = {
     "dataloader_persistent_workers": ("--cache_frame_embeds --dataloader_num_workers 1", "true"),
     "dataloader_prefetch_factor": ("--cache_frame_embeds --dataloader_num_workers 1", "2"),
     "dataloader_in_order": ("--dataloader_num_workers 0", "false"),
+    "fp16": ("--use_cpu", "true"),
     "ignore_data_skip": ("", "true"),
     "restore_callback_states_from_checkpoint": ("", "true"),
     "optim_target_modules": ("", "all-linear"),
