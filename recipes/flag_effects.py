@@ -184,10 +184,11 @@ RULES = (
         "`eval_strategy` is no",
     ),
     Rule(
-        ("metric_for_best_model", "greater_is_better"),
+        ("metric_for_best_model",),
         _selects,
         "no checkpoint is selected: `eval_strategy` or `save_strategy` is no",
     ),
+    Rule(("greater_is_better",), _never, "`metric_for_best_model` says it already"),
     Rule(("save_steps",), lambda run: run.save_strategy == "steps", "`save_strategy` is not steps"),
     Rule(
         ("save_total_limit", "save_only_model", "save_on_each_node"),
@@ -221,6 +222,19 @@ RULES = (
         ("fp16",),
         lambda run: not run.fp16 or run.training_args.device.type != "cpu",
         "the run is on the CPU, in float32; `bf16` works there",
+    ),
+    Rule(
+        ("dataloader_pin_memory", "torch_empty_cache_steps", "tf32"),
+        lambda run: run.training_args.device.type != "cpu",
+        "the run is on the CPU",
+    ),
+    Rule(
+        (
+            *("ddp_find_unused_parameters", "ddp_bucket_cap_mb", "ddp_broadcast_buffers", "ddp_static_graph"),
+            "ddp_timeout",
+        ),
+        lambda run: run.training_args.world_size > 1,
+        "one process computes alone",
     ),
     Rule(
         ("activation_checkpointing_kwargs", "gradient_checkpointing_kwargs"),
