@@ -98,8 +98,8 @@ def time_naive_answer(args: EvaluationBenchmarkArguments, folder: Path) -> float
 def time_our_answer(args: EvaluationBenchmarkArguments, folder: Path) -> float:
     """The same by the pipeline, set up as recipes/predict.py does."""
     model, rows = load_model(folder, args.device).eval(), load_rows(folder)
-    model.set_tower_dtype("auto")
-    pipeline = ClipCaerPipeline(model=model, video_processor=build_processor(args), device=args.device)
+    processor = build_processor(args)
+    pipeline = ClipCaerPipeline(model=model, video_processor=processor, device=args.device, tower_dtype="auto")
     return time_each(lambda number: pipeline(read_clip(rows[number]), window=None), args)
 
 

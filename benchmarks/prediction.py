@@ -89,8 +89,7 @@ def find_boxes(args: SizeArguments) -> dict[str, tuple]:
 
 def analyze(video: Path, model, processor, detector: OneFace, duration: float | None = None) -> dict[str, float]:
     """Seconds of each stage of ours, set up as recipes/predict.py does."""
-    model.set_tower_dtype("auto")
-    analyzer = RecordingAnalyzer(model, processor, face_detector=detector)
+    analyzer = RecordingAnalyzer(model, processor, face_detector=detector, tower_dtype="auto")
     (timeline,) = analyzer.analyze([open_recording(str(video), duration=duration)])
     if {row.person for row in timeline.windows} != {"person-1", ROOM}:
         raise RuntimeError(f"expected one person, found {sorted({row.person for row in timeline.windows})}")

@@ -12,6 +12,7 @@ from transformers.models.auto.video_processing_auto import AutoVideoProcessor
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from .configuration_clipcaer import ClipCaerConfig
+from .frozen_parts import FrozenParts
 from .modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerModel
 from .peft_adapter import load_face_adapter, save_face_adapter
 from .pipeline_clipcaer import ClipCaerPipeline, StrictAutoModel
@@ -46,6 +47,7 @@ __all__ = [
     "ClipCaerTrainer",
     "ClipCaerTrainingArguments",
     "ClipCaerVideoProcessor",
+    "FrozenParts",
     "load_face_adapter",
     "save_face_adapter",
 ]

@@ -184,6 +184,11 @@ class ClipCaerConfig(PreTrainedConfig):
         return "descriptive" if self.slerp_weight > 0 else "soft"
 
     @property
+    def soft_prompts_classify(self) -> bool:
+        """Whether the logits depend on the soft view."""
+        return self.resolved_prototype_source != "descriptive"
+
+    @property
     def soft_prompt_token_ids(self) -> list[list[int]]:
         """Token ids of every soft prompt's text, label by label: begin and end alone without `label_token_ids`."""
         if self.label_token_ids is not None:

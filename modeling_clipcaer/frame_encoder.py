@@ -1,12 +1,11 @@
-"""CLIP's vision tower on frames, in bfloat16 beside weights in float32 where nothing of it trains."""
+"""CLIP's vision tower on frames where nothing of it trains, in bfloat16 beside weights in float32."""
 
 from copy import deepcopy
 
 import torch
 from torch import nn
-from transformers import CLIPModel, CLIPVisionModel
+from transformers import CLIPModel, CLIPVisionModel, PreTrainedModel
 from transformers.activations import QuickGELUActivation
-from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.models.clip.modeling_clip import CLIPMLP, CLIPEncoderLayer
 
 from .errors import InputError
@@ -16,6 +15,11 @@ TOWER_DTYPES = ("auto", "float32", "bfloat16")
 # Images a pass on the CPU: the activations of more are fresh pages every time, whose faults cost more than they save.
 CPU_CHUNK = 32
 QUICK_GELU_SLOPE = 1.702  # of CLIP's activation x * sigmoid(1.702 x)
+
+
+def describe_tower_dtype(name: str, model: PreTrainedModel) -> str:
+    """What `name` came to for a frozen tower of `model`: "float32", "bfloat16", or another type of its weights."""
+    return str(resolve_tower_dtype(name, model.device) or model.dtype).removeprefix("torch.")
 
 
 def resolve_tower_dtype(name: str, device: torch.device | str) -> torch.dtype | None:
@@ -38,59 +42,30 @@ def _multiplies_bfloat16(device: torch.device) -> bool:
 
 
 class FrameEncoder:
-    """Runs the vision tower of a [`CLIPModel`], which it is given at every call.
+    """Encodes frames with a model's weights as they are when it is made, without a gradient. It belongs to one
+    evaluation, one prediction or one epoch: what is written to the weights later does not reach it.
 
-    With `dtype` set and no gradient to be kept, a copy of the tower in that type computes, see [`cast_tower`]. The
-    weights themselves stay as they are, and are what is saved; the projection and all that follows it keep their own
-    type. The copy is made once, and again when a weight has changed.
+    Args:
+        clip: whose vision tower and projection compute. A tower in another type than its weights' is a copy of it, see
+            [`cast_tower`]; the projection keeps its own type.
+        dtype: "auto" for bfloat16 where the model's device multiplies matrices in it, "float32" or "bfloat16".
     """
 
-    def __init__(self):
-        self.dtype: torch.dtype | None = None
-        self._copy: tuple[tuple, CLIPVisionModel] | None = None
-
-    def __call__(self, clip: CLIPModel, images: torch.Tensor, **kwargs) -> BaseModelOutputWithPooling:
-        """Images (num_images, num_channels, height, width) to the tower's output with projected
-        `pooler_output` (num_images, projection_dim); `kwargs` as of `get_image_features`. Where hidden states or
-        attentions are wanted the tower itself computes, in its own type."""
-        if self._keeps_gradient(clip, images):
-            # Keep: fused optimizers write weights without counting the change.
-            self._copy = None
-            return clip.get_image_features(images, return_dict=True, **kwargs)
-        if kwargs.get("output_hidden_states") or kwargs.get("output_attentions"):
-            return clip.get_image_features(images, return_dict=True, **kwargs)
-        tower, projection = self._choose_tower(clip), clip.visual_projection
-        in_parts = images.device.type == "cpu" and not torch.compiler.is_compiling()
-        pooled = [
-            projection(tower(pixel_values=part, return_dict=True, **kwargs).pooler_output.to(projection.weight.dtype))
-            for part in (images.split(CPU_CHUNK) if in_parts else [images])
-        ]
-        return BaseModelOutputWithPooling(pooler_output=torch.cat(pooled))
-
-    def _keeps_gradient(self, clip: CLIPModel, images: torch.Tensor) -> bool:
-        trains = images.requires_grad or any(p.requires_grad for p in clip.vision_model.parameters())
-        return torch.is_grad_enabled() and (trains or clip.visual_projection.weight.requires_grad)
-
-    def _choose_tower(self, clip: CLIPModel) -> CLIPVisionModel:
-        """The tower itself, or its copy in another type."""
-        tower = clip.vision_model
+    def __init__(self, clip: CLIPModel, dtype: str = "auto"):
+        wanted, self.projection = resolve_tower_dtype(dtype, clip.device), clip.visual_projection
         # Keep: the layers of a model divided between devices, memory and disk find their weights by hooks.
-        divided = any(hasattr(module, "_hf_hook") for module in tower.modules())
-        if divided or self.dtype in (None, clip.visual_projection.weight.dtype):
-            return tower
-        return self._find_copy(tower, self.dtype).train(tower.training)
+        divided = any(hasattr(module, "_hf_hook") for module in clip.vision_model.modules())
+        casts = not divided and wanted not in (None, self.projection.weight.dtype)
+        self.tower = cast_tower(clip.vision_model, wanted) if casts else clip.vision_model
 
-    @torch.compiler.disable
-    def _find_copy(self, tower: CLIPVisionModel, dtype: torch.dtype) -> CLIPVisionModel:
-        weights = list(tower.parameters())
-        # Keep: weights made in inference mode keep no count of their changes, and adapters are switched without one.
-        uncounted = any(weight.is_inference() for weight in weights)
-        if uncounted or any(hasattr(module, "base_layer") for module in tower.modules()):
-            return cast_tower(tower, dtype)
-        key = (dtype, *((weight.data_ptr(), weight._version) for weight in weights))
-        if self._copy is None or self._copy[0] != key:
-            self._copy = (key, cast_tower(tower, dtype))
-        return self._copy[1]
+    @torch.no_grad()
+    def __call__(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """Frames (batch_size, num_frames, num_channels, height, width) to embeddings (batch_size, num_frames,
+        projection_dim), as [`~ClipCaerModel.get_frame_embeds`] gives them."""
+        images = pixel_values.flatten(0, 1)
+        parts = images.split(CPU_CHUNK if images.device.type == "cpu" else len(images))
+        pooled = torch.cat([self.tower(pixel_values=part).pooler_output for part in parts])
+        return self.projection(pooled.to(self.projection.weight.dtype)).unflatten(0, pixel_values.shape[:2])
 
 
 def cast_tower(tower: CLIPVisionModel, dtype: torch.dtype) -> CLIPVisionModel:

@@ -19,11 +19,12 @@ def check_streams(
     size = next(iter(sizes.values()))
     if size[1] == 0:
         raise ValueError("clips must have at least one frame, got none")
-    if len(set(sizes.values())) > 1:
+    # Keep: no sets of sizes, which `torch.export` may not know yet.
+    if any(other != size for other in sizes.values()):
         raise ValueError(f"the streams must agree in (batch_size, num_frames), got {sizes}")
-    images = {tuple(pixels.shape[2:]) for pixels, _ in streams.values() if pixels is not None}
-    if len(images) > 1:
-        raise ValueError(f"the streams' frames must agree in (num_channels, height, width), got {sorted(images)}")
+    images = [tuple(pixels.shape[2:]) for pixels, _ in streams.values() if pixels is not None]
+    if any(image != images[0] for image in images):
+        raise ValueError(f"the streams' frames must agree in (num_channels, height, width), got {images}")
     if frame_mask is not None and tuple(frame_mask.shape) != size:
         raise ValueError(f"`frame_mask` must be (batch_size, num_frames) = {size}, got {tuple(frame_mask.shape)}")
 

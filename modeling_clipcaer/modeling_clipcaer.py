@@ -16,7 +16,6 @@ from .clip_loading import load_clip
 from .configuration_clipcaer import ClipCaerConfig
 from .errors import check_readable
 from .face_adapter import FaceAdapter
-from .frame_encoder import FrameEncoder, resolve_tower_dtype
 from .input_checks import check_streams
 from .model_output import ClipCaerOutput
 from .names import public_name
@@ -105,9 +104,9 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
         if config.face_stream:
             ratio = config.adapter_residual_ratio
             self.face_adapter = FaceAdapter(dim, config.adapter_reduction, ratio) if config.use_face_adapter else None
-            self.face_temporal_encoder = self._build_temporal_encoder()
+            self.face_temporal_encoder = TemporalEncoder(config)
         if config.context_stream:
-            self.context_temporal_encoder = self._build_temporal_encoder()
+            self.context_temporal_encoder = TemporalEncoder(config)
         self.fusion = nn.Linear(dim * (config.face_stream + config.context_stream), dim)
         self.prompt_learner = SoftPromptLearner(
             config.soft_prompt_token_ids,
@@ -118,36 +117,7 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
             config.initializer_range,
         )
         self.descriptive_prompts = DescriptivePrompts(config.num_labels, dim)
-        self.frame_encoder = FrameEncoder()
-        self._soft_prompt_cache: tuple[tuple, torch.Tensor] | None = None
         self.post_init()
-
-    def _build_temporal_encoder(self) -> TemporalEncoder:
-        config = self.config
-        return TemporalEncoder(
-            config.projection_dim,
-            config.num_frames,
-            config.temporal_layers,
-            config.temporal_heads,
-            config.temporal_head_dim,
-            config.temporal_mlp_dim,
-            config.temporal_dropout,
-            config.temporal_pooling,
-        )
-
-    @property
-    def tower_dtype(self) -> torch.dtype:
-        """The type that the vision tower computes in where no gradient of it is kept."""
-        return self.frame_encoder.dtype or self.dtype
-
-    def set_tower_dtype(self, name: str) -> None:
-        """Let the vision tower compute in another type than its weights' wherever no gradient of it is kept.
-
-        Args:
-            name: "auto" for bfloat16 where the model's device multiplies matrices in it, "float32" or "bfloat16". It
-                belongs to the run, not to the checkpoint, and is not saved.
-        """
-        self.frame_encoder.dtype = resolve_tower_dtype(name, self.device)
 
     @property
     def descriptive_text_embeds(self) -> torch.Tensor:
@@ -176,7 +146,7 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
     def _encode_frames(self, streams: list[torch.Tensor], **kwargs):
         """One call of the tower for all streams: the frame embeddings of each, and the tower's output."""
         images = torch.stack(streams, dim=1)  # (batch_size, num_streams, num_frames, num_channels, height, width)
-        output = self.frame_encoder(self.clip, images.flatten(0, 2), **kwargs)
+        output = self.clip.get_image_features(images.flatten(0, 2), return_dict=True, **kwargs)
         return output.pooler_output.unflatten(0, images.shape[:3]).unbind(dim=1), output
 
     def _embed_streams(self, streams: dict[str, tuple], frame_mask: torch.Tensor | None, **kwargs):
@@ -220,45 +190,10 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
         video_embeds = F.normalize(self.fusion(torch.cat(parts, dim=-1)), dim=-1)
         return video_embeds, face_video_embeds, context_video_embeds
 
-    def encode_soft_prompts(self, needed: bool = True) -> torch.Tensor | None:
-        """Unit embeddings (num_labels, num_sentences, projection_dim) of the soft prompts.
-
-        Where no gradient is wanted of them they are computed once and kept until a weight of the text side changes.
-        """
-        trains = any(p.requires_grad for module in self._text_modules() for p in module.parameters())
-        if (trains and torch.is_grad_enabled()) or torch.compiler.is_compiling():
-            # Keep: fused optimizers write weights without counting the change.
-            self._soft_prompt_cache = None
-            return self._encode_soft_prompts() if needed else None
-        if not needed:
-            return None
-        key = self._text_state()
-        if key is None:
-            return self._encode_soft_prompts()
-        if self._soft_prompt_cache is None or self._soft_prompt_cache[0] != key:
-            self._soft_prompt_cache = (key, self._encode_soft_prompts())
-        return self._soft_prompt_cache[1]
-
-    def _encode_soft_prompts(self) -> torch.Tensor:
+    def encode_soft_prompts(self) -> torch.Tensor:
+        """Unit embeddings (num_labels, num_sentences, projection_dim) of the soft prompts, by the text tower."""
         embeds = F.normalize(self.prompt_learner(clip=self.clip), dim=-1)
         return embeds.unflatten(0, (self.config.num_labels, -1))
-
-    def _text_modules(self) -> tuple[nn.Module, ...]:
-        return self.prompt_learner, self.clip.text_model, self.clip.text_projection
-
-    def _text_state(self) -> tuple | None:
-        """Changes whenever a weight that the soft prompts depend on is written, moved or cast, or autocast changes.
-
-        `None` where that cannot be told: weights made in inference mode keep no count of their changes.
-        """
-        parameters = [parameter for module in self._text_modules() for parameter in module.parameters()]
-        if any(parameter.is_inference() for parameter in parameters):
-            return None
-        weights = tuple((p.data_ptr(), p._version, p.dtype) for p in parameters)
-        device_type = self.prompt_learner.token_ids.device.type
-        autocast = torch.is_autocast_enabled(device_type), torch.get_autocast_dtype(device_type)
-        # Keep: what was computed in inference mode can take part in no training step.
-        return (torch.is_inference_mode_enabled(), *autocast, weights)
 
     def encode_descriptive_prompts(self, token_ids: list[list[list[int]]]):
         """Encode sentences (label, sentence, token; begin and end included) once and keep them with the weights."""
@@ -273,6 +208,7 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
         face_embeds: torch.FloatTensor | None = None,
         frame_mask: torch.BoolTensor | None = None,
         face_present: torch.BoolTensor | None = None,
+        soft_prompt_embeds: torch.FloatTensor | None = None,
         use_soft_prompts: bool = True,
         **kwargs: Unpack[TransformersKwargs],
     ) -> ClipCaerOutput:
@@ -290,6 +226,9 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
                 False where a shorter clip is padded.
             face_present (`torch.BoolTensor` of shape `(batch_size,)`, *optional*):
                 False where a clip shows no face, and the context stream is to decide alone.
+            soft_prompt_embeds (`torch.FloatTensor` of shape `(num_labels, num_sentences, dim)`, *optional*):
+                Output of [`~ClipCaerModel.encode_soft_prompts`] of the same weights, to encode the prompts once for
+                many passes.
             use_soft_prompts (`bool`, *optional*, defaults to `True`):
                 False leaves out the soft view and its pass through the text tower, which is the costliest part of a
                 training step on frame embeddings, where the descriptive view classifies and no loss needs it.
@@ -306,7 +245,8 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
         temporal: dict[str, Any] = {
             f"{stream}_temporal_{name}": tuple(states[stream][name]) for stream in states for name in wanted
         }
-        soft_prompt_embeds = self.encode_soft_prompts(use_soft_prompts)
+        if soft_prompt_embeds is None and use_soft_prompts:
+            soft_prompt_embeds = self.encode_soft_prompts()
         return ClipCaerOutput(
             video_embeds=video_embeds,
             face_video_embeds=face_video_embeds,
@@ -387,6 +327,7 @@ class ClipCaerForVideoClassification(ClipCaerPreTrainedModel):
         face_embeds: torch.FloatTensor | None = None,
         frame_mask: torch.BoolTensor | None = None,
         face_present: torch.BoolTensor | None = None,
+        soft_prompt_embeds: torch.FloatTensor | None = None,
         use_soft_prompts: bool = True,
         **kwargs: Unpack[TransformersKwargs],
     ) -> ClipCaerOutput:
@@ -406,6 +347,9 @@ class ClipCaerForVideoClassification(ClipCaerPreTrainedModel):
                 False where a shorter clip is padded.
             face_present (`torch.BoolTensor` of shape `(batch_size,)`, *optional*):
                 False where a clip shows no face, and the context stream is to decide alone.
+            soft_prompt_embeds (`torch.FloatTensor` of shape `(num_labels, num_sentences, dim)`, *optional*):
+                Output of [`~ClipCaerModel.encode_soft_prompts`] of the same weights, to encode the prompts once for
+                many passes.
             use_soft_prompts (`bool`, *optional*, defaults to `True`):
                 False leaves out the soft view and its pass through the text tower, which is the costliest part of a
                 training step on frame embeddings, where the descriptive view classifies and no loss needs it.
@@ -417,6 +361,7 @@ class ClipCaerForVideoClassification(ClipCaerPreTrainedModel):
             face_embeds=face_embeds,
             frame_mask=frame_mask,
             face_present=face_present,
+            soft_prompt_embeds=soft_prompt_embeds,
             use_soft_prompts=use_soft_prompts,
             **kwargs | {"return_dict": True},
         )
@@ -426,15 +371,6 @@ class ClipCaerForVideoClassification(ClipCaerPreTrainedModel):
         if labels is not None:
             outputs.loss = F.cross_entropy(outputs.logits, labels)
         return outputs
-
-    @property
-    def tower_dtype(self) -> torch.dtype:
-        """As [`~ClipCaerModel.tower_dtype`]."""
-        return self.model.tower_dtype
-
-    def set_tower_dtype(self, name: str) -> None:
-        """As [`~ClipCaerModel.set_tower_dtype`]."""
-        self.model.set_tower_dtype(name)
 
     def select_prototypes(self, outputs: ClipCaerOutput) -> torch.Tensor:
         """The view that classifies: (num_labels, num_sentences, projection_dim) unit embeddings."""

@@ -11,6 +11,7 @@ from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 
 from .errors import InputError
 from .frames import is_image_path, is_loaded_frame
+from .frozen_parts import FrozenParts
 from .timeline import Timeline, TimelineWindow, join_notes
 
 
@@ -49,7 +50,8 @@ class ClipCaerPipeline(Pipeline):
 
     The builtin `video-classification` pipeline takes a clip alone, and works where this package is not installed. This
     one also finds faces and follows persons, or takes boxes. The arguments of a call may also be given when the
-    pipeline is made.
+    pipeline is made. Only then `tower_dtype` is: the type that the vision tower computes in, "float32" by default,
+    "bfloat16", or "auto" for bfloat16 where the device multiplies matrices in it.
 
     Args of a call:
         inputs: the path or http(s) address of a video, a folder of frames, an array of frames, a camera
@@ -79,9 +81,10 @@ class ClipCaerPipeline(Pipeline):
     _load_feature_extractor = False
     _load_tokenizer = False
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args, tower_dtype: str = "float32", **kwargs):
         self._timeline_defaults = {name: kwargs.pop(name) for name in TIMELINE_OPTIONS if name in kwargs}
         super().__init__(*args, **kwargs)
+        self.tower_dtype = tower_dtype
 
     def __call__(self, inputs, *, batch_size: int | None = None, num_workers: int | None = None, **kwargs):
         """See the class."""
@@ -93,7 +96,8 @@ class ClipCaerPipeline(Pipeline):
         for name in sorted(set(given) - {"window"} if whole else of_clips):
             raise InputError(f"`{name}` goes with {'windows' if whole else '`window=None`'}")
         if whole:
-            return super().__call__(inputs, num_workers=num_workers, batch_size=batch_size, **kwargs)
+            parts = FrozenParts(self.model, self.tower_dtype)
+            return super().__call__(inputs, num_workers=num_workers, batch_size=batch_size, parts=parts, **kwargs)
         many = isinstance(inputs, list | Iterator | Dataset)
         timelines = self._analyze(inputs if many else [inputs], batch_size, **options)
         if isinstance(inputs, list):
@@ -122,6 +126,7 @@ class ClipCaerPipeline(Pipeline):
             AnalysisSettings(**settings, batch_size=batch_size),
             face_detector,
             face_detector_weights,
+            tower_dtype=self.tower_dtype,
         )
         recordings = (open_recording(fps=fps, duration=duration, **_unpack(item)) for item in inputs)
         for timeline in analyzer.analyze(recordings, on_window):
@@ -138,11 +143,11 @@ class ClipCaerPipeline(Pipeline):
         self.model.save_pretrained(save_directory, **kwargs)
         self.video_processor.save_pretrained(save_directory)
 
-    def _sanitize_parameters(self, top_k: int | None = None, **kwargs):
+    def _sanitize_parameters(self, top_k: int | None = None, parts: FrozenParts | None = None, **kwargs):
         if kwargs:
             known = ", ".join(f"`{name}`" for name in ("top_k", *TIMELINE_OPTIONS))
             raise ValueError(f"unknown argument `{min(kwargs)}`; the pipeline takes {known}")
-        return {}, {}, {} if top_k is None else {"top_k": top_k}
+        return {}, {"parts": parts}, {} if top_k is None else {"top_k": top_k}
 
     def get_iterator(self, inputs, num_workers, batch_size, preprocess_params, forward_params, postprocess_params):
         """Iterates over the answers to many clips.
@@ -163,9 +168,10 @@ class ClipCaerPipeline(Pipeline):
         pixels = self.video_processor([clip["source"]], face_boxes=[clip["face_boxes"]], body_boxes=[clip["body_box"]])
         return pixels.to(self.dtype)
 
-    def _forward(self, model_inputs):
+    def _forward(self, model_inputs, parts: FrozenParts):
+        inputs = parts({**model_inputs, "use_soft_prompts": self.model.config.soft_prompts_classify})
         # Keep: the logits alone. A batch of outputs is taken apart clip by clip, and the others are not all of a clip.
-        return {"logits": self.model(**model_inputs).logits}
+        return {"logits": self.model(**inputs).logits}
 
     def postprocess(self, model_outputs, top_k: int | None = None) -> list[dict[str, Any]]:
         """Logits (1, num_labels) to labels and probabilities, calibrated where the checkpoint is."""

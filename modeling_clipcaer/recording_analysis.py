@@ -17,7 +17,9 @@ import numpy as np
 from .crops import CropCutter
 from .errors import InputError
 from .face_detection import FaceDetector, build_face_detector
+from .frame_encoder import describe_tower_dtype
 from .frame_fitting import MOST_NAMED
+from .frozen_parts import FrozenParts
 from .modeling_clipcaer import ClipCaerForVideoClassification
 from .names import public_name
 from .people import Clip, People, PeopleFollower, WindowClips
@@ -86,6 +88,7 @@ class RecordingAnalyzer:
             [`~face_detection.FaceDetector`]. It is built when a recording without face boxes needs it.
         face_detector_weights (`str`, *optional*): its file.
         zero_shot (`bool`): mark the timelines as those of a model that nothing was learned for.
+        tower_dtype (`str`): type that the vision tower computes in, see [`~frame_encoder.FrameEncoder`].
 
     Attributes:
         clock ([`StageClock`]): seconds of "decode", "detect", "crop", "encode" and "classify" so far.
@@ -99,8 +102,9 @@ class RecordingAnalyzer:
         face_detector: str | FaceDetector = "auto",
         face_detector_weights: str | None = None,
         zero_shot: bool = False,
+        tower_dtype: str = "float32",
     ):
-        self.model = model.eval()
+        self.model, self.tower_dtype = model.eval(), tower_dtype
         self.processor = processor
         self.settings = settings or AnalysisSettings()
         self.face_detector = face_detector
@@ -125,7 +129,8 @@ class RecordingAnalyzer:
             on_window: called with every row as soon as nothing can change it any more: window by window, each
                 person's row and then the room's.
         """
-        scorer = WindowScorer(self.model, self.processor, self.settings.batch_size, self.clock)
+        parts = FrozenParts(self.model, self.tower_dtype)
+        scorer = WindowScorer(parts, self.processor, self.settings.batch_size, self.clock)
         runs: deque[_Run] = deque()
         for recording in recordings:
             run = _Run(self._start(recording), self.settings.threshold, on_window)
@@ -167,7 +172,7 @@ class RecordingAnalyzer:
             "body_boxes": "supplied" if recording.body_boxes else "grown",
             "face_detector": detector,
             "device": str(self.model.device),
-            "tower_dtype": str(self.model.tower_dtype).removeprefix("torch."),
+            "tower_dtype": describe_tower_dtype(self.tower_dtype, self.model),
             "zero_shot": self.zero_shot,
             "calibrated": config.calibration_temperature is not None,
             "calibration_temperature": config.calibration_temperature,

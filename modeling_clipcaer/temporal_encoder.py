@@ -3,17 +3,44 @@
 import torch
 from torch import nn
 from torch.nn import functional as F
+from transformers.masking_utils import create_bidirectional_mask
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from .configuration_clipcaer import ClipCaerConfig
+
+
+def eager_attention_forward(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float,
+    **kwargs,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Attention that gives its weights too: (batch_size, num_queries, num_heads, head_dim) and (batch_size,
+    num_heads, num_queries, length). `attention_mask` is added to the scores."""
+    scores = query @ key.transpose(-1, -2) * scaling
+    if attention_mask is not None:
+        scores = scores + attention_mask
+    weights = scores.softmax(dim=-1)
+    return (weights @ value).transpose(1, 2), weights
 
 
 class TemporalAttention(nn.Module):
     """Multi-head self-attention over frames; queries, keys and values without bias."""
 
-    def __init__(self, embed_dim: int, num_heads: int, head_dim: int, dropout: float):
+    is_causal = False
+
+    def __init__(self, config: ClipCaerConfig):
         super().__init__()
-        self.num_heads = num_heads
-        self.qkv_proj = nn.Linear(embed_dim, 3 * num_heads * head_dim, bias=False)
-        self.out_proj = nn.Linear(num_heads * head_dim, embed_dim)
-        self.dropout = nn.Dropout(dropout)
+        self.config = config
+        self.num_heads, self.scaling = config.temporal_heads, config.temporal_head_dim**-0.5
+        width = config.temporal_heads * config.temporal_head_dim
+        self.qkv_proj = nn.Linear(config.projection_dim, 3 * width, bias=False)
+        self.out_proj = nn.Linear(width, config.projection_dim)
+        self.dropout = nn.Dropout(config.temporal_dropout)
 
     def forward(
         self,
@@ -22,39 +49,33 @@ class TemporalAttention(nn.Module):
         output_attentions: bool = False,
         num_queries: int | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Attend over (batch_size, length, embed_dim); the mask is (batch_size, 1, 1, length), True = attend.
+        """Attend over (batch_size, length, embed_dim); the mask is of the form that the attention takes.
 
         Returns:
             (batch_size, num_queries, embed_dim), what the first `num_queries` (all) tokens attend to, and the weights
-            (batch_size, num_heads, num_queries, length) where asked for.
+            (batch_size, num_heads, num_queries, length) where asked for, whatever the attention.
         """
         batch_size, length, _ = hidden_states.shape
         qkv = self.qkv_proj(hidden_states).view(batch_size, length, 3, self.num_heads, -1)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
-        query = query[:, :, :num_queries]
-        weights = None
-        if output_attentions:
-            scores = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5
-            if attention_mask is not None:
-                scores = scores.masked_fill(~attention_mask, torch.finfo(scores.dtype).min)
-            weights = scores.softmax(dim=-1)
-            mixed = weights @ value
-        else:
-            mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=attention_mask)
-        return self.dropout(self.out_proj(mixed.transpose(1, 2).flatten(2))), weights
+        name = "eager" if output_attentions else self.config._attn_implementation
+        attend = ALL_ATTENTION_FUNCTIONS.get_interface(name, eager_attention_forward)
+        mixed, weights = attend(self, query[:, :, :num_queries], key, value, attention_mask, scaling=self.scaling)
+        return self.dropout(self.out_proj(mixed.flatten(2))), weights if output_attentions else None
 
 
-class TemporalLayer(nn.Module):
+class TemporalLayer(GradientCheckpointingLayer):
     """Pre-norm transformer layer with a tanh-GELU MLP."""
 
-    def __init__(self, embed_dim: int, num_heads: int, head_dim: int, mlp_dim: int, dropout: float):
+    def __init__(self, config: ClipCaerConfig):
         super().__init__()
-        self.attention_norm = nn.LayerNorm(embed_dim)
-        self.attention = TemporalAttention(embed_dim, num_heads, head_dim, dropout)
-        self.mlp_norm = nn.LayerNorm(embed_dim)
-        self.mlp_up = nn.Linear(embed_dim, mlp_dim)
-        self.mlp_down = nn.Linear(mlp_dim, embed_dim)
-        self.dropout = nn.Dropout(dropout)
+        dim = config.projection_dim
+        self.attention_norm = nn.LayerNorm(dim)
+        self.attention = TemporalAttention(config)
+        self.mlp_norm = nn.LayerNorm(dim)
+        self.mlp_up = nn.Linear(dim, config.temporal_mlp_dim)
+        self.mlp_down = nn.Linear(config.temporal_mlp_dim, dim)
+        self.dropout = nn.Dropout(config.temporal_dropout)
 
     def forward(
         self,
@@ -77,36 +98,24 @@ class TemporalEncoder(nn.Module):
     A small transformer over the frames of one stream.
 
     Args:
-        embed_dim: width D of the frame embeddings.
-        num_frames: greatest number of frames; there is one position embedding for each.
-        num_layers, num_heads, head_dim, mlp_dim, dropout: sizes of the transformer.
-        pooling: `"cls"` prepends a class token and returns it; `"attention"` returns the average of the frames
-            weighted by `softmax_t(w tanh(W h_t))`.
+        config: its `temporal_*` fields say the sizes, `projection_dim` the width D of the frame embeddings, and
+            `num_frames` the greatest number of frames; there is one position embedding for each. `temporal_pooling`
+            `"cls"` prepends a class token and returns it; `"attention"` returns the average of the frames weighted by
+            `softmax_t(w tanh(W h_t))`. Attention is that of `attn_implementation`.
     """
 
-    def __init__(
-        self,
-        embed_dim: int,
-        num_frames: int,
-        num_layers: int,
-        num_heads: int,
-        head_dim: int,
-        mlp_dim: int,
-        dropout: float,
-        pooling: str,
-    ):
+    def __init__(self, config: ClipCaerConfig):
         super().__init__()
-        self.num_frames = num_frames
-        self.pooling = pooling
-        if pooling == "cls":
-            self.cls_token = nn.Parameter(torch.zeros(1, 1, embed_dim))
+        self.config = config
+        self.num_frames, self.pooling = config.num_frames, config.temporal_pooling
+        dim = config.projection_dim
+        if self.pooling == "cls":
+            self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
         else:
-            self.pooling_hidden = nn.Linear(embed_dim, embed_dim)
-            self.pooling_score = nn.Linear(embed_dim, 1, bias=False)
-        self.position_embeds = nn.Parameter(torch.zeros(1, num_frames + (pooling == "cls"), embed_dim))
-        self.layers = nn.ModuleList(
-            TemporalLayer(embed_dim, num_heads, head_dim, mlp_dim, dropout) for _ in range(num_layers)
-        )
+            self.pooling_hidden = nn.Linear(dim, dim)
+            self.pooling_score = nn.Linear(dim, 1, bias=False)
+        self.position_embeds = nn.Parameter(torch.zeros(1, self.num_frames + (self.pooling == "cls"), dim))
+        self.layers = nn.ModuleList(TemporalLayer(config) for _ in range(config.temporal_layers))
 
     def forward(
         self,
@@ -133,19 +142,30 @@ class TemporalEncoder(nn.Module):
             hidden_states = torch.cat([self.cls_token.expand(frame_embeds.shape[0], -1, -1), hidden_states], dim=1)
             frame_mask = None if frame_mask is None else F.pad(frame_mask, (1, 0), value=True)
         hidden_states = hidden_states + self.position_embeds[:, : hidden_states.shape[1]]
-        attention_mask = None if frame_mask is None else frame_mask[:, None, None, :]
         states = {} if states is None else states
+        output_attentions = "attentions" in states
         states.get("hidden_states", []).append(hidden_states)
         for place, layer in enumerate(self.layers, start=1):
             # Of the last layer only the class token is looked at, unless its states are asked for.
             class_token_alone = self.pooling == "cls" and place == len(self.layers) and not states
             num_queries = 1 if class_token_alone else None
-            hidden_states, weights = layer(hidden_states, attention_mask, "attentions" in states, num_queries)
+            attention_mask = self._build_mask(hidden_states, num_queries, frame_mask, output_attentions)
+            hidden_states, weights = layer(hidden_states, attention_mask, output_attentions, num_queries)
             states.get("hidden_states", []).append(hidden_states)
             states.get("attentions", []).append(weights)
         if self.pooling == "cls":
             return hidden_states[:, 0]
         return self._pool(hidden_states, frame_mask)
+
+    def _build_mask(self, hidden_states, num_queries: int | None, frame_mask, output_attentions: bool):
+        """The mask of the first `num_queries` (all) tokens, in the form that the attention takes."""
+        if frame_mask is None:
+            return None
+        if output_attentions:
+            added = hidden_states.new_zeros(frame_mask.shape)
+            return added.masked_fill(~frame_mask, torch.finfo(added.dtype).min)[:, None, None]
+        queries = hidden_states[:, :num_queries]
+        return create_bidirectional_mask(self.config, queries, frame_mask, encoder_hidden_states=hidden_states)
 
     def _pool(self, hidden_states: torch.Tensor, frame_mask: torch.Tensor | None) -> torch.Tensor:
         scores = self.pooling_score(self.pooling_hidden(hidden_states).tanh())

@@ -4,6 +4,7 @@ import math
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from .common.disk import tell_disk_errors
 from .common.files import complete_file, finish_folder
 from .data_collator import ClipCaerCollator
 from .errors import InputError
+from .frozen_parts import FrozenParts
 from .losses import (
     adjust_logits,
     class_balanced_weights,
@@ -61,14 +63,17 @@ class WeightedEpochSampler(Sampler[int]):
         yield from generator.choice(len(self), size=len(self), p=shares).tolist()
 
 
-class _CollatorEpoch(TrainerCallback):
-    """Tells the training collator the epoch before its workers start, so that each epoch has draws of its own."""
+class _EpochStart(TrainerCallback):
+    """Tells the training collator the epoch before its workers start, so that each epoch has draws of its own, and has
+    what frozen parts compute made of the weights as they are now."""
 
-    def __init__(self, collator: ClipCaerCollator):
-        self.collator = collator
+    def __init__(self, trainer: "ClipCaerTrainer"):
+        self.trainer = trainer
 
     def on_epoch_begin(self, args, state, control, **kwargs):
-        self.collator.epoch = int(state.epoch or 0)
+        if isinstance(self.trainer.train_collator, ClipCaerCollator):
+            self.trainer.train_collator.epoch = int(state.epoch or 0)
+        self.trainer.renew_frozen_parts()
 
 
 class _BestCheckpoint(TrainerCallback):
@@ -93,6 +98,9 @@ class ClipCaerTrainer(Trainer):
         class_counts (`list[int]`, *optional*): training clips of each label, for a `datasets.IterableDataset`, whose
             labels cannot be counted without reading all of it. It takes `max_steps`, and is drawn from in its own
             order: shuffle it.
+        data_collator (`Callable`, *optional*): makes batches of rows, for training and evaluation, in place of
+            [`ClipCaerCollator`]: inputs of the model, of which pixels may be uint8, and `labels`. One of its kind
+            is in `"eval"` mode where it evaluates.
         kwargs: other arguments of `Trainer`.
 
     Raises:
@@ -110,6 +118,7 @@ class ClipCaerTrainer(Trainer):
         train_dataset=None,
         processing_class=None,
         class_counts: list[int] | None = None,
+        data_collator: Callable[[list], dict[str, torch.Tensor]] | None = None,
         **kwargs,
     ):
         if args.push_to_hub and args.hub_strategy != HubStrategy.END:
@@ -118,7 +127,11 @@ class ClipCaerTrainer(Trainer):
         settings = {"processor": processing_class, "seed": args.seed, "streams": model.config.streams}
         self.eval_collators = {kind: kind(**settings, mode="eval") for kind in COLLATORS}
         columns = [] if train_dataset is None else train_dataset.column_names
-        self.train_collator = find_collator(columns)(**settings, mode="train")
+        self.train_collator = data_collator or find_collator(columns)(**settings, mode="train")
+        self.given_eval_collator = data_collator
+        if isinstance(data_collator, ClipCaerCollator):
+            self.given_eval_collator = copy(data_collator)
+            self.given_eval_collator.mode = "eval"
         super().__init__(
             model,
             args,
@@ -127,8 +140,8 @@ class ClipCaerTrainer(Trainer):
             processing_class=processing_class,
             **kwargs,
         )
-        model.set_tower_dtype(args.tower_dtype)
-        self.add_callback(_CollatorEpoch(self.train_collator))
+        self.frozen_parts = FrozenParts(model, args.tower_dtype)
+        self.add_callback(_EpochStart(self))
         self.add_callback(_BestCheckpoint())
         self.components: dict[str, defaultdict] = {"train": defaultdict(list), "eval": defaultdict(list)}
         self.group_lrs: dict[str, float] = {}
@@ -211,8 +224,8 @@ class ClipCaerTrainer(Trainer):
     # Data
 
     def _get_dataloader(self, dataset, *args, is_training: bool = False, **kwargs):
-        collator = self.train_collator if is_training else self.eval_collators[find_collator(dataset.column_names)]
-        self.data_collator = collator
+        of_evaluation = self.given_eval_collator or self.eval_collators[find_collator(dataset.column_names)]
+        self.data_collator = self.train_collator if is_training else of_evaluation
         return super()._get_dataloader(dataset, *args, is_training=is_training, **kwargs)
 
     def _get_train_sampler(self, train_dataset=None):
@@ -240,7 +253,8 @@ class ClipCaerTrainer(Trainer):
         inputs = dict(inputs)
         labels = inputs.pop("labels")
         if not model.training:
-            outputs = model(**inputs)
+            needed = self.model.config.soft_prompts_classify
+            outputs = self._run(model, inputs, needed)
             loss = smoothed_cross_entropy(outputs.logits, labels)
             self._record("eval", {"loss_classification": loss}, len(labels))
             return (loss, outputs) if return_outputs else loss
@@ -248,8 +262,8 @@ class ClipCaerTrainer(Trainer):
         if self.args.mixup_alpha > 0:
             inputs, partner, share = self._mix(inputs)
         weights = self._text_loss_weights()
-        needed = any(weights.values()) or self.model.config.resolved_prototype_source != "descriptive"
-        outputs = model(**inputs, use_soft_prompts=needed)
+        needed = any(weights.values()) or self.model.config.soft_prompts_classify
+        outputs = self._run(model, inputs, needed)
         logits = self._training_logits(outputs)
         loss = self.classification_loss(logits, labels)
         if partner is not None:
@@ -264,6 +278,16 @@ class ClipCaerTrainer(Trainer):
         self.group_lrs = {f"lr/{group['name']}": group["lr"] for group in self.optimizer.param_groups}
         return (loss, outputs) if return_outputs else loss
 
+    def _run(self, model, inputs: dict[str, torch.Tensor], use_soft_prompts: bool):
+        """The model's outputs, of which its frozen parts' share is computed once an epoch or evaluation.
+
+        Keep: not where several devices would share out the prompts among them like clips, nor where a training step is
+        compiled whole.
+        """
+        inputs = {**inputs, "use_soft_prompts": use_soft_prompts}
+        whole = isinstance(model, torch.nn.DataParallel) or (model.training and self.args.torch_compile)
+        return model(**inputs if whole else self.frozen_parts(inputs))
+
     def _training_logits(self, outputs) -> torch.Tensor:
         """The logits that the classification loss is of, (batch_size, num_labels)."""
         config = self.model.config
@@ -271,7 +295,7 @@ class ClipCaerTrainer(Trainer):
             return outputs.logits
         # Keep: LDAM's margin is one of the cosine of θ. Moved prototypes give that of (1 - λ)θ, whose range is a
         # fraction of it, and of which the same margin would be most.
-        prototypes = self.model.select_prototypes(outputs)
+        prototypes = self.model.select_prototypes(outputs)[: config.num_labels]  # of DataParallel: one device's
         return instance_logits(outputs.video_embeds, prototypes, 0.0, config.temperature)
 
     def classification_loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -312,9 +336,17 @@ class ClipCaerTrainer(Trainer):
         return {name: share * value + (1 - share) * value[partner] for name, value in inputs.items()}, partner, share
 
     def evaluation_loop(self, *args, **kwargs):
-        """Evaluate or predict; the logged components are those of this call alone."""
+        """Evaluate or predict; the logged components, and what frozen parts compute, are those of this call alone."""
         self.components["eval"].clear()
-        return super().evaluation_loop(*args, **kwargs)
+        self.renew_frozen_parts()
+        try:
+            return super().evaluation_loop(*args, **kwargs)
+        finally:
+            self.renew_frozen_parts()
+
+    def renew_frozen_parts(self) -> None:
+        """Let what the model's frozen parts compute be made again, of the weights as they are now."""
+        self.frozen_parts = FrozenParts(self.model, self.args.tower_dtype)
 
     # Logs
 

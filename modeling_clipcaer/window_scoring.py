@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from .crops import Crop
-from .modeling_clipcaer import ClipCaerForVideoClassification
+from .frozen_parts import FrozenParts
 from .people import Clip
 from .processing_clipcaer import ClipCaerVideoProcessor
 from .stage_clock import StageClock
@@ -20,7 +20,7 @@ class WindowScorer:
     are all encoded is classified.
 
     Args:
-        model: in evaluation mode.
+        parts: of the model, which is in evaluation mode.
         processor: normalises the crops, on the model's device.
         batch_size (`int`): crops a pass of the tower, and clips a pass of what follows it.
         clock: counts the seconds of "encode" and "classify".
@@ -28,13 +28,14 @@ class WindowScorer:
 
     def __init__(
         self,
-        model: ClipCaerForVideoClassification,
+        parts: FrozenParts,
         processor: ClipCaerVideoProcessor,
         batch_size: int,
         clock: StageClock,
     ):
-        self.model, self.processor, self.batch_size, self.clock = model, processor, batch_size, clock
-        self.temperature = model.config.calibration_temperature or 1.0
+        self.parts, self.model = parts, parts.model
+        self.processor, self.batch_size, self.clock = processor, batch_size, clock
+        self.temperature = self.model.config.calibration_temperature or 1.0
         self._crops: deque[Crop] = deque()
         self._jobs: deque[tuple[Sequence[Clip], Callable[[np.ndarray], None]]] = deque()
 
@@ -62,7 +63,7 @@ class WindowScorer:
         with self.clock("encode"):
             pixels = torch.stack([crop.content for crop in crops]).to(self.model.device)
             pixels = self.processor.normalize(pixels).to(self.model.dtype)
-            embeds = self.model.model.get_frame_embeds(pixels[:, None])[:, 0]
+            embeds = self.parts.frame_encoder(pixels[:, None])[:, 0]
         for crop, embed in zip(crops, embeds, strict=True):
             crop.content, crop.is_encoded = embed, True
 
@@ -86,7 +87,9 @@ class WindowScorer:
             present = torch.tensor([bool(clip.face) for clip in clips], device=self.model.device)
             # What stands for a face that is not there is left out. Keep: no zeros, which have no unit embedding.
             face = torch.stack([_stack(clip.face or clip.context) for clip in clips])
-        logits = self.model(context_embeds=context, face_embeds=face, face_present=present).logits
+        inputs = {"context_embeds": context, "face_embeds": face, "face_present": present}
+        inputs["use_soft_prompts"] = config.soft_prompts_classify
+        logits = self.model(**self.parts(inputs)).logits
         return (logits.cpu().double() / self.temperature).softmax(-1).numpy()
 
 

@@ -29,6 +29,7 @@ from modeling_clipcaer.common.disk import as_size, check_room, tell_disk_errors
 from modeling_clipcaer.common.files import complete_file
 from modeling_clipcaer.common.locks import shared_folder
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.frame_encoder import FrameEncoder, describe_tower_dtype
 from modeling_clipcaer.training_arguments import option
 from recipes.checkpoints import check_output_dir
 from recipes.clips import count_frames
@@ -96,15 +97,18 @@ def cache_clips(
     args: CacheArguments,
     folder: str | os.PathLike,
     num_workers: int = 0,
+    tower_dtype: str = "float32",
 ) -> DatasetDict:
     """The same clips in the same order, read from the cache in `folder`, of which what is missing is made first.
 
-    Each process of a launch makes its share of the files. The model is on the device that it is to run on.
+    Each process of a launch makes its share of the files. The model is on the device that it is to run on, where its
+    tower computes in `tower_dtype`.
 
     Raises:
         InputError: a clip cannot be read, or the folder cannot be written to or has not enough room.
     """
-    keep = _EmbedsKeeper(model, processor) if args.cache_frame_embeds else _CropsKeeper(model, processor)
+    embeds = args.cache_frame_embeds
+    keep = _EmbedsKeeper(model, processor, tower_dtype) if embeds else _CropsKeeper(model, processor)
     plans = {}
     for split, rows in clips.items():
         if find_form(rows.column_names) is None:
@@ -127,24 +131,24 @@ class _EmbedsKeeper:
 
     name, columns = "frame embeddings", EMBEDS_COLUMNS
 
-    def __init__(self, model: ClipCaerForVideoClassification, processor: ClipCaerVideoProcessor):
-        self.encoder, self.processor = model.model, processor
+    def __init__(self, model: ClipCaerForVideoClassification, processor: ClipCaerVideoProcessor, tower_dtype: str):
+        self.device, self.processor = model.device, processor
+        self.encoder = FrameEncoder(model.model.clip, tower_dtype)
         self.bytes_per_frame = 4 * model.config.projection_dim
-        state = self.encoder.clip.state_dict()
+        state = model.model.clip.state_dict()
         names = {name for name in state if name.startswith(("vision_model.", "visual_projection."))}
         config = model.config.clip_config.vision_config
-        self.settings = {"tower": fingerprint_weights(state, names), "dtype": str(self.encoder.tower_dtype)}
+        self.settings = {"tower": fingerprint_weights(state, names), "dtype": describe_tower_dtype(tower_dtype, model)}
         self.settings |= {name: getattr(config, name) for name in TOWER_SETTINGS}
         self.settings |= {name: getattr(processor, name) for name in NORMALIZATION_SETTINGS}
 
-    @torch.no_grad()
     def __call__(self, streams: list[torch.Tensor]) -> list[bytes]:
         """Crops of each stream, uint8 (num_views, num_frames, 3, size, size), to bytes of float32 embeddings."""
         images = torch.cat([pixels.flatten(0, 1) for pixels in streams])
         embeds = []
         for part in images.split(IMAGES_PER_PASS):
-            pixels = self.processor.normalize(part.to(self.encoder.device))
-            embeds.append(self.encoder.get_frame_embeds(pixels[None])[0].float().cpu())
+            pixels = self.processor.normalize(part.to(self.device))
+            embeds.append(self.encoder(pixels[None])[0].float().cpu())
         return [stream.numpy().tobytes() for stream in torch.cat(embeds).chunk(len(streams))]
 
 

@@ -31,7 +31,11 @@ def predict_clips(
         SystemExit: of status 1, where a clip failed.
     """
     pipeline = ClipCaerPipeline(
-        model=model, video_processor=processor, device=model.device, task="academic-emotion-recognition"
+        task="academic-emotion-recognition",
+        model=model,
+        video_processor=processor,
+        device=model.device,
+        tower_dtype=args.tower_dtype,
     )
     output_dir = Path(args.output_dir)
     take_away_log(output_dir)

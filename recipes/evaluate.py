@@ -65,7 +65,7 @@ def main() -> None:
             split=args.split,
             split_protocol=read_split_protocol(args.dataset),
             seed=args.seed,
-            **describe_computation(model),
+            **describe_computation(trainer),
         )
         with locked_folder(args.output_dir), staged_folder(args.output_dir) as folder:
             write_report(report, folder)

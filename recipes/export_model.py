@@ -33,8 +33,9 @@ class VisualPath(torch.nn.Module):
     def __init__(self, model: ClipCaerForVideoClassification, dtype: torch.dtype = torch.float32):
         super().__init__()
         with torch.no_grad():
+            soft = model.model.encode_soft_prompts() if model.config.soft_prompts_classify else None
             text = {
-                "soft_prompt_embeds": model.model.encode_soft_prompts(),
+                "soft_prompt_embeds": soft,
                 "descriptive_text_embeds": model.model.descriptive_text_embeds,
             }
             self.register_buffer("prototypes", model.select_prototypes(text).float().clone())

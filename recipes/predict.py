@@ -28,6 +28,7 @@ from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProce
 from modeling_clipcaer.common.locks import locked_folder
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.face_detection import FaceDetector, build_face_detector
+from modeling_clipcaer.frame_encoder import describe_tower_dtype
 from modeling_clipcaer.recording_analysis import AnalysisSettings, RecordingAnalyzer
 from modeling_clipcaer.recordings import check_limits
 from recipes.annotation_files import find_label_studio_root
@@ -129,7 +130,6 @@ def load_model(
         model, processor = load_checkpoint(args.model)
     # Keep: `--device cuda` of several processes is each one's own.
     model.to(device if args.device in (None, device.type) else args.device)
-    model.set_tower_dtype(args.tower_dtype)
     return model, processor
 
 
@@ -145,7 +145,8 @@ def build_analyzer(args: PredictionArguments, boxes: ClipBoxes, device: torch.de
     if model.config.face_stream and not boxes.face:
         # Keep: here, though the analyzer would build it. A detector that cannot be had is no recording's failure.
         detector = build_face_detector(args.face_detector, args.face_detector_weights)
-    return RecordingAnalyzer(model, processor, settings, detector, zero_shot=args.labels is not None)
+    zero_shot, tower_dtype = args.labels is not None, args.tower_dtype
+    return RecordingAnalyzer(model, processor, settings, detector, zero_shot=zero_shot, tower_dtype=tower_dtype)
 
 
 def note_unused(
@@ -168,7 +169,7 @@ def describe_choices(analyzer: RecordingAnalyzer) -> dict[str, str]:
     detector = analyzer.face_detector
     return {
         "face_detector": detector if isinstance(detector, str) else detector.name,
-        "tower_dtype": str(analyzer.model.tower_dtype).removeprefix("torch."),
+        "tower_dtype": describe_tower_dtype(analyzer.tower_dtype, analyzer.model),
     }
 
 

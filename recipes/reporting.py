@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from modeling_clipcaer import ClipCaerTrainer
 from modeling_clipcaer.common.files import complete_file
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.frame_encoder import describe_tower_dtype
 from modeling_clipcaer.metrics import (
     absent_labels,
     bootstrap_confidence_intervals,
@@ -142,11 +144,11 @@ def build_report(
     }
 
 
-def describe_computation(model) -> dict[str, Any]:
-    """What the figures of a model depend on besides its weights, for `build_report`."""
+def describe_computation(trainer: ClipCaerTrainer) -> dict[str, Any]:
+    """What a trainer's figures depend on besides its model's weights, for `build_report`."""
     return {
-        "tower_dtype": str(model.tower_dtype).removeprefix("torch."),
-        "calibration_temperature": model.config.calibration_temperature,
+        "tower_dtype": describe_tower_dtype(trainer.args.tower_dtype, trainer.model),
+        "calibration_temperature": trainer.model.config.calibration_temperature,
     }
 
 

@@ -116,9 +116,9 @@ def read_from_cache(
     """The clips as the flags want them read: from a cache, which is then filled first, or from their own files."""
     if not (cache_args.cache_frame_embeds or cache_args.cache_crops):
         return clips
-    model.to(training_args.device).eval().set_tower_dtype(training_args.tower_dtype)
-    folder = cache_args.cache_dir or dataset / "cache"
-    cached = cache_clips(model, processor, clips, cache_args, folder, training_args.dataloader_num_workers)
+    model.to(training_args.device).eval()
+    folder, workers = cache_args.cache_dir or dataset / "cache", training_args.dataloader_num_workers
+    cached = cache_clips(model, processor, clips, cache_args, folder, workers, training_args.tower_dtype)
     if cache_args.cache_frame_embeds:  # which are read faster than another process hands them over
         training_args.dataloader_num_workers, training_args.dataloader_persistent_workers = 0, False
         training_args.dataloader_prefetch_factor = None
@@ -197,7 +197,7 @@ def test_once(trainer: ClipCaerTrainer, clips: DatasetDict, dataset: str) -> dic
             split="test",
             split_protocol=read_split_protocol(dataset),
             seed=trainer.args.seed,
-            **describe_computation(trainer.model),
+            **describe_computation(trainer),
         )
 
     def calibrate() -> None:

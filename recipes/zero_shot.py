@@ -17,6 +17,7 @@ from modeling_clipcaer import ClipCaerCollator, ClipCaerForVideoClassification, 
 from modeling_clipcaer.common.files import staged_folder
 from modeling_clipcaer.common.locks import locked_folder
 from modeling_clipcaer.errors import run_command
+from modeling_clipcaer.frozen_parts import FrozenParts
 from modeling_clipcaer.modeling_clipcaer import ClipCaerOutput
 from modeling_clipcaer.training_arguments import option
 from recipes.clips import get_labels, load_clips, read_split_protocol
@@ -34,12 +35,14 @@ class ZeroShotModel(ClipCaerForVideoClassification):
         context_embeds: torch.Tensor | None = None,
         face_embeds: torch.Tensor | None = None,
         face_present: torch.Tensor | None = None,
+        use_soft_prompts: bool = False,
     ) -> ClipCaerOutput:
         """Cosines with the descriptive view, in CLIP's own scale: logits (batch_size, num_labels).
 
         Args:
             context_embeds, face_embeds: (batch_size, num_frames, projection_dim), either or both.
             face_present: (batch_size,), False where the context stands alone.
+            use_soft_prompts: False: nothing was learned for the soft view.
         """
         streams = [to_unit(embeds).mean(dim=1) for embeds in (context_embeds, face_embeds) if embeds is not None]
         if face_present is not None and face_embeds is not None:
@@ -95,15 +98,10 @@ def score_clips(
     """The model's logits (num_clips, num_labels)."""
     collator = ClipCaerCollator(processor, mode="eval", streams=model.config.streams)
     loader = DataLoader(rows, args.batch_size, collate_fn=collator, num_workers=args.num_workers)
-    names = {"pixel_values": "context_embeds", "face_pixel_values": "face_embeds"}
-    logits = []
+    parts, logits = FrozenParts(model), []
     for batch in tqdm(loader, desc="zero-shot", disable=None):
-        embeds = {
-            names[stream]: model.model.get_frame_embeds(processor.normalize(pixels))
-            for stream, pixels in batch.items()
-            if stream in names
-        }
-        logits.append(model(**embeds).logits)
+        pixels = {name: processor.normalize(batch[name]) for name in collator.stream_names if name in batch}
+        logits.append(model(**parts({**pixels, "use_soft_prompts": False})).logits)
     return torch.cat(logits)
 
 

@@ -22,8 +22,9 @@ ALLOWED = {
     "input_checks": {"torch"},
     "clip_loading": {"torch", "transformers", "safetensors"},
     "frame_encoder": {"torch", "transformers"},
+    "frozen_parts": {"torch", ".frame_encoder", ".modeling_clipcaer"},
     "model_output": {"torch", "transformers"},
-    "temporal_encoder": {"torch"},
+    "temporal_encoder": {"torch", "transformers", ".configuration_clipcaer"},
     "prototypes": {"torch"},
     "prompt_learner": {"torch", "transformers"},
     "pixels": {"torch"},
@@ -34,11 +35,13 @@ ALLOWED = {
     "image_files": {"torch", "numpy", "PIL", "cv2"},
     "frames": {"torch", "numpy", "PIL", ".image_files", ".video_frames"},
     "modeling_clipcaer": {
-        *("torch", "transformers", ".clip_loading", ".configuration_clipcaer", ".face_adapter", ".frame_encoder"),
+        *("torch", "transformers", ".clip_loading", ".configuration_clipcaer", ".face_adapter"),
         *(".input_checks", ".model_output", ".temporal_encoder", ".prompt_learner", ".prototypes", ".raer_labels"),
     },
     "processing_clipcaer": {"torch", "numpy", "transformers", ".frames", ".pixels"},
-    "pipeline_clipcaer": {"torch", "transformers", ".frames", ".recording_analysis", ".recordings", ".timeline"},
+    "pipeline_clipcaer": {
+        *("torch", "transformers", ".frames", ".frozen_parts", ".recording_analysis", ".recordings", ".timeline"),
+    },
     "peft_adapter": {"torch", "safetensors", "peft", ".common", ".face_adapter"},
     "losses": {"torch"},
     "metrics": {"numpy", "scipy"},
@@ -48,7 +51,7 @@ ALLOWED = {
     "parameter_groups": {"transformers", ".losses", ".training_arguments"},
     "trainer": {
         *("torch", "numpy", "transformers", ".cached_clips", ".data_collator", ".losses", ".parameter_groups"),
-        *(".common", ".prototypes", ".training_arguments"),
+        *(".common", ".frozen_parts", ".prototypes", ".training_arguments"),
     },
     # From recordings to timelines.
     "timeline": set(),
@@ -66,14 +69,15 @@ ALLOWED = {
         *(".timeline", ".tracking"),
     },
     "window_scoring": {
-        *("torch", "numpy", ".crops", ".modeling_clipcaer", ".people", ".processing_clipcaer", ".stage_clock"),
+        *("torch", "numpy", ".crops", ".frozen_parts", ".people", ".processing_clipcaer", ".stage_clock"),
     },
     "recording_analysis": {
         *("numpy", ".crops", ".face_detection", ".modeling_clipcaer", ".people", ".processing_clipcaer"),
         *(".recordings", ".stage_clock", ".timeline", ".timeline_windows", ".frame_fitting", ".window_scoring"),
+        *(".frame_encoder", ".frozen_parts"),
     },
     "__init__": {
-        *("transformers", ".configuration_clipcaer", ".modeling_clipcaer", ".pipeline_clipcaer"),
+        *("transformers", ".configuration_clipcaer", ".frozen_parts", ".modeling_clipcaer", ".pipeline_clipcaer"),
         *(".processing_clipcaer", ".peft_adapter"),
     },
 }

@@ -50,9 +50,9 @@ def make_processor(**settings):
     return ClipCaerVideoProcessor(NUM_FRAMES, image_size=32, **settings)
 
 
-def cache(clips, folder, model=None, processor=None, **flags):
-    flags = flags or {"cache_frame_embeds": True}
-    return cache_clips(model or make_model(), processor or make_processor(), clips, CacheArguments(**flags), folder)
+def cache(clips, folder, model=None, processor=None, tower_dtype="float32", **flags):
+    flags = CacheArguments(**flags or {"cache_frame_embeds": True})
+    return cache_clips(model or make_model(), processor or make_processor(), clips, flags, folder, 0, tower_dtype)
 
 
 def files_of(folder):
@@ -197,7 +197,7 @@ def change_boxes(clips):
         change_boxes,
         lambda clips: {"processor": make_processor(face_margin=5)},
         lambda clips: {"cache_frame_embeds": True, "cache_views": 2},
-        lambda clips: {"model": make_bfloat16()},
+        lambda clips: {"tower_dtype": "bfloat16"},
         change_activation,
     ],
     ids=["weights", "boxes", "pixels", "views", "type", "activation"],
@@ -211,12 +211,6 @@ def test_any_change_of_what_a_cache_is_made_from_makes_another(clips, tmp_path, 
     )
     assert len(files_of(tmp_path)) > 3
     assert cache(clips, tmp_path)["train"][3] == first["train"][3]
-
-
-def make_bfloat16():
-    model = make_model()
-    model.set_tower_dtype("bfloat16")
-    return model
 
 
 def test_a_change_of_one_frame_makes_its_own_file_anew_and_no_other(clips, tmp_path):
@@ -387,7 +381,7 @@ def test_files_that_another_machine_made_on_its_own_disk_are_told_in_one_line(cl
 def test_what_is_known_of_a_clip_before_encoding_takes_bytes_not_kilobytes(clips, tmp_path):
     model, processor = make_model(), make_processor()
     rows = clips["train"].select([0] * 1000)  # whose boxes and names alone would be 2 kB each
-    keep, cutter = _EmbedsKeeper(model, processor), ClipCutter(processor, "both", "train")
+    keep, cutter = _EmbedsKeeper(model, processor, "float32"), ClipCutter(processor, "both", "train")
     tracemalloc.start()
     _Plan(rows, cutter, keep, tmp_path)
     peak = tracemalloc.get_traced_memory()[1]

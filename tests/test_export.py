@@ -10,6 +10,7 @@ import torch
 from conftest import ROOT
 from small_material import run_main
 from tiny import CLIP, TOKEN_IDS, tiny_model, tiny_pixels
+from torch.export import Dim
 
 from modeling_clipcaer import ClipCaerVideoProcessor
 from recipes import export
@@ -46,6 +47,35 @@ def assert_same_answers(model, run, frame_counts=(4,)):
             expected, logits = model(**pixels).logits, run(**pixels)
             torch.testing.assert_close(logits, expected, rtol=0, atol=1e-4)
             assert torch.equal(logits.argmax(-1), expected.argmax(-1))
+
+
+def masked_clips(batch_size):
+    mask = torch.arange(4) < torch.tensor([3] + [4] * (batch_size - 1))[:, None]
+    return {**tiny_pixels(batch_size), "frame_mask": mask}
+
+
+def export_with_torch(model, clips):
+    shapes = {name: {0: Dim("batch_size")} for name in clips}
+    return torch.export.export(model, (), clips, dynamic_shapes=shapes).module()
+
+
+def export_with_transformers(model, clips):
+    exporter = pytest.importorskip("transformers.exporters.exporter_dynamo")
+    return exporter.DynamoExporter().export(model, clips, config=exporter.DynamoConfig(dynamic=True))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("export_whole", "make_clips"),
+    [(export_with_torch, tiny_pixels), (export_with_torch, masked_clips), (export_with_transformers, masked_clips)],
+)
+@torch.no_grad()
+def test_the_whole_model_is_exported_for_any_number_of_clips(export_whole, make_clips):
+    model = lively_model(prototype_source="mean")
+    run = export_whole(model, make_clips(2))
+    for batch_size in (2, 5):
+        clips = make_clips(batch_size)
+        torch.testing.assert_close(run(**clips)["logits"], model(**clips).logits)
 
 
 @pytest.mark.parametrize("streams", ["both", "face", "context"])

@@ -3,23 +3,23 @@ import torch
 from tiny import CLIP, tiny_model, tiny_pixels
 
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.frame_encoder import CPU_CHUNK, cast_tower, resolve_tower_dtype
+from modeling_clipcaer.frame_encoder import (
+    CPU_CHUNK,
+    FrameEncoder,
+    cast_tower,
+    describe_tower_dtype,
+    resolve_tower_dtype,
+)
+from modeling_clipcaer.frozen_parts import FrozenParts
 from recipes.trainable import add_lora
 
 
-def frozen_model(tower_dtype="bfloat16"):
-    model = tiny_model()
-    model.model.clip.requires_grad_(False)
-    model.set_tower_dtype(tower_dtype)
-    return model
-
-
 def test_a_tower_in_bfloat16_gives_nearly_the_same_logits():
-    model, pixels = frozen_model("float32"), tiny_pixels(batch_size=3)
-    expected = model(**pixels).logits
-    model.set_tower_dtype("bfloat16")
-    assert model.tower_dtype == torch.bfloat16
-    logits = model(**pixels).logits
+    model, pixels = tiny_model(), tiny_pixels(batch_size=3)
+    with torch.no_grad():
+        expected, parts = model(**pixels).logits, FrozenParts(model, "bfloat16")
+        logits = model(**parts(pixels)).logits
+    assert describe_tower_dtype("bfloat16", model) == "bfloat16"
     assert logits.dtype == torch.float32 and not torch.equal(logits, expected)
     torch.testing.assert_close(logits, expected, atol=0.05, rtol=0)
     assert torch.equal(logits.argmax(-1), expected.argmax(-1))
@@ -39,122 +39,87 @@ def test_a_cast_tower_pools_what_the_tower_pools(activation):
 
 
 def test_a_cast_tower_is_as_near_to_float32_as_one_cast_whole():
-    model, pixels = frozen_model(), tiny_pixels()["pixel_values"]
-    expected = frozen_like(model, "float32").model.get_frame_embeds(pixels)
-    embeds = model.model.get_frame_embeds(pixels)
-    clip = model.model.clip
+    clip, pixels = tiny_model().model.clip.requires_grad_(False), tiny_pixels()["pixel_values"]
+    expected, embeds = FrameEncoder(clip, "float32")(pixels), FrameEncoder(clip, "bfloat16")(pixels)
     pooled = clip.vision_model.to(torch.bfloat16)(pixels.flatten(0, 1).bfloat16()).pooler_output
     whole = (pooled.float() @ clip.visual_projection.weight.T).view_as(expected)
     assert 0 < (embeds - expected).norm() < 1.2 * (whole - expected).norm()
 
 
 def test_adapters_that_are_switched_off_have_no_part_in_the_copy():
-    model, pixels = frozen_model(), tiny_pixels()["pixel_values"]
-    plain = model.model.get_frame_embeds(pixels)
+    model, pixels = tiny_model(), tiny_pixels()["pixel_values"]
+    plain = FrameEncoder(model.model.clip, "bfloat16")(pixels)
     tuner = add_lora(model, rank=2, alpha=100)
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter)
-    model.requires_grad_(False)
-    assert not torch.allclose(model.model.get_frame_embeds(pixels), plain, atol=0.05)
+    assert not torch.allclose(FrameEncoder(model.model.clip, "bfloat16")(pixels), plain, atol=0.05)
     tuner.disable_adapter_layers()
-    assert torch.equal(model.model.get_frame_embeds(pixels), plain)
+    assert torch.equal(FrameEncoder(model.model.clip, "bfloat16")(pixels), plain)
 
 
-def test_the_weights_stay_as_they_are_and_are_what_is_saved(tmp_path):
-    model = frozen_model()
+def test_the_weights_stay_as_they_are():
+    model = tiny_model()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    model(**tiny_pixels())
+    FrozenParts(model, "bfloat16")(tiny_pixels())
     assert {name: value.dtype for name, value in before.items()} == {
         name: value.dtype for name, value in model.state_dict().items()
     }
-    model.save_pretrained(tmp_path)
-    again = type(model).from_pretrained(tmp_path)
-    assert all(torch.equal(value, before[name]) for name, value in again.state_dict().items())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
-def test_the_copies_follow_a_fused_optimizer_which_counts_no_change():
-    model, pixels = frozen_model(), tiny_pixels()
-    model.model.clip.vision_model.requires_grad_(True)
-    optimizer = torch.optim.AdamW(model.model.clip.vision_model.parameters(), lr=0.1, fused=True)
+def test_frozen_parts_leave_what_trains_to_the_model():
+    model, pixels = tiny_model(prototype_source="mean"), tiny_pixels()
+    assert FrozenParts(model, "bfloat16")(pixels).keys() == pixels.keys()
+    model.model.clip.vision_model.requires_grad_(False)
+    assert FrozenParts(model)(pixels).keys() == pixels.keys()  # its projection trains
+    model.model.clip.visual_projection.requires_grad_(False)
+    assert FrozenParts(model)(pixels).keys() == {"context_embeds", "face_embeds"}
+    model.model.clip.requires_grad_(False)
+    assert "soft_prompt_embeds" not in FrozenParts(model)(pixels)  # the context tokens train
+    model.model.prompt_learner.requires_grad_(False)
+    inputs = FrozenParts(model)(pixels)
+    assert inputs.keys() == {"context_embeds", "face_embeds", "soft_prompt_embeds"}
+    assert not any(value.requires_grad for value in inputs.values())
+    assert "soft_prompt_embeds" not in FrozenParts(model)({**pixels, "use_soft_prompts": False})
+
+
+@pytest.mark.parametrize("streams", ["both", "face", "context"])
+def test_frozen_parts_compute_once_what_gives_the_same_outputs(streams):
+    model, pixels = tiny_model(prototype_source="mean", streams=streams), tiny_pixels()
+    passes = []
+    model.model.prompt_learner.register_forward_hook(lambda *_: passes.append(1))
     with torch.no_grad():
-        before = model(**pixels).logits
-    model(**pixels).logits.sum().backward()
-    optimizer.step()
+        expected = model(**pixels).logits
+        parts = FrozenParts(model)
+        for _ in range(3):
+            torch.testing.assert_close(model(**parts(pixels)).logits, expected)
+    assert len(passes) == 2
+
+
+def test_other_frozen_parts_are_of_the_weights_as_they_then_are():
+    model, pixels = tiny_model(prototype_source="mean"), tiny_pixels()
     with torch.no_grad():
-        assert not torch.allclose(model(**pixels).logits, before, atol=0.05)
-
-
-@pytest.mark.parametrize("change", ["in place", "loaded", "type"])
-def test_the_copies_follow_a_change_of_the_weights(change):
-    model, pixels = frozen_model(), tiny_pixels()["pixel_values"]
-    first = model.model.get_frame_embeds(pixels)
-    tower = model.model.clip.vision_model
-    if change == "in place":
-        with torch.no_grad():
-            tower.embeddings.patch_embedding.weight.mul_(1.5)
-    elif change == "loaded":
-        tower.load_state_dict({name: value * 1.1 for name, value in tower.state_dict().items()}, strict=False)
-    else:
-        model.set_tower_dtype("float32")
-    assert not torch.equal(model.model.get_frame_embeds(pixels), first)
-
-
-def test_a_tower_that_trains_keeps_its_own_type_and_its_gradient():
-    model = frozen_model()
-    model.model.clip.vision_model.requires_grad_(True)
-    pixels = tiny_pixels()
-    expected = tiny_like(model)(**pixels).logits
-    logits = model(**pixels).logits
-    torch.testing.assert_close(logits, expected)
-    logits.sum().backward()
-    assert model.model.clip.vision_model.embeddings.patch_embedding.weight.grad.abs().sum() > 0
-
-
-def tiny_like(model):
-    other = tiny_model()
-    other.load_state_dict(model.state_dict())
-    return other
-
-
-def frozen_like(model, tower_dtype):
-    other = tiny_like(model)
-    other.requires_grad_(False)
-    other.set_tower_dtype(tower_dtype)
-    return other
-
-
-def test_a_frozen_tower_keeps_no_graph():
-    model = frozen_model()
-    embeds = model.model.get_frame_embeds(tiny_pixels()["pixel_values"])
-    assert embeds.grad_fn is None
+        model(**FrozenParts(model, "bfloat16")(pixels))
+        for parameter in model.model.clip.parameters():
+            parameter.data.copy_(torch.randn_like(parameter) / 4)
+        logits = model(**FrozenParts(model, "bfloat16")(pixels)).logits
+        torch.testing.assert_close(logits, model(**pixels).logits, atol=0.1, rtol=0)
 
 
 @pytest.mark.parametrize("tower_dtype", ["float32", "bfloat16"])
 def test_many_images_are_encoded_in_parts_with_the_same_result(tower_dtype):
-    model = frozen_model(tower_dtype)
+    encoder = FrameEncoder(tiny_model().model.clip, tower_dtype)
     pixels = torch.randn(2 * CPU_CHUNK + 3, 1, 3, 32, 32)
-    whole = model.model.get_frame_embeds(pixels)
-    alone = torch.cat([model.model.get_frame_embeds(image[None]) for image in pixels])
+    whole, alone = encoder(pixels), torch.cat([encoder(image[None]) for image in pixels])
     torch.testing.assert_close(whole, alone, atol=1e-2 if tower_dtype == "bfloat16" else 1e-5, rtol=0)
 
 
 def test_weights_made_in_inference_mode_work_too():
     with torch.inference_mode():
-        model = frozen_model()
-        embeds = model.model.get_frame_embeds(tiny_pixels()["pixel_values"])
-    assert embeds.isfinite().all()
-
-
-def test_a_model_used_in_inference_mode_still_trains():
-    model, pixels = frozen_model(), tiny_pixels()
-    model.model.prompt_learner.requires_grad_(False)
-    with torch.inference_mode():
-        expected = model(**pixels).logits
-    logits = model(**pixels).logits
-    torch.testing.assert_close(logits, expected)
-    logits.sum().backward()
-    assert model.model.fusion.weight.grad is not None
+        model = tiny_model(prototype_source="mean")
+        logits = model(**FrozenParts(model, "bfloat16")(tiny_pixels())).logits
+    assert logits.isfinite().all()
 
 
 def test_auto_is_bfloat16_exactly_where_the_processor_has_it():

@@ -108,7 +108,7 @@ def test_batches_give_each_clip_the_ranking_that_it_has_alone(pipe, video):
     alone = pipe(clips)
     assert alone[0] != alone[1] != alone[2] != alone[3]
     hook = pipe.model.register_forward_pre_hook(
-        lambda model, args, kwargs: sizes.append(len(kwargs["pixel_values"])), with_kwargs=True
+        lambda model, args, kwargs: sizes.append(len(kwargs["context_embeds"])), with_kwargs=True
     )
     together = pipe(clips, batch_size=4)
     hook.remove()

@@ -17,7 +17,7 @@ from recipes.checkpoints import load_checkpoint
 # What stays behind: the training side, and what is registered where the package is installed.
 STAYING = {
     *("__init__", "data_collator", "losses", "metrics", "parameter_groups", "trainer", "training_arguments"),
-    *("peft_adapter", "pipeline_clipcaer", "cached_clips", "clip_rows"),
+    *("peft_adapter", "pipeline_clipcaer", "frame_encoder", "frozen_parts", "cached_clips", "clip_rows"),
     *(
         "recordings",
         "face_detection",

@@ -1,11 +1,23 @@
 import pytest
 import torch
+from tiny import CLIP, tiny_config, tiny_model, tiny_pixels
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
 
 from modeling_clipcaer.temporal_encoder import TemporalEncoder
 
 
 def build(pooling="cls", num_layers=2):
-    encoder = TemporalEncoder(16, 6, num_layers, 2, 8, 32, 0.1, pooling).eval()
+    config = tiny_config(
+        clip_config={**CLIP, "projection_dim": 16},
+        num_frames=6,
+        temporal_layers=num_layers,
+        temporal_pooling=pooling,
+        attn_implementation="sdpa",
+        temporal_head_dim=16,
+    )
+    encoder = TemporalEncoder(config).eval()
     for parameter in encoder.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     return encoder
@@ -32,7 +44,7 @@ def test_too_many_frames_are_refused():
 
 
 def test_attention_pooling_of_equal_frames_is_that_frame():
-    encoder = TemporalEncoder(16, 6, 1, 2, 8, 32, 0.0, "attention")
+    encoder = build("attention", num_layers=1)
     torch.nn.init.zeros_(encoder.position_embeds)
     frame = torch.randn(1, 1, 16)
     pooled = encoder(frame.expand(1, 6, 16))
@@ -55,3 +67,47 @@ def test_dropout_acts_in_training_only():
     torch.testing.assert_close(encoder(frames), encoder(frames))
     encoder.train()
     assert not torch.equal(encoder(frames), encoder(frames))
+
+
+@pytest.mark.parametrize("pooling", ["cls", "attention"])
+def test_eager_and_fused_attention_give_the_same_embedding(pooling):
+    encoder, frames = build(pooling), torch.randn(2, 6, 16)
+    mask = torch.tensor([[True] * 4 + [False] * 2, [True] * 6])
+    expected = encoder(frames, mask)
+    encoder.config._attn_implementation = "eager"
+    torch.testing.assert_close(encoder(frames, mask), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_temporal_encoders_attend_by_the_function_that_the_model_is_set_to():
+    model, calls = tiny_model(), []
+
+    def attend(module, *args, **kwargs):
+        calls.append(type(module).__name__)
+        return sdpa_attention_forward(module, *args, **kwargs)
+
+    AttentionInterface.register("counted", attend)
+    AttentionMaskInterface.register("counted", sdpa_mask)
+    pixels, mask = tiny_pixels(), torch.tensor([[True, True, True, False]] * 2)
+    expected = model(**pixels, frame_mask=mask).logits
+    model.set_attn_implementation("counted")
+    torch.testing.assert_close(model(**pixels, frame_mask=mask).logits, expected)
+    assert calls.count("TemporalAttention") == 2  # one layer in each of both streams
+
+
+def test_checkpointed_layers_run_again_for_the_same_gradients():
+    model, pixels = tiny_model(temporal_layers=2, temporal_dropout=0.0).train(), tiny_pixels()
+    calls = []
+    for layer in model.model.face_temporal_encoder.layers:
+        layer.attention.register_forward_hook(lambda *_: calls.append(1))
+
+    def gradients():
+        model.zero_grad()
+        calls.clear()
+        model(**pixels).logits.square().sum().backward()
+        return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}, len(calls)
+
+    plain, passes = gradients()
+    model.gradient_checkpointing_enable()
+    checkpointed, passes_twice = gradients()
+    assert (passes, passes_twice) == (2, 4)
+    torch.testing.assert_close(checkpointed, plain)
