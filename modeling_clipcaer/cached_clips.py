@@ -29,6 +29,12 @@ CUT_SETTINGS = (
     "scaled_decoding",
 )
 SAMPLING_SETTINGS = ("num_frames", "frame_sampling")
+AUGMENTATION_SETTINGS = ("flip_prob", "rotation_degrees", "color_jitter", "augment_per_stream")
+
+
+def augments(settings: object) -> bool:
+    """Whether the settings of a processor, or the flags of the same names, change anything of a training clip."""
+    return any(getattr(settings, name) > 0 for name in ("flip_prob", "rotation_degrees", "color_jitter"))
 
 
 class _CachedCollator(ClipCaerCollator):
@@ -114,7 +120,9 @@ class ClipCutter:
     @property
     def settings(self) -> dict[str, Any]:
         """What the frames and their pixels depend on, of the processor's settings."""
-        names = (*CUT_SETTINGS, *SAMPLING_SETTINGS) if self.mode == "eval" else CUT_SETTINGS
+        names: tuple[str, ...] = CUT_SETTINGS
+        names += SAMPLING_SETTINGS if self.mode == "eval" else ()
+        names += AUGMENTATION_SETTINGS if self.num_views > 1 else ()
         return {name: getattr(self.processor, name) for name in names}
 
     def count_frames(self, total: int) -> int:

@@ -220,7 +220,8 @@ def ldam_loss(
     `log(1 + (K - 1) exp(-scale · (2 - margin_y)))`, reached when the label's cosine is 1 and the others are -1.
 
     Args:
-        cosines (`torch.Tensor` of shape `(batch_size, num_labels)`): In [-1, 1], *not* divided by a temperature.
+        cosines (`torch.Tensor` of shape `(batch_size, num_labels)`): In [-1, 1], *not* divided by a temperature,
+            and of prototypes that slerp has not moved.
         labels (`torch.LongTensor` of shape `(batch_size,)`): 0-based labels.
         counts (sequence of `num_labels` positive integers): Clips per label in the training split.
         max_margin (`float`, *optional*, defaults to 0.5): Margin of the rarest label, in units of the cosine.

@@ -42,6 +42,7 @@ from .parameter_groups import (
     group_learning_rates,
     warn_of_double_correction,
 )
+from .prototypes import instance_logits
 from .training_arguments import ClipCaerTrainingArguments
 
 
@@ -184,8 +185,9 @@ class ClipCaerTrainer(Trainer):
         if self.args.class_balanced_loss:
             self.class_weights = class_balanced_weights(self.class_counts, self.args.class_balanced_beta)
         self.class_priors = torch.tensor(self.class_counts, dtype=torch.float64) / sum(self.class_counts)
-        # Refuses a distribution that does not fit the labels, before the first step.
-        smoothed_targets(len(self.class_counts), 0.0, self.args.label_smoothing_distribution)
+        if self.args.label_smoothing_factor > 0:
+            # Refuses a distribution that does not fit the labels, before the first step.
+            smoothed_targets(len(self.class_counts), 0.0, self.args.label_smoothing_distribution)
 
     # Checkpoints
 
@@ -251,7 +253,8 @@ class ClipCaerTrainer(Trainer):
         if not self.args.weighted_sampler:
             return super()._get_train_sampler(train_dataset)
         weights = 1 / np.array(self.class_counts)[np.asarray(self.train_dataset["label"])]
-        return WeightedEpochSampler(weights, self.args.seed, lambda: int(self.state.epoch or 0))
+        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+        return WeightedEpochSampler(weights, seed, lambda: int(self.state.epoch or 0))
 
     def _prepare_inputs(self, inputs):
         """Move a batch to the device as uint8, and normalise it there."""
@@ -281,9 +284,10 @@ class ClipCaerTrainer(Trainer):
         weights = self._text_loss_weights()
         needed = any(weights.values()) or self.model.config.soft_prompts_classify
         outputs = self._run(model, inputs, needed)
-        loss = self.classification_loss(outputs.logits, labels)
+        logits = self._training_logits(outputs)
+        loss = self.classification_loss(logits, labels)
         if partner is not None:
-            loss = share * loss + (1 - share) * self.classification_loss(outputs.logits, labels[partner])
+            loss = share * loss + (1 - share) * self.classification_loss(logits, labels[partner])
         components = {"loss_classification": loss}
         if needed:
             loss = loss + self._text_losses(outputs, weights, components)
@@ -303,6 +307,16 @@ class ClipCaerTrainer(Trainer):
         inputs = {**inputs, "use_soft_prompts": use_soft_prompts}
         whole = isinstance(model, torch.nn.DataParallel) or (model.training and self.args.torch_compile)
         return model(**inputs if whole else self.frozen_parts(inputs))
+
+    def _training_logits(self, outputs) -> torch.Tensor:
+        """The logits that the classification loss is of, (batch_size, num_labels)."""
+        config = self.model.config
+        if self.args.classification_loss != "ldam" or config.slerp_weight == 0:
+            return outputs.logits
+        # Keep: LDAM's margin is one of the cosine of θ. Moved prototypes give that of (1 - λ)θ, whose range is a
+        # fraction of it, and of which the same margin would be most.
+        prototypes = self.model.select_prototypes(outputs)[: config.num_labels]  # of DataParallel: one device's
+        return instance_logits(outputs.video_embeds, prototypes, 0.0, config.temperature)
 
     def classification_loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Training loss of logits (batch_size, num_labels) for labels (batch_size,)."""

@@ -2,10 +2,11 @@
 
 import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any
 
 import torch
-from transformers import TrainingArguments
+from transformers import Trainer, TrainingArguments, get_scheduler
 from transformers.integrations import get_available_reporting_integrations
 
 from .errors import InputError
@@ -19,6 +20,42 @@ _AT_LEAST_ZERO = (
     *("num_train_epochs", "dataloader_num_workers"),
 )
 _AT_LEAST_ONE = ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps")
+
+# Arguments of the Trainer that break a run here or would do nothing: each is taken at its default alone, with why.
+TRAINER_ARGUMENTS_REFUSED = {
+    **dict.fromkeys(
+        ("fsdp", "fsdp_config", "deepspeed", "parallelism_config"),
+        "splits or renames weights, by whose names the learning rates go; accelerate launch takes several GPUs by DDP",
+    ),
+    **dict.fromkeys(
+        ("bf16_full_eval", "fp16_full_eval"),
+        "casts the weights themselves, which are saved after it; take `tower_dtype`, or `bf16`",
+    ),
+    **dict.fromkeys(
+        ("label_names", "remove_unused_columns"),
+        "chooses columns, and the collator makes the batches, labels included, from all of them",
+    ),
+    **dict.fromkeys(
+        ("prediction_loss_only", "eval_do_concat_batches", "batch_eval_metrics", "eval_use_gather_object"),
+        "keeps the logits of all clips from the measures, which need them in one table",
+    ),
+    "auto_find_batch_size": "changes the number of steps in mid-run; set `per_device_train_batch_size` lower, and "
+    "`gradient_accumulation_steps` higher for the same batch",
+    "include_for_metrics": "gathers what UAR and WAR are not computed from",
+    "include_num_input_tokens_seen": "counts tokens, and a clip has none",
+    "neftune_noise_alpha": "puts noise on embeddings of tokens, and the text tower is frozen",
+    **dict.fromkeys(
+        ("use_liger_kernel", "liger_kernel_config"), "replaces layers of language models, and this is none"
+    ),
+}
+# What an optimizer takes of `optim_args`. The Trainer ignores the others without a word; of those that are not here
+# it passes on what they take.
+OPTIM_ARGS = {
+    **dict.fromkeys(("adamw_torch", "adamw_torch_fused", "adafactor"), ()),
+    "sgd": ("momentum", "dampening", "nesterov"),
+    "adagrad": ("lr_decay", "eps"),
+    "rmsprop": ("momentum", "alpha", "eps", "centered"),
+}
 
 
 def option(default, text: str, **kwargs):
@@ -89,7 +126,7 @@ class ClipCaerTrainingArguments(TrainingArguments):
     save_total_limit: int | None = option(2, "Checkpoints kept: the best and the latest.")
     logging_strategy: str = option("epoch", "When losses are logged.")
     metric_for_best_model: str | None = option("uar", "Validation measure that selects the checkpoint.")
-    greater_is_better: bool | None = option(True, "Whether more of it is better.")
+    greater_is_better: bool | None = option(None, "Whether more of it is better; of a loss less is, by default.")
     push_to_hub: bool = option(
         False, "Push the result to the Hub: once, when it is complete, in one commit. The token comes from HF_TOKEN."
     )
@@ -123,9 +160,12 @@ class ClipCaerTrainingArguments(TrainingArguments):
             if self.exper_name is None:
                 raise ValueError("`output_dir` (or `exper_name`) must say where the run goes")
             self.output_dir: str | None = f"outputs/{self.exper_name}"
+        self._check_trainer_arguments()
         super().__post_init__()
         self._check_ranges()
+        self._check_optimizer()
         self._check_combinations()
+        self._check_schedule()
 
     def _check_ranges(self):
         for name in (*_AT_LEAST_ZERO, *_AT_LEAST_ONE):
@@ -140,14 +180,74 @@ class ClipCaerTrainingArguments(TrainingArguments):
         if missing:
             raise InputError(f"`report_to` {missing[0]}: that tracker is not installed")
 
+    def _check_trainer_arguments(self):
+        for argument in fields(self):
+            name, value = argument.name, getattr(self, argument.name)
+            make = argument.default_factory
+            default = argument.default if make is MISSING else make()
+            off: tuple = (None, False, "", "no", [])  # which the Trainer takes for each other
+            if name in TRAINER_ARGUMENTS_REFUSED and value != default and not (value in off and default in off):
+                raise InputError(f"`{name}` is not taken: it {TRAINER_ARGUMENTS_REFUSED[name]}")
+        for name in ("fsdp", "deepspeed"):
+            if os.environ.get(f"ACCELERATE_USE_{name.upper()}", "").lower() in ("1", "true", "yes"):
+                raise InputError(f"accelerate's {name} is not taken: it {TRAINER_ARGUMENTS_REFUSED[name]}")
+        if self.train_sampling_strategy not in ("random", "sequential"):
+            raise InputError(
+                "`train_sampling_strategy` must be random or sequential: "
+                f"{self.train_sampling_strategy} goes by lengths of texts, and clips have none"
+            )
+        loader = ("dataloader_persistent_workers", "dataloader_multiprocessing_context")
+        for name in loader if self.dataloader_num_workers == 0 else ():
+            if getattr(self, name):
+                raise InputError(f"`{name}` needs processes that decode frames: `dataloader_num_workers` is 0")
+
+    def _check_optimizer(self):
+        if self.optim.value.startswith(("galore", "apollo", "lomo", "adalomo")):
+            raise InputError(f"`optim` {self.optim.value} is not taken: it groups the weights in a way of its own")
+        try:
+            Trainer.get_optimizer_cls_and_kwargs(self)
+        except (ImportError, ValueError) as error:
+            raise InputError(f"`optim` {self.optim.value}: {str(error).strip().splitlines()[0]}") from error
+        taken = OPTIM_ARGS.get(self.optim.value, ())
+        for entry in self.optim_args.replace(" ", "").split(",") if taken and self.optim_args else ():
+            name = entry.split("=")[0]
+            if name == "weight_decay":
+                raise InputError("`optim_args` weight_decay is not taken: the flag `weight_decay` decides")
+            if name not in taken:
+                raise InputError(f"`optim_args` {name}: {self.optim.value} takes {', '.join(taken)}")
+
+    def _check_schedule(self):
+        """Refuse what no schedule could be made of, and let those that go by a measure know which way is better."""
+        for name in ("lr_scheduler_kwargs", "activation_checkpointing_kwargs"):
+            if not isinstance(getattr(self, name), dict | None):
+                raise InputError(f"`{name}` must be a mapping, as in '{{\"power\": 2}}', got {getattr(self, name)}")
+        if self.lr_scheduler_type in ("reduce_lr_on_plateau", "greedy"):
+            kwargs: Any = self.lr_scheduler_kwargs or {}
+            mode = "max" if self.greater_is_better else "min"
+            self.lr_scheduler_kwargs: dict | str | None = {"mode": mode, **kwargs}
+        try:
+            optimizer = torch.optim.SGD([torch.zeros(1)])
+            get_scheduler(self.lr_scheduler_type, optimizer, 0, 1, self.lr_scheduler_kwargs)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"`lr_scheduler_kwargs` for {self.lr_scheduler_type.value}: {error}") from error
+        for name in ("eval", "save", "logging"):
+            if getattr(self, f"{name}_strategy") == "steps" and not getattr(self, f"{name}_steps") > 0:
+                raise InputError(f"`{name}_steps` must be above 0, got {getattr(self, f'{name}_steps')}")
+        if self.max_steps == 0:
+            raise InputError("`max_steps` must be above 0, or -1 for `num_train_epochs`, got 0")
+        if self.max_steps < 0 and not self.num_train_epochs > 0:
+            raise InputError(f"`num_train_epochs` must be above 0, got {self.num_train_epochs:g}")
+
     def _check_combinations(self):
+        metric, best = self.metric_for_best_model or "", self.greater_is_better
+        if best is not None and metric and best == metric.endswith("loss"):
+            found = f"`greater_is_better` {str(best).lower()} would select the worst checkpoint by {metric}"
+            raise InputError(f"{found}; leave it out")
         if self.classification_loss != "cross_entropy" and self.label_smoothing_factor:
             raise InputError(
                 "`label_smoothing_factor` applies to cross_entropy only, "
                 f"`classification_loss` is {self.classification_loss}"
             )
-        if self.label_smoothing_distribution and not self.label_smoothing_factor:
-            raise InputError("`label_smoothing_distribution` spreads nothing, `label_smoothing_factor` is 0")
         if self.classification_loss == "ldam" and self.logit_adj:
             raise InputError("`logit_adj` and `classification_loss` ldam shift the same logits: take one of them")
         if self.lr_milestones and self.warmup_steps:

@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerTrainingArguments, ClipCaerVideoProcessor
-from modeling_clipcaer.cached_clips import CROPS_COLUMNS, EMBEDS_COLUMNS, ClipCutter
+from modeling_clipcaer.cached_clips import CROPS_COLUMNS, EMBEDS_COLUMNS, ClipCutter, augments
 from modeling_clipcaer.clip_rows import BOX_COLUMNS, find_form
 from modeling_clipcaer.common.disk import as_size, check_room, tell_disk_errors
 from modeling_clipcaer.common.files import complete_file
@@ -37,13 +37,14 @@ from recipes.trainable import fingerprint_weights
 
 
 # Of the files' layout and of how pixels and embeddings are computed; raise it when either changes.
-CACHE_VERSION = 4
+CACHE_VERSION = 5
 CLIPS_PER_FILE = 32
 # Images that the tower sees at a time.
 IMAGES_PER_PASS = 256
 KEPT_COLUMNS = ("clip_id", "label")
 # What the tower computes by beside its weights, and these do not show.
 TOWER_SETTINGS = ("hidden_act", "layer_norm_eps", "num_attention_heads")
+NORMALIZATION_SETTINGS = ("do_normalize", "image_mean", "image_std")
 
 
 @dataclass
@@ -74,10 +75,6 @@ class CacheArguments:
                 f"`cache_views` must be at least 1 and `cache_frames` at least 0, got {self.cache_views} and "
                 f"{self.cache_frames}"
             )
-        if self.cache_views > 1 and not self.cache_frame_embeds:
-            raise InputError("`cache_views` belongs to `cache_frame_embeds`; crops are augmented anew in every epoch")
-        if self.cache_frames and not (self.cache_frame_embeds or self.cache_crops):
-            raise InputError("`cache_frames` belongs to `cache_frame_embeds` or `cache_crops`")
 
 
 def check_cache_arguments(args: CacheArguments, training_args: ClipCaerTrainingArguments, use_lora: bool) -> None:
@@ -117,8 +114,10 @@ def cache_clips(
         if find_form(rows.column_names) is None:
             raise InputError(f"split `{split}` holds crops, not frames: train on them as they are, without a cache")
         mode = "train" if split == "train" else "eval"
-        views = args.cache_views if mode == "train" else 1
-        cutter = ClipCutter(processor, model.config.streams, mode, args.cache_frames, views)
+        augmented = args.cache_frame_embeds and mode == "train" and augments(processor)
+        views = args.cache_views if augmented else 1
+        frames = args.cache_frames if mode == "train" else 0
+        cutter = ClipCutter(processor, model.config.streams, mode, frames, views)
         plans[split] = _Plan(rows, cutter, keep, Path(folder))
     with tell_disk_errors(folder):
         _announce(list(plans.values()), keep, Path(folder))
@@ -141,6 +140,7 @@ class _EmbedsKeeper:
         config = model.config.clip_config.vision_config
         self.settings = {"tower": fingerprint_weights(state, names), "dtype": describe_tower_dtype(tower_dtype, model)}
         self.settings |= {name: getattr(config, name) for name in TOWER_SETTINGS}
+        self.settings |= {name: getattr(processor, name) for name in NORMALIZATION_SETTINGS}
 
     def __call__(self, streams: list[torch.Tensor]) -> list[bytes]:
         """Crops of each stream, uint8 (num_views, num_frames, 3, size, size), to bytes of float32 embeddings."""
@@ -173,7 +173,8 @@ class _Plan:
         self.rows, self.cutter = rows, cutter
         settings = {
             "version": CACHE_VERSION,
-            "processor": cutter.processor.to_dict(),
+            # Keep: no setting that these clips do not depend on; a change of it would make all of them again.
+            "processor": cutter.settings,
             "streams": cutter.streams,
             "cut": [cutter.mode, cutter.max_frames, cutter.num_views],
             **keep.settings,

@@ -3,7 +3,6 @@
 import argparse
 import difflib
 import sys
-from collections.abc import Callable
 
 import datasets
 from transformers import HfArgumentParser
@@ -36,14 +35,11 @@ def _add_config(parser: _Parser) -> _Parser:
     return parser
 
 
-def parse_arguments(
-    types, argv: list[str], description: str, explain: Callable[[list[str]], str] = lambda unknown: ""
-) -> list:
+def parse_arguments(types, argv: list[str], description: str) -> list:
     """Fill the dataclasses `types` from `argv`.
 
     `--config FILE.yaml`, once or more, holds flags by name, with dashes or underscores; flags on the command line
-    override it. The YAML is read as if its entries were flags, so that both are checked by the same rules. `explain`
-    may say more about unknown words than that they are unknown.
+    override it. The YAML is read as if its entries were flags, so that both are checked by the same rules.
 
     Raises:
         InputError: an unknown flag or key, or a value of the wrong type.
@@ -55,7 +51,7 @@ def parse_arguments(
     namespace, unknown = parser.parse_known_args(_all_words(parser, argv))
     if unknown:
         flag = next((word for word in unknown if word.startswith("-")), unknown[0])
-        raise InputError(f"unknown argument {explain(unknown) or flag + _suggest(flag.split('=')[0], parser)}")
+        raise InputError(f"unknown argument {flag}{_suggest(flag.split('=')[0], parser)}")
     return _fill(parser, namespace)
 
 
@@ -66,7 +62,12 @@ def given_flags(types, argv: list[str]) -> dict:
     for action in parser._actions:
         action.default = argparse.SUPPRESS
     values = vars(parser.parse_known_args(words)[0])
-    return {name: getattr(value, "value", value) for name, value in sorted(values.items()) if name != "config"}
+    return {name: _as_plain(value) for name, value in sorted(values.items()) if name != "config"}
+
+
+def _as_plain(value):
+    """A flag's value as YAML has it: choices by their words."""
+    return [_as_plain(entry) for entry in value] if isinstance(value, list) else getattr(value, "value", value)
 
 
 def _build_parser(types, description: str) -> _Parser:
@@ -93,7 +94,7 @@ def _fill(parser: _Parser, namespace: argparse.Namespace) -> list:
         names = [name for name, field in type_.__dataclass_fields__.items() if field.init]
         try:
             filled.append(type_(**{name: values[name] for name in names}))
-        except (ValueError, ImportError) as error:
+        except (ValueError, TypeError, ImportError) as error:
             raise InputError(str(error).strip().splitlines()[0]) from error
     return filled
 

@@ -18,6 +18,7 @@ from contextlib import nullcontext
 from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -35,8 +36,9 @@ from recipes.annotation_files import find_label_studio_root
 from recipes.boxes import ClipBoxes, read_boxes
 from recipes.checkpoints import check_output_dir, load_checkpoint
 from recipes.clip_predictions import predict_clips
-from recipes.command_line import parse_arguments
+from recipes.command_line import given_flags, parse_arguments
 from recipes.failures import one_line
+from recipes.flag_effects import PREDICTION_RULES, describe_unused, find_unused
 from recipes.labels_file import read_label_entries
 from recipes.measurement import find_measurement, tell_measurement
 from recipes.model_arguments import ModelArguments, ProcessorArguments
@@ -57,7 +59,8 @@ PATIENCE = timedelta(weeks=4)
 def main() -> None:
     argv = name_inputs(sys.argv[1:])
     (args,) = parse_arguments((PredictionArguments,), argv, __doc__)
-    check_clip_flags(argv)
+    given = given_flags((PredictionArguments,), argv)
+    check_clip_flags(given)
     check_output_dir(args.output_dir)
     check_device(args.device)
     check_limits(args.fps, args.duration)
@@ -66,11 +69,11 @@ def main() -> None:
         print(RESPONSIBLE_USE, flush=True)
     with locked_folder(args.output_dir) if state.is_main_process else nullcontext():
         state.wait_for_everyone()  # so that no process of a second launch writes before its main process is refused
-        predict(args, state)
+        predict(args, given, state)
 
 
-def predict(args: PredictionArguments, state: PartialState) -> None:
-    """This process's part of what is asked for."""
+def predict(args: PredictionArguments, given: dict, state: PartialState) -> None:
+    """This process's part of what is asked for by `args`, of which `given` were told."""
     boxes = read_boxes(args.bounding_box_face, args.bounding_box_body)
     passed_over: Counter[str] = Counter()
     sources = find_recordings(args.inputs, Path(args.output_dir), passed_over)
@@ -81,6 +84,7 @@ def predict(args: PredictionArguments, state: PartialState) -> None:
         if state.num_processes > 1:
             raise InputError("--clips: expected one process; clips are not shared out")
         model, processor = load_model(args, state.device)
+        note_unused(args, given, sources, model, processor)
         predict_clips(sources, model, processor, boxes, args, say_measurement(args, model, state))
         return
     if args.label_studio_root:  # Keep: here. A wrong one is not to be found out after hours.
@@ -89,6 +93,8 @@ def predict(args: PredictionArguments, state: PartialState) -> None:
     if args.overlay and cameras:
         raise InputError(f"{cameras[0]}: expected no camera with --overlay, which reads a recording again")
     analyzer = build_analyzer(args, boxes, state.device)
+    if state.is_main_process:
+        note_unused(args, given, sources, analyzer.model, analyzer.processor)
     settings = figure_flags(args) | describe_choices(analyzer)
     measured = say_measurement(args, analyzer.model, state)
     model = describe_model(args.model, analyzer.model.config)
@@ -158,6 +164,21 @@ def build_analyzer(args: PredictionArguments, boxes: ClipBoxes, device: torch.de
         detector = build_face_detector(args.face_detector, args.face_detector_weights)
     zero_shot, tower_dtype = args.labels is not None, args.tower_dtype
     return RecordingAnalyzer(model, processor, settings, detector, zero_shot=zero_shot, tower_dtype=tower_dtype)
+
+
+def note_unused(
+    args: PredictionArguments,
+    given: dict,
+    sources: list[str],
+    model: ClipCaerForVideoClassification,
+    processor: ClipCaerVideoProcessor,
+) -> None:
+    """Name the flags that were given and have no effect on these recordings with this model."""
+    run = SimpleNamespace(**vars(args), config=model.config, reads_frames=any(map(os.path.isdir, sources)))
+    run.context = args.context or processor.context
+    unused = find_unused(PREDICTION_RULES, given, run)
+    if unused:
+        print(f"note: {describe_unused(unused)}", file=sys.stderr)
 
 
 def describe_choices(analyzer: RecordingAnalyzer) -> dict[str, str]:

@@ -10,7 +10,6 @@ from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.frame_encoder import TOWER_DTYPES
 from modeling_clipcaer.processing_clipcaer import CHOICES
 from modeling_clipcaer.training_arguments import option
-from recipes.command_line import given_flags
 from recipes.prediction_inputs import describe_file
 from recipes.timeline_files import TABLE_FORMATS
 
@@ -96,10 +95,9 @@ class PredictionArguments:
         return [name for name in FORMATS if name in (self.formats or DEFAULT_FORMATS)]
 
 
-def check_clip_flags(argv: list[str]) -> None:
+def check_clip_flags(given: dict[str, Any]) -> None:
     """With --clips refuse the flags of timelines, which would be ignored."""
-    flags = given_flags((PredictionArguments,), argv)
-    others = sorted(set(flags) - CLIP_FLAGS) if flags.get("clips") else []
+    others = sorted(set(given) - CLIP_FLAGS) if given.get("clips") else []
     if others:
         raise InputError(f"--{others[0]} has no meaning with --clips, which makes no timeline")
 

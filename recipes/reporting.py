@@ -43,7 +43,7 @@ REPORT_FIELDS = {
     *("labels", "absent_labels", "ece", "calibration", "reliability", "num_clips", "units", "checkpoint", "dataset"),
     *("split", "split_protocol", "seed", "tower_dtype", "versions", "caveats"),
     *("selected", "last_epoch", "training_clips", "class_priors", "split_clips", "training_caveats"),
-    "calibration_fit",
+    *("calibration_fit", "unused_flags"),
 }
 UNITS = "percent, but for ece and reliability, which are fractions; null where undefined (0 of 0)"
 MEANING = (

@@ -37,6 +37,7 @@ from recipes.clips import (
     tell_shared_clips,
 )
 from recipes.command_line import given_flags, parse_arguments, split_configs
+from recipes.flag_effects import check_flags, describe_unused
 from recipes.hub import check_hub_arguments, create_repository, push_files
 from recipes.model_arguments import DataArguments, ModelArguments, ProcessorArguments
 from recipes.model_card import render_licence, render_model_card
@@ -51,7 +52,7 @@ from recipes.reporting import (
     tell_result,
     write_report,
 )
-from recipes.research_flags import explain_research_flags, rename_research_flags
+from recipes.research_flags import read_research_flags
 from recipes.trainable import (
     RestoringTrainer,
     TrainableArguments,
@@ -71,9 +72,13 @@ ARGUMENT_TYPES = (
 
 
 def main() -> None:
-    words = rename_research_flags(sys.argv[1:])
-    arguments = parse_arguments(ARGUMENT_TYPES, words, __doc__, explain_research_flags)
+    words, notes = read_research_flags(sys.argv[1:])
+    arguments = parse_arguments(ARGUMENT_TYPES, words, __doc__)
     cache_args, trainable_args, training_args = arguments[3:]
+    unused = check_flags(given_flags(ARGUMENT_TYPES, words), arguments)
+    if training_args.process_index == 0:
+        for note in notes + ([describe_unused(unused)] if unused else []):
+            print(f"note: {note}", file=sys.stderr)
     check_processes(training_args)
     check_output_dir(training_args.output_dir)
     check_selection(training_args)
@@ -81,11 +86,17 @@ def main() -> None:
     check_cache_arguments(cache_args, training_args, trainable_args.use_lora)
     # Keep: the folder is the main process's to hold; the others of a launch are its own.
     with locked_folder(training_args.output_dir) if training_args.process_index == 0 else nullcontext():
-        train_and_test(arguments, words)
+        train_and_test(arguments, words, unused)
 
 
-def train_and_test(arguments: list, words: list[str]) -> None:
-    """A run from its clips to its results. `arguments` are the flags of each kind, `words` the command line."""
+def train_and_test(arguments: list, words: list[str], unused: dict[str, str]) -> None:
+    """A run from its clips to its results.
+
+    Args:
+        arguments: the flags of each kind.
+        words: the command line.
+        unused: the given flags that have no effect in this run, each with the reason.
+    """
     model_args, processor_args, data_args, cache_args, trainable_args, training_args = arguments
     checkpoint = find_resume_checkpoint(training_args)
     set_seed(training_args.seed)
@@ -110,7 +121,7 @@ def train_and_test(arguments: list, words: list[str]) -> None:
     )
     limit_training(trainer, trainable_args, model_args.resolve_clip())
     trainer.train(resume_from_checkpoint=checkpoint)
-    report = test_once(trainer, clips, str(dataset))
+    report = test_once(trainer, clips, str(dataset)) | {"unused_flags": unused}
     if trainer.is_world_process_zero():
         flags, presets = given_flags(ARGUMENT_TYPES, words), [Path(path).stem for path in split_configs(words)[0]]
         write_results(trainer, report, model_args.resolve_clip(), flags, presets, repository)

@@ -59,7 +59,7 @@ ALLOWED = {
     "parameter_groups": {"transformers", ".losses", ".training_arguments"},
     "trainer": {
         *("torch", "numpy", "transformers", ".cached_clips", ".data_collator", ".losses", ".parameter_groups"),
-        *(".clip_labels", ".common", ".frozen_parts", ".measured_clips", ".training_arguments"),
+        *(".clip_labels", ".common", ".frozen_parts", ".measured_clips", ".prototypes", ".training_arguments"),
     },
     # From recordings to timelines.
     "timeline": set(),

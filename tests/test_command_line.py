@@ -160,9 +160,11 @@ def test_a_bad_yaml_file_is_told_with_its_line(write, text, message):
 def test_the_given_flags_as_a_file_make_the_same_run(write):
     config = write("lr_milestones: [2, 3]\nuse_face_adapter: false\nseed: 7\n")
     words = ("--config", str(config), "--seed", "8", "--logit-adj", "--optim", "sgd", "--run_name", "-odd: name")
+    words += ("--debug", "underflow_overflow")
     given = given_flags(TYPES, [*NEEDED, *words])
     assert given == {
         **{"dataset": "data", "output_dir": "out", "seed": 8, "logit_adj": True, "optim": "sgd"},
+        "debug": ["underflow_overflow"],
         **{"lr_milestones": [2.0, 3.0], "use_face_adapter": False, "run_name": "-odd: name"},
     }
     again = parse_arguments(TYPES, ["--config", str(write(yaml.safe_dump(given), "again.yaml"))], "")

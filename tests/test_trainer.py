@@ -124,6 +124,23 @@ def test_the_classification_loss_follows_the_options(material, tmp_path, options
     torch.testing.assert_close(trainer.classification_loss(LOGITS, LABELS), expected, check_dtype=False)
 
 
+@pytest.mark.parametrize("slerp_weight", [0.0, 0.5, 0.9])
+def test_the_margin_of_ldam_is_one_of_the_whole_angle_whatever_the_slerp_weight(material, tmp_path, slerp_weight):
+    fields = {"temporal_dropout": 0.0, "slerp_weight": slerp_weight, "prototype_source": "mean"}
+    trainer = make_trainer(material, tmp_path, fields, classification_loss="ldam")
+    trainer.create_optimizer()
+    batch = trainer._prepare_inputs(trainer.train_collator([trainer.train_dataset[index] for index in (0, 9, 20)]))
+    trainer.model.train()
+    trainer.compute_loss(trainer.model, batch)
+    outputs = trainer.model(**{name: value for name, value in batch.items() if name != "labels"})
+    prototypes = F.normalize(outputs.soft_prompt_embeds[:, 0] + outputs.descriptive_text_embeds, dim=-1)
+    cosines = outputs.video_embeds @ prototypes.T
+    moved = ((1 - slerp_weight) * cosines.clamp(-1, 1).acos()).cos()
+    torch.testing.assert_close(0.07 * outputs.logits, moved, rtol=0, atol=1e-5)
+    expected = ldam_loss(cosines, batch["labels"], TRAIN_COUNTS)
+    assert trainer._drain("train")["loss_classification"] == pytest.approx(expected.item(), rel=1e-4)
+
+
 def test_evaluation_measures_plain_cross_entropy_of_unadjusted_logits(material, tmp_path):
     options = {"logit_adj": True, "label_smoothing_factor": 0.3, "class_balanced_loss": True}
     trainer = make_trainer(material, tmp_path, tower_dtype="float32", **options)

@@ -55,17 +55,63 @@ def test_a_value_out_of_range_is_named_with_what_was_found(field, value):
         {"classification_loss": "focal", "label_smoothing_factor": 0.1},
         {"classification_loss": "ldam", "label_smoothing_factor": 0.1},
         {"classification_loss": "ldam", "logit_adj": True},
-        {"label_smoothing_distribution": [1.0] * 5},
         {"lr_milestones": [1.0], "warmup_steps": 5},
     ],
 )
 def test_options_of_which_one_would_be_ignored_or_doubled_are_refused(fields):
     with pytest.raises(InputError) as error:
         ClipCaerTrainingArguments("unused", **fields)
-    assert all(f"`{name}`" in str(error.value) for name in fields if name != "label_smoothing_distribution")
-    for name in fields:  # each alone is fine, but for the distribution, which needs something to spread
-        if name != "label_smoothing_distribution":
-            ClipCaerTrainingArguments("unused", **{name: fields[name]})
+    assert all(f"`{name}`" in str(error.value) for name in fields)
+    for name in fields:  # each alone is fine
+        ClipCaerTrainingArguments("unused", **{name: fields[name]})
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({"greater_is_better": False}, "`greater_is_better` false would select the worst checkpoint by uar"),
+        ({"metric_for_best_model": "eval_loss", "greater_is_better": True}, "the worst checkpoint by eval_loss"),
+        ({"optim": "sgd", "optim_args": "momentun=0.9"}, "`optim_args` momentun: sgd takes momentum"),
+        ({"optim": "sgd", "optim_args": "weight_decay=1"}, "`optim_args` weight_decay is not taken"),
+        ({"optim": "sgd", "optim_args": "momentum"}, "`optim` sgd: "),
+        ({"optim": "galore_adamw"}, "`optim` galore_adamw is not taken"),
+        ({"optim": "adamw_bnb_8bit"}, "`optim` adamw_bnb_8bit: .*bitsandbytes"),
+        ({"train_sampling_strategy": "group_by_length"}, "`train_sampling_strategy` must be random or sequential"),
+        ({"train_sampling_strategy": "batch_rebalance"}, "`train_sampling_strategy` must be random or sequential"),
+        ({"dataloader_num_workers": 0, "dataloader_persistent_workers": True}, "`dataloader_num_workers` is 0"),
+        ({"lr_scheduler_kwargs": {"power": 3}}, "`lr_scheduler_kwargs` for linear: .*'power'"),
+        ({"lr_scheduler_kwargs": "power"}, "`lr_scheduler_kwargs` must be a mapping"),
+        ({"lr_scheduler_type": "cosine_with_min_lr"}, "`lr_scheduler_kwargs` for cosine_with_min_lr"),
+        ({"eval_strategy": "steps", "eval_steps": -3}, "`eval_steps` must be above 0, got -3"),
+        ({"max_steps": 0}, "`max_steps` must be above 0"),
+        ({"num_train_epochs": 0}, "`num_train_epochs` must be above 0, got 0"),
+        ({"prediction_loss_only": True}, "`prediction_loss_only` is not taken"),
+        ({"deepspeed": "zero.json"}, "`deepspeed` is not taken"),
+    ],
+)
+def test_what_would_break_a_run_or_do_nothing_is_refused_in_one_line(fields, complaint):
+    with pytest.raises(InputError, match=complaint) as error:
+        ClipCaerTrainingArguments("unused", **fields)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["fsdp", "deepspeed"])
+def test_a_launcher_that_splits_weights_is_refused(monkeypatch, name):
+    monkeypatch.setenv(f"ACCELERATE_USE_{name.upper()}", "true")
+    with pytest.raises(InputError, match=f"accelerate's {name} is not taken"):
+        ClipCaerTrainingArguments("unused")
+
+
+@pytest.mark.parametrize("schedule", ["reduce_lr_on_plateau", "greedy"])
+def test_a_schedule_that_goes_by_a_measure_knows_which_way_is_better(schedule):
+    mode = lambda **args: ClipCaerTrainingArguments("unused", lr_scheduler_type=schedule, **args).lr_scheduler_kwargs  # noqa: E731
+    assert mode() == {"mode": "max"}  # of UAR
+    assert mode(metric_for_best_model="loss") == {"mode": "min"}
+    assert mode(lr_scheduler_kwargs={"mode": "min"}) == {"mode": "min"}
+
+
+def test_less_of_a_loss_is_better():
+    assert ClipCaerTrainingArguments("unused", metric_for_best_model="loss").greater_is_better is False
 
 
 def test_a_tracker_that_is_not_installed_is_named():
