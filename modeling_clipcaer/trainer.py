@@ -1,23 +1,18 @@
 """The Trainer with ClipCaer's losses, parameter groups and samplers."""
 
 import math
-import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch.optim.lr_scheduler import LRScheduler, MultiStepLR
 from torch.utils.data import Sampler
-from transformers import Trainer, TrainerCallback
-from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
+from transformers import TrainerCallback
 from transformers.trainer_utils import HubStrategy, has_length
 
 from .cached_clips import COLLATORS, find_collator
-from .common.disk import tell_disk_errors
-from .common.files import complete_file, finish_folder
 from .data_collator import ClipCaerCollator
 from .errors import InputError
 from .losses import (
@@ -38,6 +33,7 @@ from .parameter_groups import (
     group_learning_rates,
     warn_of_double_correction,
 )
+from .resumable_trainer import ResumableTrainer
 from .training_arguments import ClipCaerTrainingArguments
 
 
@@ -70,16 +66,7 @@ class _CollatorEpoch(TrainerCallback):
         self.collator.epoch = int(state.epoch or 0)
 
 
-class _BestCheckpoint(TrainerCallback):
-    """Finds the best checkpoint again when a run goes on: its state names the step, and no path."""
-
-    def on_train_begin(self, args, state, control, **kwargs):
-        best = Path(args.output_dir, f"checkpoint-{state.best_global_step}")
-        if state.best_global_step and best.is_dir():
-            state.best_model_checkpoint = str(best)
-
-
-class ClipCaerTrainer(Trainer):
+class ClipCaerTrainer(ResumableTrainer):
     r"""
     Trains [`ClipCaerForVideoClassification`] on a dataset of clips.
 
@@ -128,7 +115,6 @@ class ClipCaerTrainer(Trainer):
         )
         model.set_tower_dtype(args.tower_dtype)
         self.add_callback(_CollatorEpoch(self.train_collator))
-        self.add_callback(_BestCheckpoint())
         self.components: dict[str, defaultdict] = {"train": defaultdict(list), "eval": defaultdict(list)}
         self.group_lrs: dict[str, float] = {}
         self.class_counts: list[int] = []
@@ -167,31 +153,6 @@ class ClipCaerTrainer(Trainer):
         self.class_priors = torch.tensor(self.class_counts, dtype=torch.float64) / sum(self.class_counts)
         # Refuses a distribution that does not fit the labels, before the first step.
         smoothed_targets(len(self.class_counts), 0.0, self.args.label_smoothing_distribution)
-
-    # Checkpoints
-
-    def _save(self, output_dir=None, state_dict=None):
-        super()._save(output_dir, state_dict)
-        if self.args.should_save:
-            # A pickle of every path of this run, in a folder that people upload. Nothing reads it.
-            Path(output_dir or self.args.output_dir, TRAINING_ARGS_NAME).unlink(missing_ok=True)
-
-    def _save_checkpoint(self, model, trial):
-        """A checkpoint that is whole, on the disk and without this machine's paths; or none, and one line."""
-        folder = Path(self._get_output_dir(trial), f"checkpoint-{self.state.global_step}")
-        try:
-            with tell_disk_errors(folder, partial=folder):
-                super()._save_checkpoint(model, trial)
-                if self.args.should_save:
-                    # Keep: no path. `_BestCheckpoint` finds it by its step, wherever the folder is by then.
-                    state = replace(self.state, best_model_checkpoint=None)
-                    with complete_file(folder / TRAINER_STATE_NAME) as path:
-                        state.save_to_json(str(path))
-                    finish_folder(folder)
-        except InputError:
-            if self.args.should_save:
-                shutil.rmtree(folder, ignore_errors=True)
-            raise
 
     def push_to_hub(self, commit_message="End of training", token=None, revision=None):
         """Push model and processor with their code, from the main process; returns the commit.

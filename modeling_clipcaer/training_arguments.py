@@ -78,6 +78,11 @@ class ClipCaerTrainingArguments(TrainingArguments):
     weighted_sampler: bool = option(False, "Draw training clips by inverse label frequency, with replacement.")
     mixup_alpha: float = option(0.0, "Parameter of mixup's Beta distribution (Zhang et al., 2018); 0: off.")
 
+    resume_without_optimizer: bool = option(
+        False,
+        "Resume from a checkpoint's weights and step alone: the optimizer and the random draws start afresh.",
+    )
+
     per_device_train_batch_size: int = option(
         8, "Clips a training step and process.", aliases=["--batch_size", "--batch-size"]
     )

@@ -3,7 +3,6 @@
 accelerate launch --config_file accelerate_config.yaml recipes/train.py --config recipes/NAME.yaml --output_dir OUT
 """
 
-import json
 import math
 import os
 import sys
@@ -24,6 +23,7 @@ from modeling_clipcaer.common.files import staged_folder
 from modeling_clipcaer.common.locks import locked_folder
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.metrics import compute_uar_war, fit_temperature
+from modeling_clipcaer.training_checkpoints import check_whole
 from recipes.checkpoints import check_output_dir, save_checkpoint
 from recipes.clip_cache import CacheArguments, cache_clips, check_cache_arguments
 from recipes.clips import get_labels, load_clips, prepare_clips, read_split_protocol
@@ -34,8 +34,8 @@ from recipes.model_card import render_licence, render_model_card
 from recipes.models import build_model, build_processor
 from recipes.reporting import build_report, describe_computation, plot_training_curves, write_report
 from recipes.research_flags import explain_research_flags, rename_research_flags
+from recipes.resuming import RestoringTrainer, collect_facts, find_resume_checkpoint
 from recipes.trainable import (
-    RestoringTrainer,
     TrainableArguments,
     complete_model,
     limit_training,
@@ -74,6 +74,7 @@ def train_and_test(arguments: list, words: list[str]) -> None:
         dataset = prepare_clips(data_args, model_args.labels_file, build_dir, is_main_process)
     clips = load_clips(dataset, ("train", "validation", "test"))
     model = build_model(model_args, get_labels(clips))
+    facts = collect_facts(model, clips, cache_args, trainable_args)
     prepare_lora(model, trainable_args, training_args.lr_image_encoder)
     repository = create_repository(training_args)
     processor = build_processor(model, processor_args)
@@ -86,7 +87,8 @@ def train_and_test(arguments: list, words: list[str]) -> None:
         processing_class=processor,
         compute_metrics=compute_uar_war,
     )
-    limit_training(trainer, trainable_args, model_args.resolve_clip())
+    trainer.notes = limit_training(trainer, trainable_args, model_args.resolve_clip())
+    trainer.facts = facts
     trainer.train(resume_from_checkpoint=checkpoint)
     report = test_once(trainer, clips, str(dataset))
     if trainer.is_world_process_zero():
@@ -141,36 +143,6 @@ def check_selection(args: ClipCaerTrainingArguments) -> None:
         )
 
 
-def find_resume_checkpoint(args: ClipCaerTrainingArguments) -> str | None:
-    """The checkpoint to go on from. A folder with checkpoints is never trained into by accident."""
-    output_dir = Path(args.output_dir)
-    # Keep: a run that was killed while saving leaves half a checkpoint, which lacks its step.
-    steps = {folder: read_step(folder) for folder in output_dir.glob("checkpoint-*")}
-    last = max((folder for folder in steps if steps[folder] is not None), key=steps.get, default=None)
-    if args.resume_from_checkpoint is None:
-        if last is not None:
-            raise InputError(
-                f"{output_dir}: holds checkpoints of an earlier run; go on with --resume_from_checkpoint last, "
-                "or name another --output_dir"
-            )
-        return None
-    if args.resume_from_checkpoint == "last":
-        if last is None:
-            raise InputError(f"{output_dir}: holds no checkpoint to resume from")
-        return str(last)
-    if read_step(Path(args.resume_from_checkpoint)) is None:
-        raise InputError(f"{args.resume_from_checkpoint}: is no checkpoint of a training run")
-    return args.resume_from_checkpoint
-
-
-def read_step(checkpoint: Path) -> int | None:
-    """Training step of a checkpoint that is complete: its state is what is written last."""
-    try:
-        return json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))["global_step"]
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError):
-        return None
-
-
 def test_once(trainer: ClipCaerTrainer, clips: DatasetDict, dataset: str) -> dict:
     """Report of the selected checkpoint on the test split, with the last epoch's figures. The model ends selected."""
     state, labels = trainer.state, get_labels(clips)
@@ -199,7 +171,9 @@ def test_once(trainer: ClipCaerTrainer, clips: DatasetDict, dataset: str) -> dic
     best_step = state.best_global_step or state.global_step
     report = last
     if best_step != state.global_step:
-        restore_weights(trainer.accelerator.unwrap_model(trainer.model), find_selected_checkpoint(trainer))
+        selected = Path(trainer.args.output_dir, f"checkpoint-{best_step}")
+        check_whole(selected, optimizer=False)
+        restore_weights(trainer.accelerator.unwrap_model(trainer.model), selected)
         calibrate()
         report = measure()
     validation = {entry["step"]: entry for entry in state.log_history if "eval_uar" in entry}.get(best_step, {})
@@ -214,17 +188,6 @@ def test_once(trainer: ClipCaerTrainer, clips: DatasetDict, dataset: str) -> dic
         "training_clips": dict(zip(labels, trainer.class_counts, strict=True)),
         "class_priors": dict(zip(labels, trainer.class_priors.tolist(), strict=True)),
     }
-
-
-def find_selected_checkpoint(trainer: ClipCaerTrainer) -> Path:
-    """The selected checkpoint, which is in another folder when it is older than the one that a run went on from."""
-    name = f"checkpoint-{trainer.state.best_global_step}"
-    resumed = trainer.args.resume_from_checkpoint
-    folders = [Path(trainer.args.output_dir), *([Path(resumed).parent] if resumed not in (None, "last") else [])]
-    for folder in folders:
-        if (folder / name).is_dir():
-            return folder / name
-    raise InputError(f"{folders[-1] / name}: expected the checkpoint of the best validation UAR, found none")
 
 
 def write_results(

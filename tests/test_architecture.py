@@ -46,9 +46,12 @@ ALLOWED = {
     "cached_clips": {"torch", "numpy", ".clip_rows", ".data_collator", ".frames", ".processing_clipcaer"},
     "training_arguments": {"torch", "transformers", ".frame_encoder"},
     "parameter_groups": {"transformers", ".losses", ".training_arguments"},
+    "training_checkpoints": {".common"},
+    "run_comparison": {"transformers"},
+    "resumable_trainer": {"accelerate", "transformers", ".common", ".run_comparison", ".training_checkpoints"},
     "trainer": {
         *("torch", "numpy", "transformers", ".cached_clips", ".data_collator", ".losses", ".parameter_groups"),
-        *(".common", ".training_arguments"),
+        *(".resumable_trainer", ".training_arguments"),
     },
     # From recordings to timelines.
     "timeline": set(),

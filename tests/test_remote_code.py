@@ -18,6 +18,7 @@ from recipes.checkpoints import load_checkpoint
 STAYING = {
     *("__init__", "data_collator", "losses", "metrics", "parameter_groups", "trainer", "training_arguments"),
     *("peft_adapter", "pipeline_clipcaer", "cached_clips", "clip_rows"),
+    *("training_checkpoints", "run_comparison", "resumable_trainer"),
     *(
         "recordings",
         "face_detection",

@@ -1,0 +1,94 @@
+"""From which checkpoint a run goes on, and that it spoils no result by it."""
+
+import json
+from pathlib import Path
+
+from datasets import DatasetDict
+
+from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerTrainer, ClipCaerTrainingArguments
+from modeling_clipcaer.common.files import complete_file
+from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.training_checkpoints import adopt_best, check_whole, find_last, list_checkpoints
+
+from .clip_cache import CacheArguments
+from .trainable import NOTES, PLAIN_WEIGHTS, WEIGHTS, TrainableArguments, fingerprint_weights, restore_weights
+
+
+RESULT = "report.json"  # the last file of a finished run
+
+
+class RestoringTrainer(ClipCaerTrainer):
+    """Resumes from weights that fit to the last key, and from those that are not whole. The Trainer would warn."""
+
+    notes: dict | None = None  # what completes its checkpoints, where they are no plain models
+
+    def _save(self, output_dir=None, state_dict=None):
+        super()._save(output_dir, state_dict)
+        if self.notes is not None and self.args.should_save:
+            folder = Path(output_dir or self.args.output_dir)
+            (folder / PLAIN_WEIGHTS).replace(folder / WEIGHTS)
+            with complete_file(folder / NOTES) as path:
+                path.write_text(json.dumps(self.notes, indent=2) + "\n", encoding="utf-8")
+
+    def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
+        restore_weights(model or self.model, resume_from_checkpoint)
+
+    def check_resumable(self, checkpoint):
+        """Refuse also what would replace a finished result by another. Of a run in another folder the best checkpoint
+        so far is copied over."""
+        found = super().check_resumable(checkpoint)
+        output_dir, checkpoint = Path(self.args.output_dir), Path(checkpoint)
+        if found.changed and (output_dir / RESULT).exists():
+            raise InputError(
+                f"{output_dir}: holds the result of a finished run; its run had {'; '.join(found.changed)}: "
+                f"name another --output_dir, with --resume_from_checkpoint {checkpoint}"
+            )
+        if self.is_world_process_zero() and checkpoint.absolute().parent != output_dir.absolute():
+            adopt_best(checkpoint, output_dir)
+        return found
+
+
+def find_resume_checkpoint(args: ClipCaerTrainingArguments) -> Path | None:
+    """The checkpoint to go on from. A folder with checkpoints or a result is never trained into by accident.
+
+    Raises:
+        InputError: that would be so, or the checkpoint is not whole.
+    """
+    output_dir, wanted = Path(args.output_dir), args.resume_from_checkpoint
+    optimizer = not args.resume_without_optimizer
+    if wanted is None and not optimizer:
+        raise InputError("`resume_without_optimizer` belongs to `resume_from_checkpoint`, which is not given")
+    if wanted == "last":
+        checkpoint, passed_over = find_last(output_dir, optimizer)
+        if args.process_index == 0:
+            for words in passed_over:
+                print(f"passed over: {words}", flush=True)
+            print(f"going on from {checkpoint}", flush=True)
+        return checkpoint
+    if wanted is not None and Path(wanted).absolute().parent == output_dir.absolute():
+        check_whole(wanted, optimizer)
+        return Path(wanted)
+    if list_checkpoints(output_dir):
+        raise InputError(
+            f"{output_dir}: holds checkpoints of an earlier run; go on with --resume_from_checkpoint last, "
+            "or name another --output_dir"
+        )
+    if (output_dir / RESULT).exists():
+        raise InputError(f"{output_dir}: holds the result of an earlier run; name another --output_dir")
+    if wanted is not None:
+        check_whole(wanted, optimizer)
+        return Path(wanted)
+    return None
+
+
+def collect_facts(
+    model: ClipCaerForVideoClassification,
+    clips: DatasetDict,
+    cache_args: CacheArguments,
+    trainable_args: TrainableArguments,
+) -> dict[str, dict]:
+    """What a new model's run is made with that its trainer does not know."""
+    state = model.state_dict()
+    weights = fingerprint_weights(state, {name for name in state if name.startswith("model.clip.")})
+    settings = {"cache": vars(cache_args), "parts": vars(trainable_args), "clip": {"weights of clip_model": weights}}
+    return {"settings": settings, "splits": {"test": clips["test"]}}
