@@ -1,19 +1,20 @@
 """The Trainer with ClipCaer's losses, parameter groups and samplers."""
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch.optim.lr_scheduler import LRScheduler, MultiStepLR
-from torch.utils.data import Sampler
+from torch.utils.data import Dataset, Sampler
 from transformers import TrainerCallback
 from transformers.trainer_utils import HubStrategy, has_length
 
 from .cached_clips import COLLATORS, find_collator
-from .data_collator import ClipCaerCollator
+from .data_collator import DRAWN_BEFORE, ClipCaerCollator
 from .errors import InputError
 from .losses import (
     adjust_logits,
@@ -53,7 +54,36 @@ class WeightedEpochSampler(Sampler[int]):
         # Keep: a pair as the seed. Their sum would give a run with the next seed this run's draws, an epoch earlier.
         generator = np.random.default_rng((self.seed, self.get_epoch()))
         shares = self.weights / self.weights.sum()
-        yield from generator.choice(len(self), size=len(self), p=shares).tolist()
+        times: Counter[int] = Counter()
+        for clip in generator.choice(len(self), size=len(self), p=shares).tolist():
+            yield Draw(clip, times[clip])
+            times[clip] += 1
+
+
+class Draw(int):
+    """The number of a clip that is drawn with replacement, which knows how often it was drawn before in the epoch."""
+
+    def __new__(cls, clip: int, drawn_before: int):
+        draw = super().__new__(cls, clip)
+        draw.drawn_before = drawn_before
+        return draw
+
+    def __getnewargs__(self):
+        return int(self), self.drawn_before
+
+
+class DrawnClips(Dataset):
+    """The rows of a split, each with how often it was drawn before."""
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitems__(self, draws: list[Draw]) -> list[dict[str, Any]]:
+        rows = self.rows.__getitems__([int(draw) for draw in draws])
+        return [{**row, DRAWN_BEFORE: draw.drawn_before} for row, draw in zip(rows, draws, strict=True)]
 
 
 class _CollatorEpoch(TrainerCallback):
@@ -172,6 +202,8 @@ class ClipCaerTrainer(ResumableTrainer):
     def _get_dataloader(self, dataset, *args, is_training: bool = False, **kwargs):
         collator = self.train_collator if is_training else self.eval_collators[find_collator(dataset.column_names)]
         self.data_collator = collator
+        if is_training and self.args.weighted_sampler:
+            dataset = DrawnClips(dataset)
         return super()._get_dataloader(dataset, *args, is_training=is_training, **kwargs)
 
     def _get_train_sampler(self, train_dataset=None):
