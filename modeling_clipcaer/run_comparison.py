@@ -41,6 +41,8 @@ UNCOMPARED = {
     *("id2label", "label2id", "problem_type", "output_attentions", "output_hidden_states", "return_dict"),
     *("video_processor_type", "processor_class"),
 }
+# What follows from texts, and is not said again beside them.
+FOLLOWS = {"label_token_ids": "label_prompts", "descriptive_token_ids": "descriptive_prompts"}
 # Schedules whose rate at a step does not follow from the number of steps.
 ENDLESS_SCHEDULES = ("constant", "constant_with_warmup", "inverse_sqrt")
 SHOWN = 70  # characters of a value in a message
@@ -62,7 +64,7 @@ class Layout:
         return self.processes * self.batch_size * self.accumulation
 
     def __str__(self) -> str:
-        return f"{self.processes} x {self.batch_size} x {self.accumulation} clips (processes, batch, accumulation)"
+        return f"{self.processes} x {self.batch_size} x {self.accumulation} = {self.clips_per_step}"
 
 
 @dataclass
@@ -109,35 +111,41 @@ def fingerprint_clips(rows: Any) -> dict[str, Any] | None:
     return {"clips": len(rows), "sha256": digest.hexdigest()}
 
 
+def compare_clips(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """In words, of which splits the clips are others than those of the run that a checkpoint is of."""
+    found = []
+    for split, now in new.items():
+        before = old.get(split)
+        if before is not None and before != now:
+            counts = [clips and clips["clips"] for clips in (before, now)]
+            others = "in another order, or of other ids or labels" if counts[0] == counts[1] else f"now {counts[1]}"
+            found.append(f"{counts[0]} clips in split {split}, {others}")
+    return found
+
+
 def compare_runs(old: Mapping[str, Any], new: Mapping[str, Any]) -> Comparison:
     """What of the run `new` differs from `old`, which a checkpoint is of."""
     found, named = Comparison(), set()
     if old["labels"] != new["labels"]:
         found.refused.append(_say("labels", old["labels"], new["labels"]))
+        named |= {*FOLLOWS, *FOLLOWS.values()}
     for section, settings in new["settings"].items():
         before = old["settings"].get(section, {})
-        for name in before.keys() & settings.keys():
-            if before[name] != settings[name] and name not in named:
+        for name in settings:
+            if name in before and before[name] != settings[name] and not named & {name, FOLLOWS.get(name)}:
                 named.add(name)
                 kind = found.rounding if name in CHANGE_ROUNDING else found.refused
                 kind.append(_say(name, before[name], settings[name]))
-    for split in old["clips"].keys() & new["clips"].keys():
-        before, now = old["clips"][split], new["clips"][split]
-        if before != now:
-            counts = [clips and clips["clips"] for clips in (before, now)]
-            others = "in another order, or of other ids or labels" if counts[0] == counts[1] else f"now {counts[1]}"
-            found.refused.append(f"{counts[0]} clips in split {split}, {others}")
+    found.refused += compare_clips(old["clips"], new["clips"])
     if old["clips"]["train"] == new["clips"]["train"]:
         _compare_layouts(Layout(**old["layout"]), Layout(**new["layout"]), new["settings"], found)
-    for differences in (found.refused, found.rounding):
-        differences.sort(key=lambda words: not words.startswith("labels"))
     return found
 
 
 def _compare_layouts(old: Layout, new: Layout, settings: Mapping[str, Any], found: Comparison) -> None:
     if (old.processes, old.batch_size, old.accumulation) != (new.processes, new.batch_size, new.accumulation):
         reason = _refuse_layout(old, new, settings)
-        words = f"{old} a step, now {new}"
+        words = f"processes x batch x accumulation {old}, now {new}"
         (found.rounding if reason is None else found.refused).append(words + (f", {reason}" if reason else ""))
     if old.clips_per_step == new.clips_per_step and old.steps != new.steps:
         words = f"{old.steps} steps, now {new.steps} (num_train_epochs, max_steps)"
@@ -148,7 +156,7 @@ def _compare_layouts(old: Layout, new: Layout, settings: Mapping[str, Any], foun
 def _refuse_layout(old: Layout, new: Layout, settings: Mapping[str, Any]) -> str | None:
     """Why another layout of the same clips in each step would give other numbers; `None`: it would not."""
     if old.clips_per_step != new.clips_per_step:
-        return "which are other steps"
+        return "which makes other steps"
     if not new.clips or new.clips % new.clips_per_step:
         return f"and {new.clips} clips do not divide into steps of {new.clips_per_step}"
     if (settings["training"].get("accelerator_config") or {}).get("split_batches"):

@@ -16,6 +16,7 @@ from .errors import InputError, check_readable
 
 
 RECORD = "resume.json"
+WITHOUT_OPTIMIZER = "resume_without_optimizer"
 # Of the record; raise it when a run cannot be compared by the earlier one's.
 FORMAT_VERSION = 1
 
@@ -26,7 +27,7 @@ def write_record(folder: Path, step: int, run: Mapping[str, Any]) -> None:
     described = {name: {"size": path.stat().st_size, "sha256": _hash_file(path)} for name, path in files.items()}
     record = {"format_version": FORMAT_VERSION, "step": step, "run": run, "files": described}
     with complete_file(folder / RECORD) as path:
-        path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(record, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_record(checkpoint: str | os.PathLike) -> dict[str, Any]:
@@ -70,9 +71,7 @@ def check_whole(checkpoint: str | os.PathLike, optimizer: bool = True) -> dict[s
             _check_file(Path(checkpoint, name), described)
     missing = [name for name in _optimizer_files(record) if name not in record["files"]] if optimizer else []
     if missing:
-        raise InputError(
-            f"{checkpoint}: has no {', '.join(missing)}; --resume_without_optimizer goes on from the weights alone"
-        )
+        raise InputError(f"{checkpoint}: was saved without {', '.join(missing)}")
     return record
 
 
@@ -97,7 +96,8 @@ def find_last(output_dir: str | os.PathLike, optimizer: bool = True) -> tuple[Pa
         except InputError as error:
             passed_over.append(str(error))
     if passed_over:
-        raise InputError(f"{output_dir}: holds no checkpoint to go on from: {'; '.join(passed_over)}")
+        hint = f"; --{WITHOUT_OPTIMIZER} goes on from the weights alone" if optimizer else ""
+        raise InputError(f"{output_dir}: holds no checkpoint to go on from: {'; '.join(passed_over)}{hint}")
     raise InputError(f"{output_dir}: holds no checkpoint to resume from")
 
 
@@ -123,7 +123,7 @@ def adopt_best(checkpoint: Path, output_dir: str | os.PathLike) -> None:
         source, target = checkpoint.with_name(f"checkpoint-{best}"), Path(output_dir, f"checkpoint-{best}")
         if not target.is_dir():
             with complete_folder(target) as folder:
-                shutil.copytree(source, folder)
+                shutil.copytree(source, folder, dirs_exist_ok=True)
 
 
 def _read_state(checkpoint: Path) -> dict[str, Any]:

@@ -1,6 +1,10 @@
 """From which checkpoint a run goes on, and that it spoils no result by it."""
 
 import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from datasets import DatasetDict
@@ -8,9 +12,11 @@ from datasets import DatasetDict
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerTrainer, ClipCaerTrainingArguments
 from modeling_clipcaer.common.files import complete_file
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.training_checkpoints import adopt_best, check_whole, find_last, list_checkpoints
+from modeling_clipcaer.run_comparison import compare_clips, fingerprint_clips
+from modeling_clipcaer.training_checkpoints import adopt_best, check_whole, find_last, list_checkpoints, read_record
 
 from .clip_cache import CacheArguments
+from .clips import load_clips
 from .trainable import NOTES, PLAIN_WEIGHTS, WEIGHTS, TrainableArguments, fingerprint_weights, restore_weights
 
 
@@ -90,5 +96,40 @@ def collect_facts(
     """What a new model's run is made with that its trainer does not know."""
     state = model.state_dict()
     weights = fingerprint_weights(state, {name for name in state if name.startswith("model.clip.")})
-    settings = {"cache": vars(cache_args), "parts": vars(trainable_args), "clip": {"weights of clip_model": weights}}
+    settings = {
+        "cache": vars(cache_args),
+        "parts": vars(trainable_args),
+        "clip": {"weights of clip_model": weights, "attn_implementation": model.config._attn_implementation},
+    }
     return {"settings": settings, "splits": {"test": clips["test"]}}
+
+
+def check_rebuilt_clips(checkpoint: Path, build: Callable[[Path], Path]) -> None:
+    """Refuse RAER's own files, before a dataset is replaced, if they are others than when the run began.
+
+    Args:
+        checkpoint: that the run goes on from.
+        build: builds the dataset into a folder.
+
+    Raises:
+        InputError: the clips are others.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        clips = load_clips(build(Path(folder, "dataset")))
+        found = compare_clips(
+            read_record(checkpoint)["run"]["clips"], {split: fingerprint_clips(rows) for split, rows in clips.items()}
+        )
+    if found:
+        raise InputError(f"{checkpoint}: its run had {'; '.join(found)}: go on with its clips, or start another one")
+
+
+@contextmanager
+def removed_if_not_begun(build_dir: Path) -> Iterator[None]:
+    """A dataset that is built for a run goes again if the run ends in an error before its first checkpoint."""
+    existed = build_dir.exists()
+    try:
+        yield
+    except BaseException:
+        if not existed and not list_checkpoints(build_dir.parent):
+            shutil.rmtree(build_dir, ignore_errors=True)
+        raise

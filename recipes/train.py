@@ -6,7 +6,8 @@ accelerate launch --config_file accelerate_config.yaml recipes/train.py --config
 import math
 import os
 import sys
-from contextlib import nullcontext
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -34,7 +35,13 @@ from recipes.model_card import render_licence, render_model_card
 from recipes.models import build_model, build_processor
 from recipes.reporting import build_report, describe_computation, plot_training_curves, write_report
 from recipes.research_flags import explain_research_flags, rename_research_flags
-from recipes.resuming import RestoringTrainer, collect_facts, find_resume_checkpoint
+from recipes.resuming import (
+    RestoringTrainer,
+    check_rebuilt_clips,
+    collect_facts,
+    find_resume_checkpoint,
+    removed_if_not_begun,
+)
 from recipes.trainable import (
     TrainableArguments,
     complete_model,
@@ -48,6 +55,7 @@ ARGUMENT_TYPES = (
     *(ModelArguments, ProcessorArguments, DataArguments, CacheArguments, TrainableArguments),
     ClipCaerTrainingArguments,
 )
+BUILD = "dataset"  # folder, in that of the run, of a dataset that is built for it
 
 
 def main() -> None:
@@ -59,8 +67,11 @@ def main() -> None:
     check_selection(training_args)
     check_hub_arguments(training_args)
     check_cache_arguments(cache_args, training_args, trainable_args.use_lora)
-    # Keep: the folder is the main process's to hold; the others of a launch are its own.
-    with locked_folder(training_args.output_dir) if training_args.process_index == 0 else nullcontext():
+    with ExitStack() as stack:
+        # Keep: the folder is the main process's to hold; the others of a launch are its own.
+        if training_args.process_index == 0:
+            stack.enter_context(locked_folder(training_args.output_dir))
+            stack.enter_context(removed_if_not_begun(Path(training_args.output_dir, BUILD)))
         train_and_test(arguments, words)
 
 
@@ -70,8 +81,11 @@ def train_and_test(arguments: list, words: list[str]) -> None:
     checkpoint = find_resume_checkpoint(training_args)
     set_seed(training_args.seed)
     with training_args.main_process_first(desc="building the dataset"):
-        build_dir, is_main_process = Path(training_args.output_dir, "dataset"), training_args.process_index == 0
-        dataset = prepare_clips(data_args, model_args.labels_file, build_dir, is_main_process)
+        build_dir, is_main_process = Path(training_args.output_dir, BUILD), training_args.process_index == 0
+        build = partial(prepare_clips, data_args, model_args.labels_file, is_main_process=is_main_process)
+        if checkpoint is not None and is_main_process and build_dir.exists() and data_args.dataset is None:
+            check_rebuilt_clips(checkpoint, build)
+        dataset = build(build_dir)
     clips = load_clips(dataset, ("train", "validation", "test"))
     model = build_model(model_args, get_labels(clips))
     facts = collect_facts(model, clips, cache_args, trainable_args)
@@ -93,6 +107,10 @@ def train_and_test(arguments: list, words: list[str]) -> None:
     report = test_once(trainer, clips, str(dataset))
     if trainer.is_world_process_zero():
         flags, presets = given_flags(ARGUMENT_TYPES, words), [Path(path).stem for path in split_configs(words)[0]]
+        if (
+            not training_args.resume_without_optimizer
+        ):  # a run that goes on as it was is the same as one from the start
+            flags.pop("resume_from_checkpoint", None)
         write_results(trainer, report, model_args.resolve_clip(), flags, presets, repository)
 
 
