@@ -20,7 +20,7 @@ from data_scripts import clip_to_video, detect_boxes, view_samples
 from data_scripts.build_raer import build_dataset
 from modeling_clipcaer.common.disk import check_room, tell_disk_errors
 from modeling_clipcaer.common.files import complete_file, complete_folder, staged_folder
-from modeling_clipcaer.common.locks import locked_folder
+from modeling_clipcaer.common.locks import locked_folder, locked_name
 from modeling_clipcaer.errors import InputError, check_readable
 from modeling_clipcaer.peft_adapter import save_face_adapter
 from recipes import evaluate, export, predict, pretrain_tiny_clip, train, write_parquet, zero_shot
@@ -195,7 +195,8 @@ def test_a_second_run_into_a_folder_is_refused_until_the_first_has_ended(tmp_pat
     finally:
         first.kill()
         first.communicate()
-    with locked_folder(tmp_path / "out"), locked_folder(tmp_path / "out"):  # the same process may ask again
+    again = (locked_folder(tmp_path / "out"), locked_folder(tmp_path / "out"), locked_name(tmp_path / "out.png"))
+    with again[0], again[1], again[2]:  # the same process may ask again
         (tmp_path / "out" / "result").touch()
     assert names_in(tmp_path) == ["out", "out/result"]
 
@@ -212,7 +213,9 @@ def held(tmp_path):
     other.communicate()
 
 
-def test_two_runs_into_one_place_are_refused_by_every_command_before_any_work(held, tmp_path, tmp_path_factory, capsys):
+def test_two_runs_into_one_place_are_refused_by_every_command_before_any_work(
+    held, tmp_path, tmp_path_factory, capsys
+):
     (tmp_path / "lesson.mp4").touch()
     (tmp_path / "clips" / "one").mkdir(parents=True)
     (tmp_path / "clips" / "one" / "1.jpg").touch()
