@@ -10,13 +10,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate.utils import broadcast_object_list
 from transformers import Trainer, TrainerCallback
 from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
 from transformers.trainer_utils import has_length, rotate_checkpoints
 from transformers.utils import logging
 
-from .common.disk import tell_disk_errors
+from .common.disk import check_room, tell_disk_errors
 from .common.files import complete_file, finish_folder, staged_folder
 from .errors import InputError
 from .run_comparison import Comparison, Layout, choose_settings, compare_runs, describe_layout, fingerprint_clips
@@ -59,6 +60,8 @@ class ResumableTrainer(Trainer):
         """A checkpoint that is whole, on the disk and without this machine's paths; or none, and one line."""
         run_dir, name = self._get_output_dir(trial), f"checkpoint-{self.state.global_step}"
         writes, limit = self.args.should_save, self.args.save_total_limit
+        if writes:
+            check_room(Path(run_dir, name), self._count_bytes())
         with staged_folder(run_dir) if writes else nullcontext() as staged:
             try:
                 # Keep: all processes write there, and the earlier checkpoints stay until this one has its name.
@@ -77,6 +80,14 @@ class ResumableTrainer(Trainer):
             self.state.best_model_checkpoint = str(Path(run_dir, name))
         if writes:
             rotate_checkpoints(run_dir, limit, self.state.best_model_checkpoint, use_mtime=True)
+
+    def _count_bytes(self) -> int:
+        """Of the tensors of a checkpoint, which has little else."""
+        left_out = self.model._keys_to_ignore_on_save or ()
+        tensors = [value for name, value in self.model.state_dict().items() if name not in left_out]
+        if not self.args.save_only_model:
+            tensors += [value for state in self.optimizer.state.values() for value in state.values()]
+        return sum(value.nbytes for value in tensors if torch.is_tensor(value))
 
     def _complete(self, checkpoint: Path) -> None:
         # Keep: no path. `_ResumedState` finds it by its step, wherever the folder is by then.

@@ -16,7 +16,6 @@ from .errors import InputError, check_readable
 
 
 RECORD = "resume.json"
-WITHOUT_OPTIMIZER = "resume_without_optimizer"
 # Of the record; raise it when a run cannot be compared by the earlier one's.
 FORMAT_VERSION = 1
 
@@ -88,17 +87,18 @@ def find_last(output_dir: str | os.PathLike, optimizer: bool = True) -> tuple[Pa
         InputError: there is none.
     """
     passed_over: list[str] = []
-    for folder in list_checkpoints(output_dir):
-        try:
-            check_whole(folder, optimizer)
-            check_best(folder)
+    checkpoints = list_checkpoints(output_dir)
+    for folder in checkpoints:
+        reason = _why_not(folder, optimizer)
+        if reason is None:
             return folder, passed_over
-        except InputError as error:
-            passed_over.append(str(error))
-    if passed_over:
-        hint = f"; --{WITHOUT_OPTIMIZER} goes on from the weights alone" if optimizer else ""
-        raise InputError(f"{output_dir}: holds no checkpoint to go on from: {'; '.join(passed_over)}{hint}")
-    raise InputError(f"{output_dir}: holds no checkpoint to resume from")
+        passed_over.append(reason)
+    if not passed_over:
+        raise InputError(f"{output_dir}: holds no checkpoint to resume from")
+    hint = ""
+    if optimizer and any(_why_not(folder, optimizer=False) is None for folder in checkpoints):
+        hint = "; --resume_without_optimizer goes on from the weights alone"
+    raise InputError(f"{output_dir}: holds no checkpoint to go on from: {'; '.join(passed_over)}{hint}")
 
 
 def check_best(checkpoint: Path) -> None:
@@ -128,6 +128,16 @@ def adopt_best(checkpoint: Path, output_dir: str | os.PathLike) -> None:
 
 def _read_state(checkpoint: Path) -> dict[str, Any]:
     return json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+
+
+def _why_not(checkpoint: Path, optimizer: bool) -> str | None:
+    """Why no run can go on from a checkpoint."""
+    try:
+        check_whole(checkpoint, optimizer)
+        check_best(checkpoint)
+    except InputError as error:
+        return str(error)
+    return None
 
 
 def _optimizer_files(record: Mapping[str, Any]) -> list[str]:

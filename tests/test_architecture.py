@@ -48,7 +48,9 @@ ALLOWED = {
     "parameter_groups": {"transformers", ".losses", ".training_arguments"},
     "training_checkpoints": {".common"},
     "run_comparison": {"transformers"},
-    "resumable_trainer": {"accelerate", "transformers", ".common", ".run_comparison", ".training_checkpoints"},
+    "resumable_trainer": {
+        *("torch", "accelerate", "transformers", ".common", ".run_comparison", ".training_checkpoints"),
+    },
     "trainer": {
         *("torch", "numpy", "transformers", ".cached_clips", ".data_collator", ".losses", ".parameter_groups"),
         *(".resumable_trainer", ".training_arguments"),
