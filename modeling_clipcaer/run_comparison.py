@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from transformers import TrainingArguments
 
 
@@ -102,13 +105,31 @@ def choose_settings(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def fingerprint_clips(rows: Any) -> dict[str, Any] | None:
-    """Number of clips of a split, and SHA-256 of their ids and labels by name, in order. `None`: it is streamed."""
+    """Number of clips of a split, and SHA-256 of their ids, labels by name, boxes and times, in order; no place among
+    it, since data may be moved. `None`: it is streamed."""
     if not {"clip_id", "label"} <= set(getattr(rows, "column_names", None) or ()) or not hasattr(rows, "__len__"):
         return None
     names, digest = getattr(rows.features["label"], "names", None), hashlib.sha256()
     for clip_id, label in zip(rows["clip_id"], rows["label"], strict=True):
         digest.update(json.dumps([clip_id, label if names is None else names[label]]).encode())
+    for name in sorted(set(rows.column_names) - {"clip_id", "label"}):
+        _hash_numbers(rows, name, digest)
     return {"clips": len(rows), "sha256": digest.hexdigest()}
+
+
+def _hash_numbers(rows: Any, name: str, digest: Any) -> None:
+    """A column of numbers or of lists of numbers, whatever its chunks. Others are left out."""
+    depth, leaf = 0, rows.data.schema.field(name).type
+    while pa.types.is_list(leaf) or pa.types.is_large_list(leaf):
+        depth, leaf = depth + 1, leaf.value_type
+    if not (pa.types.is_integer(leaf) or pa.types.is_floating(leaf)):
+        return
+    column = rows.select_columns([name]).with_format("arrow")[:].column(name)
+    digest.update(name.encode())
+    for _ in range(depth):
+        digest.update(pc.fill_null(pc.list_value_length(column), -1).to_numpy().astype(np.int64).tobytes())
+        column = pc.list_flatten(column)
+    digest.update(column.to_numpy().tobytes())
 
 
 def compare_clips(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -118,7 +139,9 @@ def compare_clips(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         before = old.get(split)
         if before is not None and before != now:
             counts = [clips and clips["clips"] for clips in (before, now)]
-            others = "in another order, or of other ids or labels" if counts[0] == counts[1] else f"now {counts[1]}"
+            others = (
+                "in another order, or of other ids, labels or boxes" if counts[0] == counts[1] else f"now {counts[1]}"
+            )
             found.append(f"{counts[0]} clips in split {split}, {others}")
     return found
 

@@ -101,7 +101,7 @@ def collect_facts(
         "parts": vars(trainable_args),
         "clip": {"weights of clip_model": weights, "attn_implementation": model.config._attn_implementation},
     }
-    return {"settings": settings, "splits": {"test": clips["test"]}}
+    return {"settings": settings, "splits": clips}
 
 
 def check_rebuilt_clips(checkpoint: Path, build: Callable[[Path], Path]) -> None:

@@ -47,7 +47,7 @@ ALLOWED = {
     "training_arguments": {"torch", "transformers", ".frame_encoder"},
     "parameter_groups": {"transformers", ".losses", ".training_arguments"},
     "training_checkpoints": {".common"},
-    "run_comparison": {"transformers"},
+    "run_comparison": {"numpy", "pyarrow", "transformers"},
     "resumable_trainer": {
         *("torch", "accelerate", "transformers", ".common", ".run_comparison", ".training_checkpoints"),
     },

@@ -23,6 +23,7 @@ from modeling_clipcaer.run_comparison import (
     PLACES,
     Layout,
     compare_runs,
+    fingerprint_clips,
 )
 from modeling_clipcaer.training_checkpoints import adopt_best, check_whole, find_last
 from recipes import train
@@ -30,6 +31,7 @@ from recipes import train
 
 QUICK = ("--dataloader_num_workers", 0, "--disable_tqdm", "true", "--save_total_limit", 5, "--epochs", 2)
 LAST = ("--resume_from_checkpoint", "last")
+LISTS = {"train": "train", "val": "validation", "test": "test"}
 STATES = ("optimizer.pt", "scheduler.pt", "rng_state.pth")
 
 
@@ -207,6 +209,46 @@ def test_another_run_is_refused_by_name_and_a_finished_result_stays_as_it_is(
     assert run_main(train.main, *material.flags, *QUICK, "--output_dir", whole) == 2
     assert "holds checkpoints of an earlier run" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in whole.rglob("*") if path.is_file()} == before
+
+
+def test_the_fingerprint_of_clips_is_of_their_content_in_order_and_of_no_place(material, tmp_path):
+    rows = load_from_disk(material.dataset)["train"]
+    expected = fingerprint_clips(rows)
+    rows.select(range(23, -1, -1)).select(range(23, -1, -1)).save_to_disk(tmp_path / "copy", num_shards=3)
+    moved = load_from_disk(tmp_path / "copy").map(lambda row: {"frame_dir": f"/else{row['frame_dir']}"})
+    assert fingerprint_clips(moved) == fingerprint_clips(rows.select(range(24))) == expected
+
+    def change(name, value):
+        return fingerprint_clips(
+            rows.map(lambda row, place: {name: value(row) if place == 9 else row[name]}, with_indices=True)
+        )
+
+    others = [
+        change("clip_id", lambda row: row["clip_id"] + "x"),
+        change("label", lambda row: (row["label"] + 1) % 5),
+        change("face_boxes", lambda row: [[], *row["face_boxes"][1:]]),
+        change("body_boxes", lambda row: [[box[0] + 1, *box[1:]] for box in row["body_boxes"]]),
+        fingerprint_clips(rows.select([1, 0, *range(2, 24)])),
+    ]
+    assert len({other["sha256"] for other in (expected, *others)}) == 6
+    assert fingerprint_clips(rows.to_iterable_dataset()) is None
+
+
+def test_a_failed_start_leaves_no_folder_and_changed_files_of_raer_no_other_dataset(material, tmp_path, capsys):
+    shutil.copytree(material.raer / "annotation", tmp_path / "annotation")
+    lists = {f"--{name}-annotation": tmp_path / "annotation" / f"{split}.txt" for name, split in LISTS.items()}
+    own = ("--root-dir", material.raer, *(word for pair in lists.items() for word in pair))
+    flags = ("--clip_model", material.clip, *material.flags[4:], *QUICK[:4], "--max_steps", 1, *own)
+    smoothing = ("--label_smoothing_factor", 0.1, "--label_smoothing_distribution", 1, 2)  # of five labels
+    assert run_main(train.main, *flags, *smoothing, "--output_dir", tmp_path / "new" / "run") == 2
+    assert "must hold 5 numbers" in capsys.readouterr().err and not (tmp_path / "new").exists()
+    assert run_main(train.main, *flags, "--output_dir", tmp_path / "run") == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    lines = lists["--val-annotation"].read_text().splitlines(keepends=True)
+    lists["--val-annotation"].write_text("".join(lines[:-1]))
+    assert run_main(train.main, *flags, "--output_dir", tmp_path / "run", *LAST) == 2
+    assert "10 clips in split validation, now 9" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
 
 
 def test_every_flag_is_of_one_kind_and_none_is_of_a_name_that_is_gone():
