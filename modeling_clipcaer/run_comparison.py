@@ -64,6 +64,7 @@ class Layout:
 
     @property
     def clips_per_step(self) -> int:
+        """Clips whose loss a step of the optimizer is of."""
         return self.processes * self.batch_size * self.accumulation
 
     def __str__(self) -> str:

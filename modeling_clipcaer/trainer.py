@@ -63,6 +63,8 @@ class WeightedEpochSampler(Sampler[int]):
 class Draw(int):
     """The number of a clip that is drawn with replacement, which knows how often it was drawn before in the epoch."""
 
+    drawn_before: int
+
     def __new__(cls, clip: int, drawn_before: int):
         draw = super().__new__(cls, clip)
         draw.drawn_before = drawn_before

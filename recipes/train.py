@@ -107,9 +107,7 @@ def train_and_test(arguments: list, words: list[str]) -> None:
     report = test_once(trainer, clips, str(dataset))
     if trainer.is_world_process_zero():
         flags, presets = given_flags(ARGUMENT_TYPES, words), [Path(path).stem for path in split_configs(words)[0]]
-        if (
-            not training_args.resume_without_optimizer
-        ):  # a run that goes on as it was is the same as one from the start
+        if not training_args.resume_without_optimizer:  # as if it had never been stopped
             flags.pop("resume_from_checkpoint", None)
         write_results(trainer, report, model_args.resolve_clip(), flags, presets, repository)
 
