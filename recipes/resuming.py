@@ -55,7 +55,8 @@ class RestoringTrainer(ClipCaerTrainer):
 
 
 def find_resume_checkpoint(args: ClipCaerTrainingArguments) -> Path | None:
-    """The checkpoint to go on from. A folder with checkpoints or a result is never trained into by accident.
+    """The checkpoint to go on from. A folder with checkpoints is never trained into by accident, nor a run of another
+    folder into one with a result.
 
     Raises:
         InputError: that would be so, or the checkpoint is not whole.
@@ -79,12 +80,12 @@ def find_resume_checkpoint(args: ClipCaerTrainingArguments) -> Path | None:
             f"{output_dir}: holds checkpoints of an earlier run; go on with --resume_from_checkpoint last, "
             "or name another --output_dir"
         )
+    if wanted is None:
+        return None
     if (output_dir / RESULT).exists():
-        raise InputError(f"{output_dir}: holds the result of an earlier run; name another --output_dir")
-    if wanted is not None:
-        check_whole(wanted, optimizer)
-        return Path(wanted)
-    return None
+        raise InputError(f"{output_dir}: holds the result of another run; name another --output_dir")
+    check_whole(wanted, optimizer)
+    return Path(wanted)
 
 
 def collect_facts(
