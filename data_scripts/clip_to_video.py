@@ -22,6 +22,7 @@ from PIL import Image
 from data_scripts.command_flags import CommandParser, spell_flag
 from modeling_clipcaer.clip_rows import BOX_COLUMNS, open_row
 from modeling_clipcaer.common.files import staged_folder
+from modeling_clipcaer.common.locks import locked_name
 from modeling_clipcaer.errors import InputError, check_readable, run_command
 from modeling_clipcaer.processing_clipcaer import boxes_per_frame
 
@@ -40,7 +41,7 @@ def main() -> None:
     name = output.name
     faces = {str(number): box for number, (_, box) in enumerate(views) if box}
     bodies = clips[0]["body_boxes"] if len(clips) == 1 else []
-    with staged_folder(output.parent, last=name) as folder:
+    with locked_name(output), staged_folder(output.parent, last=name) as folder:
         write_video([frame for frame, _ in views], folder / name, args.fps)
         write_json({name: faces} if faces else {}, (folder / name).with_suffix(".face.json"))
         write_json({name: bodies[0]} if bodies else {}, (folder / name).with_suffix(".body.json"))

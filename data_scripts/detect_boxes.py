@@ -11,7 +11,6 @@ written. A run that was killed goes on where it stopped.
 """
 
 import argparse
-import os
 import platform
 import sys
 from collections import Counter
@@ -30,8 +29,8 @@ from data_scripts.command_flags import CommandParser, spell_flag
 from data_scripts.detection_files import BODY_PER_FRAME, PartialResults, format_coverage, write_results
 from data_scripts.raer_boxes import NEAREST_REACH
 from data_scripts.raer_config import file_sha256
-from modeling_clipcaer.common.disk import made_folder, tell_disk_errors
-from modeling_clipcaer.common.locks import lock
+from modeling_clipcaer.common.disk import tell_disk_errors
+from modeling_clipcaer.common.locks import locked_name
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.face_detection import DETECTORS, FaceDetector, build_face_detector
 from modeling_clipcaer.names import printable
@@ -83,10 +82,7 @@ def detect_boxes(
     }
     with ExitStack() as stack:
         stack.enter_context(tell_disk_errors(output))
-        place = Path(os.path.abspath(output))  # `.` has no name to put the lock's beside
-        stack.enter_context(made_folder(place.parent))
-        busy = f"{output}: another run is writing to it; expected one at a time, or another folder"
-        stack.enter_context(lock(place.with_name(f".{place.name}.lock"), busy))
+        stack.enter_context(locked_name(output))
         results = stack.enter_context(PartialResults(output, about))
         todo = [clip for clip in clips if clip.key not in results]
         if len(todo) < len(clips):

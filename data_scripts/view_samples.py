@@ -25,6 +25,7 @@ from data_scripts.command_flags import CommandParser, spell_flag
 from data_scripts.contact_sheet import ClipView, HiddenFaces, draw_page, hide_whole
 from modeling_clipcaer.clip_rows import BOX_COLUMNS, open_row
 from modeling_clipcaer.common.files import staged_folder
+from modeling_clipcaer.common.locks import locked_name
 from modeling_clipcaer.errors import InputError, check_readable, run_command
 from modeling_clipcaer.names import identity_key
 from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor, boxes_per_frame
@@ -140,7 +141,7 @@ def write_pages(
         f"{processor.image_size} pixels, context above, face below; face box green, body box orange"
     )
     # Keep: a folder that goes, whatever happens. A page shows people.
-    with staged_folder(output.parent) as folder:
+    with locked_name(output), staged_folder(output.parent) as folder:
         for name, page in zip(names, pages, strict=True):
             views = [view_clip(rows, place, processor, args.mode, args.show_faces) for place in page]
             draw_page(views, heading).save(folder / name)

@@ -11,12 +11,17 @@ from .errors import InputError
 from .processing_clipcaer import STREAMS, ClipCaerVideoProcessor
 
 
+# Column of a row that is drawn with replacement: how often it was drawn before in this epoch.
+DRAWN_BEFORE = "drawn_before"
+
+
 class ClipCaerCollator:
     """Decodes the sampled frames of a batch of rows and cuts both streams from them. Pixels leave as uint8, a quarter
     of float32; [`ClipCaerVideoProcessor.normalize`] belongs on the device.
 
-    Training draws (frames, augmentation) depend on nothing but `seed`, `epoch`, the clips of the batch and the place
-    in it: a resumed run repeats them with any number of workers, and a clip drawn twice is seen twice differently.
+    Training draws (frames, augmentation) depend on nothing but `seed`, `epoch`, the clip and how often it was drawn
+    before, by the column `drawn_before` and in the batch: a resumed run repeats them with any number of workers and
+    any batches, and a clip drawn twice is seen twice differently.
 
     Args:
         processor ([`ClipCaerVideoProcessor`]): cuts the pixels.
@@ -56,7 +61,7 @@ class ClipCaerCollator:
             InputError: a clip cannot be read; the message begins with its `clip_id`.
         """
         clip_ids = [row["clip_id"] for row in rows]
-        generators = [self._generator(place, clip_ids) for place in range(len(rows))]
+        generators = [self._generator(row, clip_ids[:place]) for place, row in enumerate(rows)]
         clips = [self.read_clip(row, generator) for row, generator in zip(rows, generators, strict=True)]
         streams = zip(self.stream_names, zip(*clips, strict=True), strict=True)
         batch = {name: torch.stack(pixels) for name, pixels in streams if pixels[0] is not None}
@@ -81,8 +86,10 @@ class ClipCaerCollator:
         except InputError as error:
             raise InputError(f"clip {row['clip_id']}: {error}") from error
 
-    def _generator(self, place: int, clip_ids: list[str]) -> torch.Generator | None:
+    def _generator(self, row: Mapping[str, Any], clip_ids_before: list[str]) -> torch.Generator | None:
         if self.mode == "eval":
             return None
-        key = repr((self.seed, self.epoch, place, clip_ids)).encode()
+        # Keep: nothing else of the batch. Several processes share the same clips out into other batches.
+        times = row[DRAWN_BEFORE] if DRAWN_BEFORE in row else clip_ids_before.count(row["clip_id"])
+        key = repr((self.seed, self.epoch, row["clip_id"], times)).encode()
         return torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(key).digest()[:7], "big"))

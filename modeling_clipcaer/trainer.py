@@ -1,26 +1,22 @@
 """The Trainer with ClipCaer's losses, parameter groups and samplers."""
 
 import math
-import shutil
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from copy import copy
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch.optim.lr_scheduler import LRScheduler, MultiStepLR
-from torch.utils.data import Sampler
-from transformers import Trainer, TrainerCallback
-from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
+from torch.utils.data import Dataset, Sampler
+from transformers import TrainerCallback
 from transformers.trainer_utils import HubStrategy, has_length
 
 from .cached_clips import COLLATORS, find_collator
 from .clip_labels import align_labels
-from .common.disk import tell_disk_errors
-from .common.files import complete_file, finish_folder
-from .data_collator import ClipCaerCollator
+from .data_collator import DRAWN_BEFORE, ClipCaerCollator
 from .errors import InputError
 from .frozen_parts import FrozenParts
 from .losses import (
@@ -43,6 +39,7 @@ from .parameter_groups import (
     warn_of_double_correction,
 )
 from .prototypes import instance_logits
+from .resumable_trainer import ResumableTrainer
 from .training_arguments import ClipCaerTrainingArguments
 
 
@@ -62,7 +59,38 @@ class WeightedEpochSampler(Sampler[int]):
         # Keep: a pair as the seed. Their sum would give a run with the next seed this run's draws, an epoch earlier.
         generator = np.random.default_rng((self.seed, self.get_epoch()))
         shares = self.weights / self.weights.sum()
-        yield from generator.choice(len(self), size=len(self), p=shares).tolist()
+        times: Counter[int] = Counter()
+        for clip in generator.choice(len(self), size=len(self), p=shares).tolist():
+            yield Draw(clip, times[clip])
+            times[clip] += 1
+
+
+class Draw(int):
+    """The number of a clip that is drawn with replacement, which knows how often it was drawn before in the epoch."""
+
+    drawn_before: int
+
+    def __new__(cls, clip: int, drawn_before: int):
+        draw = super().__new__(cls, clip)
+        draw.drawn_before = drawn_before
+        return draw
+
+    def __getnewargs__(self):
+        return int(self), self.drawn_before
+
+
+class DrawnClips(Dataset):
+    """The rows of a split, each with how often it was drawn before."""
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitems__(self, draws: list[Draw]) -> list[dict[str, Any]]:
+        rows = self.rows.__getitems__([int(draw) for draw in draws])
+        return [{**row, DRAWN_BEFORE: draw.drawn_before} for row, draw in zip(rows, draws, strict=True)]
 
 
 class _EpochStart(TrainerCallback):
@@ -78,16 +106,7 @@ class _EpochStart(TrainerCallback):
         self.trainer.renew_frozen_parts()
 
 
-class _BestCheckpoint(TrainerCallback):
-    """Finds the best checkpoint again when a run goes on: its state names the step, and no path."""
-
-    def on_train_begin(self, args, state, control, **kwargs):
-        best = Path(args.output_dir, f"checkpoint-{state.best_global_step}")
-        if state.best_global_step and best.is_dir():
-            state.best_model_checkpoint = str(best)
-
-
-class ClipCaerTrainer(Trainer):
+class ClipCaerTrainer(ResumableTrainer):
     r"""
     Trains [`ClipCaerForVideoClassification`] on a dataset of clips.
 
@@ -148,7 +167,6 @@ class ClipCaerTrainer(Trainer):
         )
         self.frozen_parts = FrozenParts(model, args.tower_dtype)
         self.add_callback(_EpochStart(self))
-        self.add_callback(_BestCheckpoint())
         self.components: dict[str, list] = defaultdict(list)
         self.group_lrs: dict[str, float] = {}
         self.class_counts: list[int] = []
@@ -189,31 +207,6 @@ class ClipCaerTrainer(Trainer):
             # Refuses a distribution that does not fit the labels, before the first step.
             smoothed_targets(len(self.class_counts), 0.0, self.args.label_smoothing_distribution)
 
-    # Checkpoints
-
-    def _save(self, output_dir=None, state_dict=None):
-        super()._save(output_dir, state_dict)
-        if self.args.should_save:
-            # A pickle of every path of this run, in a folder that people upload. Nothing reads it.
-            Path(output_dir or self.args.output_dir, TRAINING_ARGS_NAME).unlink(missing_ok=True)
-
-    def _save_checkpoint(self, model, trial):
-        """A checkpoint that is whole, on the disk and without this machine's paths; or none, and one line."""
-        folder = Path(self._get_output_dir(trial), f"checkpoint-{self.state.global_step}")
-        try:
-            with tell_disk_errors(folder, partial=folder):
-                super()._save_checkpoint(model, trial)
-                if self.args.should_save:
-                    # Keep: no path. `_BestCheckpoint` finds it by its step, wherever the folder is by then.
-                    state = replace(self.state, best_model_checkpoint=None)
-                    with complete_file(folder / TRAINER_STATE_NAME) as path:
-                        state.save_to_json(str(path))
-                    finish_folder(folder)
-        except InputError:
-            if self.args.should_save:
-                shutil.rmtree(folder, ignore_errors=True)
-            raise
-
     def push_to_hub(self, commit_message="End of training", token=None, revision=None):
         """Push model and processor with their code, from the main process; returns the commit.
 
@@ -235,6 +228,7 @@ class ClipCaerTrainer(Trainer):
         if is_training:
             self._check_one_batch(dataset)
             self.data_collator = self.train_collator
+            dataset = DrawnClips(dataset) if self.args.weighted_sampler else dataset
             return super()._get_dataloader(dataset, description, *args, is_training=True, **kwargs)
         # Keep: without `dataloader_key`, by which the Trainer takes the loader of one split for that of any other.
         self.data_collator = self.given_eval_collator or self.eval_collators[find_collator(dataset.column_names)]

@@ -43,6 +43,7 @@ TRAINER_ARGUMENTS_REFUSED = {
     "`gradient_accumulation_steps` higher for the same batch",
     "include_for_metrics": "gathers what UAR and WAR are not computed from",
     "include_num_input_tokens_seen": "counts tokens, and a clip has none",
+    "save_on_each_node": "writes a checkpoint's parts under the name that the first node alone gives it",
     "neftune_noise_alpha": "puts noise on embeddings of tokens, and the text tower is frozen",
     **dict.fromkeys(
         ("use_liger_kernel", "liger_kernel_config"), "replaces layers of language models, and this is none"
@@ -114,6 +115,11 @@ class ClipCaerTrainingArguments(TrainingArguments):
     logit_adj_tau: float = option(1.0, "Their factor.")
     weighted_sampler: bool = option(False, "Draw training clips by inverse label frequency, with replacement.")
     mixup_alpha: float = option(0.0, "Parameter of mixup's Beta distribution (Zhang et al., 2018); 0: off.")
+
+    resume_without_optimizer: bool = option(
+        False,
+        "Resume from a checkpoint's weights and step alone: the optimizer and the random draws start afresh.",
+    )
 
     per_device_train_batch_size: int = option(
         8, "Clips a training step and process.", aliases=["--batch_size", "--batch-size"]

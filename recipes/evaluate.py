@@ -4,6 +4,7 @@ python recipes/evaluate.py --model DIR --dataset DIR --split test --output_dir O
 """
 
 import sys
+from contextlib import nullcontext
 from dataclasses import MISSING, dataclass
 
 from modeling_clipcaer import ClipCaerTrainer, ClipCaerTrainingArguments
@@ -40,9 +41,6 @@ class EvaluationArguments:
 def main() -> None:
     (args,) = parse_arguments((EvaluationArguments,), sys.argv[1:], __doc__)
     check_output_dir(args.output_dir)
-    model, processor = load_checkpoint(args.model)
-    labels = [model.config.id2label[index] for index in range(model.config.num_labels)]
-    clips = load_clips(args.dataset, (args.split,), labels)
     trainer_args = ClipCaerTrainingArguments(
         args.output_dir,
         eval_strategy="no",
@@ -53,6 +51,16 @@ def main() -> None:
         bf16=args.bf16,
         seed=args.seed,
     )
+    # Keep: the folder is the main process's to hold; the others of a launch are its own.
+    with locked_folder(args.output_dir) if trainer_args.process_index == 0 else nullcontext():
+        evaluate(args, trainer_args)
+
+
+def evaluate(args: EvaluationArguments, trainer_args: ClipCaerTrainingArguments) -> None:
+    """Report of a checkpoint on a split."""
+    model, processor = load_checkpoint(args.model)
+    labels = [model.config.id2label[index] for index in range(model.config.num_labels)]
+    clips = load_clips(args.dataset, (args.split,), labels)
     trainer = ClipCaerTrainer(model, trainer_args, processing_class=processor)
     prediction = trainer.predict(clips[args.split])
     if trainer.is_world_process_zero():
@@ -67,7 +75,7 @@ def main() -> None:
             seed=args.seed,
             **describe_computation(trainer),
         )
-        with locked_folder(args.output_dir), staged_folder(args.output_dir) as folder:
+        with staged_folder(args.output_dir) as folder:
             write_report(report, folder)
         print(f"{tell_result(report)}: {args.output_dir}/report.md")
 

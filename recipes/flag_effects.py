@@ -191,7 +191,7 @@ RULES = (
     Rule(("greater_is_better",), _never, "`metric_for_best_model` says it already"),
     Rule(("save_steps",), lambda run: run.save_strategy == "steps", "`save_strategy` is not steps"),
     Rule(
-        ("save_total_limit", "save_only_model", "save_on_each_node"),
+        ("save_total_limit", "save_only_model"),
         lambda run: run.save_strategy != "no",
         "`save_strategy` is no",
     ),

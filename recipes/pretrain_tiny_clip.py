@@ -31,6 +31,7 @@ from data_scripts.synthetic_drawing import Stage, draw_moment
 from data_scripts.synthetic_words import describe_context, describe_face, join_context_caption, join_face_caption
 from data_scripts.synthetic_world import CONTEXT_STORIES, FACE_STORIES, make_person, plan_clip
 from modeling_clipcaer.common.files import complete_folder
+from modeling_clipcaer.common.locks import locked_name
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.names import public_name
 from modeling_clipcaer.pixels import crop_box, crop_face, letterbox, resize_to_square
@@ -76,12 +77,17 @@ Pixels are those of `ClipCaerVideoProcessor(image_size=64, face_margin=4, contex
 def main() -> None:
     args = parse_args()
     output_dir = Path(args.output_dir)
-    if output_dir.exists():
-        raise InputError(f"--output_dir {output_dir}: exists; expected the name of a folder to be made")
-    output_dir.parent.mkdir(parents=True, exist_ok=True)
     for name in ("steps", "num_clips", "batch_size", "num_workers"):
         if getattr(args, name) < 1:
             raise InputError(f"--{name}: expected at least 1, found {getattr(args, name)}")
+    with locked_name(output_dir):
+        if output_dir.exists():
+            raise InputError(f"--output_dir {output_dir}: exists; expected the name of a folder to be made")
+        pretrain(args, output_dir)
+
+
+def pretrain(args: argparse.Namespace, output_dir: Path) -> None:
+    """From drawings to the folder of a trained CLIP."""
     start = time.time()
     held_out = args.num_clips // 20 + 1
     pixels, words = draw_examples(args.seed, args.num_clips + held_out, args.num_workers)

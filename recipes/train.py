@@ -3,12 +3,12 @@
 accelerate launch --config_file accelerate_config.yaml recipes/train.py --config recipes/NAME.yaml --output_dir OUT
 """
 
-import json
 import logging
 import math
 import os
 import sys
-from contextlib import nullcontext
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -26,6 +26,7 @@ from modeling_clipcaer.common.files import staged_folder
 from modeling_clipcaer.common.locks import locked_folder
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.metrics import calibrate_temperature, compute_uar_war
+from modeling_clipcaer.training_checkpoints import check_whole
 from recipes.checkpoints import check_output_dir, save_checkpoint
 from recipes.clip_cache import CacheArguments, cache_clips, check_cache_arguments
 from recipes.clips import (
@@ -53,8 +54,14 @@ from recipes.reporting import (
     write_report,
 )
 from recipes.research_flags import read_research_flags
-from recipes.trainable import (
+from recipes.resuming import (
     RestoringTrainer,
+    check_rebuilt_clips,
+    collect_facts,
+    find_resume_checkpoint,
+    removed_if_not_begun,
+)
+from recipes.trainable import (
     TrainableArguments,
     complete_model,
     limit_training,
@@ -69,6 +76,7 @@ ARGUMENT_TYPES = (
     *(ModelArguments, ProcessorArguments, DataArguments, CacheArguments, TrainableArguments),
     ClipCaerTrainingArguments,
 )
+BUILD = "dataset"  # folder, in that of the run, of a dataset that is built for it
 
 
 def main() -> None:
@@ -84,8 +92,11 @@ def main() -> None:
     check_selection(training_args)
     check_hub_arguments(training_args)
     check_cache_arguments(cache_args, training_args, trainable_args.use_lora)
-    # Keep: the folder is the main process's to hold; the others of a launch are its own.
-    with locked_folder(training_args.output_dir) if training_args.process_index == 0 else nullcontext():
+    with ExitStack() as stack:
+        # Keep: the folder is the main process's to hold; the others of a launch are its own.
+        if training_args.process_index == 0:
+            stack.enter_context(locked_folder(training_args.output_dir))
+            stack.enter_context(removed_if_not_begun(Path(training_args.output_dir, BUILD)))
         train_and_test(arguments, words, unused)
 
 
@@ -101,12 +112,16 @@ def train_and_test(arguments: list, words: list[str], unused: dict[str, str]) ->
     checkpoint = find_resume_checkpoint(training_args)
     set_seed(training_args.seed)
     with training_args.main_process_first(desc="building the dataset"):
-        build_dir, is_main_process = Path(training_args.output_dir, "dataset"), training_args.process_index == 0
-        dataset = prepare_clips(data_args, model_args.labels_file, build_dir, is_main_process)
+        build_dir, is_main_process = Path(training_args.output_dir, BUILD), training_args.process_index == 0
+        build = partial(prepare_clips, data_args, model_args.labels_file, is_main_process=is_main_process)
+        if checkpoint is not None and is_main_process and build_dir.exists() and data_args.dataset is None:
+            check_rebuilt_clips(checkpoint, build)
+        dataset = build(build_dir)
     clips = load_clips(dataset, ("train", "validation", "test"))
     if is_main_process:
         tell_counts(clips)
     model = build_model(model_args, get_labels(clips))
+    facts = collect_facts(model, clips, cache_args, trainable_args)
     prepare_lora(model, trainable_args, training_args.lr_image_encoder)
     repository = create_repository(training_args)
     processor = build_processor(model, processor_args)
@@ -119,11 +134,14 @@ def train_and_test(arguments: list, words: list[str], unused: dict[str, str]) ->
         processing_class=processor,
         compute_metrics=compute_uar_war,
     )
-    limit_training(trainer, trainable_args, model_args.resolve_clip())
+    trainer.notes = limit_training(trainer, trainable_args, model_args.resolve_clip())
+    trainer.facts = facts
     trainer.train(resume_from_checkpoint=checkpoint)
     report = test_once(trainer, clips, str(dataset)) | {"unused_flags": unused}
     if trainer.is_world_process_zero():
         flags, presets = given_flags(ARGUMENT_TYPES, words), [Path(path).stem for path in split_configs(words)[0]]
+        if not training_args.resume_without_optimizer:  # as if it had never been stopped
+            flags.pop("resume_from_checkpoint", None)
         write_results(trainer, report, model_args.resolve_clip(), flags, presets, repository)
 
 
@@ -185,36 +203,6 @@ def check_selection(args: ClipCaerTrainingArguments) -> None:
         )
 
 
-def find_resume_checkpoint(args: ClipCaerTrainingArguments) -> str | None:
-    """The checkpoint to go on from. A folder with checkpoints is never trained into by accident."""
-    output_dir = Path(args.output_dir)
-    # Keep: a run that was killed while saving leaves half a checkpoint, which lacks its step.
-    steps = {folder: read_step(folder) for folder in output_dir.glob("checkpoint-*")}
-    last = max((folder for folder in steps if steps[folder] is not None), key=steps.get, default=None)
-    if args.resume_from_checkpoint is None:
-        if last is not None:
-            raise InputError(
-                f"{output_dir}: holds checkpoints of an earlier run; go on with --resume_from_checkpoint last, "
-                "or name another --output_dir"
-            )
-        return None
-    if args.resume_from_checkpoint == "last":
-        if last is None:
-            raise InputError(f"{output_dir}: holds no checkpoint to resume from")
-        return str(last)
-    if read_step(Path(args.resume_from_checkpoint)) is None:
-        raise InputError(f"{args.resume_from_checkpoint}: is no checkpoint of a training run")
-    return args.resume_from_checkpoint
-
-
-def read_step(checkpoint: Path) -> int | None:
-    """Training step of a checkpoint that is complete: its state is what is written last."""
-    try:
-        return json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))["global_step"]
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError):
-        return None
-
-
 def test_once(trainer: ClipCaerTrainer, clips: DatasetDict, dataset: str) -> dict:
     """Report of the selected checkpoint on the test split, with the last epoch's figures. The model ends selected."""
     state, labels = trainer.state, get_labels(clips)
@@ -244,7 +232,9 @@ def test_once(trainer: ClipCaerTrainer, clips: DatasetDict, dataset: str) -> dic
     best_step = state.best_global_step or state.global_step
     report = last
     if best_step != state.global_step:
-        restore_weights(trainer.accelerator.unwrap_model(trainer.model), find_selected_checkpoint(trainer))
+        selected = Path(trainer.args.output_dir, f"checkpoint-{best_step}")
+        check_whole(selected, optimizer=False)
+        restore_weights(trainer.accelerator.unwrap_model(trainer.model), selected)
         fit = calibrate()
         report = measure()
     validation = {entry["step"]: entry for entry in state.log_history if "eval_uar" in entry}.get(best_step, {})
@@ -263,17 +253,6 @@ def test_once(trainer: ClipCaerTrainer, clips: DatasetDict, dataset: str) -> dic
         "training_clips": dict(zip(labels, trainer.class_counts, strict=True)),
         "class_priors": dict(zip(labels, trainer.class_priors.tolist(), strict=True)),
     }
-
-
-def find_selected_checkpoint(trainer: ClipCaerTrainer) -> Path:
-    """The selected checkpoint, which is in another folder when it is older than the one that a run went on from."""
-    name = f"checkpoint-{trainer.state.best_global_step}"
-    resumed = trainer.args.resume_from_checkpoint
-    folders = [Path(trainer.args.output_dir), *([Path(resumed).parent] if resumed not in (None, "last") else [])]
-    for folder in folders:
-        if (folder / name).is_dir():
-            return folder / name
-    raise InputError(f"{folders[-1] / name}: expected the checkpoint of the best validation UAR, found none")
 
 
 def write_results(

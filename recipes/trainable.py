@@ -1,7 +1,6 @@
 """Training a part of CLIP or none of it: LoRA on the vision tower, and checkpoints without the frozen weights."""
 
 import hashlib
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +9,9 @@ from typing import Any
 import torch
 from peft import LoraConfig, LoraModel
 from safetensors.torch import load_file
-from transformers import TrainerCallback
 
 from modeling_clipcaer import ClipCaerConfig, ClipCaerForVideoClassification, ClipCaerTrainer
 from modeling_clipcaer.clip_loading import load_clip_weights
-from modeling_clipcaer.common.files import complete_file
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.json_files import describe_json, read_object
 from modeling_clipcaer.strict_loading import check_found, check_weights, tell_loading
@@ -49,25 +46,6 @@ class TrainableArguments:
                 raise InputError(f"`{name}` must be above 0, got {getattr(self, name)}")
 
 
-class _NoteWhatIsLeftOut(TrainerCallback):
-    def __init__(self, notes: dict):
-        self.notes = notes
-
-    def on_save(self, args, state, control, **kwargs):
-        if state.is_world_process_zero:
-            folder = Path(args.output_dir, f"checkpoint-{state.global_step}")
-            (folder / PLAIN_WEIGHTS).replace(folder / WEIGHTS)
-            with complete_file(folder / NOTES) as path:
-                path.write_text(json.dumps(self.notes, indent=2) + "\n", encoding="utf-8")
-
-
-class RestoringTrainer(ClipCaerTrainer):
-    """Resumes from weights that fit to the last key, and from those that are not whole. The Trainer would warn."""
-
-    def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
-        restore_weights(model or self.model, resume_from_checkpoint)
-
-
 def add_lora(model: ClipCaerForVideoClassification, rank: int, alpha: float) -> LoraModel:
     """Put LoRA on the queries and values of the vision tower, in place. It starts as no change."""
     target = r".*\.vision_model\..*\.(q_proj|v_proj)"
@@ -91,8 +69,12 @@ def prepare_lora(model: ClipCaerForVideoClassification, args: TrainableArguments
         add_lora(model, args.lora_rank, args.lora_alpha)
 
 
-def limit_training(trainer: ClipCaerTrainer, args: TrainableArguments, base_model: str) -> None:
-    """Freeze what LoRA stands in for, and leave CLIP's frozen weights out of checkpoints, as the flags ask for."""
+def limit_training(trainer: ClipCaerTrainer, args: TrainableArguments, base_model: str) -> dict | None:
+    """Freeze what LoRA stands in for, and leave CLIP's frozen weights out of checkpoints, as the flags ask for.
+
+    Returns:
+        What completes the checkpoints; `None`: they are plain models.
+    """
     model, frozen = trainer.model, set()
     for name, parameter in model.named_parameters():
         if args.use_lora and name.startswith(("model.clip.vision_model.", "model.clip.visual_projection.")):
@@ -104,8 +86,7 @@ def limit_training(trainer: ClipCaerTrainer, args: TrainableArguments, base_mode
         model._keys_to_ignore_on_save = frozen
         notes["base_model"] = str(Path(base_model).resolve()) if Path(base_model).exists() else base_model
         notes["frozen_sha256"] = fingerprint_weights(model.state_dict(), frozen)
-    if args.use_lora or args.save_trainable_only:
-        trainer.add_callback(_NoteWhatIsLeftOut(notes))
+    return notes if args.use_lora or args.save_trainable_only else None
 
 
 def complete_model(model: ClipCaerForVideoClassification) -> None:

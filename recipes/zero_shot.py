@@ -71,6 +71,12 @@ class ZeroShotArguments:
 def main() -> None:
     types = (ModelArguments, ProcessorArguments, ZeroShotArguments)
     model_args, processor_args, args = parse_arguments(types, sys.argv[1:], __doc__)
+    with locked_folder(args.output_dir):
+        measure(model_args, processor_args, args)
+
+
+def measure(model_args: ModelArguments, processor_args: ProcessorArguments, args: ZeroShotArguments) -> None:
+    """Report of a CLIP checkpoint that was trained on none of the clips."""
     clips = load_clips(args.dataset, (args.split,))
     model = build_model(model_args, get_labels(clips), ZeroShotModel).eval()
     processor = build_processor(model, processor_args)
@@ -86,7 +92,7 @@ def main() -> None:
         seed=args.seed,
     )
     report["checkpoint"] += " (zero-shot)"
-    with locked_folder(args.output_dir), staged_folder(args.output_dir) as folder:
+    with staged_folder(args.output_dir) as folder:
         write_report(report, folder)
     print(f"zero-shot {tell_result(report)}: {args.output_dir}/report.md")
 

@@ -14,6 +14,7 @@ from recipes import train
 from recipes.checkpoints import load_checkpoint, save_checkpoint
 from recipes.model_arguments import ModelArguments
 from recipes.models import build_model
+from recipes.trainable import restore_weights
 
 
 LABELS = ["calm", "glad"]
@@ -47,7 +48,10 @@ MISFITS = {
 
 @pytest.mark.parametrize("change, name", MISFITS.values(), ids=MISFITS)
 def test_every_way_to_load_refuses_what_does_not_fit(run, folder, tmp_path, capsys, change, name):
+    model, _ = load_checkpoint(str(folder))
     spoil(folder / "model.safetensors", change)
+    with pytest.raises(InputError, match=f"`{name}`: found"):
+        restore_weights(model, folder)
     with pytest.raises(InputError, match=name) as caught:
         load_checkpoint(str(folder))
     assert str(folder) in str(caught.value) and "\n" not in str(caught.value)
@@ -58,7 +62,7 @@ def test_every_way_to_load_refuses_what_does_not_fit(run, folder, tmp_path, caps
     flags = make_material(run.parent).flags
     resume = ("--output_dir", tmp_path / "resumed", "--resume_from_checkpoint", checkpoint)
     assert run_main(train.main, *flags, *resume) == 2
-    assert f"`{name}`: found" in capsys.readouterr().err
+    assert f"{checkpoint}/model.safetensors: is damaged" in capsys.readouterr().err
 
 
 def test_pickled_weights_are_never_read(folder):

@@ -16,13 +16,14 @@ from safetensors.torch import save_file
 from small_material import make_material, run_main
 from small_run import train_small
 
+from data_scripts import clip_to_video, detect_boxes, view_samples
 from data_scripts.build_raer import build_dataset
 from modeling_clipcaer.common.disk import check_room, tell_disk_errors
 from modeling_clipcaer.common.files import complete_file, complete_folder, staged_folder
-from modeling_clipcaer.common.locks import locked_folder
+from modeling_clipcaer.common.locks import locked_folder, locked_name
 from modeling_clipcaer.errors import InputError, check_readable
 from modeling_clipcaer.peft_adapter import save_face_adapter
-from recipes import export, predict, train, write_parquet
+from recipes import evaluate, export, predict, pretrain_tiny_clip, train, write_parquet, zero_shot
 from recipes.checkpoints import load_checkpoint
 
 
@@ -175,9 +176,9 @@ def test_a_disk_that_is_too_small_is_refused_before_work(tmp_path, monkeypatch):
 
 HOLD = """
 import sys
-from modeling_clipcaer.common.locks import locked_folder
+from modeling_clipcaer.common.locks import locked_folder, locked_name
 
-with locked_folder(sys.argv[1]):
+with locked_folder(sys.argv[1]), locked_name(sys.argv[1] + ".png"):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -194,14 +195,15 @@ def test_a_second_run_into_a_folder_is_refused_until_the_first_has_ended(tmp_pat
     finally:
         first.kill()
         first.communicate()
-    with locked_folder(tmp_path / "out"), locked_folder(tmp_path / "out"):  # the same process may ask again
+    again = (locked_folder(tmp_path / "out"), locked_folder(tmp_path / "out"), locked_name(tmp_path / "out.png"))
+    with again[0], again[1], again[2]:  # the same process may ask again
         (tmp_path / "out" / "result").touch()
     assert names_in(tmp_path) == ["out", "out/result"]
 
 
 @pytest.fixture
 def held(tmp_path):
-    """A folder that another process holds."""
+    """A folder that another process holds, which holds also the name of a file beside it, out.png."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     words = [sys.executable, "-c", HOLD, str(tmp_path / "out")]
     other = subprocess.Popen(words, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -211,14 +213,31 @@ def held(tmp_path):
     other.communicate()
 
 
-def test_two_runs_into_one_folder_are_refused_before_any_work(held, tmp_path, tmp_path_factory, capsys):
+def test_two_runs_into_one_place_are_refused_by_every_command_before_any_work(
+    held, tmp_path, tmp_path_factory, capsys
+):
     (tmp_path / "lesson.mp4").touch()
-    material = make_material(tmp_path_factory.getbasetemp())
-    assert run_main(train.main, *material.flags, "--output_dir", held) == 2
-    assert run_main(predict.main, tmp_path / "lesson.mp4", "--model", "not/asked", "--output_dir", held) == 2
+    (tmp_path / "clips" / "one").mkdir(parents=True)
+    (tmp_path / "clips" / "one" / "1.jpg").touch()
+    material, run = (make(tmp_path_factory.getbasetemp()) for make in (make_material, train_small))
+    data, into = ("--dataset", material.dataset), ("--output_dir", held)
+    assert run_main(train.main, *material.flags, *into) == 2
+    assert run_main(predict.main, tmp_path / "lesson.mp4", "--model", "not/asked", *into) == 2
+    assert run_main(evaluate.main, "--model", run, *data, *into) == 2
+    assert run_main(zero_shot.main, "--clip_model", material.clip, *data, *into) == 2
+    assert run_main(export.main, "--model", run, "--format", "torch_export", *into) == 2
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
-    busy = f"error: {held}: another run is writing to it; expected one at a time, or another folder"
-    assert errors == [busy, busy] and names_in(held) == [".lock"]
+    assert errors == [f"error: {held}: another run is writing to it; expected one at a time, or another folder"] * 5
+    assert names_in(held) == [".lock"]
+
+    file = held.with_name("out.png")
+    assert run_main(view_samples.main, material.dataset, "--output", file) == 2
+    assert run_main(clip_to_video.main, *data, "--output", file) == 2
+    assert run_main(pretrain_tiny_clip.main, "--output_dir", file) == 2
+    assert run_main(detect_boxes.main, tmp_path / "clips", "--output", file, "--face-detector", "haar") == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
+    assert errors == [f"error: {file}: another run is writing it; expected one at a time, or another name"] * 4
+    assert not file.exists()
 
 
 def test_a_run_that_leaves_nothing_leaves_no_folder(tmp_path):

@@ -37,6 +37,7 @@ RECIPES = sorted(path for path in (ROOT / "recipes").glob("*.yaml") if not path.
 PLACES = {
     *("clip_model", "labels_file", "dataset", "root_dir", "train_annotation", "val_annotation", "test_annotation"),
     *("bounding_box_face", "bounding_box_body", "cache_dir", "output_dir", "exper_name", "resume_from_checkpoint"),
+    "resume_without_optimizer",
     *("push_to_hub", "hub_model_id", "hub_token", "hub_private_repo", "hub_strategy", "hub_revision"),
 }
 # How fast, on what and in how much memory the run computes, and what is told of it; figures differ by rounding alone.
@@ -50,7 +51,7 @@ HOW = {
     *("ddp_bucket_cap_mb", "ddp_broadcast_buffers", "ddp_static_graph", "ddp_backend", "ddp_timeout"),
     *("log_on_each_node", "log_level", "log_level_replica", "disable_tqdm", "report_to", "run_name", "project"),
     *("trackio_space_id", "trackio_bucket_id", "trackio_static_space_id", "debug", "skip_memory_metrics"),
-    *("logging_nan_inf_filter", "save_on_each_node", "enable_jit_checkpoint", "ignore_data_skip"),
+    *("logging_nan_inf_filter", "enable_jit_checkpoint", "ignore_data_skip"),
 }
 # Shown to change rows or files by a test of their own.
 ELSEWHERE = {
@@ -223,7 +224,6 @@ IDLE = {
     "save_steps": ("", "3"),
     "save_total_limit": ("--save_strategy no", "1"),
     "save_only_model": ("--save_strategy no", "true"),
-    "save_on_each_node": ("--save_strategy no", "true"),
     "logging_steps": ("", "3"),
     "logging_first_step": ("--logging_strategy no", "true"),
     "logging_nan_inf_filter": ("--logging_strategy no", "false"),

@@ -20,6 +20,7 @@ STAYING = {
     *("__init__", "data_collator", "losses", "metrics", "parameter_groups", "trainer", "training_arguments"),
     *("peft_adapter", "pipeline_clipcaer", "frame_encoder", "frozen_parts", "cached_clips", "clip_rows"),
     *("clip_labels", "measured_clips"),
+    *("training_checkpoints", "run_comparison", "resumable_trainer"),
     *(
         "recordings",
         "face_detection",

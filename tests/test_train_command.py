@@ -278,6 +278,21 @@ def test_two_processes_resume_to_the_same_weights_to_the_last_bit(two, tmp_path)
 
 
 @pytest.mark.slow
+def test_one_process_goes_on_as_two_did_with_twice_the_batch_and_with_no_other(two, tmp_path, capsys):
+    flags, folder = two
+    resume = ("--resume_from_checkpoint", folder / "checkpoint-2", "--output_dir", tmp_path / "one")
+    assert run_main(train.main, *flags, "--batch-size", 4, *resume) == 2
+    assert "2 x 4 x 1 = 8, now 1 x 4 x 1 = 4, which makes other steps" in capsys.readouterr().err
+    assert not (tmp_path / "one").exists()
+    assert run_main(train.main, *flags, "--batch-size", 8, *resume) == 0
+    expected, resumed = (load_file(path / "checkpoint-6" / "model.safetensors") for path in (folder, tmp_path / "one"))
+    for name, value in expected.items():
+        torch.testing.assert_close(resumed[name], value, rtol=1e-4, atol=1e-5)
+    reports = [read(path / "report.json") for path in (folder, tmp_path / "one")]
+    assert reports[0]["confusion_matrix"] == reports[1]["confusion_matrix"]
+
+
+@pytest.mark.slow
 def test_two_processes_evaluate_to_the_same_report_as_one(material, spoilt, tmp_path):
     """Ten clips in batches of three: two processes are given some of them twice."""
     flags = ("--model", spoilt, "--dataset", material.dataset, "--num_workers", 0, "--batch_size", 3, "--output_dir")

@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -357,6 +359,8 @@ def test_the_weighted_samplers_draw_depends_on_seed_and_epoch_alone():
     }
     assert len({tuple(draw) for draw in draws.values()}) == 4
     assert draws[1, 1] == list(WeightedEpochSampler(weights, 1, lambda: 1))
+    times = {(draw, draw.drawn_before) for draw in pickle.loads(pickle.dumps(draws[1, 1]))}
+    assert len(times) == 60 > len(set(draws[1, 1]))  # the times that a clip is drawn are told apart
 
 
 @pytest.mark.parametrize("workers", [{}, {"dataloader_num_workers": 1, "dataloader_persistent_workers": True}])

@@ -38,6 +38,22 @@ def locked_folder(folder: str | os.PathLike) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def locked_name(path: str | os.PathLike) -> Iterator[None]:
+    """Hold the file or folder `path`, which need not be there, for one run. The folder that it is in is made.
+
+    Raises:
+        InputError: another run holds it, or nothing can be written there.
+    """
+    place = Path(os.path.abspath(path))  # `.` has no name to put the lock's beside
+    busy = f"{path}: another run is writing it; expected one at a time, or another name"
+    with ExitStack() as stack:
+        with tell_disk_errors(path):
+            stack.enter_context(made_folder(place.parent))
+            stack.enter_context(lock(place.with_name(f".{place.name}.lock"), busy))
+        yield
+
+
 # The locks of this process.
 _held: set[str] = set()
 
