@@ -55,8 +55,10 @@ class FrameEncoder:
         wanted, self.projection = resolve_tower_dtype(dtype, clip.device), clip.visual_projection
         # Keep: the layers of a model divided between devices, memory and disk find their weights by hooks.
         divided = any(hasattr(module, "_hf_hook") for module in clip.vision_model.modules())
-        casts = not divided and wanted not in (None, self.projection.weight.dtype)
-        self.tower = cast_tower(clip.vision_model, wanted) if casts else clip.vision_model
+        if divided or wanted is None or wanted == self.projection.weight.dtype:
+            self.tower = clip.vision_model
+        else:
+            self.tower = cast_tower(clip.vision_model, wanted)
 
     @torch.no_grad()
     def __call__(self, pixel_values: torch.Tensor) -> torch.Tensor:

@@ -209,7 +209,7 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
         face_embeds: torch.FloatTensor | None = None,
         frame_mask: torch.BoolTensor | None = None,
         face_present: torch.BoolTensor | None = None,
-        soft_prompt_embeds: torch.FloatTensor | None = None,
+        soft_prompt_embeds: torch.Tensor | None = None,
         use_soft_prompts: bool = True,
         **kwargs: Unpack[TransformersKwargs],
     ) -> ClipCaerOutput:
@@ -327,7 +327,7 @@ class ClipCaerForVideoClassification(ClipCaerPreTrainedModel):
         face_embeds: torch.FloatTensor | None = None,
         frame_mask: torch.BoolTensor | None = None,
         face_present: torch.BoolTensor | None = None,
-        soft_prompt_embeds: torch.FloatTensor | None = None,
+        soft_prompt_embeds: torch.Tensor | None = None,
         use_soft_prompts: bool = True,
         **kwargs: Unpack[TransformersKwargs],
     ) -> ClipCaerOutput:

@@ -292,7 +292,7 @@ class ClipCaerTrainer(ResumableTrainer):
         self.group_lrs = {f"lr/{group['name']}": group["lr"] for group in self.optimizer.param_groups}
         return (loss, outputs) if return_outputs else loss
 
-    def _run(self, model, inputs: dict[str, torch.Tensor], use_soft_prompts: bool):
+    def _run(self, model, inputs: dict[str, Any], use_soft_prompts: bool):
         """The model's outputs, of which its frozen parts' share is computed once an epoch or evaluation.
 
         Keep: not where several devices would share out the prompts among them like clips, nor where a training step is

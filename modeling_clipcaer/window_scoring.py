@@ -87,9 +87,9 @@ class WindowScorer:
             present = torch.tensor([bool(clip.face) for clip in clips], device=self.model.device)
             # What stands for a face that is not there is left out. Keep: no zeros, which have no unit embedding.
             face = torch.stack([_stack(clip.face or clip.context) for clip in clips])
-        inputs = {"context_embeds": context, "face_embeds": face, "face_present": present}
-        inputs["use_soft_prompts"] = config.soft_prompts_classify
-        logits = self.model(**self.parts(inputs)).logits
+        streams = {"context_embeds": context, "face_embeds": face, "face_present": present}
+        inputs = self.parts({**streams, "use_soft_prompts": config.soft_prompts_classify})
+        logits = self.model(**inputs).logits
         return (logits.cpu().double() / self.temperature).softmax(-1).numpy()
 
 

@@ -1,6 +1,5 @@
 """How well a checkpoint was measured to answer: what its own `report.json` says, for those who read its answers."""
 
-import json
 import logging
 import math
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from transformers.utils import cached_file
 
 from modeling_clipcaer import ClipCaerConfig
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.json_files import read_object
 
 
 logger = logging.getLogger(__name__)
@@ -37,25 +37,20 @@ def find_measurement(checkpoint: str, config: ClipCaerConfig) -> dict[str, Any] 
     if path is None:
         return None
     try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read(LARGEST_REPORT + 1)
-        if len(text) > LARGEST_REPORT:
-            raise InputError(f"expected at most {LARGEST_REPORT} characters")
-        return read_measurement(json.loads(text), [config.id2label[index] for index in range(config.num_labels)])
-    except (OSError, ValueError, RecursionError) as error:
+        report = read_object(path, LARGEST_REPORT)
+        return read_measurement(report, [config.id2label[index] for index in range(config.num_labels)])
+    except InputError as error:
         reason = str(error).splitlines()[0]
         logger.warning(f"{checkpoint}: its {REPORT} is left aside, so that it counts as not measured: {reason}")
         return None
 
 
-def read_measurement(report: Any, labels: Sequence[str]) -> dict[str, Any]:
+def read_measurement(report: dict[str, Any], labels: Sequence[str]) -> dict[str, Any]:
     """The measurement in a report.
 
     Raises:
         InputError: it is no report, or one on other `labels`.
     """
-    if not isinstance(report, dict):
-        raise InputError("expected the fields of a report")
     if report.get("labels") != list(labels):
         raise InputError("it is about other labels than the checkpoint's")
     uar, interval, clips = report.get("uar"), report.get("uar_ci95"), report.get("num_clips")

@@ -140,7 +140,7 @@ def test_the_margin_of_ldam_is_one_of_the_whole_angle_whatever_the_slerp_weight(
     moved = ((1 - slerp_weight) * cosines.clamp(-1, 1).acos()).cos()
     torch.testing.assert_close(0.07 * outputs.logits, moved, rtol=0, atol=1e-5)
     expected = ldam_loss(cosines, batch["labels"], TRAIN_COUNTS)
-    assert trainer._drain("train")["loss_classification"] == pytest.approx(expected.item(), rel=1e-4)
+    assert trainer._drain()["loss_classification"] == pytest.approx(expected.item(), rel=1e-4)
 
 
 def test_evaluation_measures_plain_cross_entropy_of_unadjusted_logits(material, tmp_path):
