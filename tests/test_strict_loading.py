@@ -118,9 +118,11 @@ def test_labels_come_in_the_order_of_their_numbers():
         (b'{"a": "\xff"}', "is not UTF-8 (byte 0xff at 7)"),
         (b"[" * 10**6, "nested too deep"),
         (b'{"a": ' + b"9" * 5000 + b"}", "a number of thousands of digits"),
+        (b'{"a": -1e999}', "holds -1e999, which is too large"),
+        (b'{"a": ' + b"9" * 400 + b".0}", f"holds {'9' * 20}, which is too large"),
         (b'{"a": 1, "a": 2}', "key 'a' occurs twice"),
     ],
-    ids=["list", "empty", "torn", "bytes", "deep", "digits", "twice"],
+    ids=["list", "empty", "torn", "bytes", "deep", "digits", "large", "longer", "twice"],
 )
 def test_a_broken_json_file_is_named(folder, name, text, message):
     (folder / name).write_bytes(text)
