@@ -54,7 +54,7 @@ def load_strictly(load: Callable, place: str | os.PathLike | None, what: str, *a
 
 
 def check_weights(weights: Mapping[str, torch.Tensor]) -> None:
-    """Look at every number of `weights`, which takes a tenth of a second a gigabyte.
+    """Look at every number of `weights`, which takes some tenths of a second a gigabyte.
 
     Raises:
         InputError: one is NaN or infinite, or a matrix holds nothing but zeros, as after a write that was cut short.
