@@ -84,8 +84,11 @@ def json_decoder(place: str | os.PathLike, finite: bool = True) -> json.JSONDeco
             raise InputError(f"{place}: holds {digits[:20]}, which is too large; expected a finite number")
         return number
 
-    hooks = {"parse_constant": refuse_constant, "parse_float": read_finite} if finite else {}
-    return json.JSONDecoder(object_pairs_hook=refuse_repeated_keys, **hooks)
+    return json.JSONDecoder(
+        object_pairs_hook=refuse_repeated_keys,
+        parse_constant=refuse_constant if finite else None,
+        parse_float=read_finite if finite else None,
+    )
 
 
 @contextmanager
