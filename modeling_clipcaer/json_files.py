@@ -1,6 +1,7 @@
 """The one reader of JSON and of text from users: whole, strict, and bounded, or one line that says what is wrong."""
 
 import json
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -78,7 +79,16 @@ def json_decoder(place: str | os.PathLike, finite: bool = True) -> json.JSONDeco
                 raise InputError(f"{place}: key '{key}' occurs twice with different values; expected it once")
         return values
 
-    return json.JSONDecoder(object_pairs_hook=refuse_repeated_keys, parse_constant=refuse_constant if finite else None)
+    def read_finite(digits: str) -> float:
+        if math.isinf(number := float(digits)):  # Keep: so Python reads what is too large
+            raise InputError(f"{place}: holds {digits[:20]}, which is too large; expected a finite number")
+        return number
+
+    return json.JSONDecoder(
+        object_pairs_hook=refuse_repeated_keys,
+        parse_constant=refuse_constant if finite else None,
+        parse_float=read_finite if finite else None,
+    )
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import torch
 from accelerate.utils import broadcast_object_list
 from transformers import Trainer, TrainerCallback
 from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
-from transformers.trainer_utils import has_length, rotate_checkpoints
+from transformers.trainer_utils import has_length
 from transformers.utils import logging
 
 from .common.disk import check_room, tell_disk_errors
@@ -22,7 +22,7 @@ from .common.files import complete_file, finish_folder, staged_folder
 from .errors import InputError
 from .frame_encoder import describe_tower_dtype
 from .run_comparison import Comparison, Layout, choose_settings, compare_runs, describe_layout, fingerprint_clips
-from .training_checkpoints import check_best, check_whole, find_last, write_record
+from .training_checkpoints import check_best, check_whole, find_last, remove_old, write_record
 
 
 logger = logging.get_logger(__name__)
@@ -80,7 +80,7 @@ class ResumableTrainer(Trainer):
         if self.state.best_global_step == self.state.global_step:
             self.state.best_model_checkpoint = str(Path(run_dir, name))
         if writes:
-            rotate_checkpoints(run_dir, limit, self.state.best_model_checkpoint, use_mtime=True)
+            remove_old(run_dir, self.state.global_step, self.state.best_global_step, limit)
 
     def _count_bytes(self) -> int:
         """Of the tensors of a checkpoint, which has little else."""

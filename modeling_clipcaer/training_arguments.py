@@ -17,7 +17,7 @@ _AT_LEAST_ZERO = (
     *("learning_rate", "lr_image_encoder", "lr_prompt_learner", "lr_adapter", "lr_fusion", "lr_gamma", "weight_decay"),
     *("mi_loss_weight", "mi_warmup_epochs", "mi_ramp_epochs", "dc_loss_weight", "dc_warmup_epochs", "dc_ramp_epochs"),
     *("focal_gamma", "focal_alpha", "ldam_max_margin", "ldam_scale", "logit_adj_tau", "mixup_alpha"),
-    *("num_train_epochs", "dataloader_num_workers"),
+    *("num_train_epochs", "dataloader_num_workers", "max_grad_norm", "warmup_steps"),
 )
 _AT_LEAST_ONE = ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps")
 
@@ -182,6 +182,9 @@ class ClipCaerTrainingArguments(TrainingArguments):
             raise InputError(f"`class_balanced_beta` must lie in [0, 1), got {self.class_balanced_beta}")
         if not 0 <= self.label_smoothing_factor < 1:
             raise InputError(f"`label_smoothing_factor` must lie in [0, 1), got {self.label_smoothing_factor}")
+        for name in ("seed", "data_seed"):
+            if not 0 <= (getattr(self, name) or 0) < 2**32:
+                raise InputError(f"`{name}` must lie in [0, 2**32), got {getattr(self, name)}")
         missing = sorted(set(self.report_to) - set(get_available_reporting_integrations()))
         if missing:
             raise InputError(f"`report_to` {missing[0]}: that tracker is not installed")
@@ -211,7 +214,8 @@ class ClipCaerTrainingArguments(TrainingArguments):
         if self.optim.value.startswith(("galore", "apollo", "lomo", "adalomo")):
             raise InputError(f"`optim` {self.optim.value} is not taken: it groups the weights in a way of its own")
         try:
-            Trainer.get_optimizer_cls_and_kwargs(self)
+            optimizer_class, kwargs = Trainer.get_optimizer_cls_and_kwargs(self)
+            optimizer_class([torch.zeros(1)], **kwargs)
         except (ImportError, ValueError) as error:
             raise InputError(f"`optim` {self.optim.value}: {str(error).strip().splitlines()[0]}") from error
         taken = OPTIM_ARGS.get(self.optim.value, ())

@@ -13,10 +13,10 @@ from typing import Any
 
 from .common.files import complete_file, complete_folder
 from .errors import InputError, check_readable
-from .json_files import json_decoder, read_object, read_text
+from .json_files import json_decoder, read_text, tell_broken_json
 
 
-RECORD = "resume.json"
+RECORD, TRAINER_STATE = "resume.json", "trainer_state.json"
 # Of the record; raise it when a run cannot be compared by the earlier one's.
 FORMAT_VERSION = 1
 
@@ -26,6 +26,7 @@ def write_record(folder: Path, step: int, run: Mapping[str, Any]) -> None:
     files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     described = {name: {"size": path.stat().st_size, "sha256": _hash_file(path)} for name, path in files.items()}
     record = {"format_version": FORMAT_VERSION, "step": step, "run": run, "files": described}
+    record["sha256"] = _hash_record(record)
     with complete_file(folder / RECORD) as path:
         path.write_text(json.dumps(record, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -39,18 +40,20 @@ def read_record(checkpoint: str | os.PathLike) -> dict[str, Any]:
     path = Path(checkpoint, RECORD)
     check_readable(checkpoint)
     if not path.is_file():
-        if Path(checkpoint, "trainer_state.json").is_file():
+        if Path(checkpoint, TRAINER_STATE).is_file():
             raise InputError(
                 f"{checkpoint}: has no {RECORD}, which says what it was made with: nothing goes on from it"
             )
         raise InputError(f"{checkpoint}: is no checkpoint of a training run")
     try:
-        record = read_object(path)
+        record = _read_json(path)
         version = record["format_version"]
-        if version == FORMAT_VERSION and {"step", "run", "files"} <= record.keys():
+        if version == FORMAT_VERSION and record.pop("sha256") == _hash_record(record):
             return record
     except (InputError, KeyError, TypeError):
         raise InputError(f"{path}: is damaged") from None
+    if version == FORMAT_VERSION:
+        raise InputError(f"{path}: is damaged: not what was written")
     raise InputError(f"{path}: is of format {version}, expected {FORMAT_VERSION}: written by another version")
 
 
@@ -81,6 +84,19 @@ def list_checkpoints(output_dir: str | os.PathLike) -> list[Path]:
     return sorted((path for path in numbers if numbers[path].isdecimal()), key=lambda path: -int(numbers[path]))
 
 
+def remove_old(output_dir: str | os.PathLike, step: int, best_step: int | None, limit: int | None) -> None:
+    """Leave `limit` checkpoints in an output folder, or all without a limit: those of `step`, which was just written,
+    and of `best_step`, and of the steps before.
+
+    Keep: by their steps. Times are those of a clock that may have been set, or of the day that a folder was copied.
+    """
+    folders = {int(folder.name.partition("-")[2]): folder for folder in list_checkpoints(output_dir)}
+    # Those of later steps are first to go: the run has passed them over.
+    removable = sorted(folders.keys() - {step, best_step}, key=lambda number: (number <= step, number))
+    for number in removable[: max(len(folders) - limit, 0) if limit and limit > 0 else 0]:
+        shutil.rmtree(folders[number], ignore_errors=True)
+
+
 def find_last(output_dir: str | os.PathLike, optimizer: bool = True) -> tuple[Path, list[str]]:
     """The latest complete checkpoint, whose best one so far is complete too, and what was passed over for it and why.
 
@@ -108,7 +124,7 @@ def check_best(checkpoint: Path) -> None:
     Raises:
         InputError: the best one is missing or damaged.
     """
-    state = _read_state(checkpoint)
+    state = _read_json(checkpoint / TRAINER_STATE)
     best = state.get("best_global_step")
     if best and best != state["global_step"]:
         try:
@@ -119,7 +135,7 @@ def check_best(checkpoint: Path) -> None:
 
 def adopt_best(checkpoint: Path, output_dir: str | os.PathLike) -> None:
     """Copy the best checkpoint so far of a run that goes on in another folder, which may yet be the selected one."""
-    best = _read_state(checkpoint).get("best_global_step")
+    best = _read_json(checkpoint / TRAINER_STATE).get("best_global_step")
     if best:
         source, target = checkpoint.with_name(f"checkpoint-{best}"), Path(output_dir, f"checkpoint-{best}")
         if not target.is_dir():
@@ -127,9 +143,9 @@ def adopt_best(checkpoint: Path, output_dir: str | os.PathLike) -> None:
                 shutil.copytree(source, folder, dirs_exist_ok=True)
 
 
-def _read_state(checkpoint: Path) -> dict[str, Any]:
-    path = checkpoint / "trainer_state.json"
-    return json_decoder(path, finite=False).decode(read_text(path))  # a loss may have become NaN
+def _read_json(path: Path) -> dict[str, Any]:
+    with tell_broken_json(path):
+        return json_decoder(path, finite=False).decode(read_text(path))  # a loss may have become NaN, a norm infinite
 
 
 def _why_not(checkpoint: Path, optimizer: bool) -> str | None:
@@ -161,6 +177,11 @@ def _check_file(path: Path, described: Mapping[str, Any]) -> None:
         raise InputError(f"{path}: is damaged: {size} bytes, {described['size']} were written")
     if _hash_file(path) != described["sha256"]:
         raise InputError(f"{path}: is damaged: not the bytes that were written")
+
+
+def _hash_record(record: Mapping[str, Any]) -> str:
+    """Of all that a record says but this."""
+    return hashlib.sha256(json.dumps(record).encode()).hexdigest()
 
 
 def _hash_file(path: Path) -> str:

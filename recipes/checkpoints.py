@@ -85,7 +85,12 @@ def check_shapes(folder: Path, config: ClipCaerConfig) -> None:
     found: dict[str, tuple] = {}
     for name in names:
         with tell_loading(folder / name, "safetensors file"), safe_open(folder / name, "pt") as weights:
-            found |= {key: tuple(weights.get_slice(key).get_shape()) for key in weights.keys()}  # noqa: SIM118
+            for key in weights.keys():  # noqa: SIM118 - it is no mapping
+                head = weights.get_slice(key)
+                found[key] = tuple(head.get_shape())
+                # Keep: torch would take an integer or a complex number's real part for a weight, without a word.
+                if not head.get_dtype().startswith(("F", "BF")):
+                    raise InputError(f"weight `{key}` is of type {head.get_dtype()}, expected floating-point numbers")
     with torch.device("meta"):
         expected = {
             name: tuple(weight.shape) for name, weight in ClipCaerForVideoClassification(config).state_dict().items()

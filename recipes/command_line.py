@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import math
 import sys
 
 import datasets
@@ -92,6 +93,10 @@ def _fill(parser: _Parser, namespace: argparse.Namespace) -> list:
     filled = []
     for type_ in parser.dataclass_types:
         names = [name for name, field in type_.__dataclass_fields__.items() if field.init]
+        for name in names:
+            for number in values[name] if isinstance(values[name], list) else [values[name]]:
+                if isinstance(number, float) and not math.isfinite(number):
+                    raise InputError(f"`{name}` must be a finite number, got {number}")
         try:
             filled.append(type_(**{name: values[name] for name in names}))
         except (ValueError, TypeError, ImportError) as error:

@@ -19,10 +19,12 @@ def read_label_entries(path: str) -> dict[str, dict]:
     Raises:
         InputError: the file has another form.
     """
-    content, _ = read_yaml(path)
+    content, lines = read_yaml(path)
     entries = content.get("labels") if isinstance(content, dict) else None
     if not isinstance(entries, dict) or not entries or not all(isinstance(entry, dict) for entry in entries.values()):
         raise InputError(f"{path}: expected `labels:` with an entry `soft` and `descriptive` for each label")
+    if others := sorted(set(lines) - {"labels"}):
+        raise InputError(f"{path}:{lines[others[0]]}: unknown key `{others[0]}`; expected `labels` alone")
     if fault := find_label_fault(entries):
         raise InputError(f"{path}: {fault}")
     for label, entry in entries.items():

@@ -102,12 +102,17 @@ def _find_foreign(path: str | Path) -> list[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+            # Keep: torch packs nothing, and unpacks whatever it is given into memory.
+            packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
+            # Keep: torch compares no checksum, and would give the changed number.
+            damaged = None if packed else archive.testzip()
+    except (zipfile.BadZipFile, ValueError, RuntimeError, EOFError) as error:
         raise InputError("cannot be read as a checkpoint: the file is torn, its end is missing") from error
+    if damaged is not None:
+        raise InputError(f"cannot be read as a checkpoint: the file is damaged, in {damaged}")
     if any(Path(entry.filename).name == "constants.pkl" for entry in entries):
         raise InputError("expected a checkpoint of tensors, found a TorchScript program")
-    # Keep: torch packs nothing, and unpacks whatever it is given into memory.
-    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+    if packed:
         raise InputError("cannot be read as a checkpoint: a packed archive, which torch.save does not write")
     try:
         return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))

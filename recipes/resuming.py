@@ -43,13 +43,13 @@ class RestoringTrainer(ClipCaerTrainer):
         """Refuse also what would replace a finished result by another. Of a run in another folder the best checkpoint
         so far is copied over."""
         found = super().check_resumable(checkpoint)
-        output_dir, checkpoint = Path(self.args.output_dir), Path(checkpoint)
+        output_dir, checkpoint = Path(self.args.output_dir).resolve(), Path(checkpoint).resolve()
         if found.changed and (output_dir / RESULT).exists():
             raise InputError(
                 f"{output_dir}: holds the result of a finished run; its run had {'; '.join(found.changed)}: "
                 f"name another --output_dir, with --resume_from_checkpoint {checkpoint}"
             )
-        if self.is_world_process_zero() and checkpoint.absolute().parent != output_dir.absolute():
+        if self.is_world_process_zero() and checkpoint.parent != output_dir:
             adopt_best(checkpoint, output_dir)
         return found
 
@@ -72,9 +72,12 @@ def find_resume_checkpoint(args: ClipCaerTrainingArguments) -> Path | None:
                 print(f"passed over: {words}", flush=True)
             print(f"going on from {checkpoint}", flush=True)
         return checkpoint
-    if wanted is not None and Path(wanted).absolute().parent == output_dir.absolute():
+    if wanted is not None:
         check_whole(wanted, optimizer)
-        return Path(wanted)
+        # Keep: as what it is. Through a symlink neither its run's folder nor the best checkpoint beside it is found.
+        checkpoint = Path(wanted).resolve()
+        if checkpoint.parent == output_dir.resolve():
+            return checkpoint
     if list_checkpoints(output_dir):
         raise InputError(
             f"{output_dir}: holds checkpoints of an earlier run; go on with --resume_from_checkpoint last, "
@@ -84,8 +87,7 @@ def find_resume_checkpoint(args: ClipCaerTrainingArguments) -> Path | None:
         return None
     if (output_dir / RESULT).exists():
         raise InputError(f"{output_dir}: holds the result of another run; name another --output_dir")
-    check_whole(wanted, optimizer)
-    return Path(wanted)
+    return checkpoint
 
 
 def collect_facts(

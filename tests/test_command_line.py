@@ -111,6 +111,8 @@ def test_flags_override_the_file_wherever_they_stand_and_later_files_earlier_one
         (["--logit_adj", "perhaps"], "argument --logit_adj.*perhaps"),
         (["--temporal_pooling", "max"], "argument --temporal_pooling.*'max'.*cls.*attention"),
         (["--seed"], "argument --seed: expected one argument"),
+        (["--max_grad_norm", "inf"], "`max_grad_norm` must be a finite number, got inf"),
+        (["--lr_milestones", "2", "nan"], "`lr_milestones` must be a finite number, got nan"),
         (["--config"], "argument --config: expected one argument"),
         (["--config", "nowhere.yaml"], "nowhere.yaml: cannot be read: No such file"),
         (["--root_dir", "RAER"], "exactly one of `dataset` and `root_dir`"),

@@ -232,7 +232,7 @@ def test_a_prompt_without_an_end_is_refused():
     [
         (None, "No such file"),
         (b"<html>", "cannot be read as a checkpoint"),
-        ([1, 2], "found a list"),
+        ([1, 2], "found: list"),
         ({}, "found none"),
     ],
 )
@@ -313,7 +313,7 @@ def test_a_flag_without_effect_is_refused(tmp_path, convert, capfd):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (("--temperature", "nan"), "`temperature` must lie in"),
+        (("--temperature", "0"), "`temperature` must lie in"),
         (("--slerp-weight", "1"), "`slerp_weight` must lie in [0, 1)"),
         (("--labels", "a", "b", "a", "c", "d"), "`id2label` names `a` twice"),
     ],

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 import torch
@@ -120,6 +120,9 @@ def test_a_clip_of_older_days_is_read(clip):
     load_clip(str(clip))
     torch.save({name: value for name, value in weights.items() if name != "logit_scale"}, clip / "pytorch_model.bin")
     with pytest.raises(InputError, match="lacks the weight `logit_scale`"):
+        load_clip(str(clip))
+    torch.save(weights | {"made_by": PurePosixPath("a")}, clip / "pytorch_model.bin")
+    with pytest.raises(InputError, match="its pickled weights are torn, or hold objects beside tensors"):
         load_clip(str(clip))
 
 

@@ -33,8 +33,15 @@ def packed() -> bytes:
     return buffer.getvalue()
 
 
+def flip_bit(content):
+    """Another number, in the middle of a tensor of twos."""
+    place = content.index(b"\0\0\0@" * 32)
+    return content[: place + 2] + bytes([content[place + 2] ^ 1]) + content[place + 3 :]
+
+
 FILES = {
     "torn": (lambda: saved(STATE)[:-200], "the file is torn, its end is missing"),
+    "one bit": (lambda: flip_bit(saved({"w": torch.full((64,), 2.0)})), "the file is damaged, in archive/data/0"),
     "empty": (lambda: b"", "no file of torch.save begins with b''"),
     "web page": (lambda: b"<html>404</html>", "no file of torch.save begins with b'<html>40'"),
     "pointer": (lambda: b"version https://git-lfs", "no file of torch.save begins with b'version '"),

@@ -135,6 +135,8 @@ def test_a_labels_file_must_have_the_datasets_labels(material, tmp_path, expect_
     expect_error(train.main, *flags, fragments=[path, "labels"])
     path.write_text("labels: {}")
     expect_error(train.main, *flags, fragments=[path, "expected `labels:` with an entry"])
+    path.write_text("labels: {Calm: {soft: calm}}\nlabel_prompts: [calm]")
+    expect_error(train.main, *flags, fragments=[f"{path}:2", "unknown key `label_prompts`"])
     path.write_bytes(b"labels: \xff")
     expect_error(train.main, *flags, fragments=[path])
 

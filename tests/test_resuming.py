@@ -15,6 +15,7 @@ from small_material import make_material, run_main
 from small_training import logged, make_trainer
 from transformers import CLIPModel
 
+from modeling_clipcaer import ClipCaerTrainingArguments
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.run_comparison import (
     CHANGE_NO_NUMBER,
@@ -25,8 +26,17 @@ from modeling_clipcaer.run_comparison import (
     compare_runs,
     fingerprint_clips,
 )
-from modeling_clipcaer.training_checkpoints import adopt_best, check_whole, find_last
+from modeling_clipcaer.training_checkpoints import (
+    adopt_best,
+    check_whole,
+    find_last,
+    list_checkpoints,
+    read_record,
+    remove_old,
+    write_record,
+)
 from recipes import train
+from recipes.resuming import find_resume_checkpoint
 
 
 QUICK = ("--dataloader_num_workers", 0, "--disable_tqdm", "true", "--save_total_limit", 5, "--epochs", 2)
@@ -106,6 +116,42 @@ def test_a_checkpoint_without_a_record_that_can_be_read_is_passed_over(checkpoin
     record.unlink() if content is None else record.write_bytes(content)
     found, (words,) = find_last(checkpoints)
     assert found == checkpoints / "checkpoint-3" and "resume.json" in words and "\n" not in words
+
+
+@pytest.mark.parametrize("changed", [{"step": "6"}, {"run": {}}, {"files": []}, {"files": {}}, {"sha256": None}])
+def test_a_record_that_was_changed_is_damaged(checkpoints, changed):
+    record = checkpoints / "checkpoint-6" / "resume.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | changed))
+    found, (words,) = find_last(checkpoints)
+    assert found == checkpoints / "checkpoint-3" and words == f"{record}: is damaged: not what was written"
+
+
+def test_a_record_keeps_numbers_that_are_not_finite(tmp_path):
+    write_record(tmp_path, 1, {"max_grad_norm": float("inf")})
+    assert read_record(tmp_path)["run"] == {"max_grad_norm": float("inf")}
+
+
+def test_old_checkpoints_are_told_by_their_steps_whatever_the_clock_says(tmp_path):
+    for step in (3, 6, 9, 12, 15):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        os.utime(tmp_path / f"checkpoint-{step}", (0, 10**9 - 1000 * step))
+    for limit in (None, 0, -1):
+        remove_old(tmp_path, step=12, best_step=3, limit=limit)
+        assert len(list_checkpoints(tmp_path)) == 5
+    remove_old(tmp_path, step=12, best_step=3, limit=3)
+    assert [path.name for path in list_checkpoints(tmp_path)] == ["checkpoint-12", "checkpoint-9", "checkpoint-3"]
+    remove_old(tmp_path, step=12, best_step=3, limit=1)
+    assert [path.name for path in list_checkpoints(tmp_path)] == ["checkpoint-12", "checkpoint-3"]
+
+
+def test_a_checkpoint_is_found_by_any_way_to_it(checkpoints, tmp_path):
+    (tmp_path / "link").symlink_to(checkpoints)
+    (tmp_path / "newest").symlink_to(checkpoints / "checkpoint-6")
+    for wanted in (f"{checkpoints}/", tmp_path / "link", tmp_path / "none" / ".." / "link"):
+        (tmp_path / "none").mkdir(exist_ok=True)
+        for checkpoint in (f"{wanted}/checkpoint-6/", tmp_path / "newest"):
+            args = ClipCaerTrainingArguments(output_dir=str(wanted), resume_from_checkpoint=str(checkpoint))
+            assert find_resume_checkpoint(args) == checkpoints / "checkpoint-6"
 
 
 def test_a_checkpoint_is_passed_over_whose_best_one_so_far_is_no_longer_whole(checkpoints, tmp_path):

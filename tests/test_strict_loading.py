@@ -11,6 +11,7 @@ from transformers import AutoModelForVideoClassification
 
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.strict_loading import check_weights
 from recipes.checkpoints import load_checkpoint, save_checkpoint
 
 
@@ -117,9 +118,11 @@ def test_labels_come_in_the_order_of_their_numbers():
         (b'{"a": "\xff"}', "is not UTF-8 (byte 0xff at 7)"),
         (b"[" * 10**6, "nested too deep"),
         (b'{"a": ' + b"9" * 5000 + b"}", "a number of thousands of digits"),
+        (b'{"a": -1e999}', "holds -1e999, which is too large"),
+        (b'{"a": ' + b"9" * 400 + b".0}", f"holds {'9' * 20}, which is too large"),
         (b'{"a": 1, "a": 2}', "key 'a' occurs twice"),
     ],
-    ids=["list", "empty", "torn", "bytes", "deep", "digits", "twice"],
+    ids=["list", "empty", "torn", "bytes", "deep", "digits", "large", "longer", "twice"],
 )
 def test_a_broken_json_file_is_named(folder, name, text, message):
     (folder / name).write_bytes(text)
@@ -159,16 +162,29 @@ def spoil(change_weights):
             "logit_scale` holds NaN or infin",
         ),
         (spoil(lambda weights: weights[FUSION].zero_()), f"weight `{FUSION}` holds nothing but zeros"),
+        (spoil(lambda weights: weights.update({FUSION: weights[FUSION].to(torch.int8)})), f"`{FUSION}` is of type I8"),
+        (spoil(lambda weights: weights.update({FUSION: weights[FUSION] * 1j})), f"`{FUSION}` is of type C64"),
         (lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]), "model.safetensors: no safete"),
         (lambda path: path.write_bytes(bytes(path.stat().st_size)), "model.safetensors: no safetensors file"),
         (lambda path: path.write_bytes(b""), "model.safetensors: no safetensors file"),
         (lambda path: path.unlink(), "no file named model.safetensors"),
     ],
-    ids=["NaN", "infinite", "zeros", "torn", "zeroed", "empty", "gone"],
+    ids=["NaN", "infinite", "zeros", "integers", "complex", "torn", "zeroed", "empty", "gone"],
 )
 def test_weights_that_are_torn_or_not_finite_are_refused(folder, spoil_file, message):
     spoil_file(folder / WEIGHTS)
     assert message in refusal(folder)
+
+
+def test_a_lora_that_has_made_no_step_is_no_torn_file():
+    check_weights({"q_proj.lora_B.default.weight": torch.zeros(4, 2)})
+    with pytest.raises(InputError, match="nothing but zeros"):
+        check_weights({"q_proj.lora_A.default.weight": torch.zeros(2, 4)})
+
+
+def test_a_library_that_a_checkpoint_needs_is_named(folder):
+    change(folder / CONFIG, quantization_config={"quant_method": "bitsandbytes", "load_in_8bit": True})
+    assert "bitsandbytes" in refusal(folder)
 
 
 def test_a_plain_from_pretrained_is_as_strict(folder):

@@ -42,11 +42,20 @@ def test_without_an_accelerator_processes_work_together_on_the_cpu():
         ("class_balanced_beta", 1.0),
         ("label_smoothing_factor", 1.0),
         ("mi_loss_weight", float("nan")),
+        ("max_grad_norm", float("nan")),
+        ("seed", -1),
+        ("data_seed", 2**32),
     ],
 )
 def test_a_value_out_of_range_is_named_with_what_was_found(field, value):
     with pytest.raises(InputError, match=rf"`{field}` must .* got {value}"):
         ClipCaerTrainingArguments("unused", **{field: value})
+
+
+@pytest.mark.parametrize("field", ["adam_epsilon", "adam_beta1", "adam_beta2"])
+def test_an_optimizer_that_could_not_be_made_is_told(field):
+    with pytest.raises(InputError, match="`optim` adamw_torch_fused: Invalid"):
+        ClipCaerTrainingArguments("unused", **{field: -1.0})
 
 
 @pytest.mark.parametrize(
