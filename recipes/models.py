@@ -26,11 +26,12 @@ def build_model(
             **args.config_fields(),
             **prompts,
         )
+    except InputError:
+        raise
     except StrictDataclassError as error:
         raise InputError(first_line(error)) from error
-    except ImportError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"`attn_implementation` {args.attn_implementation}: {reason}") from error
+    except (ImportError, ValueError, OSError) as error:  # its package is not there, or the Hub gives no such kernel
+        raise InputError(f"`attn_implementation` {args.attn_implementation}: {first_line(error)}") from error
 
 
 def build_processor(model: ClipCaerForVideoClassification, args: ProcessorArguments) -> ClipCaerVideoProcessor:

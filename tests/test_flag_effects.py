@@ -263,7 +263,7 @@ REFUSALS = {
     **dict.fromkeys(("do_train", "do_eval", "do_predict", "eval_do_concat_batches", "greater_is_better"), "false"),
     **dict.fromkeys(("load_best_model_at_end", "remove_unused_columns", "prediction_loss_only"), "true"),
     **dict.fromkeys(("bf16_full_eval", "fp16_full_eval", "batch_eval_metrics", "eval_use_gather_object"), "true"),
-    **dict.fromkeys(("auto_find_batch_size", "use_liger_kernel"), "true"),
+    **dict.fromkeys(("auto_find_batch_size", "use_liger_kernel", "save_on_each_node"), "true"),
     **dict.fromkeys(("fsdp", "fsdp_config", "deepspeed", "parallelism_config", "label_names"), "x"),
     "liger_kernel_config": "x",
     "include_for_metrics": "inputs",
@@ -273,6 +273,9 @@ REFUSALS = {
 # Values of flags that have others.
 BAD_VALUES = [
     ("torch_compile_backend", "nope", "`torch_compile_backend` must be one of"),
+    ("attn_implementation", "nope", "`attn_implementation` must be one of eager, flash_attention_2"),
+    ("attn_implementation", "paged|sdpa", "or owner/name of a kernel, got 'paged|sdpa'"),
+    ("attn_implementation", "flex_attention", "flex_attention is not taken: on the CPU it has no gradient"),
     ("accelerator_config", '{"a": 1}', "unexpected keyword argument 'a'"),
     ("train_annotation", "train.txt", "`train_annotation` belongs to `root_dir`"),
     ("bounding_box_face", "face.json", "`bounding_box_face` belongs to `root_dir`"),
