@@ -10,11 +10,8 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 
-from .errors import InputError, check_readable
+from .errors import InputError, check_readable, first_line
 from .names import is_hub_id
-
-
-LONGEST_REASON = 300  # characters of what a library says
 
 
 class LoadError(InputError, OSError, RuntimeError):
@@ -93,16 +90,6 @@ def tell_loading(place: str | os.PathLike, what: str) -> Iterator[None]:
     ) as error:
         absent = "there is no such folder, and from the Hub " if is_hub_id(os.fspath(place)) else ""
         raise LoadError(f"{place}: {absent}no {what} could be loaded: {first_line(error)}") from error
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says, in one line. Of a configuration's validation, what it found."""
-    if isinstance(error, StrictDataclassError) and error.__cause__ is not None:
-        return first_line(error.__cause__)
-    if isinstance(error, KeyError) and error.args:
-        return f"unknown or missing key `{error.args[0]}`"
-    told = (str(error).strip().splitlines() or [""])[0].strip() or type(error).__name__
-    return told.split(". Errors: ")[0][:LONGEST_REASON]
 
 
 def check_found(place: str | os.PathLike) -> None:

@@ -3,8 +3,7 @@
 from huggingface_hub.errors import StrictDataclassError
 
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
-from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.strict_loading import first_line
+from modeling_clipcaer.errors import InputError, first_line
 
 from .labels_file import read_labels_file
 from .model_arguments import ModelArguments, ProcessorArguments

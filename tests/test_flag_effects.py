@@ -273,7 +273,7 @@ REFUSALS = {
 # Values of flags that have others.
 BAD_VALUES = [
     ("torch_compile_backend", "nope", "`torch_compile_backend` must be one of"),
-    ("attn_implementation", "nope", "`attn_implementation` must be one of eager, flash_attention_2"),
+    ("attn_implementation", "nope", "`attn_implementation` must be one of eager, flash"),
     ("attn_implementation", "paged|sdpa", "or owner/name of a kernel, got 'paged|sdpa'"),
     ("attn_implementation", "flex_attention", "flex_attention is not taken: on the CPU it has no gradient"),
     ("accelerator_config", '{"a": 1}', "unexpected keyword argument 'a'"),
