@@ -232,7 +232,7 @@ def test_a_prompt_without_an_end_is_refused():
     [
         (None, "No such file"),
         (b"<html>", "cannot be read as a checkpoint"),
-        ([1, 2], "found a list"),
+        ([1, 2], "found: list"),
         ({}, "found none"),
     ],
 )
