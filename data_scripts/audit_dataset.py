@@ -31,7 +31,7 @@ from data_scripts.audit_thresholds import AuditThresholds
 from modeling_clipcaer.clip_rows import BOX_COLUMNS, describe_forms, find_form
 from modeling_clipcaer.common.files import staged_folder
 from modeling_clipcaer.common.locks import locked_folder
-from modeling_clipcaer.errors import InputError, check_readable
+from modeling_clipcaer.errors import InputError, check_readable, first_line
 from modeling_clipcaer.json_files import read_object
 from modeling_clipcaer.names import printable
 
@@ -111,8 +111,8 @@ def load_rows(folder: str | Path) -> DatasetDict:
         splits = read_object(Path(folder, "dataset_dict.json"))["splits"]
         rows = {split: load_split(Path(folder, split)) for split in splits}
     except (OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
-        reason = (str(error).strip().splitlines() or [""])[0]
-        raise InputError(f"{folder}: expected a dataset with splits, written by save_to_disk: {reason}") from error
+        expected = f"a dataset with splits, written by save_to_disk: {first_line(error)}"
+        raise InputError(f"{folder}: expected {expected}") from error
     for split, part in rows.items():
         missing = [name for name in NEEDED if name not in part.column_names]
         if missing:

@@ -20,10 +20,10 @@ import datasets
 from data_scripts.audit_dataset import audit_build
 from data_scripts.command_flags import CommandParser, spell_flag
 from data_scripts.raer import Raer
-from data_scripts.raer_config import NO_BOXES, PROTOCOL_OF, PROTOCOLS, RaerConfig, file_sha256, locate_sources
+from data_scripts.raer_config import NO_BOXES, PROTOCOL_OF, PROTOCOLS, RaerConfig, locate_sources
 from data_scripts.raer_rows import FEATURES
 from data_scripts.raer_summary import count_shared_persons, format_table, list_few_clips, summarise_split
-from modeling_clipcaer.common.files import is_replaceable, replace_folder, working_folder
+from modeling_clipcaer.common.files import file_sha256, is_replaceable, replace_folder, working_folder
 from modeling_clipcaer.errors import InputError, run_command
 
 

@@ -39,7 +39,6 @@ from data_scripts.clip_source_splits import (
 )
 from data_scripts.command_flags import CommandParser, spell_flag
 from data_scripts.raer_boxes import check_not_swapped, pack_entry, read_box_file
-from data_scripts.raer_config import file_sha256
 from data_scripts.raer_layout import Layout
 from data_scripts.raer_summary import (
     count_shared_persons,
@@ -48,7 +47,7 @@ from data_scripts.raer_summary import (
     summarise_split,
     with_share,
 )
-from modeling_clipcaer.common.files import is_replaceable, replace_folder, working_folder
+from modeling_clipcaer.common.files import file_sha256, is_replaceable, replace_folder, working_folder
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.names import printable
 

@@ -28,8 +28,8 @@ from data_scripts.clip_search import find_clips, say_passed_over
 from data_scripts.command_flags import CommandParser, spell_flag
 from data_scripts.detection_files import BODY_PER_FRAME, PartialResults, format_coverage, write_results
 from data_scripts.raer_boxes import NEAREST_REACH
-from data_scripts.raer_config import file_sha256
 from modeling_clipcaer.common.disk import tell_disk_errors
+from modeling_clipcaer.common.files import file_sha256
 from modeling_clipcaer.common.locks import locked_name
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.face_detection import DETECTORS, FaceDetector, build_face_detector

@@ -9,6 +9,7 @@ import datasets
 
 from data_scripts.raer_layout import Layout
 from modeling_clipcaer import frame_files, names, raer_labels
+from modeling_clipcaer.common.files import file_sha256
 from modeling_clipcaer.errors import InputError, check_readable
 from modeling_clipcaer.names import find_label_fault
 from modeling_clipcaer.raer_labels import RAER_LABELS
@@ -168,11 +169,6 @@ def list_code() -> list[Path]:
     """The source files that decide what a build's rows are."""
     modules = (frame_files, names, raer_labels)
     return [*sorted(Path(__file__).parent.glob("raer*.py")), *(Path(module.__file__) for module in modules)]
-
-
-def file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def hash_contents(paths: Iterable[Path]) -> str:

@@ -26,7 +26,7 @@ from data_scripts.contact_sheet import ClipView, HiddenFaces, draw_page, hide_wh
 from modeling_clipcaer.clip_rows import BOX_COLUMNS, open_row
 from modeling_clipcaer.common.files import staged_folder
 from modeling_clipcaer.common.locks import locked_name
-from modeling_clipcaer.errors import InputError, check_readable, run_command
+from modeling_clipcaer.errors import InputError, check_readable, first_line, run_command
 from modeling_clipcaer.names import identity_key
 from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor, boxes_per_frame
 
@@ -87,8 +87,7 @@ def load_split(folder: str, split: str) -> Dataset:
     try:
         dataset = load_from_disk(folder)
     except (OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"{folder}: expected a dataset written by data_scripts: {reason}") from error
+        raise InputError(f"{folder}: expected a dataset written by data_scripts: {first_line(error)}") from error
     if not isinstance(dataset, DatasetDict) or split not in dataset:
         found = ", ".join(dataset) if isinstance(dataset, DatasetDict) else "one split without a name"
         raise InputError(f"{folder}: expected a split `{split}`, found {found}")

@@ -6,7 +6,6 @@ A cached clip is a row with, of each stream, the bytes of one array, and the siz
 in `cut_settings`, as JSON, by which of the processor's settings they were cut.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 import torch
 
 from .clip_rows import open_row
-from .data_collator import ClipCaerCollator
+from .data_collator import ClipCaerCollator, seed_generator
 from .errors import InputError
 from .frames import FrameSource, sample_frame_indices
 from .json_files import parse_json
@@ -152,6 +151,4 @@ class ClipCutter:
         return every[sample_frame_indices(len(every), self.count_frames(len(every)), "eval")]
 
     def _augment(self, clip_id: str, view: int, context, face) -> tuple:
-        key = repr((clip_id, view)).encode()
-        generator = torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(key).digest()[:7], "big"))
-        return self.processor.augment_clip(context, face, generator)
+        return self.processor.augment_clip(context, face, seed_generator(clip_id, view))

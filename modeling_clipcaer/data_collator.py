@@ -91,5 +91,10 @@ class ClipCaerCollator:
             return None
         # Keep: nothing else of the batch. Several processes share the same clips out into other batches.
         times = row[DRAWN_BEFORE] if DRAWN_BEFORE in row else clip_ids_before.count(row["clip_id"])
-        key = repr((self.seed, self.epoch, row["clip_id"], times)).encode()
-        return torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(key).digest()[:7], "big"))
+        return seed_generator(self.seed, self.epoch, row["clip_id"], times)
+
+
+def seed_generator(*key: int | str) -> torch.Generator:
+    """A generator whose draws depend on `key` alone, and are other ones for any other."""
+    digest = hashlib.sha256(repr(key).encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))

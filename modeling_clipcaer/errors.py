@@ -5,7 +5,9 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from pickle import UnpicklingError
 
+from huggingface_hub.errors import StrictDataclassError
 from tqdm import tqdm
 
 from .names import printable
@@ -13,6 +15,7 @@ from .names import printable
 
 # What the machine refuses is no defect of ours: no permission, no room.
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+LONGEST_REASON = 300  # characters of what a library says
 
 
 class InputError(ValueError):
@@ -45,6 +48,18 @@ def _tell(message: str) -> None:
         bar.close()
     # Keep: printable. The name of a file may have line breaks and codes that a terminal obeys.
     sys.stderr.write(f"error: {printable(message)}\n")
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line. Of a configuration's validation, what it found."""
+    if isinstance(error, StrictDataclassError) and error.__cause__ is not None:
+        return first_line(error.__cause__)
+    if isinstance(error, UnpicklingError):  # Keep: our own words. torch's are the advice to run the file's code.
+        return "its pickled weights are torn, or hold objects beside tensors, which are never run"
+    if isinstance(error, KeyError) and error.args:
+        return f"unknown or missing key `{error.args[0]}`"
+    told = (str(error).strip().splitlines() or [""])[0].strip() or type(error).__name__
+    return told.split(". Errors: ")[0][:LONGEST_REASON]
 
 
 def check_readable(path: str | os.PathLike, depth: int = 1) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from transformers.utils import logging
 
-from .errors import InputError
+from .errors import InputError, first_line
 
 
 logger = logging.get_logger(__name__)
@@ -210,8 +210,8 @@ class MtcnnDetector:
         try:
             from facenet_pytorch import MTCNN
         except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision of another torch
-            reason = str(error).splitlines()[0]
-            raise InputError(f"mtcnn: needs `pip install facenet-pytorch`, its import failed: {reason}") from error
+            found = f"its import failed: {first_line(error)}"
+            raise InputError(f"mtcnn: needs `pip install facenet-pytorch`, {found}") from error
         self._network = MTCNN(keep_all=True)
 
     def detect(self, frame: torch.Tensor) -> list[FaceDetection]:
@@ -287,8 +287,8 @@ def _fetch_yunet() -> str:
         get_hf_file_metadata(hf_hub_url(YUNET_REPOSITORY, YUNET_FILE), timeout=HUB_TIMEOUT)
         return hf_hub_download(YUNET_REPOSITORY, YUNET_FILE, etag_timeout=HUB_TIMEOUT)
     except Exception as error:  # whatever HTTP library the Hub's client uses raises errors of its own
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"YuNet's {YUNET_FILE} is not in the Hub's cache and cannot be fetched ({reason})") from error
+        found = f"is not in the Hub's cache and cannot be fetched ({first_line(error)})"
+        raise InputError(f"YuNet's {YUNET_FILE} {found}") from error
 
 
 def _read_yunet(weights: str) -> bytes:

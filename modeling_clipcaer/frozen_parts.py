@@ -29,12 +29,14 @@ class FrozenParts:
     ```
 
     Args:
-        model: the classifier.
+        model: the classifier, or PEFT's model of it.
         tower_dtype: type that the vision tower computes in, see [`FrameEncoder`].
     """
 
     def __init__(self, model: ClipCaerForVideoClassification, tower_dtype: str = "float32"):
-        self.model, self.tower_dtype = model, tower_dtype
+        # PEFT's model has the classifier, with its adapters in place, as its base.
+        self.model = model.get_base_model() if hasattr(model, "get_base_model") else model
+        self.tower_dtype = tower_dtype
 
     @cached_property
     def frame_encoder(self) -> FrameEncoder:

@@ -41,10 +41,14 @@ def group_learning_rates(args: ClipCaerTrainingArguments) -> dict[str, float]:
 
 
 def freeze_parameters(model, learning_rates: dict[str, float]):
-    """Let exactly those weights require a gradient whose group has a learning rate above 0."""
-    for name, parameter in model.named_parameters():
+    """Let exactly those weights require a gradient whose group has a learning rate above 0. A vision tower that has
+    LoRA trains by it alone."""
+    weights = dict(model.named_parameters())
+    has_lora = any(".lora_" in name for name in weights)
+    for name, parameter in weights.items():
         group = find_parameter_group(name)
-        parameter.requires_grad_(group is not None and learning_rates.get(group, 0.0) > 0)
+        trains = group is not None and learning_rates.get(group, 0.0) > 0
+        parameter.requires_grad_(trains and not (has_lora and group == "image_encoder" and ".lora_" not in name))
 
 
 def check_gradient_paths(config, args: ClipCaerTrainingArguments):

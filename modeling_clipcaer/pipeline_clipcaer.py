@@ -75,6 +75,10 @@ class ClipCaerPipeline(Pipeline):
         for name in sorted(set(given) - {"window"} if whole else of_clips):
             raise InputError(f"`{name}` goes with {'windows' if whole else '`window=None`'}")
         if whole:
+            if isinstance(inputs, list) and not inputs:  # of which the base class asks for the first
+                return []
+            # Keep: of all iterators the base class knows generators alone.
+            inputs = (item for item in inputs) if isinstance(inputs, Iterator) else inputs
             parts = FrozenParts(self.model, self.tower_dtype)
             return super().__call__(inputs, num_workers=num_workers, batch_size=batch_size, parts=parts, **kwargs)
         many = isinstance(inputs, list | Iterator | Dataset)
@@ -98,7 +102,8 @@ class ClipCaerPipeline(Pipeline):
         from .recording_analysis import AnalysisSettings, RecordingAnalyzer
         from .recordings import open_recording
 
-        batch_size = batch_size or self._batch_size or DEFAULT_BATCH_SIZE
+        if batch_size is None:
+            batch_size = self._batch_size or DEFAULT_BATCH_SIZE
         analyzer = RecordingAnalyzer(
             self.model,
             self.video_processor,

@@ -5,16 +5,11 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
 
-from .errors import InputError, check_readable
+from .errors import InputError, check_readable, first_line
 from .names import is_hub_id
-
-
-LONGEST_REASON = 300  # characters of what a library says
 
 
 class LoadError(InputError, OSError, RuntimeError):
@@ -93,18 +88,6 @@ def tell_loading(place: str | os.PathLike, what: str) -> Iterator[None]:
     except Exception as error:
         absent = "there is no such folder, and from the Hub " if is_hub_id(os.fspath(place)) else ""
         raise LoadError(f"{place}: {absent}no {what} could be loaded: {first_line(error)}") from error
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says, in one line. Of a configuration's validation, what it found."""
-    if isinstance(error, StrictDataclassError) and error.__cause__ is not None:
-        return first_line(error.__cause__)
-    if isinstance(error, UnpicklingError):  # Keep: our own words. torch's are the advice to run the file's code.
-        return "its pickled weights are torn, or hold objects beside tensors, which are never run"
-    if isinstance(error, KeyError) and error.args:
-        return f"unknown or missing key `{error.args[0]}`"
-    told = (str(error).strip().splitlines() or [""])[0].strip() or type(error).__name__
-    return told.split(". Errors: ")[0][:LONGEST_REASON]
 
 
 def check_found(place: str | os.PathLike) -> None:

@@ -145,6 +145,9 @@ class ClipCaerTrainer(ResumableTrainer):
         if args.push_to_hub and args.hub_strategy != HubStrategy.END:
             found = HubStrategy(args.hub_strategy).value
             raise InputError(f"`hub_strategy` must be end, got {found}: others push this machine's paths")
+        if hasattr(model, "get_base_model") or getattr(model, "_hf_peft_config_loaded", False):
+            found = "PEFT's checkpoints hold its adapter alone, and what trains beside it would be lost"
+            raise InputError(f"{found}; recipes/train.py --use_lora trains LoRA, and merges it")
         check_evaluation_flags(args)
         self.labels = [model.config.id2label[index] for index in range(model.config.num_labels)]
         if train_dataset is not None:

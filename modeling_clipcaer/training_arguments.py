@@ -9,7 +9,7 @@ import torch
 from transformers import Trainer, TrainingArguments, get_scheduler
 from transformers.integrations import get_available_reporting_integrations
 
-from .errors import InputError
+from .errors import InputError, first_line
 from .frame_encoder import TOWER_DTYPES
 
 
@@ -217,7 +217,7 @@ class ClipCaerTrainingArguments(TrainingArguments):
             optimizer_class, kwargs = Trainer.get_optimizer_cls_and_kwargs(self)
             optimizer_class([torch.zeros(1)], **kwargs)
         except (ImportError, ValueError) as error:
-            raise InputError(f"`optim` {self.optim.value}: {str(error).strip().splitlines()[0]}") from error
+            raise InputError(f"`optim` {self.optim.value}: {first_line(error)}") from error
         taken = OPTIM_ARGS.get(self.optim.value, ())
         for entry in self.optim_args.replace(" ", "").split(",") if taken and self.optim_args else ():
             name = entry.split("=")[0]

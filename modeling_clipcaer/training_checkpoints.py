@@ -3,7 +3,6 @@
 A checkpoint has a record, written last: every file with its size and SHA-256, and what its run was made with.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -11,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .common.files import complete_file, complete_folder
+from .common.files import complete_file, complete_folder, file_sha256
 from .errors import InputError, check_readable
 from .json_files import json_decoder, read_text, tell_broken_json
 
@@ -24,7 +23,7 @@ FORMAT_VERSION = 1
 def write_record(folder: Path, step: int, run: Mapping[str, Any]) -> None:
     """Write the record of a checkpoint that is otherwise complete. `run` is what its run was made with."""
     files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    described = {name: {"size": path.stat().st_size, "sha256": _hash_file(path)} for name, path in files.items()}
+    described = {name: {"size": path.stat().st_size, "sha256": file_sha256(path)} for name, path in files.items()}
     record = {"format_version": FORMAT_VERSION, "step": step, "run": run, "files": described}
     record["sha256"] = _hash_record(record)
     with complete_file(folder / RECORD) as path:
@@ -175,15 +174,10 @@ def _check_file(path: Path, described: Mapping[str, Any]) -> None:
     size = path.stat().st_size
     if size != described["size"]:
         raise InputError(f"{path}: is damaged: {size} bytes, {described['size']} were written")
-    if _hash_file(path) != described["sha256"]:
+    if file_sha256(path) != described["sha256"]:
         raise InputError(f"{path}: is damaged: not the bytes that were written")
 
 
 def _hash_record(record: Mapping[str, Any]) -> str:
     """Of all that a record says but this."""
     return hashlib.sha256(json.dumps(record).encode()).hexdigest()
-
-
-def _hash_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -14,9 +14,8 @@ from data_scripts.build_raer import AUDIT_NAME, build_dataset
 from modeling_clipcaer.cached_clips import CROPS_COLUMNS
 from modeling_clipcaer.clip_labels import align_labels, name_labels
 from modeling_clipcaer.clip_rows import BOX_COLUMNS, describe_forms, find_form
-from modeling_clipcaer.errors import InputError, check_readable
+from modeling_clipcaer.errors import InputError, check_readable, first_line
 from modeling_clipcaer.json_files import read_object
-from modeling_clipcaer.strict_loading import first_line
 
 from .labels_file import read_label_entries
 from .model_arguments import DataArguments

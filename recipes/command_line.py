@@ -11,7 +11,7 @@ from transformers.hf_argparser import string_to_bool
 from transformers.utils import logging
 
 from modeling_clipcaer.common.yaml_files import read_yaml
-from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.errors import InputError, first_line
 
 
 LONGEST_MESSAGE = 500  # characters; argparse repeats a value whole
@@ -100,7 +100,7 @@ def _fill(parser: _Parser, namespace: argparse.Namespace) -> list:
         try:
             filled.append(type_(**{name: values[name] for name in names}))
         except (ValueError, TypeError, ImportError) as error:
-            raise InputError(str(error).strip().splitlines()[0]) from error
+            raise InputError(first_line(error)) from error
     return filled
 
 

@@ -4,7 +4,6 @@ python recipes/convert_original_checkpoint.py --checkpoint model_best.pth --outp
 python recipes/convert_original_checkpoint.py --to-original --checkpoint OUT --output_dir BACK
 """
 
-import hashlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ import torch
 
 from modeling_clipcaer import ClipCaerConfig, ClipCaerVideoProcessor
 from modeling_clipcaer.clip_loading import load_tokenizer
-from modeling_clipcaer.common.files import staged_folder
+from modeling_clipcaer.common.files import file_sha256, staged_folder
 from modeling_clipcaer.common.locks import locked_folder
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.training_arguments import option
@@ -97,11 +96,9 @@ def write_converted(args: ConversionArguments, output_dir: Path) -> None:
         context="body" if args.crop_body or is_original else "frame",
         **REFERENCE_PIXELS,
     )
-    with open(args.checkpoint, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     with locked_folder(output_dir), staged_folder(output_dir) as folder:
         save_checkpoint(model, processor, folder)
-        card = render_card(config, Path(args.checkpoint).name, digest)
+        card = render_card(config, Path(args.checkpoint).name, file_sha256(args.checkpoint))
         (folder / "README.md").write_text(card, encoding="utf-8")
     print(render_table(checkpoint))
     print(f"\nas if trained with: {render_flags(config)}")

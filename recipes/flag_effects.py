@@ -301,6 +301,8 @@ def check_flags(given: Mapping[str, Any], arguments: Iterable[object]) -> dict[s
     if training_args.torch_compile and training_args.torch_compile_backend not in backends:
         raise InputError(f"`torch_compile_backend` must be one of {', '.join(backends)}")
     run = SimpleNamespace(**{name: value for group in arguments for name, value in vars(group).items()})
+    if run.attn_implementation == "flex_attention" and training_args.device.type == "cpu":
+        raise InputError("`attn_implementation` flex_attention is not taken: on the CPU it has no gradient")
     run.training_args = training_args
     run.output_dir_given, run.eval_steps_given = "output_dir" in given, "eval_steps" in given
     return find_unused(RULES, given, run)

@@ -8,7 +8,7 @@ from typing import Any
 from transformers.utils import cached_file
 
 from modeling_clipcaer import ClipCaerConfig
-from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.errors import InputError, first_line
 from modeling_clipcaer.json_files import read_object
 
 
@@ -40,8 +40,9 @@ def find_measurement(checkpoint: str, config: ClipCaerConfig) -> dict[str, Any] 
         report = read_object(path, LARGEST_REPORT)
         return read_measurement(report, [config.id2label[index] for index in range(config.num_labels)])
     except InputError as error:
-        reason = str(error).splitlines()[0]
-        logger.warning(f"{checkpoint}: its {REPORT} is left aside, so that it counts as not measured: {reason}")
+        logger.warning(
+            f"{checkpoint}: its {REPORT} is left aside, so that it counts as not measured: {first_line(error)}"
+        )
         return None
 
 

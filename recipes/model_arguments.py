@@ -3,6 +3,9 @@
 import inspect
 from dataclasses import dataclass, fields
 
+from transformers.integrations.hub_kernels import is_kernel
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
 from modeling_clipcaer import ClipCaerConfig, ClipCaerVideoProcessor
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.training_arguments import option
@@ -27,8 +30,8 @@ class ModelArguments:
     )
     attn_implementation: str = option(
         "sdpa",
-        "Attention of CLIP's towers; flash_attention_2 needs its own package, a GPU and --bf16.",
-        choices=["sdpa", "flash_attention_2", "eager"],
+        "Attention of towers and temporal encoders: sdpa, eager, flex_attention, flash_attention_2 (its own package, "
+        "a GPU and --bf16), or owner/name of a kernel on the Hub (the package kernels).",
     )
     labels_file: str | None = option(None, "YAML file with soft and descriptive texts for each label.")
     num_frames: int = option(ClipCaerConfig.num_frames, "Frames sampled from a clip.")
@@ -70,6 +73,14 @@ class ModelArguments:
     slerp_weight: float = option(ClipCaerConfig.slerp_weight, "How far prototypes move towards the video; 0: off.")
     temperature: float = option(ClipCaerConfig.temperature, "Divides the cosines.")
     initializer_range: float = option(ClipCaerConfig.initializer_range, "Deviation of the initial context tokens.")
+
+    def __post_init__(self):
+        name, known = self.attn_implementation, ("eager", *ALL_ATTENTION_FUNCTIONS.valid_keys())
+        known = [attention for attention in known if not attention.startswith("paged|")]  # which generate text
+        if name not in known and not is_kernel(name):
+            raise InputError(
+                f"`attn_implementation` must be one of {', '.join(known)}, or owner/name of a kernel, got {name!r}"
+            )
 
     def config_fields(self) -> dict:
         """Those of the arguments that are fields of `ClipCaerConfig`."""

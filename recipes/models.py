@@ -3,8 +3,7 @@
 from huggingface_hub.errors import StrictDataclassError
 
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
-from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.strict_loading import first_line
+from modeling_clipcaer.errors import InputError, first_line
 
 from .labels_file import read_labels_file
 from .model_arguments import ModelArguments, ProcessorArguments
@@ -26,11 +25,12 @@ def build_model(
             **args.config_fields(),
             **prompts,
         )
+    except InputError:
+        raise
     except StrictDataclassError as error:
         raise InputError(first_line(error)) from error
-    except ImportError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"`attn_implementation` {args.attn_implementation}: {reason}") from error
+    except (ImportError, ValueError, OSError) as error:  # its package is not there, or the Hub gives no such kernel
+        raise InputError(f"`attn_implementation` {args.attn_implementation}: {first_line(error)}") from error
 
 
 def build_processor(model: ClipCaerForVideoClassification, args: ProcessorArguments) -> ClipCaerVideoProcessor:

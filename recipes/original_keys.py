@@ -14,7 +14,6 @@ import torch
 TOKEN_PREFIX = "prompt_learner.token_prefix"
 TOKEN_SUFFIX = "prompt_learner.token_suffix"
 DESCRIPTIVE_ROWS = "hand_crafted_prompt_embeddings"
-PROMPT_ROWS = (TOKEN_PREFIX, TOKEN_SUFFIX, DESCRIPTIVE_ROWS)
 
 _VISUAL, _CLIP = "clip_model_.visual.", "clip_model_."
 _VISION_BLOCK, _TEXT_BLOCK = "clip_model_.visual.transformer.resblocks.", "clip_model_.transformer.resblocks."

@@ -8,9 +8,8 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers import CLIPConfig
 
 from modeling_clipcaer import ClipCaerConfig, ClipCaerForVideoClassification
-from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.errors import InputError, first_line
 from modeling_clipcaer.raer_labels import RAER_LABELS
-from modeling_clipcaer.strict_loading import first_line
 from recipes.original_keys import (
     DESCRIPTIVE_ROWS,
     TOKEN_PREFIX,

@@ -27,7 +27,7 @@ from accelerate import PartialState
 from data_scripts.clip_search import say_passed_over
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
 from modeling_clipcaer.common.locks import locked_folder
-from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.errors import InputError, first_line, run_command
 from modeling_clipcaer.face_detection import FaceDetector, build_face_detector
 from modeling_clipcaer.frame_encoder import describe_tower_dtype
 from modeling_clipcaer.recording_analysis import AnalysisSettings, RecordingAnalyzer
@@ -118,8 +118,7 @@ def check_device(name: str | None) -> None:
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"--device {name}: expected a device of this machine: {reason}") from error
+        raise InputError(f"--device {name}: expected a device of this machine: {first_line(error)}") from error
 
 
 def load_model(

@@ -70,15 +70,13 @@ def prepare_lora(model: ClipCaerForVideoClassification, args: TrainableArguments
 
 
 def limit_training(trainer: ClipCaerTrainer, args: TrainableArguments, base_model: str) -> dict | None:
-    """Freeze what LoRA stands in for, and leave CLIP's frozen weights out of checkpoints, as the flags ask for.
+    """Leave CLIP's frozen weights out of checkpoints where the flags ask for it.
 
     Returns:
         What completes the checkpoints; `None`: they are plain models.
     """
     model, frozen = trainer.model, set()
     for name, parameter in model.named_parameters():
-        if args.use_lora and name.startswith(("model.clip.vision_model.", "model.clip.visual_projection.")):
-            parameter.requires_grad_(".lora_" in name)
         if name.startswith("model.clip.") and not parameter.requires_grad:
             frozen.add(name)
     notes = {"lora": {"rank": args.lora_rank, "alpha": args.lora_alpha} if args.use_lora else None, "base_model": None}

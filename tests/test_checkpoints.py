@@ -97,3 +97,11 @@ def test_a_model_on_a_half_precision_clip_trains_in_single_precision(run, tmp_pa
     assert {value.dtype for value in saved.state_dict().values()} == {torch.float32}
     # Keep: built anew from the configuration alone, a tower must not come back in half precision beside its heads.
     assert {value.dtype for value in type(model)(saved.config).state_dict().values()} == {torch.float32}
+
+
+@pytest.mark.parametrize(
+    "name, package", [("flash_attention_3", "FlashAttention3"), ("kernels-community/flash-attn2", "kernels")]
+)
+def test_an_attention_whose_package_is_not_there_is_told_in_one_line(tiny_clip, name, package):
+    with pytest.raises(InputError, match=rf"^`attn_implementation` {name}: .*{package}[^\n]*$"):
+        build_model(ModelArguments(clip_model=tiny_clip, attn_implementation=name), LABELS)

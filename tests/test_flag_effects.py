@@ -273,6 +273,9 @@ REFUSALS = {
 # Values of flags that have others.
 BAD_VALUES = [
     ("torch_compile_backend", "nope", "`torch_compile_backend` must be one of"),
+    ("attn_implementation", "nope", "`attn_implementation` must be one of eager, flash"),
+    ("attn_implementation", "paged|sdpa", "or owner/name of a kernel, got 'paged|sdpa'"),
+    ("attn_implementation", "flex_attention", "flex_attention is not taken: on the CPU it has no gradient"),
     ("accelerator_config", '{"a": 1}', "unexpected keyword argument 'a'"),
     ("train_annotation", "train.txt", "`train_annotation` belongs to `root_dir`"),
     ("bounding_box_face", "face.json", "`bounding_box_face` belongs to `root_dir`"),

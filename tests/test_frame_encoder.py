@@ -1,5 +1,6 @@
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from tiny import CLIP, tiny_model, tiny_pixels
 
 from modeling_clipcaer.errors import InputError
@@ -56,6 +57,16 @@ def test_adapters_that_are_switched_off_have_no_part_in_the_copy():
     assert not torch.allclose(FrameEncoder(model.model.clip, "bfloat16")(pixels), plain, atol=0.05)
     tuner.disable_adapter_layers()
     assert torch.equal(FrameEncoder(model.model.clip, "bfloat16")(pixels), plain)
+
+
+def test_frozen_parts_of_pefts_model_have_its_adapters():
+    model, pixels = tiny_model(), tiny_pixels()
+    plain = model(**pixels).logits
+    wrapped = get_peft_model(model, LoraConfig(target_modules=["q_proj", "v_proj"], init_lora_weights=False)).eval()
+    with torch.no_grad():
+        logits = wrapped(**FrozenParts(wrapped)(pixels)).logits
+        torch.testing.assert_close(logits, wrapped(**pixels).logits)
+    assert not torch.allclose(logits, plain, atol=0.05)
 
 
 def test_the_weights_stay_as_they_are():

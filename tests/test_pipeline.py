@@ -116,6 +116,8 @@ def test_batches_give_each_clip_the_ranking_that_it_has_alone(pipe, video):
     assert sizes == [4, 2]
     assert_same(together, alone)
     assert_same(pipe((clip for clip in clips), batch_size=4, num_workers=2), alone)
+    assert_same(pipe(iter(clips), batch_size=4), alone)
+    assert pipe([]) == []
     assert_same(pipe(clips, batch_size=4, num_workers=2), alone)
     assert [len(ranking) for ranking in pipe(clips, batch_size=3, top_k=2)] == [2] * 6
 

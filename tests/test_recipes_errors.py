@@ -77,7 +77,7 @@ def test_a_dataset_that_is_none_is_refused(material, tmp_path, expect_error, mak
 
 def test_a_truncated_dataset_is_refused(material, tmp_path, expect_error):
     shutil.copytree(material.dataset, tmp_path / "data")
-    arrow = next((tmp_path / "data" / "test").glob("*.arrow"))
+    arrow = next((tmp_path / "data" / "test").glob("data-*.arrow"))
     arrow.write_bytes(arrow.read_bytes()[:100])
     flags = ("--clip_model", material.clip, "--dataset", tmp_path / "data", "--output_dir", tmp_path / "out")
     expect_error(train.main, *flags, fragments=[tmp_path / "data"])

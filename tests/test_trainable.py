@@ -8,12 +8,16 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from small_material import make_material, run_main
+from small_training import make_trainer
 from tiny import tiny_model, tiny_pixels
 from transformers import AutoModelForVideoClassification, CLIPModel
 
+from modeling_clipcaer import ClipCaerTrainer
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.parameter_groups import freeze_parameters
 from recipes import train
 from recipes.checkpoints import load_checkpoint
+from recipes.trainable import add_lora
 
 
 PARTS = ["face_adapter", "face_temporal_encoder", "context_temporal_encoder", "fusion", "prompt_learner"]
@@ -150,3 +154,20 @@ def test_peft_wraps_the_model_with_our_parts_in_modules_to_save(tmp_path):
     merged = loaded.merge_and_unload()
     torch.testing.assert_close(logits(merged, 4), trained, rtol=1e-5, atol=1e-5)
     assert merged.state_dict().keys() == tiny_model().state_dict().keys()
+
+
+@pytest.mark.parametrize("wrap", [get_peft_model, lambda model, config: model.add_adapter(config) or model])
+def test_a_model_whose_checkpoints_would_hold_pefts_adapter_alone_is_refused(material, tmp_path, wrap):
+    trainer = make_trainer(material, tmp_path, lr_image_encoder=1e-3)
+    model = wrap(trainer.model, LoraConfig(target_modules=["q_proj"]))
+    with pytest.raises(InputError, match="hold its adapter alone"):
+        ClipCaerTrainer(model, trainer.args, train_dataset=trainer.train_dataset)
+
+
+def test_a_tower_with_lora_trains_by_it_alone(material, tmp_path):
+    model = make_trainer(material, tmp_path).model
+    add_lora(model, rank=2, alpha=2)
+    freeze_parameters(model, {"image_encoder": 1e-3, "fusion": 1e-3})
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert {name for name in trained if "clip" in name} == {n for n, _ in model.named_parameters() if ".lora_" in n}
+    assert any(name.startswith("model.fusion.") for name in trained)

@@ -6,6 +6,7 @@ space to make.
 """
 
 import errno
+import hashlib
 import os
 import platform
 import re
@@ -197,3 +198,9 @@ def _sync(path: Path) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def file_sha256(path: str | os.PathLike) -> str:
+    """SHA-256 of a file's content, in hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

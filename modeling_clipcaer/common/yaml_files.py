@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.errors import InputError, first_line
 from modeling_clipcaer.json_files import read_text
 
 
@@ -56,7 +56,7 @@ class _Reader:
         except InputError:
             raise
         except (yaml.YAMLError, ValueError, OverflowError) as error:  # an escape of what is no character
-            raise InputError(f"{self.path}: is not valid YAML: {str(error).splitlines()[0]}") from None
+            raise InputError(f"{self.path}: is not valid YAML: {first_line(error)}") from None
         return content, self.lines
 
     def _build(self, event: yaml.Event, events: Iterator[yaml.Event], depth: int) -> Any:
