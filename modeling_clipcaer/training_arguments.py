@@ -178,6 +178,9 @@ class ClipCaerTrainingArguments(TrainingArguments):
             value, least = getattr(self, name), int(name in _AT_LEAST_ONE)
             if value is not None and not value >= least:
                 raise InputError(f"`{name}` must be at least {least}, got {value}")
+        for name in ("seed", "data_seed"):
+            if not 0 <= (getattr(self, name) or 0) < 2**32:
+                raise InputError(f"`{name}` must lie in [0, 2**32), got {getattr(self, name)}")
         if not 0 <= self.class_balanced_beta < 1:
             raise InputError(f"`class_balanced_beta` must lie in [0, 1), got {self.class_balanced_beta}")
         if not 0 <= self.label_smoothing_factor < 1:
