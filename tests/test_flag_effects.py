@@ -263,7 +263,7 @@ REFUSALS = {
     **dict.fromkeys(("do_train", "do_eval", "do_predict", "eval_do_concat_batches", "greater_is_better"), "false"),
     **dict.fromkeys(("load_best_model_at_end", "remove_unused_columns", "prediction_loss_only"), "true"),
     **dict.fromkeys(("bf16_full_eval", "fp16_full_eval", "batch_eval_metrics", "eval_use_gather_object"), "true"),
-    **dict.fromkeys(("auto_find_batch_size", "use_liger_kernel"), "true"),
+    **dict.fromkeys(("auto_find_batch_size", "use_liger_kernel", "save_on_each_node"), "true"),
     **dict.fromkeys(("fsdp", "fsdp_config", "deepspeed", "parallelism_config", "label_names"), "x"),
     "liger_kernel_config": "x",
     "include_for_metrics": "inputs",

@@ -45,6 +45,12 @@ def test_without_an_accelerator_processes_work_together_on_the_cpu():
         ("class_balanced_beta", 1.0),
         ("label_smoothing_factor", 1.0),
         ("mi_loss_weight", float("nan")),
+        ("learning_rate", float("inf")),
+        ("max_grad_norm", -1.0),
+        ("save_total_limit", 0),
+        ("focal_alpha", 0),
+        ("ldam_scale", 0),
+        ("max_steps", -2),
     ],
 )
 def test_a_value_out_of_range_is_named_with_what_was_found(field, value):
@@ -86,6 +92,10 @@ def test_options_of_which_one_would_be_ignored_or_doubled_are_refused(fields):
         ({"lr_scheduler_kwargs": "power"}, "`lr_scheduler_kwargs` must be a mapping"),
         ({"lr_scheduler_type": "cosine_with_min_lr"}, "`lr_scheduler_kwargs` for cosine_with_min_lr"),
         ({"eval_strategy": "steps", "eval_steps": -3}, "`eval_steps` must be above 0, got -3"),
+        ({"lr_milestones": [2.0, -1.0]}, "`lr_milestones` must be epochs from 0 up, got -1"),
+        ({"adam_beta1": 2.0}, "`optim` adamw_torch.*: Invalid beta"),
+        ({"adam_epsilon": -1.0}, "`optim` adamw_torch.*: Invalid epsilon"),
+        ({"optim": "sgd", "optim_args": "nesterov=1"}, "`optim` sgd: Nesterov"),
         ({"max_steps": 0}, "`max_steps` must be above 0"),
         ({"num_train_epochs": 0}, "`num_train_epochs` must be above 0, got 0"),
         ({"prediction_loss_only": True}, "`prediction_loss_only` is not taken"),
