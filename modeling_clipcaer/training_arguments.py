@@ -18,7 +18,7 @@ _AT_LEAST_ZERO = (
     *("learning_rate", "lr_image_encoder", "lr_prompt_learner", "lr_adapter", "lr_fusion", "lr_gamma", "weight_decay"),
     *("mi_loss_weight", "mi_warmup_epochs", "mi_ramp_epochs", "dc_loss_weight", "dc_warmup_epochs", "dc_ramp_epochs"),
     *("focal_gamma", "focal_alpha", "ldam_max_margin", "ldam_scale", "logit_adj_tau", "mixup_alpha"),
-    *("num_train_epochs", "dataloader_num_workers", "max_grad_norm", "eval_delay"),
+    *("num_train_epochs", "dataloader_num_workers", "max_grad_norm", "warmup_steps", "eval_delay"),
 )
 _AT_LEAST_ONE = (
     *("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps", "save_total_limit"),

@@ -255,8 +255,8 @@ def render_report(report: dict[str, Any]) -> str:
     if report["absent_labels"]:
         names = ", ".join(map(markdown_text, report["absent_labels"]))
         parts.append(f"**No clip of: {names}.** These labels have no recall and no part in UAR and macro F1.")
-    if caveats := list_caveats(report):
-        parts.append("**Before believing these figures:**\n\n" + "\n".join(f"- {sentence}" for sentence in caveats))
+    if caveats := "\n".join(f"- {markdown_text(sentence)}" for sentence in list_caveats(report)):
+        parts.append(f"**Before believing these figures:**\n\n{caveats}")
     parts += [
         tell_calibration(report),
         "## By label, %",
