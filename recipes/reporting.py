@@ -41,6 +41,7 @@ PACKAGES = ("clipcaer", "torch", "transformers", "datasets", "accelerate", "nump
 REPORT_FIELDS = {
     *("uar", "war", "macro_f1", "uar_ci95", "war_ci95", "majority_baseline", "per_class", "confusion_matrix"),
     *("labels", "absent_labels", "ece", "calibration", "reliability", "num_clips", "units", "checkpoint", "dataset"),
+    "model_revision",
     *("split", "split_protocol", "seed", "tower_dtype", "versions", "caveats"),
     *("selected", "last_epoch", "training_clips", "class_priors", "split_clips", "training_caveats"),
     *("calibration_fit", "unused_flags"),

@@ -27,6 +27,7 @@ from modeling_clipcaer.common.locks import locked_folder
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.metrics import calibrate_temperature, compute_uar_war
 from modeling_clipcaer.names import printable
+from modeling_clipcaer.recording_analysis import weights_revision
 from modeling_clipcaer.training_checkpoints import check_whole
 from recipes.checkpoints import check_output_dir, save_checkpoint
 from recipes.clip_cache import CacheArguments, cache_clips, check_cache_arguments
@@ -271,7 +272,7 @@ def write_results(
         model = trainer.accelerator.unwrap_model(trainer.model)
         complete_model(model)
         save_checkpoint(model, trainer.processing_class, folder)
-        write_report(report, folder)
+        write_report(report | {"model_revision": weights_revision(folder)}, folder)
         plot_training_curves(trainer.state.log_history, folder / "training_curves.png")
         (folder / "README.md").write_text(card, encoding="utf-8")
         (folder / "LICENSE").write_text(render_licence(report, base_model), encoding="utf-8")
