@@ -30,7 +30,7 @@ from .losses import (
     smoothed_cross_entropy,
     smoothed_targets,
 )
-from .measured_clips import account_for_clips, check_evaluation_flags, whole_split
+from .measured_clips import account_for_clips, whole_split
 from .parameter_groups import (
     check_gradient_paths,
     find_parameter_group,
@@ -145,7 +145,6 @@ class ClipCaerTrainer(ResumableTrainer):
         if args.push_to_hub and args.hub_strategy != HubStrategy.END:
             found = HubStrategy(args.hub_strategy).value
             raise InputError(f"`hub_strategy` must be end, got {found}: others push this machine's paths")
-        check_evaluation_flags(args)
         self.labels = [model.config.id2label[index] for index in range(model.config.num_labels)]
         if train_dataset is not None:
             train_dataset = align_labels(train_dataset, self.labels, "the training split", "the model's")
