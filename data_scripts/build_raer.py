@@ -129,9 +129,13 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     for name, wanted in PROTOCOL_OF.items():
         if name in options and protocol != wanted:
             parser.error(f"--{name.replace('_', '-')} has no effect with --split {protocol}; it belongs to {wanted}")
-    for cut in ("val_share", "val_split"):
-        if "val_annotation" in options and cut in options:
+    is_listed = protocol == "official" and "val_annotation" in options
+    for cut in ("val_share", "val_split", "seed"):
+        if is_listed and cut in options:
             parser.error(f"--{cut.replace('_', '-')} has no effect with --val-annotation; expected one of the two")
+    for kind in ("face", "body"):
+        if f"min_{kind}_share" in options and getattr(options, f"bounding_box_{kind}", None) == NO_BOXES:
+            parser.error(f"--min-{kind}-share has no effect with --bounding-box-{kind} {NO_BOXES}")
     return options
 
 

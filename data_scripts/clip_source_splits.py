@@ -20,6 +20,7 @@ from modeling_clipcaer.names import describe_merged, find_label_fault, identity_
 
 SPLITS = ("train", "validation", "test")
 VAL_SHARE = 0.1
+SEED = 42
 
 
 def find_split(name: str) -> str | None:
@@ -126,6 +127,7 @@ def cut_splits(
 ) -> tuple[dict[str, list[SourceClip]], dict[str, Any]]:
     """Clips of every split, as listed or cut from training so that nobody is in two, and the record of that."""
     split_of = {clip.clip_id: clip.split for clip in clips}
+    seed = SEED if args.seed is None else args.seed
     listed, shares = set(split_of.values()), {}
     for split, flag, given in (("test", "test-share", args.test_share), ("validation", "val-share", args.val_share)):
         if split in listed and given is not None:
@@ -136,17 +138,18 @@ def cut_splits(
             raise InputError("the source lists no test clips; --test-share 0.2 cuts a fifth of training, by person")
         shares[flag.replace("-", "_")] = share = VAL_SHARE if given is None else given
         training = [clip for clip in clips if split_of[clip.clip_id] == "train"]
-        chosen = choose_persons(training, persons, labels, share, args.seed)
+        chosen = choose_persons(training, persons, labels, share, seed)
         split_of |= {clip.clip_id: split for clip in training if persons[clip.clip_id] in chosen}
     splits = {split: [clip for clip in clips if split_of[clip.clip_id] == split] for split in SPLITS}
     if not splits["train"]:
         raise InputError("the source lists no training clips")
-    seed = f"seed {args.seed}"
+    if not shares and args.seed is not None:
+        raise InputError("--seed has no effect, the source lists the clips of every split")
     if "test_share" in shares:
-        protocol, name = "person", f"person, test share {shares['test_share']:g}, {seed}"
+        protocol, name = "person", f"person, test share {shares['test_share']:g}, seed {seed}"
     else:
-        protocol, name = lists, f"{lists}, validation {f'by person, {seed}' if shares else 'list'}"
-    cut = {**shares, "seed": args.seed} if shares else {}
+        protocol, name = lists, f"{lists}, validation {f'by person, seed {seed}' if shares else 'list'}"
+    cut = {**shares, "seed": seed} if shares else {}
     return splits, {"protocol": protocol, "name": name, **cut, "person_pattern": args.person_pattern}
 
 

@@ -30,6 +30,7 @@ from data_scripts.clip_source_rows import (
     read_clip,
 )
 from data_scripts.clip_source_splits import (
+    SEED,
     VAL_SHARE,
     check_labels,
     cut_splits,
@@ -63,7 +64,7 @@ def make_parser(description: str, person_pattern: str | None = None) -> CommandP
     cut_help = "share of training that becomes %s, by person, where none is listed (%s)"
     add("--val-share", type=float, metavar="SHARE", help=cut_help % ("validation", f"default {VAL_SHARE}"))
     add("--test-share", type=float, metavar="SHARE", help=cut_help % ("the test split", "no default"))
-    add("--seed", type=int, metavar="N", default=42, help="of these cuts (default 42)")
+    add("--seed", type=int, metavar="N", help=f"of these cuts (default {SEED})")
     for kind in ("face", "body"):
         add(f"--bounding-box-{kind}", metavar="FILE", help=f"{kind} boxes in RAER's form, keys: a clip's path or name")
     outside_help = "a box wholly outside its frame is this (default error)"

@@ -158,7 +158,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument("--clips", nargs="+", metavar="CLIP", help="clips by their number in the split, or by name")
     chosen.add_argument("--num", type=int, default=8, metavar="N", help="so many clips, drawn at random (default 8)")
-    add("--seed", type=int, default=0, help="of the draw of --num (default 0)")
+    add("--seed", type=int, help="of the draw of --num (default 0)")
     add("--processor", metavar="DIR", help="checkpoint whose processor is taken; by default a new one")
     add("--num-frames", type=int, metavar="N", help="frames sampled of a clip, without --processor (default 16)")
     add("--image-size", type=int, metavar="N", help="side of the squares, without --processor (default 224)")
@@ -170,11 +170,12 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     args = parser.parse_args([spell_flag(argument) for argument in arguments])
     if not args.output.lower().endswith(".png"):
         parser.error(f"--output {args.output}: expected a name that ends in .png")
-    for name in ("num", "max_clips", "seed"):
-        if getattr(args, name) < (name != "seed"):
-            parser.error(
-                f"--{name.replace('_', '-')} is {getattr(args, name)}, expected at least {int(name != 'seed')}"
-            )
+    if args.clips is not None and args.seed is not None:
+        parser.error("--seed has no effect with --clips; expected one of the two")
+    args.seed = 0 if args.seed is None else args.seed
+    for name, least in (("num", 1), ("max_clips", 1), ("seed", 0)):
+        if getattr(args, name) < least:
+            parser.error(f"--{name.replace('_', '-')} is {getattr(args, name)}, expected at least {least}")
     return args
 
 

@@ -7,6 +7,7 @@ from typing import TypeVar
 from datasets import ClassLabel, Dataset, Features, IterableDataset, Value
 
 from .errors import InputError
+from .names import identity_key
 
 
 logger = logging.getLogger(__name__)
@@ -17,7 +18,7 @@ Rows = TypeVar("Rows", Dataset, IterableDataset)
 def name_labels(rows: Dataset | IterableDataset) -> list[str] | None:
     """Names of the labels of `rows`, in the order of their numbers, or of strings in alphabetical order; `None` where
     they are plain numbers, or are not known."""
-    feature = (getattr(rows, "features", None) or {}).get("label")
+    feature = _find_feature(rows)
     if isinstance(feature, ClassLabel):
         return list(feature.names)
     if _is_text(feature) and isinstance(rows, Dataset):
@@ -28,7 +29,8 @@ def name_labels(rows: Dataset | IterableDataset) -> list[str] | None:
 def align_labels(rows: Rows, labels: Sequence[str], place: str, reference: str) -> Rows:
     """
     `rows` whose column `label` holds the numbers of `labels`: as they are where the names agree in their order, and
-    mapped by name where they stand in another order or are strings. Plain numbers have no names and are left alone.
+    mapped by name where they stand in another order, are spelled in another way or are strings. Plain numbers have no
+    names and are left alone.
 
     Args:
         rows (`datasets.Dataset` or `datasets.IterableDataset`): Clips.
@@ -37,31 +39,54 @@ def align_labels(rows: Rows, labels: Sequence[str], place: str, reference: str) 
         reference (`str`): Whose `labels` are, for messages.
 
     Raises:
-        InputError: the names are not those of `labels`, or a clip of a `datasets.Dataset` has a label that is none.
+        InputError: the names are not those of `labels`, two of them are one name in two spellings, or a clip of a
+            `datasets.Dataset` has a label that is none.
     """
     names, labels = name_labels(rows), list(labels)
-    is_numbered = names is None or not _is_text(rows.features["label"])
+    is_numbered = not _is_text(_find_feature(rows))
+    numbers = {identity_key(label): number for number, label in enumerate(labels)}
+    spelled: dict[str, str] = {}
+    for name in names or ():
+        if (other := spelled.setdefault(identity_key(name), name)) != name:
+            raise InputError(f"{place}: its labels {other!a} and {name!a} are one name, spelled in two ways")
     # Keep: of strings those that occur are known alone; a list of names has to be the whole list.
-    missing = [name for name in labels if name not in names] if names is not None and is_numbered else []
-    unknown = [name for name in names or () if name not in labels]
+    is_listed = names is not None and is_numbered
+    missing = [labels[number] for key, number in numbers.items() if key not in spelled] if is_listed else []
+    unknown = [name for key, name in spelled.items() if key not in numbers]
     if missing or unknown:
         parts = [f"{verb} {_quote(found)}" for verb, found in (("lack", missing), ("have", unknown)) if found]
         raise InputError(f"{place}: its labels must be {reference}, {_quote(labels)}, but {' and '.join(parts)}")
     if isinstance(rows, Dataset) and "label" in rows.column_names:
-        _check_present(rows, range(len(labels)) if is_numbered else labels, place)
-    if names is None or (is_numbered and names == labels):
+        _check_present(rows, range(len(names or labels)) if is_numbered else names or [], place)
+    if is_numbered and names in (None, labels):
         return rows
-    if is_numbered:
+    names = names or []
+    meant = [numbers[key] for key in spelled]
+    if respelled := {name: labels[n] for name, n in zip(names, meant, strict=True) if name != labels[n]}:
+        listed = ", ".join(f"{name!a} is {label!a}" for name, label in respelled.items())
+        logger.warning(f"{place}: its labels are spelled in another way than {reference}: {listed}")
+    if is_numbered and meant != sorted(meant):
         logger.warning(f"{place}: its labels stand in another order than {reference}; they are mapped by name")
-    number = {index if is_numbered else name: labels.index(name) for index, name in enumerate(names)}
+    number = dict(zip(range(len(names)) if is_numbered else names, meant, strict=True))
     feature = ClassLabel(names=labels)
     if isinstance(rows, IterableDataset):
-        features = Features({**rows.features, "label": feature})
-        return rows.map(lambda row: {"label": number[row["label"]]}, features=features)
+
+        def renumber(row: dict) -> dict[str, int]:
+            found = row["label"]
+            meant = number.get(found) if is_numbered else numbers.get(identity_key(str(found)))
+            if meant is None:
+                raise InputError(f"{place}: {found!r} is no label; expected {reference}, {_quote(labels)}")
+            return {"label": meant}
+
+        return rows.map(renumber, features=Features({**rows.features, "label": feature}))
     # Keep: another column beside the rows. `map` would write every clip again, pixels and all.
     return rows.remove_columns("label").add_column(
         "label", [number[found] for found in rows["label"]], feature=feature
     )
+
+
+def _find_feature(rows: Dataset | IterableDataset) -> object:
+    return (getattr(rows, "features", None) or {}).get("label")
 
 
 def _is_text(feature: object) -> bool:

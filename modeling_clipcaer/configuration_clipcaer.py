@@ -391,7 +391,7 @@ def _number_labels(id2label: Mapping) -> dict[int, str]:
     if not labels or None in labels or len(numbers) < len(id2label):
         raise ValueError(f"`id2label` must number the labels from 0 without a gap, got {', '.join(numbers) or 'none'}")
     for number, label in enumerate(labels):
-        if not isinstance(label, str) or not label.strip():
+        if not isinstance(label, str):
             raise ValueError(f"`id2label` must name every label, got {label!r} for {number}")
         if label in labels[:number]:
             raise ValueError(f"`id2label` names `{label}` twice, as {labels.index(label)} and as {number}")

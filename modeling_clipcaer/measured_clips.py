@@ -13,21 +13,8 @@ from .errors import InputError
 from .metrics import mean_log_loss
 
 
-# Flags of the Trainer under which it hands out no logits of the whole split, or not in its order.
-EVALUATION_FLAGS = {
-    **{"prediction_loss_only": False, "batch_eval_metrics": False, "eval_do_concat_batches": True},
-    "eval_use_gather_object": False,
-}
 # How accelerate shares clips out in evaluation. Each is the one way in which it knows how many of a last batch repeat.
 EVALUATION_LOADING = {"split_batches": False, "dispatch_batches": None, "even_batches": True}
-
-
-def check_evaluation_flags(args: TrainingArguments) -> None:
-    """Refuse flags under which the clips that were measured could not be told."""
-    for name, needed in EVALUATION_FLAGS.items():
-        found = getattr(args, name)
-        if found != needed:
-            raise InputError(f"`{name}` must be {needed}, got {found}: an evaluation accounts for every clip")
 
 
 @contextmanager

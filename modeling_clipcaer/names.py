@@ -152,8 +152,8 @@ def find_label_fault(labels: Iterable[str]) -> str | None:
             return f"{shown} has {len(label)} characters; expected at most {LABEL_LENGTH}"
         if label != label.strip() or printable(label) != label:
             return f"the label {label!a} has spaces around it, line breaks or other characters without a sign"
-        if label.startswith(_FORMULA):
-            return f"{shown} begins with '{label[0]}', which spreadsheets run as a formula"
+        if label.lstrip("'").startswith(_FORMULA):
+            return f"{shown} begins as what spreadsheets run as a formula"
         if key in _RESERVED:
             return f"{shown} is a name that timelines and tables give to something else"
         if key in _NO_TEXT or _NUMBER_OR_DATE.fullmatch(key):

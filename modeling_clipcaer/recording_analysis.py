@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import math
+import os
 import platform
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -78,6 +79,15 @@ class AnalysisSettings:
         _require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
 
 
+def weights_revision(folder: str | os.PathLike) -> str | None:
+    """The first digits of the SHA-256 of a folder's weights; `None` where it holds none."""
+    digest, files = hashlib.sha256(), sorted(Path(folder).glob("*.safetensors"))
+    for path in files:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:12] if files else None
+
+
 class RecordingAnalyzer:
     """Turns recordings into timelines with one model.
 
@@ -144,12 +154,9 @@ class RecordingAnalyzer:
 
     @cached_property
     def model_revision(self) -> str | None:
-        """Which weights: the commit of a checkpoint from the Hub; of a folder the first digits of their SHA-256."""
-        digest, files = hashlib.sha256(), sorted(Path(self.model.config._name_or_path or "-").glob("*.safetensors"))
-        for path in files:
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-        return digest.hexdigest()[:12] if files else getattr(self.model.config, "_commit_hash", None)
+        """Which weights: the commit of a checkpoint from the Hub; of a folder [`weights_revision`]."""
+        config = self.model.config
+        return weights_revision(config._name_or_path or "-") or getattr(config, "_commit_hash", None)
 
     def _start(self, recording: Recording) -> Timeline:
         """A timeline without windows yet."""

@@ -426,4 +426,4 @@ def check_limits(fps: float | None, duration: float | None) -> None:
     """
     for name, value in (("fps", fps), ("duration", duration)):
         if value is not None and not (math.isfinite(value) and value > 0):
-            raise InputError(f"`{name}` must be a number of seconds above 0, got {value!r}")
+            raise InputError(f"`{name}` must be a number above 0, got {value!r}")

@@ -30,7 +30,7 @@ from .losses import (
     smoothed_cross_entropy,
     smoothed_targets,
 )
-from .measured_clips import account_for_clips, check_evaluation_flags, whole_split
+from .measured_clips import account_for_clips, whole_split
 from .parameter_groups import (
     check_gradient_paths,
     find_parameter_group,
@@ -148,7 +148,6 @@ class ClipCaerTrainer(ResumableTrainer):
         if hasattr(model, "get_base_model") or getattr(model, "_hf_peft_config_loaded", False):
             found = "PEFT's checkpoints hold its adapter alone, and what trains beside it would be lost"
             raise InputError(f"{found}; recipes/train.py --use_lora trains LoRA, and merges it")
-        check_evaluation_flags(args)
         self.labels = [model.config.id2label[index] for index in range(model.config.num_labels)]
         if train_dataset is not None:
             train_dataset = align_labels(train_dataset, self.labels, "the training split", "the model's")

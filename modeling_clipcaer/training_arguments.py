@@ -1,5 +1,6 @@
 """How weights are found: learning rates, losses, imbalance."""
 
+import math
 import os
 import sys
 from dataclasses import MISSING, dataclass, field, fields
@@ -17,9 +18,13 @@ _AT_LEAST_ZERO = (
     *("learning_rate", "lr_image_encoder", "lr_prompt_learner", "lr_adapter", "lr_fusion", "lr_gamma", "weight_decay"),
     *("mi_loss_weight", "mi_warmup_epochs", "mi_ramp_epochs", "dc_loss_weight", "dc_warmup_epochs", "dc_ramp_epochs"),
     *("focal_gamma", "focal_alpha", "ldam_max_margin", "ldam_scale", "logit_adj_tau", "mixup_alpha"),
-    *("num_train_epochs", "dataloader_num_workers", "max_grad_norm", "warmup_steps"),
+    *("num_train_epochs", "dataloader_num_workers", "max_grad_norm", "warmup_steps", "eval_delay"),
 )
-_AT_LEAST_ONE = ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps")
+_AT_LEAST_ONE = (
+    *("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps", "save_total_limit"),
+)
+# At 0 the loss is a constant.
+_ABOVE_ZERO = ("focal_alpha", "ldam_scale")
 
 # Arguments of the Trainer that break a run here or would do nothing: each is taken at its default alone, with why.
 TRAINER_ARGUMENTS_REFUSED = {
@@ -176,8 +181,17 @@ class ClipCaerTrainingArguments(TrainingArguments):
     def _check_ranges(self):
         for name in (*_AT_LEAST_ZERO, *_AT_LEAST_ONE):
             value, least = getattr(self, name), int(name in _AT_LEAST_ONE)
-            if value is not None and not value >= least:
-                raise InputError(f"`{name}` must be at least {least}, got {value}")
+            if value is not None and not least <= value < math.inf:
+                raise InputError(f"`{name}` must be a number and at least {least}, got {value}")
+        for name in _ABOVE_ZERO:
+            if getattr(self, name) == 0:
+                raise InputError(f"`{name}` must be above 0, got 0")
+        for milestone in self.lr_milestones or []:
+            if not 0 <= milestone < math.inf:
+                raise InputError(f"`lr_milestones` must be epochs from 0 up, got {milestone:g}")
+        for name in ("seed", "data_seed"):
+            if not 0 <= (getattr(self, name) or 0) < 2**32:
+                raise InputError(f"`{name}` must lie in [0, 2**32), got {getattr(self, name)}")
         if not 0 <= self.class_balanced_beta < 1:
             raise InputError(f"`class_balanced_beta` must lie in [0, 1), got {self.class_balanced_beta}")
         if not 0 <= self.label_smoothing_factor < 1:
@@ -215,8 +229,8 @@ class ClipCaerTrainingArguments(TrainingArguments):
             raise InputError(f"`optim` {self.optim.value} is not taken: it groups the weights in a way of its own")
         try:
             optimizer_class, kwargs = Trainer.get_optimizer_cls_and_kwargs(self)
-            optimizer_class([torch.zeros(1)], **kwargs)
-        except (ImportError, ValueError) as error:
+            optimizer_class([torch.zeros(1, requires_grad=True)], **kwargs)
+        except (ImportError, RuntimeError, TypeError, ValueError) as error:
             raise InputError(f"`optim` {self.optim.value}: {first_line(error)}") from error
         taken = OPTIM_ARGS.get(self.optim.value, ())
         for entry in self.optim_args.replace(" ", "").split(",") if taken and self.optim_args else ():
@@ -243,8 +257,8 @@ class ClipCaerTrainingArguments(TrainingArguments):
         for name in ("eval", "save", "logging"):
             if getattr(self, f"{name}_strategy") == "steps" and not getattr(self, f"{name}_steps") > 0:
                 raise InputError(f"`{name}_steps` must be above 0, got {getattr(self, f'{name}_steps')}")
-        if self.max_steps == 0:
-            raise InputError("`max_steps` must be above 0, or -1 for `num_train_epochs`, got 0")
+        if self.max_steps < 1 and self.max_steps != -1:
+            raise InputError(f"`max_steps` must be above 0, or -1 for `num_train_epochs`, got {self.max_steps}")
         if self.max_steps < 0 and not self.num_train_epochs > 0:
             raise InputError(f"`num_train_epochs` must be above 0, got {self.num_train_epochs:g}")
 

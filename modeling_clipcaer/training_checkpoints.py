@@ -3,6 +3,7 @@
 A checkpoint has a record, written last: every file with its size and SHA-256, and what its run was made with.
 """
 
+import hashlib
 import json
 import os
 import shutil

@@ -12,6 +12,7 @@ from modeling_clipcaer.common.files import staged_folder
 from modeling_clipcaer.common.locks import locked_folder
 from modeling_clipcaer.errors import run_command
 from modeling_clipcaer.frame_encoder import TOWER_DTYPES
+from modeling_clipcaer.recording_analysis import weights_revision
 from modeling_clipcaer.training_arguments import option
 from recipes.checkpoints import check_output_dir, load_checkpoint
 from recipes.clips import load_clips, read_split_protocol
@@ -75,6 +76,7 @@ def evaluate(args: EvaluationArguments, trainer_args: ClipCaerTrainingArguments)
             seed=args.seed,
             **describe_computation(trainer),
         )
+        report["model_revision"] = weights_revision(args.model) or getattr(model.config, "_commit_hash", None)
         with staged_folder(args.output_dir) as folder:
             write_report(report, folder)
         print(f"{tell_result(report)}: {args.output_dir}/report.md")

@@ -3,7 +3,7 @@
 from modeling_clipcaer.common.yaml_files import read_yaml
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.label_texts import check_distinct
-from modeling_clipcaer.names import find_label_fault
+from modeling_clipcaer.names import find_label_fault, identity_key
 
 
 def read_label_entries(path: str) -> dict[str, dict]:
@@ -35,18 +35,23 @@ def read_label_entries(path: str) -> dict[str, dict]:
 
 
 def read_labels_file(path: str, labels: list[str]) -> dict[str, list]:
-    """`label_prompts` and `descriptive_prompts` for `labels`, in their order.
+    """`label_prompts` and `descriptive_prompts` for `labels`, in their order, however the file spells them.
 
     Raises:
         InputError: the file has another form, or its labels are not the dataset's.
     """
     entries = read_label_entries(path)
-    if set(entries) != set(labels):
+    by_key = {identity_key(label): entry for label, entry in entries.items()}
+    keys = [identity_key(label) for label in labels]
+    if by_key.keys() != set(keys):
         raise InputError(f"{path}: its labels are {list(entries)}, the dataset's are {labels}")
     prompts = {}
-    for key, field in (("soft", "label_prompts"), ("descriptive", "descriptive_prompts")):
-        prompts[field] = [_texts(entries[label].get(key), f"{path}: `{label}`: `{key}`") for label in labels]
-        check_distinct(prompts[field], labels, f"{path}: `{key}`")
+    for kind, field in (("soft", "label_prompts"), ("descriptive", "descriptive_prompts")):
+        prompts[field] = [
+            _texts(by_key[key].get(kind), f"{path}: `{label}`: `{kind}`")
+            for key, label in zip(keys, labels, strict=True)
+        ]
+        check_distinct(prompts[field], labels, f"{path}: `{kind}`")
     return prompts
 
 

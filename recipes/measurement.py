@@ -10,6 +10,7 @@ from transformers.utils import cached_file
 from modeling_clipcaer import ClipCaerConfig
 from modeling_clipcaer.errors import InputError, first_line
 from modeling_clipcaer.json_files import read_object
+from modeling_clipcaer.recording_analysis import weights_revision
 
 
 logger = logging.getLogger(__name__)
@@ -38,6 +39,8 @@ def find_measurement(checkpoint: str, config: ClipCaerConfig) -> dict[str, Any] 
         return None
     try:
         report = read_object(path, LARGEST_REPORT)
+        if (revision := weights_revision(checkpoint)) and report.get("model_revision") != revision:
+            raise InputError(f"it is about weights {report.get('model_revision')}, and these are {revision}")
         return read_measurement(report, [config.id2label[index] for index in range(config.num_labels)])
     except InputError as error:
         logger.warning(

@@ -160,7 +160,7 @@ def render_model_card(
             for name, value in report["majority_baseline"].items()
         },
         calibration=tell_calibration(report),
-        caveats=list_caveats(report),
+        caveats=list(map(markdown_text, list_caveats(report))),
         num_training_clips=sum(clips.values()),
         preset=", ".join(map(markdown_code, presets)) or "none",
         # Keep: one line a setting. A line of a long text could close the fence around them.

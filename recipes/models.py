@@ -14,7 +14,13 @@ def build_model(
     labels: list[str],
     kind: type[ClipCaerForVideoClassification] = ClipCaerForVideoClassification,
 ) -> ClipCaerForVideoClassification:
-    """A new model of this `kind` on the CLIP checkpoint, with the labels' prompts."""
+    """A new model of this `kind` on the CLIP checkpoint, with the labels' prompts.
+
+    Raises:
+        InputError: there are not two labels to tell apart, or what the flags ask for does not fit.
+    """
+    if len(labels) < 2:
+        raise InputError(f"the labels are {', '.join(labels) or 'none'}: expected at least two to tell apart")
     prompts = read_labels_file(args.labels_file, labels) if args.labels_file else {}
     try:
         return kind.from_clip_pretrained(

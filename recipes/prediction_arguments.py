@@ -125,7 +125,7 @@ def _take_values(name: str, words: deque[str]) -> list[str]:
     if "=" in name or name in ("h", "help") or not words:
         return []
     if name == "formats":
-        return _take_while(words, FORMATS)
+        return _take_while(words, FORMATS) or [words.popleft()]  # one that is none is told as such
     return _take_while(words, ("true", "false")) if name in switches else [words.popleft()]
 
 

@@ -41,6 +41,7 @@ PACKAGES = ("clipcaer", "torch", "transformers", "datasets", "accelerate", "nump
 REPORT_FIELDS = {
     *("uar", "war", "macro_f1", "uar_ci95", "war_ci95", "majority_baseline", "per_class", "confusion_matrix"),
     *("labels", "absent_labels", "ece", "calibration", "reliability", "num_clips", "units", "checkpoint", "dataset"),
+    "model_revision",
     *("split", "split_protocol", "seed", "tower_dtype", "versions", "caveats"),
     *("selected", "last_epoch", "training_clips", "class_priors", "split_clips", "training_caveats"),
     *("calibration_fit", "unused_flags"),
@@ -255,8 +256,8 @@ def render_report(report: dict[str, Any]) -> str:
     if report["absent_labels"]:
         names = ", ".join(map(markdown_text, report["absent_labels"]))
         parts.append(f"**No clip of: {names}.** These labels have no recall and no part in UAR and macro F1.")
-    if caveats := list_caveats(report):
-        parts.append("**Before believing these figures:**\n\n" + "\n".join(f"- {sentence}" for sentence in caveats))
+    if caveats := "\n".join(f"- {markdown_text(sentence)}" for sentence in list_caveats(report)):
+        parts.append(f"**Before believing these figures:**\n\n{caveats}")
     parts += [
         tell_calibration(report),
         "## By label, %",

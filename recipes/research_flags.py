@@ -57,6 +57,7 @@ _NOT_HERE = {
     "use_moco": "there a queue of earlier clips gives a contrastive loss; there is none here",
 }
 _ON = ("True", "true", "1")
+_OFF = ("False", "false")
 _OPTIMIZERS = {"SGD": "sgd", "AdamW": "adamw_torch"}
 _LOSSES = {"ce": "cross_entropy", "ldl": "cross_entropy", "ldam": "ldam"}
 
@@ -188,15 +189,17 @@ def _read_loss(given: dict[str, str], margins: bool, notes: list[str]) -> list[s
             "cosines / temperature T, which would be --ldam_max_margin M*T --ldam_scale S/T"
         )
     smoothing = given.get("label_smoothing")
-    if smoothing in (*_ON[:2], "False", "false"):  # the original has a switch, and the figure in --smooth-param
-        smoothing = given.get("smooth_param", "0.1") if smoothing in _ON else "0"
-    elif smoothing is None and "smooth_param" in given:
-        notes.append(_idle("smooth_param", given, "--label-smoothing is off"))
+    if smoothing in _ON[:2]:  # the original has a switch, and the figure in --smooth-param
+        smoothing = given.get("smooth_param", "0.1")
+    elif "smooth_param" in given:
+        reason = "--label-smoothing is off" if smoothing in (None, *_OFF) else "--label-smoothing gives the figure"
+        notes.append(_idle("smooth_param", given, reason))
+    smoothing = "0" if smoothing in _OFF else smoothing
     if smoothing is not None and loss == "ldam":
         notes.append(f"--label_smoothing {smoothing}: taken without an effect, as there: the loss is ldam")
     elif smoothing is not None:
         read = ["--label_smoothing_factor", smoothing]
-        if smoothing != "0":
+        if smoothing.strip("0.") != "":
             read += ["--label_smoothing_distribution", *map(str, REFERENCE_SMOOTHING_DISTRIBUTION)]
         ours += read
         notes.append(f"--label_smoothing {given['label_smoothing']}: read as {' '.join(read)}")

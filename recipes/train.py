@@ -26,6 +26,8 @@ from modeling_clipcaer.common.files import staged_folder
 from modeling_clipcaer.common.locks import locked_folder
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.metrics import calibrate_temperature, compute_uar_war
+from modeling_clipcaer.names import printable
+from modeling_clipcaer.recording_analysis import weights_revision
 from modeling_clipcaer.training_checkpoints import check_whole
 from recipes.checkpoints import check_output_dir, save_checkpoint
 from recipes.clip_cache import CacheArguments, cache_clips, check_cache_arguments
@@ -148,12 +150,12 @@ def train_and_test(arguments: list, words: list[str], unused: dict[str, str]) ->
 def tell_counts(clips: DatasetDict) -> None:
     """Say how many clips of each label there are to learn, to choose and to test by, and of which there are few."""
     for split, counts in count_labels(clips).items():
-        listed = ", ".join(f"{label} {count}" for label, count in counts.items())
+        listed = ", ".join(f"{printable(label)} {count}" for label, count in counts.items())
         print(f"{split}: {sum(counts.values())} clips ({listed})", flush=True)
         for sentence in tell_gaps(split, counts):
-            logger.warning("warning: %s", sentence)
+            logger.warning("warning: %s", printable(sentence))
     for sentence in tell_shared_clips(clips):
-        logger.warning("warning: %s", sentence)
+        logger.warning("warning: %s", printable(sentence))
 
 
 def read_from_cache(
@@ -270,7 +272,7 @@ def write_results(
         model = trainer.accelerator.unwrap_model(trainer.model)
         complete_model(model)
         save_checkpoint(model, trainer.processing_class, folder)
-        write_report(report, folder)
+        write_report(report | {"model_revision": weights_revision(folder)}, folder)
         plot_training_curves(trainer.state.log_history, folder / "training_curves.png")
         (folder / "README.md").write_text(card, encoding="utf-8")
         (folder / "LICENSE").write_text(render_licence(report, base_model), encoding="utf-8")

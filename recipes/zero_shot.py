@@ -16,7 +16,7 @@ from tqdm import tqdm
 from modeling_clipcaer import ClipCaerCollator, ClipCaerForVideoClassification, ClipCaerVideoProcessor
 from modeling_clipcaer.common.files import staged_folder
 from modeling_clipcaer.common.locks import locked_folder
-from modeling_clipcaer.errors import run_command
+from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.frozen_parts import FrozenParts
 from modeling_clipcaer.modeling_clipcaer import ClipCaerOutput
 from modeling_clipcaer.training_arguments import option
@@ -66,6 +66,11 @@ class ZeroShotArguments:
     batch_size: int = option(8, "Clips a step.")
     num_workers: int = option(2, "Processes that decode frames.")
     seed: int = option(42, "Seed of the bootstrap.")
+
+    def __post_init__(self):
+        for name, least in (("batch_size", 1), ("num_workers", 0), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise InputError(f"`{name}` must be at least {least}, got {getattr(self, name)}")
 
 
 def main() -> None:

@@ -130,6 +130,15 @@ def contradict(tree):
     return ["--val-annotation", str(tree.test_list), "--val-share", "0.2"], "--val-share has no effect with"
 
 
+def seed_nothing(tree):
+    return ["--val-annotation", str(tree.test_list), "--seed", "2"], "--seed has no effect with --val-annotation"
+
+
+def want_no_boxes(tree):
+    flags = ["--bounding-box-face", "none", "--min-face-share", "0.5"]
+    return flags, "--min-face-share has no effect with --bounding-box-face none"
+
+
 def assert_refused(status, out, err, message, tree):
     assert status == 2, err
     assert err.startswith("error: ") and err.count("\n") == 1, err
@@ -141,7 +150,8 @@ def assert_refused(status, out, err, message, tree):
     "spoil",
     [
         *(spoil_label, spoil_line, spoil_json, spoil_box, spoil_keys, lose_folder, empty_clip, corrupt_frame),
-        *(share_clip, lose_list, misspell_flag, mistype_number, contradict),
+        *(share_clip, lose_list, misspell_flag, mistype_number, contradict, seed_nothing),
+        want_no_boxes,
     ],
 )
 def test_bad_input_gives_one_line_status_2_and_leaves_nothing(tree, spoil, monkeypatch, capsys):
@@ -274,3 +284,8 @@ def test_own_labels_give_their_names_to_the_lists_numbers(tree):
 def test_a_number_beyond_the_labels_names_them(tree):
     with pytest.raises(InputError, match=r"train.txt:\d+: unknown label [3-5], expected one of: 1 calm, 2 glad"):
         build_dataset(tree.raer, tree.raer.parent / "out", labels=["calm", "glad"])
+
+
+def test_a_share_of_validation_is_taken_where_all_lists_are_pooled():
+    words = ["--root", "x", "--output", "y", "--split", "person", "--val-annotation", "z", "--val-share", "0.3"]
+    assert parse_arguments([*words, "--seed", "3"]).val_share == 0.3

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import yaml
-from datasets import ClassLabel, DatasetDict, Value, concatenate_datasets, load_from_disk
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Value, concatenate_datasets, load_from_disk
 from small_material import make_material, run_main
 from small_run import train_small
 from small_training import make_trainer
@@ -14,6 +14,7 @@ from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.raer_labels import RAER_LABELS
 from recipes import evaluate, zero_shot
 from recipes.clips import load_clips, tell_shared_clips
+from recipes.labels_file import read_labels_file
 
 
 LABELS = list(RAER_LABELS)
@@ -86,7 +87,7 @@ def test_the_order_of_the_columns_names_is_told_in_one_line(clips, caplog):
         ([*LABELS[:4], "Boredom"], "lack `Distraction` and have `Boredom`"),
         ([*LABELS, "Boredom"], "but have `Boredom`"),
         (LABELS[:4], "but lack `Distraction`"),
-        ([*LABELS[:4], "distraction"], "lack `Distraction` and have `distraction`"),
+        ([*LABELS, "Boredom"][1:], "lack `Neutrality` and have `Boredom`"),
     ],
 )
 def test_a_split_with_other_names_is_refused_by_name(clips, tmp_path, labels, message):
@@ -95,6 +96,46 @@ def test_a_split_with_other_names_is_refused_by_name(clips, tmp_path, labels, me
     folder = save_mixed(clips, tmp_path / "clips", test=rows)
     with pytest.raises(InputError, match=rf"split `test`: its labels must be those of split `train`, .*{message}"):
         load_clips(folder)
+
+
+SPELLED = ("\xc4rger", "Freude", "STRASSE")  # in another way: decomposed, in capitals, with the sharp s
+OTHERWISE = ["FREUDE", "stra\xdfe", "A\u0308rger"]
+
+
+@pytest.mark.parametrize("as_text", [False, True], ids=["numbers", "strings"])
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+def test_names_are_one_in_whatever_spelling(caplog, as_text, streamed):
+    feature = Value("string") if as_text else ClassLabel(names=OTHERWISE)
+    labels = OTHERWISE if as_text else [0, 1, 2]
+    features = Features({"clip_id": Value("string"), "label": feature})
+    rows = Dataset.from_dict({"clip_id": ["1", "2", "3"], "label": labels}, features)
+    rows = align_labels(rows.to_iterable_dataset() if streamed else rows, SPELLED, "data", "the checkpoint's")
+    assert [row["label"] for row in rows] == [1, 2, 0] and rows.features["label"].names == list(SPELLED)
+    if not (as_text and streamed):  # whose names come one by one
+        assert "spelled in another way than the checkpoint's: " in caplog.text
+        assert r"'A\u0308rger' is '\xc4rger'" in caplog.text
+
+
+@pytest.mark.parametrize(("values", "shown"), [([0, -1], "-1"), ([0, None], "None"), (["Freude", "Wut"], "'Wut'")])
+def test_a_streamed_label_that_is_none_is_refused_by_name(values, shown):
+    feature = ClassLabel(names=OTHERWISE) if values[0] == 0 else Value("string")
+    rows = Dataset.from_dict({"label": values}, Features({"label": feature}))
+    rows = align_labels(rows.to_iterable_dataset(), SPELLED, "data", "the model's")
+    with pytest.raises(InputError, match=rf"data: {shown} is no label; expected the model's, `\xc4rger`"):
+        list(rows)
+
+
+def test_two_spellings_in_one_split_are_refused():
+    rows = Dataset.from_dict({"label": ["Freude", "freude"]})
+    with pytest.raises(InputError, match="data: its labels 'Freude' and 'freude' are one name, spelled in two ways"):
+        align_labels(rows, SPELLED, "data", "the model's")
+
+
+def test_a_labels_file_may_spell_the_labels_in_another_way(tmp_path):
+    sentences = {name: {"soft": name, "descriptive": f"someone of {name}"} for name in OTHERWISE}
+    (tmp_path / "labels.yaml").write_text(yaml.safe_dump({"labels": sentences}))
+    prompts = read_labels_file(str(tmp_path / "labels.yaml"), list(SPELLED))
+    assert prompts["label_prompts"] == [["A\u0308rger"], ["FREUDE"], ["stra\xdfe"]]
 
 
 def test_names_that_no_label_has_numbers_without_names_and_no_label_are_refused(clips, tmp_path):

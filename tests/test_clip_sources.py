@@ -330,6 +330,10 @@ def spoil_caer_share(root):
     return build_caer, ["--root", root, "--val-share", "0.3"], "--val-share has no effect, the source lists its"
 
 
+def spoil_caer_seed(root):
+    return build_caer, ["--root", root, "--seed", "3"], "--seed has no effect, the source lists the clips of every"
+
+
 def spoil_caer_pattern(root):
     return build_caer, ["--root", root, "--person-pattern", r"(P\d+)"], "finds no person in 'test/Anger/0001.avi'"
 

@@ -157,6 +157,11 @@ def test_texts_that_say_nothing_or_the_same_are_refused_by_name(clip, fields, me
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_one_label_alone_is_refused():
+    with pytest.raises(InputError, match="the labels are bored: expected at least two to tell apart"):
+        build_model(ModelArguments(), ["bored"])
+
+
 def test_a_labels_file_with_the_same_texts_for_two_labels_is_refused(tmp_path):
     path = tmp_path / "labels.yaml"
     entries = "".join(f"  {label}: {{soft: the {label}, descriptive: [one, two]}}\n" for label in LABELS)

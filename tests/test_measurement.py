@@ -5,9 +5,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 from tiny import tiny_config
 
 from modeling_clipcaer.raer_labels import RAER_LABELS
+from modeling_clipcaer.recording_analysis import weights_revision
 from recipes.measurement import REPORT, find_measurement, is_trustworthy, tell_measurement
 from recipes.reporting import build_report
 
@@ -71,6 +74,14 @@ def test_a_report_that_is_not_about_the_checkpoint_is_left_aside_and_told(report
 def test_what_is_no_report_is_left_aside_in_one_line(tmp_path, caplog, text):
     assert find(tmp_path, text) is None
     assert len(caplog.records) == 1 and "\n" not in caplog.records[0].getMessage()
+
+
+def test_a_report_on_other_weights_is_left_aside(report, tmp_path, caplog):
+    save_file({"weight": torch.zeros(2)}, tmp_path / "model.safetensors")
+    assert find(tmp_path, {**report, "model_revision": weights_revision(tmp_path)})["num_clips"] == 9
+    save_file({"weight": torch.ones(2)}, tmp_path / "model.safetensors")
+    assert find(tmp_path, {**report, "model_revision": "0" * 12}) is None and find(tmp_path, report) is None
+    assert [record.getMessage().count("it is about weights") for record in caplog.records] == [1, 1]
 
 
 def test_the_hub_is_asked_for_the_revision_of_the_weights(report, tmp_path, monkeypatch):

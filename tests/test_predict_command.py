@@ -424,6 +424,7 @@ def test_inputs_are_told_from_flags_and_their_values():
     inputs = ["a.mp4", "b.mp4", "c", "d", "e"]
     flags = ["--formats", "csv", "vtt", "--overlay", "--report", "true", "--window", "3", "--model=m", "--show-faces"]
     assert name_inputs(words.split()) == ["--inputs", *inputs, *flags]
+    assert name_inputs(["a.mp4", "--formats", "mp3"]) == ["--inputs", "a.mp4", "--formats", "mp3"]
     assert name_inputs(["--help"]) == ["--help"]
 
 

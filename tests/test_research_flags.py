@@ -129,6 +129,9 @@ def test_the_originals_switches_are_read():
     args, notes = read(f"{base} --label-smoothing False --crop-body False --use-amp False")
     assert args["label_smoothing_factor"] == 0 and args["context"] == "frame" and not args["fp16"]
     assert "--dataset AcademicEmotion_five: taken without an effect: --root_dir" in notes
+    args, notes = read("--root-dir RAER --label-smoothing 0.0 --smooth-param 0.2")
+    assert args["label_smoothing_factor"] == 0 and args["label_smoothing_distribution"] is None
+    assert "--smooth_param 0.2: taken without an effect: --label-smoothing gives the figure" in notes
     args, notes = read("--root-dir RAER --smooth-param 0.2")
     assert args["label_smoothing_factor"] == 0 and "--smooth_param 0.2: taken without an effect" in notes
 

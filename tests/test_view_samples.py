@@ -230,6 +230,7 @@ def test_many_clips_go_on_pages_up_to_a_limit(make_rows, call, tmp_path):
         (["--num-frames", "0"], "`num_frames` must be an integer in 1..4096, got 0"),
         (["--num", "0"], "--num is 0, expected at least 1"),
         (["--clips", "0", "--num", "2"], "not allowed with argument"),
+        (["--clips", "0", "--seed", "2"], "--seed has no effect with --clips"),
         (["--output", "sheet.jpg"], "expected a name that ends in .png"),
     ],
 )

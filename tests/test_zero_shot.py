@@ -5,10 +5,11 @@ import torch
 from small_material import make_material
 from torch.nn.functional import cosine_similarity
 
+from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.raer_labels import RAER_LABELS
 from recipes.model_arguments import ModelArguments
 from recipes.models import build_model
-from recipes.zero_shot import ZeroShotModel
+from recipes.zero_shot import ZeroShotArguments, ZeroShotModel
 
 
 @pytest.fixture(scope="module")
@@ -36,3 +37,9 @@ def test_without_a_face_the_context_answers_alone(model):
     both, alone = model(context_embeds=context, face_embeds=face).logits, model(context_embeds=context).logits
     torch.testing.assert_close(logits, torch.where(present[:, None], both, alone))
     assert not torch.allclose(both, alone)
+
+
+@pytest.mark.parametrize(("name", "value"), [("batch_size", 0), ("num_workers", -1), ("seed", -1)])
+def test_a_number_out_of_range_is_named_before_any_work(name, value):
+    with pytest.raises(InputError, match=rf"`{name}` must be at least .*, got {value}"):
+        ZeroShotArguments(dataset="data", output_dir="out", **{name: value})
