@@ -196,9 +196,6 @@ class ClipCaerTrainingArguments(TrainingArguments):
             raise InputError(f"`class_balanced_beta` must lie in [0, 1), got {self.class_balanced_beta}")
         if not 0 <= self.label_smoothing_factor < 1:
             raise InputError(f"`label_smoothing_factor` must lie in [0, 1), got {self.label_smoothing_factor}")
-        for name in ("seed", "data_seed"):
-            if not 0 <= (getattr(self, name) or 0) < 2**32:
-                raise InputError(f"`{name}` must lie in [0, 2**32), got {getattr(self, name)}")
         missing = sorted(set(self.report_to) - set(get_available_reporting_integrations()))
         if missing:
             raise InputError(f"`report_to` {missing[0]}: that tracker is not installed")
