@@ -22,11 +22,12 @@ def whole_split(args: TrainingArguments, loading: Any) -> Iterator[None]:
     """Loaders that are made within give every clip of their rows; the flags for training are back afterwards.
 
     Args:
-        args: whose `dataloader_drop_last` is of training alone.
+        args: whose `dataloader_drop_last` and `dataloader_persistent_workers` are of training alone.
         loading (`accelerate.DataLoaderConfiguration`): how clips are shared out.
     """
     with ExitStack() as stack:
-        _swap(stack, args, dataloader_drop_last=False)
+        # Keep: workers of a loader that is made anew each time would outlive it, two more after every evaluation.
+        _swap(stack, args, dataloader_drop_last=False, dataloader_persistent_workers=False)
         _swap(stack, loading, **EVALUATION_LOADING)
         yield
 

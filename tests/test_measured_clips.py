@@ -1,5 +1,7 @@
 """Every clip of a split is measured, and once. Several processes have their tests in test_train_command.py."""
 
+import multiprocessing
+
 import numpy as np
 import pytest
 import torch
@@ -68,6 +70,7 @@ def test_the_loader_kept_for_one_split_is_not_taken_for_another(material, clips,
     trainer = make_trainer(material, tmp_path, **workers)
     trainer.evaluate()
     found = trainer.evaluate(clips["train"])["eval_loss"]
+    assert not multiprocessing.active_children()
     assert found == make_trainer(material, tmp_path).evaluate(clips["train"])["eval_loss"]
 
 
