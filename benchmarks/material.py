@@ -73,12 +73,13 @@ def build_model(sizes: SizeArguments) -> ClipCaerForVideoClassification:
 
 
 def draw_tokens(sentences: list[str]) -> list[list[int]]:
-    """Random token ids, as many as the sentences have words and punctuation marks, with begin and end."""
-    draw = random.Random(0)
-    return [
-        [BEGIN, *(draw.randrange(1, BEGIN) for _ in re.findall(r"\w+|[^\w\s]", sentence)), END]
-        for sentence in sentences
-    ]
+    """Token ids drawn by each sentence, as many as it has words and punctuation marks, with begin and end."""
+
+    def draw(sentence: str) -> list[int]:
+        numbers = random.Random(sentence)
+        return [numbers.randrange(1, BEGIN) for _ in re.findall(r"\w+|[^\w\s]", sentence)]
+
+    return [[BEGIN, *draw(sentence), END] for sentence in sentences]
 
 
 def build_processor(sizes: SizeArguments) -> ClipCaerVideoProcessor:

@@ -702,7 +702,7 @@ def test_two_processes_leave_the_files_of_one(many, many_flags, whole):
     process = start(*LAUNCH, "recipes/predict.py", *flags)
     output = process.communicate()[0].decode()
     assert process.returncode == 1, output[-3000:]
-    assert output.count(RESPONSIBLE_USE) == 1 and output.count("4 of 5 recordings are done") == 1
+    assert output.count(RESPONSIBLE_USE) == 1 and output.count("4 of 5 recordings are done") == 1, output
     assert output.count(f"error: {many / 'data' / 'c.mp4'}: cannot be read") == 1
     assert contents(many / "two") == whole
 
