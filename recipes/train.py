@@ -240,6 +240,7 @@ def test_once(trainer: ClipCaerTrainer, clips: DatasetDict, dataset: str) -> dic
         fit = calibrate()
         report = measure()
     validation = {entry["step"]: entry for entry in state.log_history if "eval_uar" in entry}.get(best_step, {})
+    epochs = {entry["step"]: entry["epoch"] for entry in state.log_history if "epoch" in entry}
     counts = count_labels(clips)
     return {
         **report,
@@ -247,7 +248,7 @@ def test_once(trainer: ClipCaerTrainer, clips: DatasetDict, dataset: str) -> dic
         "training_caveats": doubt_training(counts, is_selected="eval_uar" in validation) + tell_shared_clips(clips),
         "calibration_fit": fit,
         "selected": {
-            "epoch": round(best_step * state.num_train_epochs / state.max_steps, 4),
+            "epoch": round(epochs.get(best_step, state.epoch), 4),
             "validation_uar": validation.get("eval_uar"),
             "validation_war": validation.get("eval_war"),
         },
