@@ -264,7 +264,9 @@ def test_opencvs_own_lines_come_back_afterwards(tmp_path):
 def test_a_command_refuses_a_wrong_file_in_one_line(command, tmp_path, tiny_clip):
     write_video(tmp_path / "lesson.mp4", moving_face(5), fps=5)
     weights = save_form(tmp_path / "other.onnx", compute_sizes_within)
-    (tmp_path / "labels.yaml").write_text("labels: {calm: {soft: calm, descriptive: calm}}")
+    (tmp_path / "labels.yaml").write_text(
+        "labels: {calm: {soft: calm, descriptive: calm}, bored: {soft: bored, descriptive: bored}}"
+    )
     flags = ["--model", tiny_clip, "--labels", str(tmp_path / "labels.yaml"), "--output_dir"]
     if command.startswith("data_scripts"):
         flags = ["--output"]
