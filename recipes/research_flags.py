@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -155,13 +155,17 @@ def _read_data(given: dict[str, str], notes: list[str]) -> list[str]:
     return ours
 
 
+def _choose(flag: str, value: str, ours: Mapping[str, str]) -> str:
+    if value not in ours:
+        raise InputError(f"--{flag} must be one of {', '.join(ours)}, got {value}")
+    return ours[value]
+
+
 def _read_optimizer(given: dict[str, str], others: list[str], notes: list[str]) -> list[str]:
     ours = []
     name = given.get("optimizer")
     if name is not None:
-        if name not in _OPTIMIZERS:
-            raise InputError(f"--optimizer must be one of {', '.join(_OPTIMIZERS)}, got {name}")
-        ours = ["--optim", _OPTIMIZERS[name]]
+        ours = ["--optim", _choose("optimizer", name, _OPTIMIZERS)]
         notes.append(f"--optimizer {name}: read as {' '.join(ours)}")
     elif "momentum" in given and not _has(others, "optim", "config"):
         ours = ["--optim", "sgd"]
@@ -178,9 +182,7 @@ def _read_loss(given: dict[str, str], margins: bool, notes: list[str]) -> list[s
     ours = []
     loss = given.get("loss_type")
     if loss is not None:
-        if loss not in _LOSSES:
-            raise InputError(f"--loss_type must be one of {', '.join(_LOSSES)}, got {loss}")
-        ours = ["--classification_loss", _LOSSES[loss]]
+        ours = ["--classification_loss", _choose("loss_type", loss, _LOSSES)]
         difference = ", as there without --use-ldl" if loss == "ldl" else ""
         notes.append(f"--loss_type {loss}: read as {' '.join(ours)}{difference}")
     if loss == "ldam" or margins:

@@ -33,3 +33,33 @@ def fixed_seed():
 def tiny_clip() -> str:
     """Folder of the CLIP checkpoint that was trained on drawings."""
     return str(TINY_CLIP)
+
+
+@pytest.fixture(scope="session")
+def material(tmp_path_factory):
+    """A small dataset of drawn frames and the CLIP checkpoint to train on it."""
+    from small_material import make_material
+
+    return make_material(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """The folder of a small run of training, of which there is one a session."""
+    from small_run import train_small
+
+    return train_small(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run a builder and give its exit status, what it printed and what it complained of."""
+    from modeling_clipcaer.errors import run_command
+
+    def run(builder, *words):
+        monkeypatch.setattr(sys, "argv", ["build.py", *map(str, words)])
+        status = run_command(builder.main)
+        printed = capsys.readouterr()
+        return status, printed.out, printed.err
+
+    return run

@@ -138,13 +138,16 @@ def test_what_all_commands_share_needs_the_standard_library_alone(path):
     }
 
 
+def find_by_hand(pattern: str) -> set[str]:
+    """Files of the project in which a pattern occurs."""
+    folders = ("modeling_clipcaer", "recipes", "data_scripts")
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    return {path.relative_to(ROOT).as_posix() for path in files if re.search(pattern, path.read_text("utf-8"))}
+
+
 def test_json_and_yaml_are_read_by_one_reader_each():
     """What a user may have torn, nested or spoilt is told in one line; a reader by hand ends in a traceback."""
-    by_hand = re.compile(r"json\.loads?\(|yaml\.(safe_|full_)?(load|compose|parse)|JSONDecoder")
-    files = [
-        path for folder in ("modeling_clipcaer", "recipes", "data_scripts") for path in (ROOT / folder).rglob("*.py")
-    ]
-    found = {path.relative_to(PACKAGE.parent).as_posix() for path in files if by_hand.search(path.read_text("utf-8"))}
+    found = find_by_hand(r"json\.loads?\(|yaml\.(safe_|full_)?(load|compose|parse)|JSONDecoder")
     assert found <= {
         *("modeling_clipcaer/json_files.py", "modeling_clipcaer/common/yaml_files.py"),
         # What the program has written itself a moment before.
@@ -159,11 +162,7 @@ def test_json_and_yaml_are_read_by_one_reader_each():
 
 def test_files_are_written_by_one_writer():
     """Temporary names, renames and locks of files stand in one place; a second one would forget what it knows."""
-    by_hand = re.compile(r"os\.replace|os\.rename|mkstemp|mkdtemp|NamedTemporaryFile|fcntl|fsync")
-    files = [
-        path for folder in ("modeling_clipcaer", "recipes", "data_scripts") for path in (ROOT / folder).rglob("*.py")
-    ]
-    found = {path.relative_to(PACKAGE.parent).as_posix() for path in files if by_hand.search(path.read_text("utf-8"))}
+    found = find_by_hand(r"os\.replace|os\.rename|mkstemp|mkdtemp|NamedTemporaryFile|fcntl|fsync")
     assert found <= {"modeling_clipcaer/common/files.py", "modeling_clipcaer/common/locks.py"}
 
 

@@ -5,8 +5,7 @@ import json
 import pytest
 import yaml
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value, concatenate_datasets, load_from_disk
-from small_material import make_material, run_main
-from small_run import train_small
+from small_material import run_main
 from small_training import make_trainer
 
 from modeling_clipcaer.clip_labels import align_labels
@@ -19,16 +18,6 @@ from recipes.labels_file import read_labels_file
 
 LABELS = list(RAER_LABELS)
 BACKWARDS = LABELS[::-1]
-
-
-@pytest.fixture(scope="session")
-def material(tmp_path_factory):
-    return make_material(tmp_path_factory.getbasetemp())
-
-
-@pytest.fixture(scope="session")
-def trained(tmp_path_factory):
-    return train_small(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="module")

@@ -6,24 +6,14 @@ import shutil
 
 import pytest
 from datasets import load_from_disk
-from small_material import make_material, run_main
-from small_run import train_small, write_clip
+from small_material import run_main
+from small_run import write_clip
 from test_evaluate_predict_commands import score
 
 from data_scripts.raer_boxes import fill_face_boxes
 from modeling_clipcaer.raer_labels import RAER_LABELS
 from recipes import clip_predictions, predict
 from recipes.boxes import read_boxes
-
-
-@pytest.fixture(scope="session")
-def material(tmp_path_factory):
-    return make_material(tmp_path_factory.getbasetemp())
-
-
-@pytest.fixture(scope="session")
-def trained(tmp_path_factory):
-    return train_small(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,6 @@ from miniatures import (
 
 from data_scripts import build_caer, build_csv, build_daisee, build_engagenet, build_frame_lists
 from modeling_clipcaer import ClipCaerCollator, ClipCaerVideoProcessor
-from modeling_clipcaer.errors import run_command
 from recipes.clips import load_clips
 from recipes.labels_file import read_label_entries, read_labels_file
 
@@ -42,19 +41,6 @@ LABELS = {
     "ferv39k": list(FERV39K_LABELS),
     "mafw": list(MAFW_LABELS),
 }
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run a builder into OUT and give its exit status, what it printed and what it complained of."""
-
-    def run(builder, *words):
-        monkeypatch.setattr(sys, "argv", ["build.py", *map(str, words)])
-        status = run_command(builder.main)
-        printed = capsys.readouterr()
-        return status, printed.out, printed.err
-
-    return run
 
 
 def list_flags(root, labels=DFEW_LABELS):

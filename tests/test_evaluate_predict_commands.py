@@ -8,22 +8,11 @@ import pytest
 import torch
 import yaml
 from datasets import load_from_disk
-from small_material import make_material, run_main
-from small_run import train_small
+from small_material import run_main
 
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
 from modeling_clipcaer.raer_labels import RAER_LABELS
 from recipes import evaluate
-
-
-@pytest.fixture(scope="session")
-def material(tmp_path_factory):
-    return make_material(tmp_path_factory.getbasetemp())
-
-
-@pytest.fixture(scope="session")
-def trained(tmp_path_factory):
-    return train_small(tmp_path_factory.getbasetemp())
 
 
 def evaluate_into(folder, *flags):

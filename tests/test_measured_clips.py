@@ -7,18 +7,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from datasets import load_from_disk
-from small_material import make_material
 from small_training import logged, make_trainer
 from torch.utils.data import IterableDataset
 from transformers.trainer_utils import EvalLoopOutput
 
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.measured_clips import account_for_clips
-
-
-@pytest.fixture(scope="session")
-def material(tmp_path_factory):
-    return make_material(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import sys
 import unicodedata
 from types import SimpleNamespace
 
@@ -18,7 +17,7 @@ from data_scripts.clip_sources import check_labels
 from data_scripts.raer_layout import find_spelled
 from data_scripts.raer_summary import count_shared_persons
 from data_scripts.view_samples import choose_clips
-from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.names import describe_merged, identity_key, merge_names, printable
 from recipes.boxes import ClipBoxes, read_boxes
 from recipes.clips import load_clips
@@ -37,19 +36,6 @@ ONE_PERSON = (
     "\uff3ao\xeb",
     "Z\u00ado\xeb",
 )
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run a builder and give its exit status, what it printed and what it complained of."""
-
-    def run(builder, *words):
-        monkeypatch.setattr(sys, "argv", ["build.py", *map(str, words)])
-        status = run_command(builder.main)
-        printed = capsys.readouterr()
-        return status, printed.out, printed.err
-
-    return run
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@ import itertools
 
 import pytest
 import torch
-from small_material import make_material
 from small_training import make_trainer
 from tiny import TOKEN_IDS, tiny_config, tiny_model
 
@@ -25,11 +24,6 @@ GROUP_FLAGS = {
 }
 ALL_TRAIN = dict.fromkeys(GROUP_FLAGS.values(), 1e-2)
 ENSEMBLE = [[ids[0], [*ids[0][:-1], 20, ids[0][-1]]] for ids in TOKEN_IDS]
-
-
-@pytest.fixture(scope="session")
-def material(tmp_path_factory):
-    return make_material(tmp_path_factory.getbasetemp())
 
 
 def make_args(**fields):

@@ -5,7 +5,7 @@ import pytest
 import torch
 import videos
 from PIL import Image
-from small_run import train_small, write_clip
+from small_run import write_clip
 from stand_in_faces import SquareDetector
 from transformers import pipeline
 
@@ -14,11 +14,6 @@ from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.recording_analysis import AnalysisSettings, RecordingAnalyzer
 from modeling_clipcaer.recordings import open_recording
 from modeling_clipcaer.timeline import SCHEMA_VERSION, Timeline
-
-
-@pytest.fixture(scope="session")
-def trained(tmp_path_factory):
-    return train_small(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="session")

@@ -18,8 +18,7 @@ import videos
 import yaml
 from conftest import ROOT, TINY_CLIP
 from PIL import Image
-from small_material import make_material, run_main
-from small_run import train_small
+from small_material import run_main
 from stand_in_faces import SquareDetector
 from tiny import tiny_model
 
@@ -42,16 +41,6 @@ from recipes.timeline_files import load_timeline
 QUICK = ("--window", 3, "--stride", 2, "--tower_dtype", "float32")
 LAUNCH = ("-m", "accelerate.commands.launch", "--config_file", "accelerate_config.yaml", "--num_processes", 2)
 JOINED = {f"{table}.{suffix}" for table in ("timeline", "segments") for suffix in ("csv", "jsonl", "parquet")}
-
-
-@pytest.fixture(scope="session")
-def material(tmp_path_factory):
-    return make_material(tmp_path_factory.getbasetemp())
-
-
-@pytest.fixture(scope="session")
-def trained(tmp_path_factory):
-    return train_small(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="module")

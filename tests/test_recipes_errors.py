@@ -7,17 +7,12 @@ import pytest
 import yaml
 from datasets import Dataset, DatasetDict, Value, load_from_disk
 from safetensors.torch import load_file, save_file
-from small_material import make_material, run_main
+from small_material import run_main
 from transformers import BertConfig, BertModel
 
 from modeling_clipcaer.errors import InputError
 from recipes import evaluate, predict, train
 from recipes.clips import load_clips
-
-
-@pytest.fixture(scope="session")
-def material(tmp_path_factory):
-    return make_material(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ import yaml
 from conftest import ROOT
 from datasets import load_from_disk
 from safetensors.torch import load_file
-from small_material import make_material, run_main
+from small_material import run_main
 
 from recipes import evaluate, train
 
@@ -25,11 +25,6 @@ REPORT_KEYS = {
     *("ece", "num_clips", "checkpoint", "dataset", "split", "seed", "versions"),
 }
 LAUNCH = ("-m", "accelerate.commands.launch", "--config_file", "accelerate_config.yaml", "--num_processes", 2)
-
-
-@pytest.fixture(scope="session")
-def material(tmp_path_factory):
-    return make_material(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="module")

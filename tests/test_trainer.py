@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from datasets import Value, load_from_disk
-from small_material import TRAIN_COUNTS, make_material
+from small_material import TRAIN_COUNTS
 from small_training import logged, make_trainer
 from transformers import TrainerCallback
 
@@ -23,11 +23,6 @@ from modeling_clipcaer.trainer import WeightedEpochSampler
 
 LOGITS, LABELS = torch.randn(6, 5, generator=torch.Generator().manual_seed(3)), torch.tensor([0, 1, 2, 3, 4, 0])
 PRIORS = torch.tensor(TRAIN_COUNTS) / sum(TRAIN_COUNTS)
-
-
-@pytest.fixture(scope="session")
-def material(tmp_path_factory):
-    return make_material(tmp_path_factory.getbasetemp())
 
 
 # Losses
