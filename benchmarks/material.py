@@ -13,11 +13,11 @@ from datasets.arrow_writer import ArrowWriter
 from PIL import Image, ImageDraw
 from transformers.utils import logging
 
-from data_scripts.raer_rows import FEATURES
 from modeling_clipcaer import ClipCaerConfig, ClipCaerForVideoClassification, ClipCaerVideoProcessor
-from modeling_clipcaer.cached_clips import EMBEDS_COLUMNS
+from modeling_clipcaer.data.cached_clips import EMBEDS_COLUMNS
+from modeling_clipcaer.data.rows import FEATURES
 from modeling_clipcaer.raer_labels import RAER_DESCRIPTIVE_PROMPTS, RAER_LABEL_PROMPTS, RAER_LABELS
-from modeling_clipcaer.training_arguments import option
+from modeling_clipcaer.training.arguments import option
 
 
 # Width, MLP, layers, heads and patch of the vision tower; width and heads of the text tower; both projections.

@@ -21,16 +21,16 @@ from machine import print_report, render_table, run_apart
 from material import SizeArguments, build_model, build_processor, make_row, write_video
 from naive import NaiveClipCaer
 
+from modeling_clipcaer.common.flags import parse_arguments
 from modeling_clipcaer.errors import run_command
-from modeling_clipcaer.face_detection import FaceDetection, build_face_detector
+from modeling_clipcaer.faces.face_detection import FaceDetection, build_face_detector
 from modeling_clipcaer.frames import sample_frame_indices
-from modeling_clipcaer.recording_analysis import AnalysisSettings, RecordingAnalyzer
-from modeling_clipcaer.recordings import open_recording
-from modeling_clipcaer.stage_clock import StageClock
-from modeling_clipcaer.timeline import ROOM
-from modeling_clipcaer.training_arguments import option
+from modeling_clipcaer.recordings.analysis import AnalysisSettings, RecordingAnalyzer
+from modeling_clipcaer.recordings.recording import open_recording
+from modeling_clipcaer.recordings.stage_clock import StageClock
+from modeling_clipcaer.recordings.timeline import ROOM
+from modeling_clipcaer.training.arguments import option
 from modeling_clipcaer.video_frames import VideoFrames
-from recipes.command_line import parse_arguments
 
 
 STREAMS = ("pixel_values", "face_pixel_values")

@@ -44,11 +44,11 @@ from torch.utils.data import DataLoader
 from transformers import TrainerCallback
 
 from modeling_clipcaer import ClipCaerTrainer, ClipCaerTrainingArguments
+from modeling_clipcaer.common.flags import parse_arguments
 from modeling_clipcaer.errors import run_command
-from modeling_clipcaer.frame_encoder import resolve_tower_dtype
-from modeling_clipcaer.training_arguments import option
-from recipes.clip_cache import CacheArguments, cache_clips
-from recipes.command_line import parse_arguments
+from modeling_clipcaer.models.frame_encoder import resolve_tower_dtype
+from modeling_clipcaer.training.arguments import option
+from modeling_clipcaer.training.clip_cache import CacheArguments, cache_clips
 
 
 UNCOUNTED = 1  # steps before the clock starts

@@ -12,11 +12,11 @@ from transformers.models.auto.video_processing_auto import AutoVideoProcessor
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from .configuration_clipcaer import ClipCaerConfig
-from .frozen_parts import FrozenParts
 from .modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerModel
-from .peft_adapter import load_face_adapter, save_face_adapter
-from .pipeline_clipcaer import ClipCaerPipeline
+from .models.face_adapter_files import load_face_adapter, save_face_adapter
+from .models.frozen_parts import FrozenParts
 from .processing_clipcaer import ClipCaerVideoProcessor
+from .recordings.pipeline import ClipCaerPipeline
 from .video_classification import ClipCaerVideoClassificationPipeline
 
 

@@ -38,7 +38,7 @@ def tiny_clip() -> str:
 @pytest.fixture(scope="session")
 def material(tmp_path_factory):
     """A small dataset of drawn frames and the CLIP checkpoint to train on it."""
-    from small_material import make_material
+    from helpers.small_material import make_material
 
     return make_material(tmp_path_factory.getbasetemp())
 
@@ -46,7 +46,7 @@ def material(tmp_path_factory):
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
     """The folder of a small run of training, of which there is one a session."""
-    from small_run import train_small
+    from helpers.small_run import train_small
 
     return train_small(tmp_path_factory.getbasetemp())
 

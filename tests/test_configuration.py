@@ -1,5 +1,5 @@
 import pytest
-from tiny import CLIP, TOKEN_IDS, tiny_config
+from helpers.tiny import CLIP, TOKEN_IDS, tiny_config
 from transformers import AutoConfig, CLIPConfig
 
 from modeling_clipcaer import ClipCaerConfig

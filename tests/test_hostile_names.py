@@ -19,34 +19,42 @@ from markdown_it import MarkdownIt
 from PIL import Image
 from test_timeline_files import make_timeline
 
-from data_scripts.audit_dataset import format_findings
-from data_scripts.audit_plots import draw_page as draw_audit
-from data_scripts.clip_search import name_suffix
-from data_scripts.contact_sheet import ClipView, draw_page
 from modeling_clipcaer import ClipCaerConfig
+from modeling_clipcaer.commands.parquet import render_card as render_dataset_card
+from modeling_clipcaer.common import lettering
+from modeling_clipcaer.common.markdown_text import markdown_code, markdown_text
+from modeling_clipcaer.data.audit.dataset import format_findings
+from modeling_clipcaer.data.audit.plots import draw_page as draw_audit
+from modeling_clipcaer.data.clip_search import name_suffix
+from modeling_clipcaer.data.contact_sheet import ClipView, draw_page
 from modeling_clipcaer.errors import InputError, run_command
-from modeling_clipcaer.names import find_label_fault, printable
-from modeling_clipcaer.timeline import ROOM, UNCERTAIN
-from recipes import lettering, reporting
-from recipes.annotation_files import (
+from modeling_clipcaer.exports.annotation_files import (
     render_label_studio_config,
     write_elan,
     write_fiftyone,
     write_label_studio,
     write_vtt,
 )
-from recipes.clip_predictions import write_predictions
-from recipes.failures import tell_failure
-from recipes.html_report import write_report_page
-from recipes.labels_file import read_label_entries
-from recipes.markdown_text import markdown_code, markdown_text
-from recipes.model_card import render_model_card
-from recipes.original_report import render_card as render_converted_card
-from recipes.overlay_drawing import OverlayPainter
-from recipes.prediction_inputs import own_name
-from recipes.reporting import build_report, render_report, write_report
-from recipes.timeline_files import join_tables, segment_columns, segment_rows, window_columns, window_rows, write_table
-from recipes.write_parquet import render_card as render_dataset_card
+from modeling_clipcaer.exports.overlay_drawing import OverlayPainter
+from modeling_clipcaer.exports.page import write_report_page
+from modeling_clipcaer.exports.tables import (
+    join_tables,
+    segment_columns,
+    segment_rows,
+    window_columns,
+    window_rows,
+    write_table,
+)
+from modeling_clipcaer.models.labels_file import read_label_entries
+from modeling_clipcaer.names import find_label_fault, printable
+from modeling_clipcaer.prediction.clips import write_predictions
+from modeling_clipcaer.prediction.failures import tell_failure
+from modeling_clipcaer.prediction.inputs import own_name
+from modeling_clipcaer.recordings.timeline import ROOM, UNCERTAIN
+from modeling_clipcaer.reports import evaluation as reporting
+from modeling_clipcaer.reports.evaluation import build_report, render_report, write_report
+from modeling_clipcaer.reports.model_card import render_model_card
+from modeling_clipcaer.research_code.report import render_card as render_converted_card
 
 
 # Markup of HTML, Markdown, Jinja, YAML, XML, WebVTT, matplotlib and LaTeX; a line break, a colour, a turned direction.
@@ -165,9 +173,9 @@ def test_a_model_card_and_its_front_matter(report):
 def test_cards_of_converted_weights_and_of_shards(monkeypatch):
     names = {"calm": 0, HOSTILE: 1}
     config = type("Config", (), {"id2label": dict(enumerate(names))})
-    monkeypatch.setattr("recipes.original_report.render_flags", lambda config: "")
+    monkeypatch.setattr("modeling_clipcaer.research_code.report.render_flags", lambda config: "")
     card = render_converted_card(config, HOSTILE, "0" * 64)
-    monkeypatch.setattr("recipes.write_parquet.get_labels", lambda clips: list(names))
+    monkeypatch.setattr("modeling_clipcaer.commands.parquet.get_labels", lambda clips: list(names))
     for text in (card, render_dataset_card({"train": [1]}, HOSTILE, "none")):
         page = read_markdown(ModelCard(text).text)
         assert "script" not in page.tags and page.text.count(printable(HOSTILE)) == 2 and not OBEYED.search(text)

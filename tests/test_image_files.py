@@ -15,12 +15,12 @@ from conftest import ROOT
 from PIL import Image, ImageOps
 
 from modeling_clipcaer import ClipCaerVideoProcessor, image_files
+from modeling_clipcaer.commands.convert import REFERENCE_PIXELS
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.frame_files import list_frame_names
 from modeling_clipcaer.frames import open_clip
 from modeling_clipcaer.image_files import read_image, read_image_size
-from recipes.convert_original_checkpoint import REFERENCE_PIXELS
-from recipes.model_arguments import ProcessorArguments
+from modeling_clipcaer.models.arguments import ProcessorArguments
 
 
 CORNERS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "white": (255, 255, 255)}

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny import tiny_config, tiny_model, tiny_pixels
+from helpers.tiny import tiny_config, tiny_model, tiny_pixels
 
 from modeling_clipcaer import ClipCaerForVideoClassification, FrozenParts
 

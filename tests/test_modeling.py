@@ -1,6 +1,6 @@
 import pytest
 import torch
-from tiny import TOKEN_IDS, tiny_config, tiny_model, tiny_pixels
+from helpers.tiny import TOKEN_IDS, tiny_config, tiny_model, tiny_pixels
 from torch.nn import functional as F
 from transformers import AutoModel, AutoModelForVideoClassification, CLIPModel
 

@@ -7,8 +7,8 @@ import av
 import numpy as np
 import pytest
 import torch
+from helpers.tiny import tiny_model
 from PIL import Image, ImageDraw
-from tiny import tiny_model
 from transformers import pipeline
 
 from modeling_clipcaer import frames, image_files

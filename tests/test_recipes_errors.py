@@ -6,13 +6,13 @@ import shutil
 import pytest
 import yaml
 from datasets import Dataset, DatasetDict, Value, load_from_disk
+from helpers.small_material import run_main
 from safetensors.torch import load_file, save_file
-from small_material import run_main
 from transformers import BertConfig, BertModel
 
+from modeling_clipcaer.commands import evaluate, predict, train
+from modeling_clipcaer.data.loading import load_clips
 from modeling_clipcaer.errors import InputError
-from recipes import evaluate, predict, train
-from recipes.clips import load_clips
 
 
 @pytest.fixture(scope="session")

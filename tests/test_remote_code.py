@@ -6,13 +6,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 from conftest import ROOT
-from small_run import ask_stranger, train_small, write_clip
+from helpers.small_run import ask_stranger, train_small, write_clip
 from transformers import AutoModel, AutoModelForVideoClassification, pipeline
 from transformers.models.auto.video_processing_auto import AutoVideoProcessor
 
 from modeling_clipcaer import ClipCaerPipeline
+from modeling_clipcaer.models.checkpoints import load_checkpoint
 from modeling_clipcaer.video_classification import name_pipelines
-from recipes.checkpoints import load_checkpoint
 
 
 # What stays behind: the training side, and what is registered where the package is installed.

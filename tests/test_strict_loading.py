@@ -5,14 +5,14 @@ import shutil
 
 import pytest
 import torch
+from helpers.tiny import TOKEN_IDS, tiny_config, tiny_model
 from safetensors.torch import load_file, save_file
-from tiny import TOKEN_IDS, tiny_config, tiny_model
 from transformers import AutoModelForVideoClassification
 
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.models.checkpoints import load_checkpoint, save_checkpoint
 from modeling_clipcaer.strict_loading import check_weights
-from recipes.checkpoints import load_checkpoint, save_checkpoint
 
 
 CONFIG, PROCESSOR, WEIGHTS, NOTES = (

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from tiny import CLIP, tiny_config, tiny_model, tiny_pixels
+from helpers.tiny import CLIP, tiny_config, tiny_model, tiny_pixels
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny import tiny_model, tiny_pixels
+from helpers.tiny import tiny_model, tiny_pixels
 
 
 pytestmark = pytest.mark.conformance

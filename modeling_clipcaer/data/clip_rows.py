@@ -1,0 +1,84 @@
+"""Where the frames of a dataset's row are: in image files, in a stretch of a video, or in the row itself.
+
+A row names its frames in one of three ways:
+
+- `frame_dir` and `frame_names`: image files in a folder, in their order;
+- `video`, `first_frame` and `num_frames`: so many frames of a video file, counted in the order they are shown;
+- `frames` and `frame_names`: the bytes of image files, and what they were called.
+
+Boxes go by frame: `face_boxes` and `body_boxes` hold one box for each, or one for all, or none for whole frames.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.frames import FrameSource, ImageFrames
+from modeling_clipcaer.video_frames import VideoFrames
+
+
+FORMS = (("frame_dir", "frame_names"), ("video", "first_frame", "num_frames"), ("frames", "frame_names"))
+BOX_COLUMNS = ("face_boxes", "body_boxes")
+
+
+class VideoStretch:
+    """Some consecutive frames of a video.
+
+    Args:
+        video: the whole of it.
+        first_frame (`int`): place of the first one, in the order they are shown.
+        num_frames (`int`): how many.
+
+    Raises:
+        InputError: the video has not so many frames.
+    """
+
+    def __init__(self, video: VideoFrames, first_frame: int, num_frames: int):
+        if first_frame < 0 or num_frames < 1 or first_frame + num_frames > len(video):
+            raise InputError(
+                f"{video.path}: expected {num_frames} frames from number {first_frame} on, the video has {len(video)}"
+            )
+        self.video, self.first_frame, self.num_frames = video, first_frame, num_frames
+
+    def __len__(self) -> int:
+        return self.num_frames
+
+    def read(self, indices: Sequence[int]) -> Iterator[torch.Tensor]:
+        """Yield the frames at `indices` of the stretch."""
+        return self.video.read([self.first_frame + index for index in indices])
+
+
+def find_form(columns: Collection[str]) -> tuple[str, ...] | None:
+    """The columns by which rows with these `columns` name their frames; `None` where they do not."""
+    return next((form for form in FORMS if set(form) <= set(columns)), None)
+
+
+def describe_forms() -> str:
+    """The columns that a row needs, in words."""
+    return f"the columns {', or '.join(map(' and '.join, FORMS))}"
+
+
+def open_row(row: Mapping[str, Any]) -> FrameSource:
+    """The frames of a row, decoded on demand.
+
+    Raises:
+        InputError: the row names no frames, or its video cannot be read.
+    """
+    form = find_form(row)
+    if form is None:
+        raise InputError(f"row with {', '.join(row)}: expected {describe_forms()}")
+    if "frames" in form:
+        return ImageFrames(row["frames"], row["frame_names"])
+    if "video" in form:
+        return VideoStretch(_open_video(row["video"]), row["first_frame"], row["num_frames"])
+    return ImageFrames([Path(row["frame_dir"], name) for name in row["frame_names"]])
+
+
+@lru_cache(maxsize=4)
+def _open_video(path: str) -> VideoFrames:
+    # Keep: the clips of a lesson are often stretches of one long file, whose packets take seconds to go through.
+    return VideoFrames(path)

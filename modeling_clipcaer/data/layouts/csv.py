@@ -1,0 +1,109 @@
+"""Build your own videos and a table of their labels into a dataset on disk.
+
+    python data_scripts/build_csv.py --csv clips.csv --output OUT --test-share 0.2
+
+reads a CSV file with the columns
+
+    video                   a path, absolute or relative to --root (by default the folder of the CSV file)
+    label                   a name
+    start, end              optional: seconds from the video's first frame; empty is its beginning and its end
+    person                  optional: who is seen; without it each video counts as a person of its own
+    split                   optional: train, validation or test; without it all are training clips
+    face_left, face_top, face_right, face_bottom    optional: the face in all frames of the clip, in pixels
+    body_left, body_top, body_right, body_bottom    optional: the body, or whatever part of the frame is the context
+
+and no others. The boxes of a clip may be empty, all four.
+"""
+
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from modeling_clipcaer.data.boxes import Box, parse_box
+from modeling_clipcaer.data.build import build_dataset, make_parser, parse_flags
+from modeling_clipcaer.data.clip_keys import find_spelled
+from modeling_clipcaer.data.source_rows import SourceClip
+from modeling_clipcaer.data.source_splits import SPLITS, find_split
+from modeling_clipcaer.data.source_tables import read_csv, read_table
+from modeling_clipcaer.errors import InputError, run_command
+
+
+SIDES = ("left", "top", "right", "bottom")
+BOX_COLUMNS = {kind: [f"{kind}_{side}" for side in SIDES] for kind in ("face", "body")}
+OPTIONAL = ("start", "end", "person", "split", *BOX_COLUMNS["face"], *BOX_COLUMNS["body"])
+
+
+def main() -> None:
+    parser = make_parser(__doc__)
+    columns = f"columns video, label and perhaps {', '.join(OPTIONAL)}"
+    parser.add_argument("--csv", required=True, metavar="FILE", help=f"the table of clips: {columns}")
+    parser.add_argument("--root", metavar="DIR", help="what paths are relative to (default: the folder of the table)")
+    parser.add_argument(
+        "--labels", nargs="+", metavar="NAME", help="the labels, in order (default: those found, A to Z)"
+    )
+    parser.add_argument("--ignore-columns", action="store_true", help="pass over columns of other names")
+    args = parse_flags(parser)
+    table = Path(args.csv)
+    root = find_spelled(Path(os.path.abspath(table.parent if args.root is None else args.root)))
+    optional = None if args.ignore_columns else OPTIONAL
+    lines = read_table(read_csv(table), table, ("video", "label"), optional, "--ignore-columns passes over others")
+    build_dataset([parse_line(line, place, root) for place, line in lines], args.labels, args, [table], "listed")
+
+
+def parse_line(line: Mapping[str, str], place: str, root: Path) -> SourceClip:
+    """The clip of a line, by column."""
+    for field in ("video", "label", "person", "split"):
+        if not line.get(field, "?"):
+            raise InputError(f"{place}: field `{field}` is empty; expected a value")
+    split = find_split(line.get("split", "train"))
+    if split is None:
+        raise InputError(f"{place}: field `split` is '{line['split']}'; expected one of {', '.join(SPLITS)}")
+    start, end = parse_seconds(line, "start", place) or 0.0, parse_seconds(line, "end", place)
+    if start < 0 or (end is not None and end <= start):
+        raise InputError(f"{place}: fields `start` and `end` are {start} and {end}; expected 0 <= start < end")
+    # Keep: one spelling of a path, or x/../a.mp4 would be another clip than a.mp4, perhaps of another split.
+    path = find_spelled(Path(os.path.abspath(root / line["video"].replace("\\", "/"))))
+    return SourceClip(
+        path=str(path),
+        # Keep: below `/` lies everything; a name relative to that would be the whole path.
+        name=path.relative_to(root).as_posix() if path.is_relative_to(root) and root.name else path.as_posix(),
+        label=line["label"],
+        place=place,
+        split=split,
+        person=line.get("person"),
+        start=start,
+        end=end,
+        face=parse_box_fields(line, "face", place),
+        body=parse_box_fields(line, "body", place),
+    )
+
+
+def parse_seconds(line: Mapping[str, str], field: str, place: str) -> float | None:
+    text = line.get(field, "")
+    return parse_number(text, f"{place}: field `{field}`", "seconds like 12.5") if text else None
+
+
+def parse_box_fields(line: Mapping[str, str], kind: str, place: str) -> Box | None:
+    texts = {field: line.get(field, "") for field in BOX_COLUMNS[kind]}
+    empty = [field for field, text in texts.items() if not text]
+    if len(empty) == len(SIDES):
+        return None
+    if empty:
+        raise InputError(f"{place}: field `{empty[0]}` is empty; expected all four of {', '.join(texts)}, or none")
+    numbers = [parse_number(text, f"{place}: field `{field}`", "pixels") for field, text in texts.items()]
+    return parse_box(numbers, f"{place}: {kind} box")
+
+
+def parse_number(text: str, where: str, expected: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise InputError(f"{where} is '{text}'; expected {expected}")
+    return number
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_command(main))

@@ -1,0 +1,109 @@
+"""Build EngageNet into a dataset on disk.
+
+    python data_scripts/build_engagenet.py --root EngageNet --output OUT
+
+reads the tables EngageNet/{train,validation,test}_engagement_labels.xlsx (or .csv) of `chunk`, a video's name, and
+`label`, and the videos in EngageNet/{Train,Validation,Test}/. A person is the subject in a video's name, as in
+subject_55_..._17.mp4. Clips in which the subject is not present have no label of engagement: they are left out and
+counted.
+"""
+
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+from modeling_clipcaer.data.build import build_dataset, make_parser, parse_flags
+from modeling_clipcaer.data.source_rows import SourceClip
+from modeling_clipcaer.data.source_splits import SPLITS
+from modeling_clipcaer.data.source_tables import read_csv, read_table
+from modeling_clipcaer.errors import InputError, check_readable, run_command
+from modeling_clipcaer.names import identity_key
+
+
+LABELS = ("Not-Engaged", "Barely-Engaged", "Engaged", "Highly-Engaged")
+NOT_PRESENT = "snp"  # (Subject Not Present)
+PERSON_PATTERN = r"(?:^|/)(subject_[^_/]+)_"
+SHEET = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
+
+
+def main() -> None:
+    parser = make_parser(__doc__, PERSON_PATTERN)
+    parser.add_argument("--root", required=True, metavar="DIR", help="the folder with the tables and the videos in it")
+    args = parse_flags(parser)
+    root = Path(args.root).absolute()
+    tables = {split: table for split in SPLITS if (table := find_table(root, split)) is not None}
+    left_out: Counter[str] = Counter()
+    clips = [clip for split, table in tables.items() for clip in list_clips(root, split, table, left_out)]
+    if left_out:
+        print(f"{left_out.total()} clips without a subject are left out")
+    build_dataset(clips, LABELS, args, tables.values(), subject_not_present=dict(left_out))
+
+
+def find_table(root: Path, split: str) -> Path | None:
+    check_readable(root, depth=0)
+    names = [f"{split}_engagement_labels.{suffix}" for suffix in ("xlsx", "csv")]
+    found = [root / name for name in names if (root / name).is_file()]
+    if not found and split == "train":
+        raise InputError(f"{root}: expected the table {' or '.join(names)}, found neither")
+    if len(found) > 1:
+        raise InputError(f"{root}: has {' and '.join(names)}; expected one of the two")
+    return found[0] if found else None
+
+
+def list_clips(root: Path, split: str, table: Path, left_out: Counter[str]) -> Iterator[SourceClip]:
+    """The clips of a table that have a label; the others are counted."""
+    names = {identity_key(name): name for name in LABELS}
+    rows = read_xlsx(table) if table.suffix == ".xlsx" else read_csv(table)
+    for place, line in read_table(rows, table, ("chunk", "label")):
+        if identity_key(line["label"]).startswith(NOT_PRESENT):
+            left_out[split] += 1
+            continue
+        # The tables write Barely-engaged, their description Barely-Engaged.
+        label = names.get(identity_key(line["label"]))
+        if label is None:
+            raise InputError(f"{place}: field `label` is '{line['label']}'; expected one of {', '.join(LABELS)}")
+        name = f"{split.capitalize()}/{line['chunk']}"
+        yield SourceClip(str(root / name), name, label, place, split)
+
+
+def read_xlsx(path: Path) -> list[tuple[str, list[str]]]:
+    """Lines of the first sheet of a workbook, as [`read_csv`] gives those of a CSV file."""
+    try:
+        with zipfile.ZipFile(path) as workbook:
+            names = workbook.namelist()
+            texts = []
+            if "xl/sharedStrings.xml" in names:
+                shared = ElementTree.fromstring(workbook.read("xl/sharedStrings.xml"))
+                texts = ["".join(item.itertext()) for item in shared.iter(f"{SHEET}si")]
+            sheet = ElementTree.fromstring(workbook.read("xl/worksheets/sheet1.xml"))
+    except (OSError, zipfile.BadZipFile, KeyError, ElementTree.ParseError) as error:
+        raise InputError(
+            f"{path}: cannot be read as a workbook ({error}); expected .xlsx, or the same as .csv"
+        ) from error
+    rows = []
+    for row in sheet.iter(f"{SHEET}row"):
+        cells: dict[int, str] = {}
+        for cell in row.iter(f"{SHEET}c"):
+            text = "".join(cell.itertext())
+            cells[column_of(cell.get("r", ""), len(cells))] = texts[int(text)] if cell.get("t") == "s" else text
+        values = [cells.get(place, "").strip() for place in range(max(cells, default=-1) + 1)]
+        if any(values):
+            rows.append((f"{path}:{row.get('r', len(rows) + 1)}", values))
+    # Cells that are empty at the end of a row are not written at all.
+    width = max((len(values) for _, values in rows), default=0)
+    return [(place, values + [""] * (width - len(values))) for place, values in rows]
+
+
+def column_of(reference: str, following: int) -> int:
+    """The number of a cell's column, from 0, by its name (AB12); cells without a name follow one another."""
+    letters = "".join(letter for letter in reference if letter.isalpha())
+    number = 0
+    for letter in letters:
+        number = 26 * number + ord(letter) - ord("A") + 1
+    return number - 1 if letters else following
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_command(main))

@@ -1,0 +1,167 @@
+"""The dataset that a recipe reads."""
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from datasets import Dataset, DatasetDict, Features, load_dataset, load_from_disk
+from datasets.exceptions import DatasetGenerationError
+
+from modeling_clipcaer.data.build_raer import AUDIT_NAME, build_dataset
+from modeling_clipcaer.data.cached_clips import CROPS_COLUMNS
+from modeling_clipcaer.data.clip_labels import align_labels, name_labels
+from modeling_clipcaer.data.clip_rows import BOX_COLUMNS, describe_forms, find_form
+from modeling_clipcaer.data.parquet_shards import find_shards
+from modeling_clipcaer.errors import InputError, check_readable, first_line
+from modeling_clipcaer.json_files import read_object
+from modeling_clipcaer.models.arguments import DataArguments
+from modeling_clipcaer.models.labels_file import read_label_entries
+
+
+COLUMNS = {"clip_id", *BOX_COLUMNS, "label"}
+CROPPED_COLUMNS = {"clip_id", *CROPS_COLUMNS, "num_views", "num_frames", "label"}
+
+
+def load_clips(
+    folder: str | Path, splits: Sequence[str] | None = None, labels: Sequence[str] | None = None
+) -> DatasetDict:
+    """The clips of `splits`, by default of all, of the dataset in `folder`, written by `data_scripts`, or of its
+    parquet shards. Shards are read once into the cache of `datasets` and mapped into memory from there.
+
+    In every split the numbers in `label` are those of `labels`, by default of the training split's; where a split has
+    them in another order they are mapped by name.
+
+    Raises:
+        InputError: there is none, it is damaged, it lacks a split, a column or the labels' names, the names differ
+            between splits, or a split that is measured has a clip twice.
+    """
+    check_readable(folder, depth=2)
+    try:
+        clips = _read_splits(folder, splits)
+    except InputError:
+        raise
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(f"{folder}: expected a dataset written by data_scripts/build_raer.py, found none") from error
+    # Keep: all of these. A value of the wrong kind in its JSON files makes whatever error the line has that uses it.
+    except (
+        *(OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError),
+        DatasetGenerationError,
+    ) as error:
+        reason = first_line(error.__cause__ or error)
+        raise InputError(f"{folder}: is a damaged or empty dataset, build it again: {reason}") from error
+    for split, rows in clips.items():
+        _check_split(f"{folder}: split `{split}`", rows)
+        if split != "train":
+            _check_repeats(f"{folder}: split `{split}`", rows)
+    first = "train" if "train" in clips else next(iter(clips))
+    reference = "the checkpoint's" if labels is not None else f"those of split `{first}`"
+    labels = name_labels(clips[first]) if labels is None else labels
+    return DatasetDict(
+        {split: align_labels(rows, labels, f"{folder}: split `{split}`", reference) for split, rows in clips.items()}
+    )
+
+
+def _read_splits(folder: str | Path, splits: Sequence[str] | None) -> DatasetDict:
+    shards = find_shards(folder)
+    clips = shards or load_from_disk(str(folder))
+    if not isinstance(clips, dict):
+        raise InputError(f"{folder}: expected a dataset with splits, found one split alone")
+    wanted = list(clips) if splits is None else splits
+    for split in wanted:
+        if split not in clips:
+            raise InputError(f"{folder}: has no split `{split}`; it has {', '.join(clips)}")
+    return DatasetDict({split: _read_shards(split, shards[split]) if shards else clips[split] for split in wanted})
+
+
+def _read_shards(split: str, paths: list[str]) -> Dataset:
+    # Keep: a split at a time, and each shard's own names. `datasets` would take those of the first file for all.
+    features = {path: Features.from_arrow_schema(pq.read_schema(path)).get("label") for path in paths}
+    for path, feature in features.items():
+        if feature != features[paths[0]]:
+            raise InputError(f"{path}: its labels are {feature}, those of {paths[0]} are {features[paths[0]]}")
+    return load_dataset("parquet", data_files={split: paths}, split=split)
+
+
+def _check_split(place: str, rows: Dataset) -> None:
+    cropped = set(CROPS_COLUMNS) <= set(rows.column_names)
+    missing = sorted((CROPPED_COLUMNS if cropped else COLUMNS) - set(rows.column_names))
+    if missing:
+        raise InputError(f"{place} has no column `{missing[0]}`")
+    if not cropped and find_form(rows.column_names) is None:
+        raise InputError(f"{place} names no frames: expected {describe_forms()}")
+    if not len(rows):
+        raise InputError(f"{place} holds no clip")
+    if name_labels(rows) is None:
+        raise InputError(f"{place}: `label` has no names, expected a ClassLabel or names")
+    if None in rows["label"][:]:
+        raise InputError(f"{place}: {rows['label'][:].count(None)} clips have no label")
+
+
+def _check_repeats(place: str, rows: Dataset) -> None:
+    """Keep: a clip that is measured twice counts twice."""
+    counts = Counter(rows["clip_id"][:])
+    repeated = [clip for clip, count in counts.items() if count > 1]
+    if repeated:
+        raise InputError(f"{place} holds clip {repeated[0]} {counts[repeated[0]]} times, and repeats {len(repeated)}")
+
+
+def count_frames(rows: Dataset) -> list[int]:
+    """Frames of every clip."""
+    if "num_frames" in rows.column_names:
+        return rows["num_frames"][:]
+    return [len(names) for names in rows["frame_names"][:]]
+
+
+def count_labels(clips: DatasetDict) -> dict[str, dict[str, int]]:
+    """Clips of each label, by split."""
+    labels = get_labels(clips)
+    counts = {split: np.bincount(rows["label"][:], minlength=len(labels)).tolist() for split, rows in clips.items()}
+    return {split: dict(zip(labels, numbers, strict=True)) for split, numbers in counts.items()}
+
+
+def tell_shared_clips(clips: DatasetDict) -> list[str]:
+    """A sentence for each two splits that have clips in common: what was learnt is then measured."""
+    names = {split: set(rows["clip_id"][:]) for split, rows in clips.items()}
+    shared = {pair: names[pair[0]] & names[pair[1]] for pair in combinations(names, 2)}
+    return [
+        f"{first} and {second} have {len(common)} clips in common, {min(common)} for one"
+        for (first, second), common in shared.items()
+        if common
+    ]
+
+
+def get_labels(clips: DatasetDict) -> list[str]:
+    """Names of the labels, in the order of their numbers."""
+    return next(iter(clips.values())).features["label"].names
+
+
+def read_split_protocol(folder: str | Path) -> str | None:
+    """How the splits of the dataset in `folder` were made; `None` where its build did not record it."""
+    try:
+        return read_object(Path(folder, AUDIT_NAME))["split"]["name"]
+    except (InputError, LookupError, TypeError):
+        return None
+
+
+def prepare_clips(args: DataArguments, labels_file: str | None, build_dir: Path, is_main_process: bool) -> Path:
+    """Folder of the dataset: the one given, or one built from RAER's own files into `build_dir`.
+
+    The lists' label numbers mean the labels of `labels_file` in its order, or RAER's.
+    """
+    if args.dataset is not None:
+        return Path(args.dataset)
+    if is_main_process:
+        build_dataset(
+            args.root_dir,
+            build_dir,
+            train_annotation=args.train_annotation,
+            val_annotation=args.val_annotation,
+            test_annotation=args.test_annotation,
+            bounding_box_face=args.bounding_box_face,
+            bounding_box_body=args.bounding_box_body,
+            labels=list(read_label_entries(labels_file)) if labels_file else None,
+        )
+    return build_dir

@@ -1,0 +1,103 @@
+"""Where a face is between the few frames in which it was looked for, and how it is made unrecognisable."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from modeling_clipcaer.recordings.timeline import FaceSighting
+
+
+Box = tuple[float, float, float, float]
+# Seconds between two frames in which faces were looked for, where one alone shows any.
+LONE_STEP = 1.0
+# A face is hidden this long before it was first seen and after it was last seen: it may have been there unseen.
+HIDDEN_STEPS = 2.0
+HIDDEN_SECONDS = 1.0
+# Of a hidden ellipse, times the face box. Keep: above the square root of 2, so that the ellipse holds the box's
+# corners; the rest is for hair and chin, and for a head that moves between two sightings.
+GROWN_WIDTH, GROWN_HEIGHT = 1.8, 2.0
+# Mosaic cells across a face. An eye is less than a cell, and the cells are blurred into each other.
+FACE_CELLS = 5
+
+
+class FacePath:
+    """A person's face over time.
+
+    Args:
+        sightings (sequence of `FaceSighting`): of one person, in order of time.
+        step (`float`): seconds between two frames in which faces were looked for.
+    """
+
+    def __init__(self, sightings: Sequence[FaceSighting], step: float):
+        self.times = np.array([sighting.time for sighting in sightings])
+        self.boxes = np.array([sighting.box for sighting in sightings], dtype=float)
+        self.found = [sighting.status in ("detected", "supplied") for sighting in sightings]
+        self.step = step
+
+    def box_at(self, time: float) -> Box | None:
+        """The box at `time`, on the straight line between the sightings around it; None before and after them."""
+        if not self.times[0] - self.step / 2 <= time <= self.times[-1] + self.step / 2:
+            return None
+        left, top, right, bottom = (float(np.interp(time, self.times, side)) for side in self.boxes.T)
+        return left, top, right, bottom
+
+    def is_found_at(self, time: float) -> bool:
+        """Whether a face was found about `time`, and not carried over a gap."""
+        around = self._around(time)
+        nearest = min(around, key=lambda place: abs(self.times[place] - time))
+        return self.found[nearest] and bool(abs(self.times[nearest] - time) <= self.step)
+
+    def boxes_to_hide(self, time: float) -> np.ndarray:
+        """The places between which the face is at `time`, (0, 1 or 2, 4): the sightings around it; before the first
+        and after the last one, that one and where the face would be if it moved as it did beside it."""
+        first, last = self.times[0], self.times[-1]
+        hold = max(HIDDEN_SECONDS, HIDDEN_STEPS * self.step)
+        if not first - hold <= time <= last + hold:
+            return self.boxes[:0]
+        if first <= time <= last or len(self.times) == 1:
+            return self.boxes[self._around(time)]
+        edge, inner = (0, 1) if time < first else (-1, -2)
+        share = (time - self.times[edge]) / (self.times[edge] - self.times[inner])
+        return self.boxes[edge] + np.outer((0, share), self.boxes[edge] - self.boxes[inner])
+
+    def _around(self, time: float) -> list[int]:
+        after = int(np.searchsorted(self.times, time, side="right"))
+        return [place for place in (after - 1, after) if 0 <= place < len(self.times)]
+
+
+def follow_faces(sightings: Sequence[FaceSighting]) -> dict[str, FacePath]:
+    """The path of every person who was seen."""
+    times = np.unique([sighting.time for sighting in sightings])
+    step = float(np.median(np.diff(times))) if len(times) > 1 else LONE_STEP
+    persons = dict.fromkeys(sighting.person for sighting in sightings)
+    return {name: FacePath([seen for seen in sightings if seen.person == name], step) for name in persons}
+
+
+def hide_face(frame: np.ndarray, boxes: np.ndarray) -> None:
+    """Make what lies in and between `boxes` unrecognisable, in place.
+
+    Args:
+        frame (`(height, width, 3)` uint8): RGB.
+        boxes (`(num_boxes, 4)` float): where one face was last and is next, in pixels.
+    """
+    middles = (boxes[:, :2] + boxes[:, 2:]) / 2
+    sizes = np.maximum(boxes[:, 2:] - boxes[:, :2], 1)
+    axes = np.ceil(sizes * (GROWN_WIDTH, GROWN_HEIGHT) / 2).astype(int)
+    outlines = [
+        cv2.ellipse2Poly((round(x), round(y)), (int(a), int(b)), 0, 0, 360, 10)
+        for (x, y), (a, b) in zip(middles, axes, strict=True)
+    ]
+    outline = cv2.convexHull(np.concatenate(outlines))
+    left, top, width, height = cv2.boundingRect(outline)
+    rows, columns = slice(max(top, 0), max(top + height, 0)), slice(max(left, 0), max(left + width, 0))
+    region = frame[rows, columns]
+    if region.size == 0:
+        return
+    cell = max(sizes.max() / FACE_CELLS, 1)
+    cells = [max(round(side / cell), 1) for side in (region.shape[1], region.shape[0])]
+    mosaic = cv2.GaussianBlur(cv2.resize(region, cells, interpolation=cv2.INTER_AREA), (3, 3), 0)
+    blurred = cv2.resize(mosaic, region.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    mask = np.zeros(region.shape[:2], dtype=np.uint8)
+    cv2.fillConvexPoly(mask, outline - (columns.start, rows.start), 255)
+    cv2.copyTo(blurred, mask, region)

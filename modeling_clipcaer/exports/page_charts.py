@@ -1,0 +1,160 @@
+"""The geometry of a report's charts: places in percent of a recording's length, so that charts fit every screen."""
+
+import itertools
+from collections import Counter
+from collections.abc import Sequence
+from statistics import fmean
+from typing import NamedTuple
+
+import numpy as np
+
+from modeling_clipcaer.exports.look import show_percent, show_time
+from modeling_clipcaer.recordings.timeline import TimelineSegment, TimelineWindow
+
+
+# Labelled ticks of an axis at its narrowest, on a phone, and when it is widened.
+FEW_TICKS, MANY_TICKS = 6, 28
+TICK_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
+# Units of the paths of face strips and confidence across a chart.
+PATH_WIDTH, PATH_HEIGHT = 1000, 100
+MOST_POINTS = 360
+
+
+class Span(NamedTuple):
+    """A stretch of time of one kind: a label, or a face status."""
+
+    start: float
+    end: float
+    kind: str
+    score: float = 1.0
+
+
+class Cell(NamedTuple):
+    """A coloured stretch of a lane: `x` and `width` in percent, what it stands for, and what it says when asked."""
+
+    x: str
+    width: str
+    kind: str
+    title: str
+
+
+class Tick(NamedTuple):
+    """A mark of the axis: `x` in percent; `is_wide` if it only fits a widened chart."""
+
+    x: str
+    text: str
+    is_wide: bool
+
+
+def _percent(time: float, duration: float) -> str:
+    return f"{100 * min(max(time / duration, 0), 1):.2f}".rstrip("0").rstrip(".")
+
+
+def join_equal(spans: Sequence[Span]) -> list[Span]:
+    """Touching spans of one kind as one, with their mean score."""
+    joined: list[Span] = []
+    for span in spans:
+        before = joined[-1] if joined else None
+        if before and before.kind == span.kind and abs(before.end - span.start) < 1e-6:
+            length = span.end - before.start
+            total = before.score * (before.end - before.start) + span.score * (span.end - span.start)
+            joined[-1] = Span(before.start, span.end, span.kind, total / length if length else span.score)
+        else:
+            joined.append(span)
+    return joined
+
+
+def coarsen(spans: Sequence[Span], duration: float, limit: int) -> list[Span]:
+    """At most `limit` spans: of each of as many equal parts of the recording the kind that fills most of it."""
+    if len(spans) <= limit:
+        return list(spans)
+    bounds = np.linspace(0, duration, limit + 1)
+    starts, ends = (np.array([getattr(span, side) for span in spans]) for side in ("start", "end"))
+    coarse = []
+    for low, high in itertools.pairwise(bounds):
+        first, stop = np.searchsorted(ends, low, side="right"), np.searchsorted(starts, high, side="left")
+        seconds: Counter[str] = Counter()
+        scores: Counter[str] = Counter()
+        for span in spans[first:stop]:
+            shared = min(span.end, high) - max(span.start, low)
+            seconds[span.kind] += shared
+            scores[span.kind] += shared * span.score
+        if seconds and (kind := max(seconds, key=seconds.__getitem__)) and seconds[kind] > 0:
+            coarse.append(Span(float(low), float(high), kind, scores[kind] / seconds[kind]))
+    return join_equal(coarse)
+
+
+def draw_lane(segments: Sequence[TimelineSegment], duration: float, limit: int) -> list[Cell]:
+    """The labels of a person over time, in at most `limit` cells."""
+    spans = [Span(segment.start, segment.end, segment.label, segment.score) for segment in segments]
+    shown = coarsen(spans, duration, limit)
+    often = "mostly " if len(shown) < len(spans) else ""
+    return [_draw_cell(span, duration, f"{often}{span.kind} {show_percent(span.score)}") for span in shown]
+
+
+def _draw_cell(span: Span, duration: float, text: str) -> Cell:
+    """A span where it lies, with what it says and from when to when."""
+    times = f"{show_time(span.start)[:-2]}–{show_time(span.end)[:-2]}"
+    return Cell(
+        _percent(span.start, duration), _percent(span.end - span.start, duration), span.kind, f"{text}, {times}"
+    )
+
+
+def draw_blanks(spans: Sequence[Span], duration: float, limit: int) -> list[Cell]:
+    """The stretches in which the recording shows no picture, in at most `limit` cells."""
+    return [_draw_cell(span, duration, "no picture") for span in coarsen(spans, duration, limit)]
+
+
+def find_stretches(windows: Sequence[TimelineWindow]) -> list[list[TimelineWindow]]:
+    """A person's windows, parted where the person was away."""
+    parts = itertools.groupby(enumerate(windows), key=lambda item: item[1].window - item[0])
+    return [[window for _, window in part] for _, part in parts]
+
+
+def list_face_spans(windows: Sequence[TimelineWindow]) -> list[Span]:
+    """A person's face status over time; a window owns the time up to the middle between it and the next one."""
+    spans = []
+    for stretch in find_stretches(windows):
+        centres = [(window.start + window.end) / 2 for window in stretch]
+        middles = [(before + after) / 2 for before, after in itertools.pairwise(centres)]
+        bounds = itertools.pairwise([stretch[0].start, *middles, stretch[-1].end])
+        spans += [Span(start, end, window.face_status) for (start, end), window in zip(bounds, stretch, strict=True)]
+    return join_equal(spans)
+
+
+def draw_faces(windows: Sequence[TimelineWindow], duration: float) -> dict[str, str]:
+    """A path of strokes, `PATH_WIDTH` long, for each face status."""
+    paths: dict[str, str] = {}
+    for span in list_face_spans(windows):
+        start, end = (round(PATH_WIDTH * time / duration) for time in (span.start, span.end))
+        if end > start:
+            paths[span.kind] = paths.get(span.kind, "") + f"M{start} 0h{end - start}"
+    return paths
+
+
+def draw_confidence(windows: Sequence[TimelineWindow], duration: float) -> str:
+    """The path of a person's scores, `PATH_WIDTH` by `PATH_HEIGHT`, 1 at the top; about `MOST_POINTS` means of them,
+    with gaps where the person was away."""
+    step = -(-len(windows) // MOST_POINTS)
+    path = ""
+    for stretch in find_stretches(windows):
+        points = []
+        for place in range(0, len(stretch), step):
+            part = stretch[place : place + step]
+            time, score = (part[0].start + part[-1].end) / 2, fmean(window.score for window in part)
+            points.append((round(PATH_WIDTH * time / duration), round(PATH_HEIGHT * (1 - score))))
+        moves = [(after[0] - before[0], after[1] - before[1]) for before, after in itertools.pairwise(points)]
+        # Keep: a stretch of one window would be a line without length, which is not drawn.
+        path += "M{} {}l".format(*points[0]) + " ".join(f"{x} {y}" for x, y in moves or [(1, 0)])
+    return path
+
+
+def place_ticks(duration: float) -> list[Tick]:
+    """Ticks at round times: a few, and more for a widened chart."""
+    few, many = (
+        next((step for step in TICK_STEPS if duration / step <= count), duration) for count in (FEW_TICKS, MANY_TICKS)
+    )
+    coarse = {round(few * place, 1) for place in range(int(duration / few) + 1)}
+    fine = {round(many * place, 1) for place in range(int(duration / many) + 1)}
+    show = show_time if many < 1 else lambda time: show_time(time)[:-2]
+    return [Tick(_percent(time, duration), show(time), time not in coarse) for time in sorted(coarse | fine)]

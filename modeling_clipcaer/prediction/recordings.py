@@ -1,0 +1,147 @@
+"""Recordings to folders of files, one after the other: what is done is kept, what fails does not stop the others."""
+
+import shutil
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from accelerate import PartialState
+from accelerate.utils import gather_object
+from tqdm import tqdm
+
+from modeling_clipcaer.common.files import complete_folder
+from modeling_clipcaer.data.clip_boxes import ClipBoxes
+from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.exports.tables import json_line, window_row
+from modeling_clipcaer.frame_files import list_frame_names
+from modeling_clipcaer.names import printable
+from modeling_clipcaer.prediction.arguments import PredictionArguments
+from modeling_clipcaer.prediction.failures import one_line, take_away_log, tell_failure
+from modeling_clipcaer.prediction.files import write_joined, write_recording
+from modeling_clipcaer.prediction.manifest import Job, read_manifest
+from modeling_clipcaer.recordings.analysis import RecordingAnalyzer
+from modeling_clipcaer.recordings.recording import Recording, StoredRecording, open_recording
+from modeling_clipcaer.recordings.timeline import Timeline, TimelineWindow, join_notes
+
+
+def predict_recordings(
+    jobs: list[Job], analyzer: RecordingAnalyzer, boxes: ClipBoxes, args: PredictionArguments, state: PartialState
+) -> None:
+    """Do this process's share of `jobs`; the main process then joins the tables and tells what came out.
+
+    Raises:
+        SystemExit: of status 1, in the main process, where a recording failed.
+    """
+    if state.is_main_process:
+        take_away_log(Path(args.output_dir))
+    state.wait_for_everyone()
+    share = jobs[state.process_index :: state.num_processes]
+    hidden = None if state.is_local_main_process else True
+    style = "{desc}{percentage:3.0f}% |{bar}| {elapsed}, {remaining} left"
+    errors = {}
+    with tqdm(total=sum(job.weight for job in share), bar_format=style, disable=hidden) as bar:
+        for job in share:
+            bar.set_description_str(f"{job.folder.name}: ")
+            advance = partial(_advance, bar, bar.n, job.weight)
+            try:
+                if job.error is None:
+                    do_job(job, analyzer, boxes, args, advance)
+            except Exception as error:  # Keep: of any kind. No single recording ends a run.
+                errors[job.source] = tell_failure(job.source, error, Path(args.output_dir))
+                if job.load_done() is None:  # of the file or the settings as they once were
+                    shutil.rmtree(job.folder, ignore_errors=True)
+            advance(1.0)
+    errors = dict(gather_object(list(errors.items())))
+    if state.is_main_process:
+        for job in jobs:
+            job.error = job.error or errors.get(job.source)
+        write_joined(jobs, args)
+        _tell(jobs, args)
+
+
+def _advance(bar: tqdm, start: float, weight: float, share: float) -> None:
+    bar.update(start + weight * share - bar.n)
+
+
+def do_job(
+    job: Job,
+    analyzer: RecordingAnalyzer,
+    boxes: ClipBoxes,
+    args: PredictionArguments,
+    advance: Callable[[float], None],
+) -> None:
+    """Analyse a recording and write its folder, as far as that is not done.
+
+    Raises:
+        Exception: whatever happens in it; an `InputError` where it cannot be read.
+    """
+    timeline = job.load_done()
+    if timeline is not None and job.is_written():
+        return
+    with complete_folder(job.folder) as folder:
+        if timeline is None:
+            recording = open_with_boxes(job.source, boxes, args)
+            timeline = analyse(recording, analyzer, folder / "windows.jsonl", advance)
+            timeline.settings["measured"] = job.made_from["measured"]
+        write_recording(timeline, job, args, folder)
+
+
+def open_with_boxes(source: str, boxes: ClipBoxes, args: PredictionArguments) -> Recording:
+    """The recording, with its boxes where there are files of boxes."""
+    recording = open_recording(source, args.fps, args.duration)
+    if not boxes.face and not boxes.body:
+        return recording
+    if not isinstance(recording, StoredRecording):
+        raise InputError(f"{source}: expected no boxes for a camera")
+    is_folder = Path(source).is_dir()
+    names = list_frame_names(source) if is_folder else [str(place) for place in range(len(recording.seconds))]
+    face_boxes, body_box = boxes.find_given(source, names)
+    return open_recording(source, args.fps, args.duration, face_boxes if boxes.face else None, body_box)
+
+
+def analyse(
+    recording: Recording, analyzer: RecordingAnalyzer, partial_file: Path, advance: Callable[[float], None]
+) -> Timeline:
+    """The recording's timeline. While it is made its windows are appended to `partial_file`.
+
+    Raises:
+        InputError: nothing of it can be read.
+    """
+    calibrated = analyzer.model.config.calibration_temperature is not None
+    labels = list(analyzer.model.config.id2label.values())
+    marks = {"zero_shot": analyzer.zero_shot, "calibrated": calibrated}
+    with partial_file.open("w", encoding="utf-8") as file:
+
+        def add(window: TimelineWindow) -> None:
+            file.write(json_line(window_row(window, labels, marks)))
+            file.flush()
+            if recording.duration:
+                advance(min(window.end / recording.duration, 1.0))
+
+        # Keep: one at a time. Batches that recordings share depend on which of them are already done, and figures
+        # depend on their batch in the last bits: a run that was killed would not end with the same files. No more than
+        # the last batch of each is not full.
+        (timeline,) = analyzer.analyze([recording], add)
+    partial_file.unlink()
+    if not timeline.windows:
+        raise InputError(f"{recording.name}: {join_notes(timeline.notes) or 'no frame can be read'}")
+    return timeline
+
+
+def _tell(jobs: list[Job], args: PredictionArguments) -> None:
+    failed = [job for job in jobs if job.error]
+    for entry in read_manifest(Path(args.output_dir)):
+        if entry["status"] == "done":
+            # Keep: the notes. Of a recording that is cut short nothing else would tell it here.
+            folder = Path(args.output_dir, entry["folder"])
+            print(
+                f"{one_line(entry['source'])}: {printable(str(folder))}/",
+                *map(printable, entry["notes"]),
+                sep="\n  note: ",
+            )
+    print(f"{len(jobs) - len(failed)} of {len(jobs)} recordings are done: {args.output_dir}/manifest.json")
+    for job in failed:
+        sys.stderr.write(f"error: {printable(job.error)}\n")
+    if failed:
+        raise SystemExit(1)

@@ -1,0 +1,52 @@
+"""The squares of pixels that are kept of a frame, cut as the processor cuts them."""
+
+import torch
+
+from modeling_clipcaer.pixels import crop_box
+from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor
+
+
+Box = tuple[float, float, float, float]
+
+
+class Crop:
+    """A square of pixels, uint8 (3, image_size, image_size), until a window needs it; then its embedding.
+
+    Attributes:
+        content (`torch.Tensor`): the pixels, or the embedding (projection_dim,).
+        is_asked, is_encoded (`bool`): whether it is to be encoded, and whether it is.
+    """
+
+    __slots__ = ("content", "is_asked", "is_encoded")
+
+    def __init__(self, pixels: torch.Tensor):
+        self.content = pixels
+        self.is_asked = self.is_encoded = False
+
+
+class CropCutter:
+    """Cuts the streams' squares as the processor does.
+
+    Args:
+        processor: its settings.
+        face_stream, context_stream: which streams the model has.
+        context: "body" for a box, that of the context or one grown around a face, "frame" for the whole frame.
+    """
+
+    def __init__(self, processor: ClipCaerVideoProcessor, face_stream: bool, context_stream: bool, context: str):
+        self.processor = processor
+        self.face_stream = face_stream
+        self.context_stream = context_stream
+        self.context = context
+
+    def cut_face(self, frame: torch.Tensor, box: Box) -> Crop | None:
+        """The square of a face, grown by the processor's margin."""
+        return Crop(self.processor.cut_face(frame, box)[0]) if self.face_stream else None
+
+    def cut_context(self, frame: torch.Tensor, box=None) -> Crop | None:
+        """The square of a box, or of the whole frame where there is none or it is not wanted."""
+        if not self.context_stream:
+            return None
+        # Keep: cropped before. The processor goes by its own `context`, which is not always what is wanted here.
+        seen = crop_box(frame, box if self.context == "body" else None)
+        return Crop(self.processor.cut_context(seen, None)[0])

@@ -1,0 +1,171 @@
+"""Pipeline `academic-emotion-recognition`: recordings to timelines, or clips to labels and scores."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from torch.utils.data import Dataset
+from transformers import Pipeline
+
+from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.frames import is_image_path, is_loaded_frame
+from modeling_clipcaer.models.frozen_parts import FrozenParts
+from modeling_clipcaer.recordings.timeline import Timeline, TimelineWindow, join_notes
+from modeling_clipcaer.video_classification import iterate_clips
+
+
+# How recordings are opened, how they are analysed, and where their faces come from.
+RECORDING_OPTIONS = ("fps", "duration")
+SETTINGS = ("stride", "smoothing", "hysteresis", "threshold", "context", "max_gap")
+DETECTOR_OPTIONS = ("face_detector", "face_detector_weights")
+TIMELINE_OPTIONS = ("window", *SETTINGS, *DETECTOR_OPTIONS, *RECORDING_OPTIONS, "on_window")
+DEFAULT_WINDOW = 10.0
+DEFAULT_BATCH_SIZE = 32
+
+
+class ClipCaerPipeline(Pipeline):
+    r"""
+    Answers who shows which label when, in a recording; or, with `window=None`, which label a clip shows.
+
+    The builtin `video-classification` pipeline takes a clip alone, and works where this package is not installed. This
+    one also finds faces and follows persons, or takes boxes. The arguments of a call may also be given when the
+    pipeline is made. Only then `tower_dtype` is: the type that the vision tower computes in, "float32" by default,
+    "bfloat16", or "auto" for bfloat16 where the device multiplies matrices in it.
+
+    Args of a call:
+        inputs: the path or http(s) address of a video, a folder of frames, an array of frames, a camera
+            ("/dev/video0"), a mapping `{"video": ..., "face_boxes": ..., "body_box": ...}` (see
+            [`~recordings.open_recording`]), or a list of any of them. A list is never one clip: a clip as a list of
+            frames goes into a mapping. A list's recordings are analysed together, in batches that fill across them.
+        window (`float`, *optional*): seconds of a window, 10 by default. `None` takes the whole input for one clip,
+            whose streams both see the whole frame where no boxes are given.
+        stride, smoothing, hysteresis, threshold, context, max_gap: see [`~recording_analysis.AnalysisSettings`].
+        face_detector, face_detector_weights: see [`~recording_analysis.RecordingAnalyzer`].
+        fps, duration: see [`~recordings.open_recording`].
+        on_window (`Callable[[TimelineWindow], None]`, *optional*): called with every row as soon as it is final.
+        batch_size (`int`, *optional*): crops that are encoded at a time, 32 by default; with `window=None` clips of a
+            list that the model sees at a time, 1 by default.
+        top_k (`int`, *optional*): with `window=None`, how many labels; all by default.
+        num_workers (`int`, *optional*): with `window=None`, processes that decode the clips of a list; 0 by default,
+            which is this one.
+
+    Returns:
+        For each recording a [`~timeline.Timeline`]; with `window=None` for each clip a list of
+        `{"label": str, "score": float}`, the likeliest first. For an iterator of inputs an iterator.
+    """
+
+    _load_video_processor = True
+    _load_processor = False
+    _load_image_processor = False
+    _load_feature_extractor = False
+    _load_tokenizer = False
+
+    def __init__(self, *args, tower_dtype: str = "float32", **kwargs):
+        self._timeline_defaults = {name: kwargs.pop(name) for name in TIMELINE_OPTIONS if name in kwargs}
+        super().__init__(*args, **kwargs)
+        self.tower_dtype = tower_dtype
+
+    def __call__(self, inputs, *, batch_size: int | None = None, num_workers: int | None = None, **kwargs):
+        """See the class."""
+        given = {name: kwargs.pop(name) for name in TIMELINE_OPTIONS if name in kwargs}
+        self._sanitize_parameters(**kwargs)
+        options = {"window": DEFAULT_WINDOW} | self._timeline_defaults | given
+        whole = options["window"] is None
+        of_clips = kwargs if num_workers is None else {**kwargs, "num_workers": num_workers}
+        for name in sorted(set(given) - {"window"} if whole else of_clips):
+            raise InputError(f"`{name}` goes with {'windows' if whole else '`window=None`'}")
+        if whole:
+            if isinstance(inputs, list) and not inputs:  # of which the base class asks for the first
+                return []
+            # Keep: of all iterators the base class knows generators alone.
+            inputs = (item for item in inputs) if isinstance(inputs, Iterator) else inputs
+            parts = FrozenParts(self.model, self.tower_dtype)
+            return super().__call__(inputs, num_workers=num_workers, batch_size=batch_size, parts=parts, **kwargs)
+        many = isinstance(inputs, list | Iterator | Dataset)
+        timelines = self._analyze(inputs if many else [inputs], batch_size, **options)
+        if isinstance(inputs, list):
+            return list(timelines)
+        return timelines if many else next(timelines)
+
+    def _analyze(
+        self,
+        inputs: Iterable,
+        batch_size: int | None,
+        face_detector: Any = "auto",
+        face_detector_weights: str | None = None,
+        fps: float | None = None,
+        duration: float | None = None,
+        on_window: Callable[[TimelineWindow], None] | None = None,
+        **settings,
+    ) -> Iterator[Timeline]:
+        # Keep: imported here. OpenCV and SciPy would make the import of the package slower.
+        from modeling_clipcaer.recordings.analysis import AnalysisSettings, RecordingAnalyzer
+        from modeling_clipcaer.recordings.recording import open_recording
+
+        if batch_size is None:
+            batch_size = self._batch_size or DEFAULT_BATCH_SIZE
+        analyzer = RecordingAnalyzer(
+            self.model,
+            self.video_processor,
+            AnalysisSettings(**settings, batch_size=batch_size),
+            face_detector,
+            face_detector_weights,
+            tower_dtype=self.tower_dtype,
+        )
+        recordings = (open_recording(fps=fps, duration=duration, **_unpack(item)) for item in inputs)
+        for timeline in analyzer.analyze(recordings, on_window):
+            if not timeline.windows:
+                raise InputError(f"{timeline.source}: expected frames to analyse: {join_notes(timeline.notes)}")
+            yield timeline
+
+    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs):
+        """Save model and video processor with their code.
+
+        Keep: not the base class's way, which leaves out the video processor and makes the folder name this pipeline,
+        whose file the next one to save it would not have.
+        """
+        self.model.save_pretrained(save_directory, **kwargs)
+        self.video_processor.save_pretrained(save_directory)
+
+    def _sanitize_parameters(self, top_k: int | None = None, parts: FrozenParts | None = None, **kwargs):
+        if kwargs:
+            known = ", ".join(f"`{name}`" for name in ("top_k", *TIMELINE_OPTIONS))
+            raise ValueError(f"unknown argument `{min(kwargs)}`; the pipeline takes {known}")
+        return {}, {"parts": parts}, {} if top_k is None else {"top_k": top_k}
+
+    def get_iterator(self, inputs, num_workers, batch_size, preprocess_params, forward_params, postprocess_params):
+        """Iterates over the answers to many clips."""
+        params = (preprocess_params, forward_params, postprocess_params)
+        return iterate_clips(self, inputs, num_workers, batch_size, *params)
+
+    def preprocess(self, inputs: Any):
+        """A clip to one batch of pixels."""
+        clip = _unpack(inputs)
+        pixels = self.video_processor([clip["source"]], face_boxes=[clip["face_boxes"]], body_boxes=[clip["body_box"]])
+        return pixels.to(self.dtype)
+
+    def _forward(self, model_inputs, parts: FrozenParts):
+        inputs = parts({**model_inputs, "use_soft_prompts": self.model.config.soft_prompts_classify})
+        # Keep: the logits alone. A batch of outputs is taken apart clip by clip, and the others are not all of a clip.
+        return {"logits": self.model(**inputs).logits}
+
+    def postprocess(self, model_outputs, top_k: int | None = None) -> list[dict[str, Any]]:
+        """Logits (1, num_labels) to labels and probabilities, calibrated where the checkpoint is."""
+        temperature = self.model.config.calibration_temperature or 1.0
+        scores = (model_outputs["logits"][0].float() / temperature).softmax(-1)
+        order = scores.argsort(descending=True)[:top_k].tolist()
+        return [{"label": self.model.config.id2label[index], "score": scores[index].item()} for index in order]
+
+
+def _unpack(inputs: Any) -> dict[str, Any]:
+    """Source, face boxes and body box of an input."""
+    clip = inputs if isinstance(inputs, dict) else {"video": inputs}
+    unknown = sorted(set(clip) - {"video", "face_boxes", "body_box"})
+    if unknown or "video" not in clip:
+        found = f"unknown key `{unknown[0]}`" if unknown else "no key `video`"
+        raise InputError(f"{found} in a clip; expected `video`, and `face_boxes` and `body_box` where there are any")
+    video = clip["video"]
+    if is_loaded_frame(video) or is_image_path(video):  # one answer for each frame is hardly what was asked for
+        name = video if is_image_path(video) else f"clip of type {type(video).__name__}"
+        raise InputError(f'{name}: expected a clip, found one frame; a list of frames goes into {{"video": list}}')
+    return {"source": video, "face_boxes": clip.get("face_boxes"), "body_box": clip.get("body_box")}

@@ -1,0 +1,308 @@
+"""What a run leaves to read: report.json, report.md, the confusion matrix, two diagrams."""
+
+import csv
+import json
+import os
+import platform
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from modeling_clipcaer import ClipCaerTrainer
+from modeling_clipcaer.common.csv_text import safe_row
+from modeling_clipcaer.common.files import complete_file
+from modeling_clipcaer.common.markdown_text import markdown_code, markdown_text
+from modeling_clipcaer.data.label_counts import find_absent, find_few, tell_few, tell_gaps
+from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.metrics import (
+    absent_labels,
+    bootstrap_confidence_intervals,
+    confusion_matrix,
+    expected_calibration_error,
+    macro_f1,
+    per_class_scores,
+    predict_labels,
+    predict_probabilities,
+    reliability_bins,
+    unweighted_average_recall,
+    weighted_average_recall,
+)
+from modeling_clipcaer.models.frame_encoder import describe_tower_dtype
+from modeling_clipcaer.names import public_name
+from modeling_clipcaer.reports.plots import draw_confusion_matrix, draw_reliability, draw_training_curves
+
+
+PACKAGES = ("clipcaer", "torch", "transformers", "datasets", "accelerate", "numpy", "av", "pillow")
+# What report.json may hold when it is published: the fields of `build_report`, and those that training adds.
+REPORT_FIELDS = {
+    *("uar", "war", "macro_f1", "uar_ci95", "war_ci95", "majority_baseline", "per_class", "confusion_matrix"),
+    *("labels", "absent_labels", "ece", "calibration", "reliability", "num_clips", "units", "checkpoint", "dataset"),
+    "model_revision",
+    *("split", "split_protocol", "seed", "tower_dtype", "versions", "caveats"),
+    *("selected", "last_epoch", "training_clips", "class_priors", "split_clips", "training_caveats"),
+    *("calibration_fit", "unused_flags"),
+}
+UNITS = "percent, but for ece and reliability, which are fractions; null where undefined (0 of 0)"
+MEANING = (
+    "UAR is the mean recall over the labels that occur in the test clips: every label counts alike. "
+    "WAR is the accuracy: every clip counts alike. [low, high] is a 95 % interval (Bayesian bootstrap over clips with "
+    "Jeffreys' prior, which stays wide where clips are few); clips of one person resemble each other, so the true one "
+    "is wider."
+)
+RESPONSIBLE_USE = (
+    "Research software. The EU AI Act, Art. 5(1)(f), prohibits inferring emotions of people in education institutions "
+    "except for medical or safety reasons: use it for research, with consent, and for no decision about a person."
+)
+
+
+def _rounded(number: float, digits: int = 4) -> float | None:
+    return None if np.isnan(number) else round(float(number), digits)
+
+
+def _percent(fraction: float) -> float | None:
+    return _rounded(100 * fraction, 6)
+
+
+def _installed_version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None  # our own package, run from a clone without installation
+
+
+def build_report(
+    logits: ArrayLike,
+    references: ArrayLike,
+    labels: Sequence[str],
+    *,
+    checkpoint: str,
+    dataset: str,
+    split: str,
+    seed: int,
+    split_protocol: str | None = None,
+    tower_dtype: str = "float32",
+    calibration_temperature: float | None = None,
+) -> dict[str, Any]:
+    """
+    Everything `report.json` holds. It depends on the arguments and the installed versions alone, and is rounded, so
+    that one process and several, whose logits differ in the last bits, write the same file.
+
+    Args:
+        logits (`(num_clips, num_labels)` numbers): The model's logits, unadjusted.
+        references (`num_clips` integers): True labels, 0-based.
+        labels (sequence of `num_labels` strings): Names, in the order of the logits.
+        checkpoint, dataset, split (`str`): What was measured on what. Of a path the report holds the name alone.
+        seed (`int`): The run's seed; also that of the bootstrap.
+        split_protocol (`str`, *optional*): How the dataset's splits were made.
+        tower_dtype (`str`): What the vision tower computed in.
+        calibration_temperature (`float`, *optional*): Of the checkpoint.
+    """
+    labels = list(labels)
+    if np.ndim(logits) != 2 or np.shape(logits)[1] != len(labels):
+        raise InputError(f"logits must have one column for each of the {len(labels)} labels, got {np.shape(logits)}")
+    predictions, probabilities = predict_labels(logits), predict_probabilities(logits)
+    measured = (references, predictions, len(labels))
+    matrix, scores = confusion_matrix(*measured), per_class_scores(*measured)
+    intervals = bootstrap_confidence_intervals(*measured, seed=seed)
+    majority = int(scores["support"].argmax())
+    always_majority = (references, np.full_like(predictions, majority), len(labels))
+    bins = reliability_bins(probabilities, references)
+    ece = _rounded(expected_calibration_error(probabilities, references))
+    calibration = _describe_calibration(logits, references, calibration_temperature)
+    caveats = tell_few(split, dict(zip(labels, scores["support"].tolist(), strict=True)))
+    if calibration is not None and calibration["ece"] > ece:
+        caveats.append(
+            "the checkpoint's temperature does not help here: calibration error "
+            f"{100 * calibration['ece']:.1f} % with it, {100 * ece:.1f} % without"
+        )
+    return {
+        "uar": _percent(unweighted_average_recall(*measured)),
+        "war": _percent(weighted_average_recall(*measured)),
+        "macro_f1": _percent(macro_f1(*measured)),
+        "uar_ci95": [_percent(bound) for bound in intervals["uar"]],
+        "war_ci95": [_percent(bound) for bound in intervals["war"]],
+        "majority_baseline": {
+            "label": labels[majority],
+            "uar": _percent(unweighted_average_recall(*always_majority)),
+            "war": _percent(weighted_average_recall(*always_majority)),
+        },
+        "per_class": {
+            label: {name: _percent(scores[name][index]) for name in ("recall", "precision", "f1")}
+            | {"support": int(scores["support"][index])}
+            for index, label in enumerate(labels)
+        },
+        "confusion_matrix": matrix.tolist(),
+        "labels": labels,
+        "absent_labels": [labels[index] for index in absent_labels(references, len(labels))],
+        "ece": ece,
+        "calibration": calibration,
+        "reliability": {
+            "count": bins["count"].tolist(),
+            "confidence": [_rounded(value) for value in bins["confidence"]],
+            "accuracy": [_rounded(value) for value in bins["accuracy"]],
+        },
+        "num_clips": int(matrix.sum()),
+        "caveats": caveats,
+        "units": UNITS,
+        "checkpoint": public_name(checkpoint),
+        "dataset": public_name(dataset),
+        "split": split,
+        "split_protocol": split_protocol,
+        "seed": seed,
+        "tower_dtype": tower_dtype,
+        "versions": {"python": platform.python_version()} | {name: _installed_version(name) for name in PACKAGES},
+    }
+
+
+def describe_computation(trainer: ClipCaerTrainer) -> dict[str, Any]:
+    """What a trainer's figures depend on besides its model's weights, for `build_report`."""
+    return {
+        "tower_dtype": describe_tower_dtype(trainer.args.tower_dtype, trainer.model),
+        "calibration_temperature": trainer.model.config.calibration_temperature,
+    }
+
+
+def _describe_calibration(logits: ArrayLike, references: ArrayLike, temperature: float | None) -> dict | None:
+    """The checkpoint's temperature, and the ECE of the probabilities that its pipeline tells."""
+    if temperature is None:
+        return None
+    probabilities = predict_probabilities(np.asarray(logits) / temperature)
+    return {
+        "temperature": _rounded(temperature),
+        "ece": _rounded(expected_calibration_error(probabilities, references)),
+    }
+
+
+def describe_fit(fit: dict[str, Any]) -> dict[str, Any]:
+    """`calibrate_temperature`'s findings on validation clips, rounded, for `report.json`."""
+    pairs = {
+        name: {when: _rounded(value) for when, value in fit[name].items()} for name in ("nll", "ece") & fit.keys()
+    }
+    temperature = None if fit["temperature"] is None else _rounded(fit["temperature"])
+    return {**fit, **dict(sorted(pairs.items())), "temperature": temperature, "split": "validation"}
+
+
+def tell_calibration(report: dict[str, Any]) -> str:
+    """Whether the checkpoint's probabilities are calibrated, on what, and with what success; or why they are not."""
+    fit, calibration = report.get("calibration_fit"), report["calibration"]
+    if calibration is None:
+        reason = f": {fit['reason']}" if fit else ""
+        return f"Probabilities are not calibrated{reason}. A score orders answers; it is no frequency of being right."
+    origin = f" fitted on {fit['num_clips']} validation clips" if fit else ""
+    return (
+        f"Probabilities are calibrated by the temperature {calibration['temperature']:g}{origin}: calibration error "
+        f"{100 * calibration['ece']:.1f} % on these clips, {100 * report['ece']:.1f} % without it."
+    )
+
+
+def doubt_training(counts: dict[str, dict[str, int]], is_selected: bool) -> list[str]:
+    """What the numbers of training and validation clips by label make doubtful of a result."""
+    doubts = [sentence for split in ("train", "validation") for sentence in tell_gaps(split, counts[split])]
+    if is_selected and (find_few(counts["validation"]) or find_absent(counts["validation"])):
+        doubts.append(f"the epoch was chosen by these {sum(counts['validation'].values())} validation clips")
+    return doubts
+
+
+def tell_result(report: dict[str, Any]) -> str:
+    """`test UAR 44.4 % [25.1, 66.0], WAR 55.6 % [26.0, 81.6] on 9 clips`, for those who read no further."""
+    figures = [
+        f"{name.upper()} {report[name]:.1f} % [{report[f'{name}_ci95'][0]:.1f}, {report[f'{name}_ci95'][1]:.1f}]"
+        for name in ("uar", "war")
+    ]
+    clips = "clip" if report["num_clips"] == 1 else "clips"
+    return f"{report['split']} {', '.join(figures)} on {report['num_clips']} {clips}"
+
+
+def list_caveats(report: dict[str, Any]) -> list[str]:
+    """All that makes a report's figures doubtful, as far as it is known."""
+    return [*report["caveats"], *report.get("training_caveats", [])]
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A Markdown table, its first column to the left, the others to the right."""
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def render_report(report: dict[str, Any]) -> str:
+    """`report.json` as a page to read, in Markdown."""
+
+    def show(number: float | None) -> str:
+        return "–" if number is None else f"{number:.1f}"
+
+    def headline(name: str) -> str:
+        low, high = report[f"{name}_ci95"]
+        return f"**{name.upper()} {report[name]:.1f} %** [{low:.1f}, {high:.1f}]"
+
+    labels, baseline = report["labels"], report["majority_baseline"]
+    shown = {label: markdown_text(label) for label in labels}
+    scores = [
+        [shown[label], *(show(report["per_class"][label][name]) for name in ("recall", "precision", "f1")), support]
+        for label, support in ((label, report["per_class"][label]["support"]) for label in labels)
+    ]
+    origin = ["checkpoint", "dataset", "split", *(["split_protocol"] if report["split_protocol"] else []), "seed"]
+    counts = [[shown[label], *row] for label, row in zip(labels, report["confusion_matrix"], strict=True)]
+    parts = [
+        f"# {markdown_text(report['split'])} split, {report['num_clips']} clips",
+        f"{headline('uar')} · {headline('war')}",
+        f"Macro F1 {report['macro_f1']:.1f} %, calibration error (ECE) {100 * report['ece']:.1f} %. "
+        f"Always answering {shown[baseline['label']]} gives UAR {baseline['uar']:.1f} %, WAR {baseline['war']:.1f} %.",
+        MEANING,
+    ]
+    if report["absent_labels"]:
+        names = ", ".join(map(markdown_text, report["absent_labels"]))
+        parts.append(f"**No clip of: {names}.** These labels have no recall and no part in UAR and macro F1.")
+    if caveats := "\n".join(f"- {markdown_text(sentence)}" for sentence in list_caveats(report)):
+        parts.append(f"**Before believing these figures:**\n\n{caveats}")
+    parts += [
+        tell_calibration(report),
+        "## By label, %",
+        _table(["label", "recall", "precision", "F1", "clips"], scores),
+        "## Confusion matrix, clips (rows: reference, columns: prediction)",
+        _table(["", *shown.values()], counts),
+        "![Confusion matrix](confusion_matrix.png)",
+        "![Reliability diagram](reliability.png)",
+        "## How it was measured",
+        "\n".join(f"- {name}: {markdown_code(report[name])}" for name in origin)
+        + "\n- versions: "
+        + ", ".join(f"{name} {number or 'not installed'}" for name, number in report["versions"].items()),
+        RESPONSIBLE_USE,
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def write_report(report: dict[str, Any], output_dir: str | os.PathLike) -> None:
+    """Writes report.json, report.md, confusion_matrix.csv and .png, and reliability.png into `output_dir`."""
+    output_dir = Path(output_dir)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    with (
+        complete_file(output_dir / "confusion_matrix.csv") as path,
+        path.open("w", newline="", encoding="utf-8") as csv_file,
+    ):
+        writer = csv.writer(csv_file)
+        writer.writerow(safe_row(["reference", *report["labels"]]))
+        writer.writerows(
+            safe_row([label, *row]) for label, row in zip(report["labels"], report["confusion_matrix"], strict=True)
+        )
+    with complete_file(output_dir / "confusion_matrix.png") as path:
+        draw_confusion_matrix(report, path)
+    with complete_file(output_dir / "reliability.png") as path:
+        draw_reliability(report, path)
+    with complete_file(output_dir / "report.md") as path:
+        path.write_text(render_report(report), encoding="utf-8")
+    # Keep: last. Its presence says that the others are complete.
+    with complete_file(output_dir / "report.json") as path:
+        path.write_text(json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def plot_training_curves(log_history: list[dict[str, Any]], path: str | os.PathLike) -> None:
+    """
+    Draws `Trainer.state.log_history` into the PNG `path`: `loss` and every `loss_*` in training and, where logged, on
+    validation (`eval_*`), `eval_uar` and `eval_war`, and the learning rates (`lr/<group>`, else `learning_rate`).
+    """
+    with complete_file(path) as partial:
+        draw_training_curves(log_history, partial)

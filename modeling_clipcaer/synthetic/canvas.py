@@ -1,0 +1,56 @@
+"""Shapes in frame coordinates, seen through a camera."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from modeling_clipcaer.synthetic.world import to_colour
+
+
+FRAME_SIZE = (320, 180)  # width, height; coordinates are in these pixels before zoom and shift
+FINE = 2  # drawn this many times larger and averaged down: smooth edges
+
+
+@dataclass
+class Canvas:
+    """Draws shapes given in frame coordinates through the camera of `setting`."""
+
+    image: Image.Image
+    zoom: float
+    shift: tuple[float, float]
+    pen: ImageDraw.ImageDraw = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pen = ImageDraw.Draw(self.image)
+
+    def place(self, points: np.ndarray) -> np.ndarray:
+        """Frame coordinates (count, 2) as seen by the camera."""
+        centre = np.array([FRAME_SIZE[0] / 2, FRAME_SIZE[1] / 2])
+        return (np.asarray(points, dtype=float) - centre) * self.zoom + centre + self.shift
+
+    def polygon(self, points, fill: tuple[int, int, int]) -> None:
+        self.pen.polygon([tuple(point) for point in self.place(points) * FINE], fill=fill)
+
+    def box(self, left: float, top: float, right: float, bottom: float, fill: tuple[int, int, int]) -> None:
+        self.polygon([(left, top), (right, top), (right, bottom), (left, bottom)], fill)
+
+    def line(self, points, fill: tuple[int, int, int], width: float) -> None:
+        thick = max(1, round(width * self.zoom * FINE))
+        self.pen.line([tuple(point) for point in self.place(points) * FINE], fill=fill, width=thick, joint="curve")
+
+    def limb(self, points, fill: tuple[int, int, int], width: float) -> None:
+        """A thick line with round ends."""
+        self.line(points, fill, width)
+        for point in (points[0], points[-1]):
+            self.polygon(oval(point, (width / 2, width / 2)), fill)
+
+
+def oval(centre, radii, start: float = 0, end: float = 360, count: int = 26) -> np.ndarray:
+    """Points (count, 2) on an ellipse from `start` to `end` degrees, clockwise from the right."""
+    angle = np.radians(np.linspace(start, end, count))
+    return np.stack([np.cos(angle) * radii[0], np.sin(angle) * radii[1]], axis=1) + centre
+
+
+def shade(colour, factor: float) -> tuple[int, int, int]:
+    return to_colour(np.array(colour) * factor)

@@ -1,0 +1,326 @@
+"""Which flags of `recipes/train.py` and `predict.py` have an effect in a run, and which were given and have none.
+
+One rule: a flag that asks for what a run cannot do is refused, by the arguments' own checks or by [`REFUSED`]; a
+flag that belongs to something which is switched off in this run is named, once and by its reason, and the run goes
+on, so that a preset stays usable with a few flags changed. What is named is also in report.json.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+from accelerate.utils import DynamoBackend
+from transformers import Trainer
+
+from modeling_clipcaer.data.cached_clips import augments
+from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.losses.functions import ramp_weight
+from modeling_clipcaer.training.arguments import OPTIM_ARGS
+
+
+# A value of a flag that no run of this command could follow, and why.
+REFUSED: dict[str, tuple[Any, str]] = {
+    "do_train": (False, "a run always trains; recipes/evaluate.py measures without"),
+    "do_eval": (
+        False,
+        "a run always measures the validation split; --eval_strategy no does so at its end alone",
+    ),
+    "do_predict": (False, "a run always measures the test split once"),
+    "load_best_model_at_end": (True, "the checkpoint that validation selects is always what is tested and kept"),
+}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The flags `names` have an effect in a run for whose arguments `works` holds, and otherwise none, by `reason`."""
+
+    names: tuple[str, ...]
+    works: Callable[[SimpleNamespace], bool]
+    reason: str
+
+
+def _never(run: SimpleNamespace) -> bool:
+    return False
+
+
+def _shows_augmented_views(run: SimpleNamespace) -> bool:
+    return not run.cache_frame_embeds or run.cache_views > 1
+
+
+def _selects(run: SimpleNamespace) -> bool:
+    return run.eval_strategy != "no" and run.save_strategy != "no"
+
+
+def _uses_soft_view(run: SimpleNamespace) -> bool:
+    descriptive = run.prototype_source == "descriptive" or (run.prototype_source is None and run.slerp_weight > 0)
+    return not descriptive or run.mi_loss_weight > 0 or run.dc_loss_weight > 0
+
+
+def _optimizer_takes(name: str) -> Callable[[SimpleNamespace], bool]:
+    return lambda run: name in Trainer.get_optimizer_cls_and_kwargs(run.training_args)[1]
+
+
+def _sets_in(loss: str) -> Callable[[SimpleNamespace], bool]:
+    """Whether the weight of a text loss is above 0 in the last epoch; a trial run of `max_steps` may end before."""
+
+    def sets_in(run: SimpleNamespace) -> bool:
+        ramp = (getattr(run, f"{loss}_warmup_epochs"), getattr(run, f"{loss}_ramp_epochs"))
+        return run.max_steps > 0 or ramp_weight(math.ceil(run.num_train_epochs) - 1, *ramp, final=1.0) > 0
+
+    return sets_in
+
+
+RULES = (
+    # Where the run goes
+    Rule(("exper_name",), lambda run: not run.output_dir_given, "`output_dir` names the folder"),
+    Rule(("do_train", "do_eval", "do_predict", "load_best_model_at_end"), _never, "every run does it in its own way"),
+    # The model
+    Rule(
+        ("use_face_adapter", "adapter_reduction", "adapter_residual_ratio", "lr_adapter"),
+        lambda run: run.streams != "context",
+        "there is no face stream (`streams` context)",
+    ),
+    Rule(
+        ("adapter_reduction", "adapter_residual_ratio", "lr_adapter"),
+        lambda run: run.use_face_adapter,
+        "there is no face adapter (`use_face_adapter` false)",
+    ),
+    Rule(
+        (
+            *("num_context_tokens", "class_specific_context", "class_token_position", "initializer_range"),
+            "lr_prompt_learner",
+        ),
+        _uses_soft_view,
+        "nothing uses the soft prompts: the descriptive view classifies, and MI and DC loss are off",
+    ),
+    # Pixels
+    Rule(("face_margin",), lambda run: run.streams != "context", "there is no face stream (`streams` context)"),
+    Rule(("context", "letterbox"), lambda run: run.streams != "face", "there is no context stream (`streams` face)"),
+    Rule(
+        ("flip_prob", "rotation_degrees", "color_jitter", "augment_per_stream"),
+        _shows_augmented_views,
+        "`cache_frame_embeds` keeps one view of a clip, the plain one; more come with `cache_views`",
+    ),
+    Rule(("augment_per_stream",), augments, "nothing is augmented"),
+    Rule(("augment_per_stream",), lambda run: run.streams == "both", "there is one stream"),
+    Rule(("scaled_decoding",), lambda run: run.letterbox != "reference", "`letterbox` reference is never antialiased"),
+    # Data and caches
+    Rule(("cache_views",), augments, "nothing is augmented, and all views would be equal: one is kept"),
+    Rule(("cache_views",), lambda run: not run.cache_crops, "crops are augmented anew in every epoch"),
+    Rule(("cache_views",), lambda run: run.cache_frame_embeds, "`cache_frame_embeds` is off"),
+    Rule(
+        ("cache_frames", "cache_dir"),
+        lambda run: run.cache_frame_embeds or run.cache_crops,
+        "nothing is cached: neither `cache_frame_embeds` nor `cache_crops` is on",
+    ),
+    Rule(("lora_rank", "lora_alpha"), lambda run: run.use_lora, "`use_lora` is off"),
+    Rule(("save_trainable_only",), lambda run: run.save_strategy != "no", "`save_strategy` is no"),
+    # Losses
+    Rule(("mi_warmup_epochs", "mi_ramp_epochs"), lambda run: run.mi_loss_weight > 0, "`mi_loss_weight` is 0"),
+    Rule(("dc_warmup_epochs", "dc_ramp_epochs"), lambda run: run.dc_loss_weight > 0, "`dc_loss_weight` is 0"),
+    Rule(("mi_loss_weight", "mi_ramp_epochs"), _sets_in("mi"), "the run ends before its warm-up does"),
+    Rule(("dc_loss_weight", "dc_ramp_epochs"), _sets_in("dc"), "the run ends before its warm-up does"),
+    Rule(
+        ("focal_gamma", "focal_alpha"),
+        lambda run: run.classification_loss == "focal",
+        "`classification_loss` is not focal",
+    ),
+    Rule(
+        ("ldam_max_margin", "ldam_scale"),
+        lambda run: run.classification_loss == "ldam",
+        "`classification_loss` is not ldam",
+    ),
+    Rule(
+        ("label_smoothing_distribution",),
+        lambda run: run.label_smoothing_factor > 0,
+        "`label_smoothing_factor` is 0",
+    ),
+    Rule(("class_balanced_beta",), lambda run: run.class_balanced_loss, "`class_balanced_loss` is off"),
+    Rule(("logit_adj_tau",), lambda run: run.logit_adj, "`logit_adj` is off"),
+    # Optimisation
+    Rule(("lr_gamma",), lambda run: bool(run.lr_milestones), "there are no `lr_milestones`"),
+    Rule(
+        ("lr_milestones", "lr_gamma"),
+        lambda run: run.max_steps > 0 or min(run.lr_milestones or [0]) < run.num_train_epochs,
+        "the run ends before the first of `lr_milestones`",
+    ),
+    Rule(
+        ("lr_scheduler_type", "lr_scheduler_kwargs"),
+        lambda run: not run.lr_milestones,
+        "`lr_milestones` make the schedule",
+    ),
+    Rule(
+        ("lr_scheduler_kwargs",),
+        lambda run: run.lr_scheduler_type not in ("constant", "constant_with_warmup"),
+        "a constant `lr_scheduler_type` takes none",
+    ),
+    Rule(
+        ("warmup_steps",),
+        lambda run: run.lr_scheduler_type not in ("constant", "reduce_lr_on_plateau", "greedy"),
+        "this `lr_scheduler_type` has no warm-up",
+    ),
+    Rule(
+        ("optim_args",),
+        lambda run: OPTIM_ARGS.get(run.optim.value) != (),
+        "this `optim` takes none",
+    ),
+    Rule(("adam_beta1", "adam_beta2"), _optimizer_takes("betas"), "this `optim` has no betas"),
+    Rule(("adam_epsilon",), _optimizer_takes("eps"), "this `optim` has another epsilon or none"),
+    Rule(("optim_target_modules",), _never, "it belongs to GaLore and APOLLO, which are not taken"),
+    Rule(("average_tokens_across_devices",), _never, "it counts tokens, and a clip has none"),
+    Rule(("num_train_epochs",), lambda run: run.max_steps <= 0, "`max_steps` says how long the run is"),
+    Rule(
+        ("train_sampling_strategy",),
+        lambda run: not run.weighted_sampler,
+        "`weighted_sampler` draws the clips",
+    ),
+    # Evaluation, checkpoints and logs
+    Rule(("eval_steps",), lambda run: run.eval_strategy == "steps", "`eval_strategy` is not steps"),
+    Rule(
+        ("eval_delay", "eval_on_start", "eval_accumulation_steps"),
+        lambda run: run.eval_strategy != "no",
+        "`eval_strategy` is no",
+    ),
+    Rule(
+        ("metric_for_best_model",),
+        _selects,
+        "no checkpoint is selected: `eval_strategy` or `save_strategy` is no",
+    ),
+    Rule(("greater_is_better",), _never, "`metric_for_best_model` says it already"),
+    Rule(("save_steps",), lambda run: run.save_strategy == "steps", "`save_strategy` is not steps"),
+    Rule(
+        ("save_total_limit", "save_only_model"),
+        lambda run: run.save_strategy != "no",
+        "`save_strategy` is no",
+    ),
+    Rule(
+        ("logging_steps",),
+        lambda run: run.logging_strategy == "steps" or (run.eval_strategy == "steps" and not run.eval_steps_given),
+        "`logging_strategy` is not steps",
+    ),
+    Rule(
+        ("logging_first_step", "logging_nan_inf_filter"),
+        lambda run: run.logging_strategy != "no",
+        "`logging_strategy` is no",
+    ),
+    Rule(("run_name",), lambda run: bool(run.report_to), "no tracker is told (`report_to`)"),
+    Rule(
+        ("project", "trackio_space_id", "trackio_bucket_id", "trackio_static_space_id"),
+        lambda run: "trackio" in run.report_to,
+        "trackio is not told (`report_to`)",
+    ),
+    Rule(
+        ("hub_model_id", "hub_private_repo", "hub_revision", "hub_strategy"),
+        lambda run: run.push_to_hub,
+        "`push_to_hub` is off",
+    ),
+    Rule(("hub_always_push",), _never, "the result is pushed once, at the end"),
+    # Where and how the run computes
+    Rule(
+        ("fp16",),
+        lambda run: not run.fp16 or run.training_args.device.type != "cpu",
+        "the run is on the CPU, in float32; `bf16` works there",
+    ),
+    Rule(
+        ("dataloader_pin_memory", "torch_empty_cache_steps", "tf32"),
+        lambda run: run.training_args.device.type != "cpu",
+        "the run is on the CPU",
+    ),
+    Rule(
+        (
+            *("ddp_find_unused_parameters", "ddp_bucket_cap_mb", "ddp_broadcast_buffers", "ddp_static_graph"),
+            "ddp_timeout",
+        ),
+        lambda run: run.training_args.world_size > 1,
+        "one process computes alone",
+    ),
+    Rule(
+        ("activation_checkpointing_kwargs", "gradient_checkpointing_kwargs"),
+        lambda run: bool(run.activation_checkpointing),
+        "`activation_checkpointing` is off",
+    ),
+    Rule(
+        ("dataloader_persistent_workers", "dataloader_prefetch_factor"),
+        lambda run: not run.cache_frame_embeds,
+        "with `cache_frame_embeds` the training process reads the clips itself",
+    ),
+    Rule(
+        ("dataloader_in_order",),
+        lambda run: run.dataloader_num_workers > 0 and not run.cache_frame_embeds,
+        "the training process reads the clips itself",
+    ),
+    Rule(
+        ("ignore_data_skip", "restore_callback_states_from_checkpoint"),
+        lambda run: run.resume_from_checkpoint is not None,
+        "the run begins anew",
+    ),
+    Rule(("restore_callback_states_from_checkpoint",), _never, "no callback here has a state to restore"),
+    Rule(("use_cache",), _never, "nothing is generated"),
+    Rule(("length_column_name",), _never, "clips are not grouped by length"),
+)
+
+# Of recipes/predict.py; a run also has the model's `config`, and `reads_frames` for inputs that are folders.
+PREDICTION_RULES = (
+    Rule(
+        ("face_detector", "face_detector_weights"),
+        lambda run: run.config.face_stream,
+        "the model looks at no faces",
+    ),
+    Rule(
+        ("face_detector", "face_detector_weights"),
+        lambda run: run.bounding_box_face is None,
+        "`bounding_box_face` has the boxes",
+    ),
+    Rule(
+        ("context", "bounding_box_body"),
+        lambda run: run.config.context_stream,
+        "the model looks at faces alone",
+    ),
+    Rule(("bounding_box_body",), lambda run: run.context == "body", "the context is the whole frame"),
+    Rule(("fps",), lambda run: run.reads_frames, "no input is a folder of frames"),
+)
+
+
+def check_flags(given: Mapping[str, Any], arguments: Iterable[object]) -> dict[str, str]:
+    """The flags in `given` that have no effect in a run with `arguments`, each with the reason.
+
+    Args:
+        given: what the command line and its `--config` files set, see [`modeling_clipcaer.common.flags.given_flags`].
+        arguments: the dataclasses that hold all of a run's arguments; the last are those of training.
+
+    Raises:
+        InputError: a flag asks for what no run does.
+    """
+    for name, (value, reason) in REFUSED.items():
+        if name in given and given[name] == value:
+            raise InputError(f"`{name}` {str(value).lower()} is not taken: {reason}")
+    *_, training_args = arguments = list(arguments)
+    backends = [backend.value.lower() for backend in DynamoBackend]
+    if training_args.torch_compile and training_args.torch_compile_backend not in backends:
+        raise InputError(f"`torch_compile_backend` must be one of {', '.join(backends)}")
+    run = SimpleNamespace(**{name: value for group in arguments for name, value in vars(group).items()})
+    if run.attn_implementation == "flex_attention" and training_args.device.type == "cpu":
+        raise InputError("`attn_implementation` flex_attention is not taken: on the CPU it has no gradient")
+    run.training_args = training_args
+    run.output_dir_given, run.eval_steps_given = "output_dir" in given, "eval_steps" in given
+    return find_unused(RULES, given, run)
+
+
+def find_unused(rules: Iterable[Rule], given: Iterable[str], run: SimpleNamespace) -> dict[str, str]:
+    """The flags in `given` that have no effect in `run`, each with the reason that the first of the `rules` gives."""
+    reasons: dict[str, str] = {}
+    for rule in rules:
+        if not rule.works(run):
+            reasons = dict.fromkeys(rule.names, rule.reason) | reasons
+    return {name: reasons[name] for name in sorted(given) if name in reasons}
+
+
+def describe_unused(unused: Mapping[str, str]) -> str:
+    """One line on the flags without an effect; empty if there are none."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in unused.items():
+        by_reason.setdefault(reason, []).append(f"`{name}`")
+    told = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in by_reason.items())
+    return f"not used in this run: {told}" if told else ""

@@ -1,0 +1,185 @@
+import pytest
+import yaml
+
+from modeling_clipcaer import ClipCaerTrainingArguments
+from modeling_clipcaer.common.flags import given_flags, parse_arguments
+from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.models.arguments import DataArguments, ModelArguments, ProcessorArguments
+
+
+TYPES = (ModelArguments, ProcessorArguments, DataArguments, ClipCaerTrainingArguments)
+NEEDED = ("--dataset", "data", "--output_dir", "out")
+
+
+def parse(*words):
+    """All arguments as one mapping."""
+    filled = parse_arguments(TYPES, [*NEEDED, *map(str, words)], "")
+    return as_mapping(filled)
+
+
+def as_mapping(filled):
+    # The processes' state compares by identity.
+    values = {name: value for group in filled for name, value in vars(group).items()}
+    return {name: value for name, value in values.items() if name != "distributed_state"}
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write_file(text, name="run.yaml"):
+        path = tmp_path / name
+        path.write_bytes(text) if isinstance(text, bytes) else path.write_text(text)
+        return path
+
+    return write_file
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "value"),
+    [
+        (["--lr", "1e-3"], "learning_rate", 1e-3),
+        (["--epochs", "7"], "num_train_epochs", 7),
+        (["--batch-size", "3"], "per_device_train_batch_size", 3),
+        (["--batch_size=3"], "per_device_train_batch_size", 3),
+        (["--contexts-number", "5"], "num_context_tokens", 5),
+        (["--contexts_number", "5"], "num_context_tokens", 5),
+        (["--clip-path", "ViT-L/14"], "clip_model", "ViT-L/14"),
+        (["--mi-loss-weight", "0.7"], "mi_loss_weight", 0.7),
+        (["--mi_loss_weight", "0.7"], "mi_loss_weight", 0.7),
+        (["--logit-adj"], "logit_adj", True),
+        (["--logit-adj", "false"], "logit_adj", False),
+        (["--no-use-face-adapter"], "use_face_adapter", False),
+        (["--no_use_face_adapter"], "use_face_adapter", False),
+        (["--use_face_adapter=false"], "use_face_adapter", False),
+        (["--lr-milestones", "10", "15"], "lr_milestones", [10, 15]),
+    ],
+)
+def test_a_flag_is_understood_in_each_of_its_spellings(words, name, value):
+    assert parse(*words)[name] == value
+
+
+def test_the_documented_names_of_openais_checkpoints():
+    for name, hub in (("ViT-B/32", "clip-vit-base-patch32"), ("ViT-L/14", "clip-vit-large-patch14")):
+        model_args = parse_arguments(TYPES, [*NEEDED, "--clip-path", name], "")[0]
+        assert model_args.resolve_clip() == f"openai/{hub}"
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "value"),
+    [
+        ("learning_rate: 1e-4", "learning_rate", 1e-4),  # a string to YAML 1.1, which wants 1.0e-4
+        ("lr: 0.01", "learning_rate", 0.01),
+        ("mi-loss-weight: 2", "mi_loss_weight", 2.0),
+        ("lr_milestones: [10, 15.5]", "lr_milestones", [10, 15.5]),
+        ("lr_milestones: [10]", "lr_milestones", [10]),
+        ("lr_milestones: 10", "lr_milestones", [10]),
+        ("label_smoothing_distribution: [1, 0, 0, 0, 2]\nlabel_smoothing_factor: 0.1", "label_smoothing_factor", 0.1),
+        ("use_face_adapter: false", "use_face_adapter", False),
+        ("use-face-adapter: true", "use_face_adapter", True),
+        ("no_use_face_adapter: true", "use_face_adapter", False),
+        ("no_use_face_adapter: false", "use_face_adapter", True),
+        ("logit_adj: yes", "logit_adj", True),
+        ("prototype_source:", "prototype_source", None),
+        ("prototype_source: soft", "prototype_source", "soft"),
+        ("run_name: '-x y'", "run_name", "-x y"),
+        ("optim_args: momentum=0.9", "optim_args", "momentum=0.9"),
+        ("lr_scheduler_type: cosine", "lr_scheduler_type", "cosine"),
+        ("# nothing but a comment", "seed", 42),
+        ("", "seed", 42),
+    ],
+)
+def test_a_yaml_entry_is_read_like_its_flag(write, line, name, value):
+    assert parse("--config", write(line))[name] == value
+
+
+def test_flags_override_the_file_wherever_they_stand_and_later_files_earlier_ones(write):
+    first, second = write("lr: 1\nseed: 1\nepochs: 1\n", "first.yaml"), write("seed: 2\nepochs: 2\n", "second.yaml")
+    args = parse("--epochs", 3, "--config", first, f"--config={second}")
+    assert (args["learning_rate"], args["seed"], args["num_train_epochs"]) == (1, 2, 3)
+    assert parse("--config", second, "--config", first)["seed"] == 1
+    assert not parse("--config", write("use_face_adapter: true"), "--no_use_face_adapter")["use_face_adapter"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--mi_los_weight", "1"], "unknown argument --mi_los_weight; did you mean --mi_loss_weight?"),
+        (["--mi-los-weight=1"], "unknown argument --mi-los-weight=1; did you mean --mi_loss_weight?"),
+        (["--xyzzy"], "unknown argument --xyzzy"),
+        (["stray"], "unknown argument stray"),
+        (["--mi_loss"], "unknown argument --mi_loss; did you mean"),  # no abbreviations
+        (["--epochs", "ten"], "argument --num_train_epochs.*invalid float value: 'ten'"),
+        (["--logit_adj", "perhaps"], "argument --logit_adj.*perhaps"),
+        (["--temporal_pooling", "max"], "argument --temporal_pooling.*'max'.*cls.*attention"),
+        (["--seed"], "argument --seed: expected one argument"),
+        (["--max_grad_norm", "inf"], "`max_grad_norm` must be a finite number, got inf"),
+        (["--lr_milestones", "2", "nan"], "`lr_milestones` must be a finite number, got nan"),
+        (["--config"], "argument --config: expected one argument"),
+        (["--config", "nowhere.yaml"], "nowhere.yaml: cannot be read: No such file"),
+        (["--root_dir", "RAER"], "exactly one of `dataset` and `root_dir`"),
+        (["--fp16", "--bf16"], "fp16 and bf16"),
+    ],
+)
+def test_a_bad_flag_is_told_in_one_line(words, message):
+    with pytest.raises(InputError, match=message) as error:
+        parse(*words)
+    assert "\n" not in str(error.value)
+
+
+def test_what_is_needed_and_missing_is_named():
+    with pytest.raises(InputError, match="exactly one of `dataset` and `root_dir`"):
+        parse_arguments(TYPES, ["--output_dir", "out"], "")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seed: 1\nmi_los_weight: 1\n", ":2: unknown key `mi_los_weight`; did you mean --mi_loss_weight"),
+        ("seed: 1\n\nepochs: ten\n", ":3: argument --num_train_epochs.*'ten'"),
+        ("streams: neither", ":1: argument --streams.*'neither'"),
+        ("seed: 1.5", ":1: argument --seed.*1.5"),
+        ("seed: [1, 2]", ":1: `seed`: expected one value, found a list"),
+        ("lr_milestones: [1, x]", ":1: argument --lr_milestones.*'x'"),
+        ("lr_milestones: []", ":1: argument --lr_milestones.*expected at least one argument"),
+        ("seed: {a: 1}", ":1: `seed`: expected a value, found a mapping"),
+        ("config: other.yaml", ":1: unknown key `config`"),
+        ("help: true", ":1: unknown key `help`"),
+        ("3: 4", ":1: unknown key `3`"),
+        ("seed: 1\nseed: 2\n", ":2: `seed` is also on line 1"),
+        ("lr: 1\nlearning_rate: 2\n", ":2: `learning_rate` and `lr` are the same flag"),
+        ("- seed", ": expected `flag: value` lines, found a list"),
+        ("seed", ": expected `flag: value` lines, found a str"),
+        ("seed: [1", ": is not valid YAML"),
+        (b"seed: \xff", ": cannot be read: it is not UTF-8"),
+    ],
+)
+def test_a_bad_yaml_file_is_told_with_its_line(write, text, message):
+    path = write(text)
+    with pytest.raises(InputError, match=message) as error:
+        parse("--config", path)
+    assert str(error.value).startswith(str(path)) and "\n" not in str(error.value)
+
+
+def test_the_given_flags_as_a_file_make_the_same_run(write):
+    config = write("lr_milestones: [2, 3]\nuse_face_adapter: false\nseed: 7\n")
+    words = ("--config", str(config), "--seed", "8", "--logit-adj", "--optim", "sgd", "--run_name", "-odd: name")
+    words += ("--debug", "underflow_overflow")
+    given = given_flags(TYPES, [*NEEDED, *words])
+    assert given == {
+        **{"dataset": "data", "output_dir": "out", "seed": 8, "logit_adj": True, "optim": "sgd"},
+        "debug": ["underflow_overflow"],
+        **{"lr_milestones": [2.0, 3.0], "use_face_adapter": False, "run_name": "-odd: name"},
+    }
+    again = parse_arguments(TYPES, ["--config", str(write(yaml.safe_dump(given), "again.yaml"))], "")
+    assert as_mapping(again) == parse(*words)
+
+
+def test_help_names_every_flag_with_its_default(capsys):
+    with pytest.raises(SystemExit) as stop:
+        parse("--help")
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    for flag in ("--mi-loss-weight", "--lr-adapter", "--slerp-weight", "--contexts-number", "--clip-path", "--config"):
+        assert flag in text
+    for flag in ("--root-dir", "--bounding-box-face", "--val-annotation", "--batch-size", "--epochs", "--labels-file"):
+        assert flag in text
+    assert "default: 0.5" in text and "default: None" not in text

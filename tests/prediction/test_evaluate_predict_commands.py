@@ -1,0 +1,71 @@
+"""`recipes/evaluate.py` on small checkpoints. `recipes/predict.py` has its tests in test_predict_command.py."""
+
+import csv
+import functools
+import json
+
+import pytest
+import torch
+import yaml
+from datasets import load_from_disk
+from helpers.small_material import run_main
+
+from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
+from modeling_clipcaer.commands import evaluate
+from modeling_clipcaer.raer_labels import RAER_LABELS
+
+
+def evaluate_into(folder, *flags):
+    assert run_main(evaluate.main, "--num_workers", 0, "--output_dir", folder, *flags) == 0
+    return json.loads((folder / "report.json").read_text())
+
+
+@functools.cache
+def load(folder):
+    return ClipCaerForVideoClassification.from_pretrained(folder).eval(), ClipCaerVideoProcessor.from_pretrained(
+        folder
+    )
+
+
+def score(trained, clip, face_boxes=None, body_box=None):
+    """Probabilities straight from processor and model, whose few validation clips gave it no temperature."""
+    model, processor = load(trained)
+    pixels = processor([str(clip)], face_boxes=[face_boxes], body_boxes=[body_box])
+    with torch.no_grad():
+        return model(**pixels).logits[0].softmax(-1).tolist()
+
+
+def test_an_evaluation_writes_its_five_files_and_nothing_else(material, trained, tmp_path):
+    report = evaluate_into(tmp_path / "out", "--model", trained, "--dataset", material.dataset)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        *("report.json", "report.md", "confusion_matrix.csv", "confusion_matrix.png", "reliability.png")
+    }
+    assert report["num_clips"] == 10 and report["labels"] == list(RAER_LABELS)
+    rows = list(csv.reader((tmp_path / "out" / "confusion_matrix.csv").open()))
+    assert [[int(cell) for cell in row[1:]] for row in rows[1:]] == report["confusion_matrix"]
+
+
+def test_the_report_counts_what_the_model_answers(material, trained, tmp_path):
+    report = evaluate_into(tmp_path, "--model", trained, "--dataset", material.dataset, "--split", "train")
+    matrix = torch.zeros(5, 5, dtype=torch.long)
+    for row in load_from_disk(material.dataset)["train"]:
+        scores = score(trained, row["frame_dir"], row["face_boxes"], row["body_boxes"])
+        matrix[row["label"], max(range(5), key=scores.__getitem__)] += 1
+    assert report["confusion_matrix"] == matrix.tolist()
+    assert report["uar"] == pytest.approx(100 * (matrix.diag() / matrix.sum(1)).mean().item(), abs=1e-4)
+    assert report["war"] == pytest.approx(100 * matrix.trace().item() / 24, abs=1e-4)
+
+
+def test_batch_size_workers_and_precision_change_nothing_that_is_counted(material, trained, tmp_path):
+    flags = ("--model", trained, "--dataset", material.dataset)
+    report = evaluate_into(tmp_path / "a", *flags)
+    assert evaluate_into(tmp_path / "b", *flags, "--batch_size", 3) == report
+    assert evaluate_into(tmp_path / "c", *flags, "--num_workers", 2) == report
+    assert evaluate_into(tmp_path / "d", *flags, "--bf16")["num_clips"] == 10
+
+
+def test_the_training_runs_flags_do_not_reach_the_evaluation(material, trained, tmp_path):
+    config = tmp_path / "evaluate.yaml"
+    config.write_text(yaml.safe_dump({"model": str(trained), "dataset": str(material.dataset), "batch-size": 5}))
+    report = evaluate_into(tmp_path / "out", "--config", config, "--split", "validation", "--seed", 7)
+    assert (report["split"], report["seed"]) == ("validation", 7)
