@@ -18,11 +18,10 @@ from tempfile import TemporaryDirectory
 from machine import print_report, render_table, run_apart
 from PIL import Image
 
-from modeling_clipcaer.common.flags import parse_arguments
+from modeling_clipcaer.common.flags import option, parse_arguments
 from modeling_clipcaer.data.audit.dataset import audit_dataset
 from modeling_clipcaer.data.build_raer import build_dataset
 from modeling_clipcaer.errors import run_command
-from modeling_clipcaer.training.arguments import option
 
 
 FACE_BOX, BODY_BOX = [20.0, 10.0, 40.0, 30.0], [8.0, 4.0, 56.0, 46.0]

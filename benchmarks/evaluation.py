@@ -34,9 +34,8 @@ from torch.utils.data import DataLoader
 from training import build_trainer, count_workers, frozen_precision
 
 from modeling_clipcaer import ClipCaerPipeline
-from modeling_clipcaer.common.flags import parse_arguments
+from modeling_clipcaer.common.flags import option, parse_arguments
 from modeling_clipcaer.errors import run_command
-from modeling_clipcaer.training.arguments import option
 
 
 @dataclass

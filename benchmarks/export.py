@@ -18,7 +18,7 @@ import torch
 from machine import print_report, render_table, time_in_turns
 
 from modeling_clipcaer import ClipCaerConfig, ClipCaerForVideoClassification
-from modeling_clipcaer.common.flags import parse_arguments
+from modeling_clipcaer.common.flags import option, parse_arguments
 from modeling_clipcaer.errors import run_command
 from modeling_clipcaer.models.visual_export import (
     draw_pixels,
@@ -28,7 +28,6 @@ from modeling_clipcaer.models.visual_export import (
     save_onnx,
     save_torch_export,
 )
-from modeling_clipcaer.training.arguments import option
 
 
 FILES = {"torch.export fp32": "fp32.pt2", "torch.export bf16": "bf16.pt2", "ONNX Runtime fp32": "fp32.onnx"}

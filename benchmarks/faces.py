@@ -20,10 +20,9 @@ from machine import print_report, render_table
 from PIL import Image
 from skimage import data
 
-from modeling_clipcaer.common.flags import parse_arguments
+from modeling_clipcaer.common.flags import option, parse_arguments
 from modeling_clipcaer.errors import run_command
 from modeling_clipcaer.faces.face_detection import FaceDetection, FaceDetector, build_face_detector
-from modeling_clipcaer.training.arguments import option
 
 
 FRAME = (640, 360)  # width, height

@@ -20,9 +20,8 @@ from naive import NaiveClips, NaiveVideos
 from torch.utils.data import DataLoader
 from training import build_trainer, count_workers
 
-from modeling_clipcaer.common.flags import parse_arguments
+from modeling_clipcaer.common.flags import option, parse_arguments
 from modeling_clipcaer.errors import run_command
-from modeling_clipcaer.training.arguments import option
 
 
 @dataclass

@@ -21,7 +21,7 @@ from machine import print_report, render_table, run_apart
 from material import SizeArguments, build_model, build_processor, make_row, write_video
 from naive import NaiveClipCaer
 
-from modeling_clipcaer.common.flags import parse_arguments
+from modeling_clipcaer.common.flags import option, parse_arguments
 from modeling_clipcaer.errors import run_command
 from modeling_clipcaer.faces.face_detection import FaceDetection, build_face_detector
 from modeling_clipcaer.frames import sample_frame_indices
@@ -29,7 +29,6 @@ from modeling_clipcaer.recordings.analysis import AnalysisSettings, RecordingAna
 from modeling_clipcaer.recordings.recording import open_recording
 from modeling_clipcaer.recordings.stage_clock import StageClock
 from modeling_clipcaer.recordings.timeline import ROOM
-from modeling_clipcaer.training.arguments import option
 from modeling_clipcaer.video_frames import VideoFrames
 
 

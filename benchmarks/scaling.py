@@ -21,9 +21,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 from training import build_trainer, count_clips, time_our_training
 
-from modeling_clipcaer.common.flags import parse_arguments
+from modeling_clipcaer.common.flags import option, parse_arguments
 from modeling_clipcaer.errors import run_command
-from modeling_clipcaer.training.arguments import option
 
 
 CACHED = "cached clips"

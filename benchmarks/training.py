@@ -44,10 +44,9 @@ from torch.utils.data import DataLoader
 from transformers import TrainerCallback
 
 from modeling_clipcaer import ClipCaerTrainer, ClipCaerTrainingArguments
-from modeling_clipcaer.common.flags import parse_arguments
+from modeling_clipcaer.common.flags import option, parse_arguments
 from modeling_clipcaer.errors import run_command
 from modeling_clipcaer.models.frame_encoder import resolve_tower_dtype
-from modeling_clipcaer.training.arguments import option
 from modeling_clipcaer.training.clip_cache import CacheArguments, cache_clips
 
 

@@ -16,12 +16,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import torch
 
 
-ROOT = Path(__file__).parent.parent
-TINY_CLIP = ROOT / "tests" / "fixtures" / "tiny_clip"
-# YuNet's real file, which is no part of the project: beside the checkout, or where the variable says.
-YUNET = Path(os.environ.get("CLIPCAER_YUNET", ROOT.parent / "shared" / "data" / "face_detection_yunet_2023mar.onnx"))
-needs_yunet = pytest.mark.skipif(not YUNET.is_file(), reason=f"{YUNET} is not there, nor does CLIPCAER_YUNET name it")
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(Path(__file__).parent))
+
+from helpers.places import TINY_CLIP
 
 
 @pytest.fixture(autouse=True)

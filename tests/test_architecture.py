@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+
+from helpers.places import ROOT
 
 
 PACKAGE = ROOT / "modeling_clipcaer"

@@ -5,12 +5,12 @@ import sys
 import cv2
 import pytest
 import torch
-from conftest import ROOT, YUNET, needs_yunet
-from helpers.small_material import run_main
-from helpers.tiny import BOS, CLIP, EOS, tiny_config, tiny_model, tiny_pixels
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from helpers.places import ROOT, YUNET, needs_yunet
+from helpers.small_material import run_main
+from helpers.tiny import BOS, CLIP, EOS, tiny_config, tiny_model, tiny_pixels
 from modeling_clipcaer import ClipCaerCollator
 from modeling_clipcaer.losses.functions import dc_loss, mi_loss, smoothed_cross_entropy
 

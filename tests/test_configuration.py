@@ -1,7 +1,7 @@
 import pytest
-from helpers.tiny import CLIP, TOKEN_IDS, tiny_config
 from transformers import AutoConfig, CLIPConfig
 
+from helpers.tiny import CLIP, TOKEN_IDS, tiny_config
 from modeling_clipcaer import ClipCaerConfig
 
 

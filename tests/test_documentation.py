@@ -8,9 +8,9 @@ import sys
 from importlib import import_module
 
 import pytest
-from conftest import ROOT
 
 import modeling_clipcaer
+from helpers.places import ROOT
 
 
 MODULES = [

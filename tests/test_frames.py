@@ -6,12 +6,10 @@ import pytest
 import torch
 from PIL import Image
 
+from helpers.places import GOLDEN_DIR
 from modeling_clipcaer import image_files
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.frames import open_clip, read_image, sample_frame_indices
-
-
-GOLDEN = Path(__file__).parent / "golden"
 
 
 def generator(seed=0):
@@ -74,13 +72,13 @@ def test_one_generator_state_gives_one_choice(sampling):
 
 
 def test_reference_evaluation_equals_the_research_code_for_every_length():
-    golden = np.load(GOLDEN / "golden.npz")["test_indices_1_200"]
+    golden = np.load(GOLDEN_DIR / "golden.npz")["test_indices_1_200"]
     for total, expected in enumerate(golden, start=1):
         assert sample_frame_indices(total, 16, "eval", sampling="reference").tolist() == expected.tolist()
 
 
 def test_reference_training_has_the_ranges_of_the_research_code():
-    for total, expected in json.loads((GOLDEN / "golden.json").read_text())["train_indices"].items():
+    for total, expected in json.loads((GOLDEN_DIR / "golden.json").read_text())["train_indices"].items():
         draws = torch.stack(
             [sample_frame_indices(int(total), 16, "train", generator(seed), "reference") for seed in range(1000)]
         )

@@ -27,6 +27,7 @@ from modeling_clipcaer.data.audit.dataset import format_findings
 from modeling_clipcaer.data.audit.plots import draw_page as draw_audit
 from modeling_clipcaer.data.clip_search import name_suffix
 from modeling_clipcaer.data.contact_sheet import ClipView, draw_page
+from modeling_clipcaer.data.labels_file import read_label_entries
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.exports.annotation_files import (
     render_label_studio_config,
@@ -45,7 +46,6 @@ from modeling_clipcaer.exports.tables import (
     window_rows,
     write_table,
 )
-from modeling_clipcaer.models.labels_file import read_label_entries
 from modeling_clipcaer.names import find_label_fault, printable
 from modeling_clipcaer.prediction.clips import write_predictions
 from modeling_clipcaer.prediction.failures import tell_failure

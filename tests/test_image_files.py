@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import ROOT
 from PIL import Image, ImageOps
 
+from helpers.places import ROOT
 from modeling_clipcaer import ClipCaerVideoProcessor, image_files
 from modeling_clipcaer.commands.convert import REFERENCE_PIXELS
 from modeling_clipcaer.errors import InputError

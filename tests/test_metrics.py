@@ -5,13 +5,13 @@ import re
 import subprocess
 import sys
 import time
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy.stats import beta
 
+from helpers.places import ROOT
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.metrics import (
     absent_labels,
@@ -33,7 +33,7 @@ from modeling_clipcaer.metrics import (
 )
 
 
-METRIC = Path(__file__).parent.parent / "metrics" / "uar_war"
+METRIC = ROOT / "metrics" / "uar_war"
 RAER_TEST = {"Neutrality": 345, "Enjoyment": 32, "Confusion": 7, "Fatigue": 39, "Distraction": 105}
 
 # recalls 3/4, 1/2, 0/1; accuracy 4/7

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from helpers.tiny import tiny_config, tiny_model, tiny_pixels
 
+from helpers.tiny import tiny_config, tiny_model, tiny_pixels
 from modeling_clipcaer import ClipCaerForVideoClassification, FrozenParts
 
 

@@ -1,9 +1,9 @@
 import pytest
 import torch
-from helpers.tiny import TOKEN_IDS, tiny_config, tiny_model, tiny_pixels
 from torch.nn import functional as F
 from transformers import AutoModel, AutoModelForVideoClassification, CLIPModel
 
+from helpers.tiny import TOKEN_IDS, tiny_config, tiny_model, tiny_pixels
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerModel
 from modeling_clipcaer.errors import InputError
 

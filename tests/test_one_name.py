@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 from datasets import Dataset
+
 from helpers.miniatures import write_clip
 from helpers.raer_tree import FACE_BOX, Clip, make_tree, write_frames
-
 from modeling_clipcaer.commands.view import choose_clips
 from modeling_clipcaer.data import build_raer
 from modeling_clipcaer.data.audit.dataset import audit_dataset

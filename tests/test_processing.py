@@ -7,10 +7,10 @@ import av
 import numpy as np
 import pytest
 import torch
-from helpers.tiny import tiny_model
 from PIL import Image, ImageDraw
 from transformers import pipeline
 
+from helpers.tiny import tiny_model
 from modeling_clipcaer import frames, image_files
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.pixels import crop_face, letterbox, resize_to_square

@@ -1,7 +1,7 @@
 import pytest
 import torch
-from helpers.tiny import BOS, EOS, TOKEN_IDS, tiny_model
 
+from helpers.tiny import BOS, EOS, TOKEN_IDS, tiny_model
 from modeling_clipcaer.prompt_learner import encode_token_embeds, layout_prompt, pad_token_ids
 
 

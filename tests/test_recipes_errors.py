@@ -6,10 +6,10 @@ import shutil
 import pytest
 import yaml
 from datasets import Dataset, DatasetDict, Value, load_from_disk
-from helpers.small_material import run_main
 from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertModel
 
+from helpers.small_material import run_main
 from modeling_clipcaer.commands import evaluate, predict, train
 from modeling_clipcaer.data.loading import load_clips
 from modeling_clipcaer.errors import InputError

@@ -5,11 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import ROOT
-from helpers.small_run import ask_stranger, train_small, write_clip
 from transformers import AutoModel, AutoModelForVideoClassification, pipeline
 from transformers.models.auto.video_processing_auto import AutoVideoProcessor
 
+from helpers.places import ROOT
+from helpers.small_run import ask_stranger, train_small, write_clip
 from modeling_clipcaer import ClipCaerPipeline
 from modeling_clipcaer.models.checkpoints import load_checkpoint
 from modeling_clipcaer.video_classification import name_pipelines

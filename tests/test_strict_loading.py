@@ -5,10 +5,10 @@ import shutil
 
 import pytest
 import torch
-from helpers.tiny import TOKEN_IDS, tiny_config, tiny_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForVideoClassification
 
+from helpers.tiny import TOKEN_IDS, tiny_config, tiny_model
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.models.checkpoints import load_checkpoint, save_checkpoint

@@ -1,10 +1,10 @@
 import pytest
 import torch
-from helpers.tiny import CLIP, tiny_config, tiny_model, tiny_pixels
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from helpers.tiny import CLIP, tiny_config, tiny_model, tiny_pixels
 from modeling_clipcaer.temporal_encoder import TemporalEncoder
 
 

@@ -15,14 +15,13 @@ import torch
 from modeling_clipcaer import ClipCaerConfig, ClipCaerVideoProcessor
 from modeling_clipcaer.clip_loading import load_tokenizer
 from modeling_clipcaer.common.files import file_sha256, staged_folder
-from modeling_clipcaer.common.flags import parse_arguments
+from modeling_clipcaer.common.flags import option, parse_arguments
 from modeling_clipcaer.common.locks import locked_folder
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.models.checkpoints import load_checkpoint, save_checkpoint
 from modeling_clipcaer.research_code.checkpoint import read_original_checkpoint
 from modeling_clipcaer.research_code.model import build_model, export_state_dict
 from modeling_clipcaer.research_code.report import LICENCE_NOTICE, render_card, render_flags, render_table
-from modeling_clipcaer.training.arguments import option
 
 
 # How the research code makes pixels; each setting is explained at `ClipCaerVideoProcessor`.

@@ -20,8 +20,9 @@ import torch
 
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
 from modeling_clipcaer.common.files import staged_folder
-from modeling_clipcaer.common.flags import parse_arguments
+from modeling_clipcaer.common.flags import option, parse_arguments
 from modeling_clipcaer.common.locks import locked_folder
+from modeling_clipcaer.common.notice import RESPONSIBLE_USE
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.models.checkpoints import check_output_dir, load_checkpoint
 from modeling_clipcaer.models.visual_export import (
@@ -33,8 +34,6 @@ from modeling_clipcaer.models.visual_export import (
     save_torch_export,
 )
 from modeling_clipcaer.names import public_name
-from modeling_clipcaer.reports.evaluation import RESPONSIBLE_USE
-from modeling_clipcaer.training.arguments import option
 
 
 FILES = {"onnx": "model.onnx", "torch_export": "model.pt2"}

@@ -25,11 +25,12 @@ import torch
 from accelerate import PartialState
 
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
-from modeling_clipcaer.commands.zero_shot import ZeroShotModel
 from modeling_clipcaer.common.flags import given_flags, parse_arguments
 from modeling_clipcaer.common.locks import locked_folder
+from modeling_clipcaer.common.notice import RESPONSIBLE_USE
 from modeling_clipcaer.data.clip_boxes import ClipBoxes, read_boxes
 from modeling_clipcaer.data.clip_search import say_passed_over
+from modeling_clipcaer.data.labels_file import read_label_entries
 from modeling_clipcaer.errors import InputError, first_line, run_command
 from modeling_clipcaer.exports.annotation_files import find_label_studio_root
 from modeling_clipcaer.faces.face_detection import FaceDetector, build_face_detector
@@ -37,8 +38,8 @@ from modeling_clipcaer.models.arguments import ModelArguments, ProcessorArgument
 from modeling_clipcaer.models.building import build_model, build_processor
 from modeling_clipcaer.models.checkpoints import check_output_dir, load_checkpoint
 from modeling_clipcaer.models.frame_encoder import describe_tower_dtype
-from modeling_clipcaer.models.labels_file import read_label_entries
 from modeling_clipcaer.models.measurement import find_measurement, tell_measurement
+from modeling_clipcaer.models.zero_shot import ZeroShotModel
 from modeling_clipcaer.prediction.arguments import PredictionArguments, check_clip_flags, figure_flags, name_inputs
 from modeling_clipcaer.prediction.clips import predict_clips
 from modeling_clipcaer.prediction.failures import one_line
@@ -48,7 +49,6 @@ from modeling_clipcaer.prediction.manifest import describe_model, plan_jobs
 from modeling_clipcaer.prediction.recordings import predict_recordings
 from modeling_clipcaer.recordings.analysis import AnalysisSettings, RecordingAnalyzer
 from modeling_clipcaer.recordings.recording import check_limits
-from modeling_clipcaer.reports.evaluation import RESPONSIBLE_USE
 from modeling_clipcaer.training.flag_effects import PREDICTION_RULES, describe_unused, find_unused
 
 

@@ -24,6 +24,7 @@ from modeling_clipcaer import (
 from modeling_clipcaer.common.files import staged_folder
 from modeling_clipcaer.common.flags import given_flags, parse_arguments, split_configs
 from modeling_clipcaer.common.locks import locked_folder
+from modeling_clipcaer.data.arguments import DataArguments
 from modeling_clipcaer.data.label_counts import tell_gaps
 from modeling_clipcaer.data.loading import (
     count_labels,
@@ -35,11 +36,10 @@ from modeling_clipcaer.data.loading import (
 )
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.metrics import calibrate_temperature, compute_uar_war
-from modeling_clipcaer.models.arguments import DataArguments, ModelArguments, ProcessorArguments
+from modeling_clipcaer.models.arguments import ModelArguments, ProcessorArguments
 from modeling_clipcaer.models.building import build_model, build_processor
-from modeling_clipcaer.models.checkpoints import check_output_dir, save_checkpoint
+from modeling_clipcaer.models.checkpoints import check_output_dir, save_checkpoint, weights_revision
 from modeling_clipcaer.names import printable
-from modeling_clipcaer.recordings.analysis import weights_revision
 from modeling_clipcaer.reports.evaluation import (
     build_report,
     describe_computation,

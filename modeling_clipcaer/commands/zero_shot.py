@@ -13,47 +13,17 @@ from datasets import Dataset
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from modeling_clipcaer import ClipCaerCollator, ClipCaerForVideoClassification, ClipCaerVideoProcessor
+from modeling_clipcaer import ClipCaerCollator, ClipCaerVideoProcessor
 from modeling_clipcaer.common.files import staged_folder
-from modeling_clipcaer.common.flags import parse_arguments
+from modeling_clipcaer.common.flags import option, parse_arguments
 from modeling_clipcaer.common.locks import locked_folder
 from modeling_clipcaer.data.loading import get_labels, load_clips, read_split_protocol
 from modeling_clipcaer.errors import InputError, run_command
-from modeling_clipcaer.modeling_clipcaer import ClipCaerOutput
 from modeling_clipcaer.models.arguments import ModelArguments, ProcessorArguments
 from modeling_clipcaer.models.building import build_model, build_processor
 from modeling_clipcaer.models.frozen_parts import FrozenParts
+from modeling_clipcaer.models.zero_shot import ZeroShotModel
 from modeling_clipcaer.reports.evaluation import build_report, tell_result, write_report
-from modeling_clipcaer.training.arguments import option
-
-
-class ZeroShotModel(ClipCaerForVideoClassification):
-    """A plain CLIP checkpoint behind the call of a trained model: what it knew before any training."""
-
-    def forward(
-        self,
-        context_embeds: torch.Tensor | None = None,
-        face_embeds: torch.Tensor | None = None,
-        face_present: torch.Tensor | None = None,
-        use_soft_prompts: bool = False,
-    ) -> ClipCaerOutput:
-        """Cosines with the descriptive view, in CLIP's own scale: logits (batch_size, num_labels).
-
-        Args:
-            context_embeds, face_embeds: (batch_size, num_frames, projection_dim), either or both.
-            face_present: (batch_size,), False where the context stands alone.
-            use_soft_prompts: False: nothing was learned for the soft view.
-        """
-        streams = [to_unit(embeds).mean(dim=1) for embeds in (context_embeds, face_embeds) if embeds is not None]
-        if face_present is not None and face_embeds is not None:
-            streams[-1] = streams[-1] * face_present[:, None]
-        video_embeds = to_unit(torch.stack(streams).sum(dim=0))
-        text = to_unit(self.model.descriptive_text_embeds)
-        return ClipCaerOutput(
-            logits=self.model.clip.logit_scale.exp() * video_embeds @ text.T,
-            video_embeds=video_embeds,
-            descriptive_text_embeds=text,
-        )
 
 
 @dataclass
@@ -114,11 +84,6 @@ def score_clips(
         pixels = {name: processor.normalize(batch[name]) for name in collator.stream_names if name in batch}
         logits.append(model(**parts({**pixels, "use_soft_prompts": False})).logits)
     return torch.cat(logits)
-
-
-def to_unit(embeds: torch.Tensor) -> torch.Tensor:
-    """(..., dim) embeddings at unit length."""
-    return embeds / embeds.norm(dim=-1, keepdim=True)
 
 
 if __name__ == "__main__":

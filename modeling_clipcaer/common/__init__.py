@@ -1,5 +1,5 @@
-"""What every command needs and no model does: whole files with the umask's modes, locks, and what the disk refuses.
+"""What every room needs and no model does.
 
-In come places to write, to hold or to read; out go files that are complete, or an `InputError` of one line. Standard
-library alone. Start reading at `files.py`.
+Paths, flags and texts of users come in; files that are whole or not there, typed settings and safe text go out.
+Start with `files.py`, the one writer of files.
 """

@@ -4,6 +4,7 @@ import argparse
 import difflib
 import math
 import sys
+from dataclasses import field
 
 import datasets
 from transformers import HfArgumentParser
@@ -15,6 +16,11 @@ from modeling_clipcaer.errors import InputError, first_line
 
 
 LONGEST_MESSAGE = 500  # characters; argparse repeats a value whole
+
+
+def option(default, text: str, **kwargs):
+    """A field of settings that is a flag, with its help."""
+    return field(default=default, metadata={"help": text, **kwargs})
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):

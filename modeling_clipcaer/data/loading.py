@@ -10,15 +10,15 @@ import pyarrow.parquet as pq
 from datasets import Dataset, DatasetDict, Features, load_dataset, load_from_disk
 from datasets.exceptions import DatasetGenerationError
 
+from modeling_clipcaer.data.arguments import DataArguments
 from modeling_clipcaer.data.build_raer import AUDIT_NAME, build_dataset
 from modeling_clipcaer.data.cached_clips import CROPS_COLUMNS
 from modeling_clipcaer.data.clip_labels import align_labels, name_labels
 from modeling_clipcaer.data.clip_rows import BOX_COLUMNS, describe_forms, find_form
+from modeling_clipcaer.data.labels_file import read_label_entries
 from modeling_clipcaer.data.parquet_shards import find_shards
 from modeling_clipcaer.errors import InputError, check_readable, first_line
 from modeling_clipcaer.json_files import read_object
-from modeling_clipcaer.models.arguments import DataArguments
-from modeling_clipcaer.models.labels_file import read_label_entries
 
 
 COLUMNS = {"clip_id", *BOX_COLUMNS, "label"}

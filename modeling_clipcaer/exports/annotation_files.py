@@ -17,11 +17,11 @@ from typing import Any
 from urllib.parse import quote
 from xml.etree import ElementTree
 
+from modeling_clipcaer.common.notice import RESPONSIBLE_USE
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.exports.tables import milliseconds
 from modeling_clipcaer.names import printable, public_name
 from modeling_clipcaer.recordings.timeline import ROOM, SCHEMA_VERSION, Timeline, TimelineSegment
-from modeling_clipcaer.reports.evaluation import RESPONSIBLE_USE
 
 
 # Label Studio knows frames, not seconds: those of this rate, which its labelling configuration names, whatever the

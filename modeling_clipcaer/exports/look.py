@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from modeling_clipcaer.common.palette import COLOURS
 from modeling_clipcaer.recordings.timeline import UNCERTAIN
-from modeling_clipcaer.reports.plots import COLOURS
 
 
 UNCERTAIN_COLOUR = "#8A8A8A"

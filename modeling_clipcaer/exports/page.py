@@ -13,6 +13,7 @@ import jinja2
 from markupsafe import Markup
 
 from modeling_clipcaer.common.files import complete_file
+from modeling_clipcaer.common.notice import RESPONSIBLE_USE
 from modeling_clipcaer.exports import page_charts as html_charts
 from modeling_clipcaer.exports.look import label_colours, name_caveats, show_percent, show_time
 from modeling_clipcaer.models.measurement import is_trustworthy, tell_measurement
@@ -26,7 +27,6 @@ from modeling_clipcaer.recordings.timeline import (
     TimelineSegment,
     TimelineWindow,
 )
-from modeling_clipcaer.reports.evaluation import RESPONSIBLE_USE
 
 
 logger = logging.getLogger(__name__)

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from modeling_clipcaer.common.csv_text import safe_row
+from modeling_clipcaer.common.notice import RESPONSIBLE_USE
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.json_files import read_object
 from modeling_clipcaer.recordings.timeline import (
@@ -21,7 +22,6 @@ from modeling_clipcaer.recordings.timeline import (
     TimelineSegment,
     TimelineWindow,
 )
-from modeling_clipcaer.reports.evaluation import RESPONSIBLE_USE
 
 
 TABLE_FORMATS = ("csv", "jsonl", "parquet")

@@ -3,9 +3,9 @@
 from huggingface_hub.errors import StrictDataclassError
 
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
+from modeling_clipcaer.data.labels_file import read_labels_file
 from modeling_clipcaer.errors import InputError, first_line
 from modeling_clipcaer.models.arguments import ModelArguments, ProcessorArguments
-from modeling_clipcaer.models.labels_file import read_labels_file
 
 
 def build_model(

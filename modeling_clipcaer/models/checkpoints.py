@@ -1,5 +1,6 @@
 """Checkpoints as folders that need nothing from this repository."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from transformers.utils import CONFIG_NAME
 
 from modeling_clipcaer import ClipCaerConfig, ClipCaerForVideoClassification, ClipCaerVideoProcessor
 from modeling_clipcaer.common.disk import check_room
+from modeling_clipcaer.common.files import file_sha256
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.json_files import read_object
 from modeling_clipcaer.strict_loading import check_found, tell_loading
@@ -100,3 +102,9 @@ def check_shapes(folder: Path, config: ClipCaerConfig) -> None:
             raise InputError(f"{'unexpected' if name in found else 'missing'} weight `{name}`")
         if found[name] != expected[name]:
             raise InputError(f"weight `{name}`: found {found[name]}, expected {expected[name]}")
+
+
+def weights_revision(folder: str | os.PathLike) -> str | None:
+    """The first digits of the SHA-256 of a folder's weights; `None` where it holds none."""
+    digests = [bytes.fromhex(file_sha256(path)) for path in sorted(Path(folder).glob("*.safetensors"))]
+    return hashlib.sha256(b"".join(digests)).hexdigest()[:12] if digests else None

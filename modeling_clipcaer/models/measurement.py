@@ -10,7 +10,7 @@ from transformers.utils import cached_file
 from modeling_clipcaer import ClipCaerConfig
 from modeling_clipcaer.errors import InputError, first_line
 from modeling_clipcaer.json_files import read_object
-from modeling_clipcaer.recordings.analysis import weights_revision
+from modeling_clipcaer.models.checkpoints import weights_revision
 
 
 logger = logging.getLogger(__name__)

@@ -9,6 +9,7 @@ from typing import Any
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
 from modeling_clipcaer.common.csv_text import safe_row
 from modeling_clipcaer.common.files import staged_folder
+from modeling_clipcaer.common.notice import RESPONSIBLE_USE
 from modeling_clipcaer.data.clip_boxes import ClipBoxes
 from modeling_clipcaer.errors import check_utf8
 from modeling_clipcaer.frame_files import list_frame_names
@@ -17,7 +18,6 @@ from modeling_clipcaer.names import printable, public_name
 from modeling_clipcaer.prediction.arguments import PredictionArguments
 from modeling_clipcaer.prediction.failures import one_line, take_away_log, tell_failure
 from modeling_clipcaer.recordings.pipeline import ClipCaerPipeline
-from modeling_clipcaer.reports.evaluation import RESPONSIBLE_USE
 
 
 def predict_clips(

@@ -7,6 +7,7 @@ from typing import Any
 
 from modeling_clipcaer import ClipCaerConfig
 from modeling_clipcaer.common.files import complete_file
+from modeling_clipcaer.common.notice import RESPONSIBLE_USE
 from modeling_clipcaer.errors import InputError, check_utf8
 from modeling_clipcaer.exports.tables import TABLE_FORMATS, load_timeline
 from modeling_clipcaer.json_files import read_object
@@ -14,7 +15,6 @@ from modeling_clipcaer.names import identity_key, printable
 from modeling_clipcaer.prediction.failures import ERRORS
 from modeling_clipcaer.prediction.inputs import describe_file, full_path, name_folders
 from modeling_clipcaer.recordings.timeline import NO_PICTURE, SCHEMA_VERSION, Timeline
-from modeling_clipcaer.reports.evaluation import RESPONSIBLE_USE
 
 
 MANIFEST = "manifest.json"

@@ -1,16 +1,13 @@
 """From recordings to timelines: frames are sampled, persons followed, windows answered and joined into segments."""
 
-import hashlib
 import logging
 import math
-import os
 import platform
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +16,7 @@ from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.faces.face_detection import FaceDetector, build_face_detector
 from modeling_clipcaer.frame_fitting import MOST_NAMED
 from modeling_clipcaer.modeling_clipcaer import ClipCaerForVideoClassification
+from modeling_clipcaer.models.checkpoints import weights_revision
 from modeling_clipcaer.models.frame_encoder import describe_tower_dtype
 from modeling_clipcaer.models.frozen_parts import FrozenParts
 from modeling_clipcaer.names import printable, public_name
@@ -77,15 +75,6 @@ class AnalysisSettings:
         _require(0 <= self.threshold <= 1, "threshold", self.threshold, "from 0 to 1")
         _require(self.context in (None, "body", "frame"), "context", self.context, "'body' or 'frame'")
         _require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
-
-
-def weights_revision(folder: str | os.PathLike) -> str | None:
-    """The first digits of the SHA-256 of a folder's weights; `None` where it holds none."""
-    digest, files = hashlib.sha256(), sorted(Path(folder).glob("*.safetensors"))
-    for path in files:
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()[:12] if files else None
 
 
 class RecordingAnalyzer:

@@ -16,6 +16,7 @@ from modeling_clipcaer import ClipCaerTrainer
 from modeling_clipcaer.common.csv_text import safe_row
 from modeling_clipcaer.common.files import complete_file
 from modeling_clipcaer.common.markdown_text import markdown_code, markdown_text
+from modeling_clipcaer.common.notice import RESPONSIBLE_USE
 from modeling_clipcaer.data.label_counts import find_absent, find_few, tell_few, tell_gaps
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.metrics import (
@@ -52,10 +53,6 @@ MEANING = (
     "WAR is the accuracy: every clip counts alike. [low, high] is a 95 % interval (Bayesian bootstrap over clips with "
     "Jeffreys' prior, which stays wide where clips are few); clips of one person resemble each other, so the true one "
     "is wider."
-)
-RESPONSIBLE_USE = (
-    "Research software. The EU AI Act, Art. 5(1)(f), prohibits inferring emotions of people in education institutions "
-    "except for medical or safety reasons: use it for research, with consent, and for no decision about a person."
 )
 
 

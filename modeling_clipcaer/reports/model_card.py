@@ -10,9 +10,10 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from modeling_clipcaer import ClipCaerTrainingArguments
 from modeling_clipcaer.common.markdown_text import markdown_code, markdown_text
+from modeling_clipcaer.common.notice import RESPONSIBLE_USE
 from modeling_clipcaer.models.arguments import ModelArguments, ProcessorArguments
 from modeling_clipcaer.names import printable, public_name
-from modeling_clipcaer.reports.evaluation import RESPONSIBLE_USE, list_caveats, tell_calibration
+from modeling_clipcaer.reports.evaluation import list_caveats, tell_calibration
 
 
 TEMPLATE = """---

@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modeling_clipcaer.common.lettering import Lettering
+from modeling_clipcaer.common.palette import BLUE, COLOURS, GREY, ORANGE
 from modeling_clipcaer.names import printable
 
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#767676"  # told apart by colour-blind readers and in grey print
-COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 
 
 def _with_fonts(lettering: Lettering):

@@ -10,6 +10,7 @@ import torch
 from transformers import Trainer, TrainingArguments, get_scheduler
 from transformers.integrations import get_available_reporting_integrations
 
+from modeling_clipcaer.common.flags import option
 from modeling_clipcaer.errors import InputError, first_line
 from modeling_clipcaer.models.frame_encoder import TOWER_DTYPES
 
@@ -62,11 +63,6 @@ OPTIM_ARGS = {
     "adagrad": ("lr_decay", "eps"),
     "rmsprop": ("momentum", "alpha", "eps", "centered"),
 }
-
-
-def option(default, text: str, **kwargs):
-    """A field that `HfArgumentParser` makes a flag of, with its help."""
-    return field(default=default, metadata={"help": text, **kwargs})
 
 
 def count_default_workers() -> int:

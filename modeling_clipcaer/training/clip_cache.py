@@ -25,6 +25,7 @@ from tqdm import tqdm
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerTrainingArguments, ClipCaerVideoProcessor
 from modeling_clipcaer.common.disk import as_size, check_room, tell_disk_errors
 from modeling_clipcaer.common.files import complete_file
+from modeling_clipcaer.common.flags import option
 from modeling_clipcaer.common.locks import shared_folder
 from modeling_clipcaer.data.cached_clips import CROPS_COLUMNS, EMBEDS_COLUMNS, ClipCutter, augments
 from modeling_clipcaer.data.clip_rows import BOX_COLUMNS, find_form
@@ -32,7 +33,6 @@ from modeling_clipcaer.data.loading import count_frames
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.models.checkpoints import check_output_dir
 from modeling_clipcaer.models.frame_encoder import FrameEncoder, describe_tower_dtype
-from modeling_clipcaer.training.arguments import option
 from modeling_clipcaer.training.trainable import fingerprint_weights
 
 

@@ -12,10 +12,10 @@ from safetensors.torch import load_file
 
 from modeling_clipcaer import ClipCaerConfig, ClipCaerForVideoClassification, ClipCaerTrainer
 from modeling_clipcaer.clip_loading import load_clip_weights
+from modeling_clipcaer.common.flags import option
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.json_files import describe_json, read_object
 from modeling_clipcaer.strict_loading import check_found, check_weights, tell_loading
-from modeling_clipcaer.training.arguments import option
 
 
 # A checkpoint of training that is no plain model has its weights by this name, and beside them what completes them.

@@ -3,8 +3,9 @@ import yaml
 
 from modeling_clipcaer import ClipCaerTrainingArguments
 from modeling_clipcaer.common.flags import given_flags, parse_arguments
+from modeling_clipcaer.data.arguments import DataArguments
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.models.arguments import DataArguments, ModelArguments, ProcessorArguments
+from modeling_clipcaer.models.arguments import ModelArguments, ProcessorArguments
 
 
 TYPES = (ModelArguments, ProcessorArguments, DataArguments, ClipCaerTrainingArguments)

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT
-from helpers.small_material import make_material, run_main
-from helpers.small_run import train_small
 from safetensors.torch import save_file
 
+from helpers.places import ROOT
+from helpers.small_material import make_material, run_main
+from helpers.small_run import train_small
 from modeling_clipcaer.commands import (
     clip_to_video,
     detect_boxes,

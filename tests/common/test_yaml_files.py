@@ -6,9 +6,9 @@ import pytest
 
 from modeling_clipcaer.common.flags import parse_arguments
 from modeling_clipcaer.common.yaml_files import read_yaml
+from modeling_clipcaer.data.labels_file import read_label_entries
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.models.arguments import ModelArguments
-from modeling_clipcaer.models.labels_file import read_label_entries
 
 
 BOMB = "a: &a [x, x]\n" + "".join(

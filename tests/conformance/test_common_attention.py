@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from helpers.tiny import tiny_model, tiny_pixels
 
 

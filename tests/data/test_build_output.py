@@ -2,13 +2,13 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from datasets import load_from_disk
+
+from helpers.places import ROOT
 from helpers.raer_tree import make_tree
 from helpers.small_material import run_main
-
 from modeling_clipcaer.commands import audit as audit_raer
 from modeling_clipcaer.commands import clip_to_video, detect_boxes
 from modeling_clipcaer.commands import synthetic as make_synthetic_raer
@@ -18,7 +18,6 @@ from modeling_clipcaer.data.build_raer import build_dataset
 from modeling_clipcaer.errors import InputError
 
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 # A build that stops in the middle of its work, until it is killed.
 HANGING = """
 import sys, time
@@ -36,7 +35,7 @@ def start_hanging(output):
         [sys.executable, "-c", HANGING, str(output)],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert process.stdout.readline() == "working\n"
     return process

@@ -3,19 +3,16 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from datasets import load_from_disk
-from helpers.raer_tree import FACE_BOX, make_tree, write_frames
 
+from helpers.places import ROOT
+from helpers.raer_tree import FACE_BOX, make_tree, write_frames
 from modeling_clipcaer.data.build_raer import build_dataset, main, parse_arguments
 from modeling_clipcaer.data.rows import FEATURES
 from modeling_clipcaer.data.summary import format_table, list_few_clips
 from modeling_clipcaer.errors import InputError, run_command
-
-
-REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
@@ -24,8 +21,8 @@ def tree(tmp_path):
 
 
 def run_build(tree, *flags):
-    command = [sys.executable, str(REPOSITORY / "data_scripts" / "build_raer.py"), "--root", str(tree.raer.parent)]
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, str(ROOT / "data_scripts" / "build_raer.py"), "--root", str(tree.raer.parent)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(
         [*command, "--output", str(tree.raer.parent / "out"), *flags], capture_output=True, text=True, env=environment
     )

@@ -5,14 +5,14 @@ import json
 import pytest
 import yaml
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value, concatenate_datasets, load_from_disk
+
 from helpers.small_material import run_main
 from helpers.small_training import make_trainer
-
 from modeling_clipcaer.commands import evaluate, zero_shot
 from modeling_clipcaer.data.clip_labels import align_labels
+from modeling_clipcaer.data.labels_file import read_labels_file
 from modeling_clipcaer.data.loading import load_clips, tell_shared_clips
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.models.labels_file import read_labels_file
 from modeling_clipcaer.raer_labels import RAER_LABELS
 
 

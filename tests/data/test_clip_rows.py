@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import videos
 from PIL import Image
 
+from helpers import videos
 from modeling_clipcaer import ClipCaerCollator, ClipCaerVideoProcessor
 from modeling_clipcaer.data.clip_rows import VideoStretch, find_form, open_row
 from modeling_clipcaer.errors import InputError

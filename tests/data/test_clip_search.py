@@ -4,9 +4,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from helpers import videos
 from PIL import Image
 
+from helpers import videos
 from modeling_clipcaer.data.clip_keys import Layout
 from modeling_clipcaer.data.clip_search import find_clips, is_video, say_passed_over
 from modeling_clipcaer.data.source_rows import SourceClip

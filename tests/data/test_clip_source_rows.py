@@ -6,9 +6,9 @@ from itertools import pairwise
 import av
 import pytest
 from av.stream import Disposition
+
 from helpers import videos
 from helpers.miniatures import write_frames
-
 from modeling_clipcaer import ClipCaerCollator, ClipCaerVideoProcessor
 from modeling_clipcaer.data.clip_rows import open_row
 from modeling_clipcaer.data.source_rows import (

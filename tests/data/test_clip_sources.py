@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 import yaml
-from conftest import ROOT
+
 from helpers.miniatures import (
     CAER_LABELS,
     DFEW_LABELS,
@@ -25,15 +25,15 @@ from helpers.miniatures import (
     write_clip,
     write_table,
 )
-
+from helpers.places import ROOT
 from modeling_clipcaer import ClipCaerCollator, ClipCaerVideoProcessor
+from modeling_clipcaer.data.labels_file import read_label_entries, read_labels_file
 from modeling_clipcaer.data.layouts import class_folders as build_caer
 from modeling_clipcaer.data.layouts import csv as build_csv
 from modeling_clipcaer.data.layouts import daisee as build_daisee
 from modeling_clipcaer.data.layouts import engagenet as build_engagenet
 from modeling_clipcaer.data.layouts import frame_lists as build_frame_lists
 from modeling_clipcaer.data.loading import load_clips
-from modeling_clipcaer.models.labels_file import read_label_entries, read_labels_file
 
 
 LABELS = {

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from datasets import load_from_disk
+from PIL import Image
+
 from helpers.raer_tree import make_tree, write_frames
 from helpers.stand_in_faces import SquareDetector
 from helpers.videos import GREEN, RED, draw_faces, plain, squares, write_truncated, write_video
-from PIL import Image
-
 from modeling_clipcaer.commands.detect_boxes import detect_boxes, main
 from modeling_clipcaer.data.box_detection import detect_clip
 from modeling_clipcaer.data.boxes import read_body_file, read_face_file

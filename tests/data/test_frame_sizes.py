@@ -4,11 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from helpers.raer_tree import make_tree
 from helpers.stand_in_faces import SquareDetector
 from helpers.videos import RED, squares
-from PIL import Image
-
 from modeling_clipcaer.commands.detect_boxes import detect_boxes
 from modeling_clipcaer.data.box_detection import detect_clip
 from modeling_clipcaer.data.boxes import fill_boxes, read_body_file

@@ -4,9 +4,9 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from helpers.miniatures import write_frames
 from PIL import Image
 
+from helpers.miniatures import write_frames
 from modeling_clipcaer.data.image_damage import check_whole
 from modeling_clipcaer.data.source_rows import ReadTask, SourceClip, read_clip
 from modeling_clipcaer.errors import InputError

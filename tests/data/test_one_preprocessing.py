@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
-from helpers.tiny import tiny_model
 from PIL import Image
 
+from helpers.tiny import tiny_model
 from modeling_clipcaer import ClipCaerCollator, ClipCaerPipeline, ClipCaerVideoProcessor
 from modeling_clipcaer.data.box_detection import detect_clip
 from modeling_clipcaer.data.clip_search import FoundClip

@@ -4,8 +4,8 @@ from pathlib import Path
 import datasets
 import numpy as np
 import pytest
-from helpers.raer_tree import BODY_BOX, FACE_BOX, HEIGHT, WIDTH, make_tree, write_frames
 
+from helpers.raer_tree import BODY_BOX, FACE_BOX, HEIGHT, WIDTH, make_tree, write_frames
 from modeling_clipcaer.data.annotations import clip_key
 from modeling_clipcaer.data.raer import Raer
 from modeling_clipcaer.data.rows import AUDIT_FEATURES, FEATURES

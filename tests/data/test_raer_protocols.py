@@ -3,9 +3,9 @@ from dataclasses import replace
 
 import pytest
 from datasets import load_from_disk
-from helpers.raer_tree import make_tree
 from test_raer_splits import make_clip, raer_like_clips
 
+from helpers.raer_tree import make_tree
 from modeling_clipcaer.data.annotations import AnnotatedClip
 from modeling_clipcaer.data.build_raer import build_dataset, parse_arguments
 from modeling_clipcaer.data.clip_keys import Layout

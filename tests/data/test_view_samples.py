@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
-from helpers.videos import draw_faces
 from PIL import Image
 
+from helpers.videos import draw_faces
 from modeling_clipcaer import ClipCaerVideoProcessor
 from modeling_clipcaer.commands.view import CLIPS_PER_PAGE, choose_clips, load_split, main, view_clip
 from modeling_clipcaer.data.clip_rows import open_row

@@ -17,12 +17,12 @@ import pytest
 import torch
 from datasets import Dataset, DatasetDict, load_dataset, load_from_disk
 from datasets.distributed import split_dataset_by_node
-from helpers import videos
-from helpers.small_material import make_material, run_main
-from helpers.small_training import logged, make_trainer
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from helpers import videos
+from helpers.small_material import make_material, run_main
+from helpers.small_training import logged, make_trainer
 from modeling_clipcaer import ClipCaerTrainer, ClipCaerVideoProcessor
 from modeling_clipcaer.commands.parquet import LICENCE, SHARE_FLAG, main
 from modeling_clipcaer.data import parquet_rows, parquet_shards

@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import pytest
 from test_timeline_files import LABELS, SOURCE, blank_window, make_timeline
 
+from modeling_clipcaer.common.notice import RESPONSIBLE_USE
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.exports.annotation_files import (
     LABEL_STUDIO_FRAME_RATE,
@@ -21,7 +22,6 @@ from modeling_clipcaer.exports.annotation_files import (
     write_vtt,
 )
 from modeling_clipcaer.recordings.timeline import ROOM, UNCERTAIN
-from modeling_clipcaer.reports.evaluation import RESPONSIBLE_USE
 
 
 PERSONS = [ROOM, "person-1", "person-2"]

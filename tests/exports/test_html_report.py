@@ -6,6 +6,7 @@ from statistics import fmean
 import numpy as np
 import pytest
 
+from modeling_clipcaer.common.notice import RESPONSIBLE_USE
 from modeling_clipcaer.exports.look import luminance
 from modeling_clipcaer.exports.page import LARGEST_PAGE, check_quality, summarise, write_report_page
 from modeling_clipcaer.exports.page_charts import (
@@ -29,7 +30,6 @@ from modeling_clipcaer.recordings.timeline import (
     TimelineWindow,
 )
 from modeling_clipcaer.recordings.windows import build_segments
-from modeling_clipcaer.reports.evaluation import RESPONSIBLE_USE
 
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}

@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
-from helpers.videos import stairs, write_video
 from test_annotation_files import PERSONS, as_milliseconds
 from test_hostile_names import HOSTILE, KEPT, check_tables, write_tables
 from test_timeline_files import LABELS, make_timeline
 
+from helpers.places import ROOT
+from helpers.videos import stairs, write_video
 from modeling_clipcaer.exports.annotation_files import (
     render_label_studio_config,
     write_elan,

@@ -2,6 +2,8 @@ import av
 import cv2
 import numpy as np
 import pytest
+from PIL import Image, ImageColor
+
 from helpers.videos import (
     draw_faces,
     face_picture,
@@ -13,8 +15,6 @@ from helpers.videos import (
     write_truncated,
     write_video,
 )
-from PIL import Image, ImageColor
-
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.exports.face_paths import FacePath, follow_faces, hide_face
 from modeling_clipcaer.exports.look import label_colours, luminance, name_caveats, show_time, text_colour

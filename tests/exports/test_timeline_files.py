@@ -8,8 +8,9 @@ from dataclasses import replace
 import pandas
 import pyarrow.parquet as pq
 import pytest
-from conftest import ROOT
 
+from helpers.places import ROOT
+from modeling_clipcaer.common.notice import RESPONSIBLE_USE
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.exports.tables import (
     join_tables,
@@ -33,7 +34,6 @@ from modeling_clipcaer.recordings.timeline import (
     TimelineWindow,
     join_notes,
 )
-from modeling_clipcaer.reports.evaluation import RESPONSIBLE_USE
 
 
 # A name that is not ASCII, with what CSV, XML and WebVTT have other plans for.

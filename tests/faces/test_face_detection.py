@@ -9,10 +9,10 @@ import time
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, YUNET, needs_yunet
 from PIL import Image
 from skimage import data
 
+from helpers.places import ROOT, YUNET, needs_yunet
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.faces.face_detection import build_face_detector, grow_context_box
 

@@ -7,7 +7,11 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, YUNET, needs_yunet
+from PIL import Image
+from skimage import data
+from test_face_detection import overlap, place, to_frame
+
+from helpers.places import ROOT, YUNET, needs_yunet
 from helpers.videos import moving_face, write_video
 from helpers.yunet_files import (
     change_weights,
@@ -16,10 +20,6 @@ from helpers.yunet_files import (
     give_input_size,
     save_form,
 )
-from PIL import Image
-from skimage import data
-from test_face_detection import overlap, place, to_frame
-
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.faces.face_detection import build_face_detector
 

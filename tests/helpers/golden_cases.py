@@ -2,17 +2,16 @@
 
 import importlib.util
 import json
-from pathlib import Path
 
 import numpy as np
 import torch
 
+from helpers.places import GOLDEN_DIR
 from modeling_clipcaer import ClipCaerForVideoClassification
 from modeling_clipcaer.research_code.keys import canonical_name
 from modeling_clipcaer.research_code.model import build_model
 
 
-GOLDEN_DIR = Path(__file__).parent / "golden"
 GOLDEN = json.loads((GOLDEN_DIR / "golden.json").read_text())
 ARRAYS = np.load(GOLDEN_DIR / "golden.npz")
 KEYS = json.loads((GOLDEN_DIR / "vitb32_keys.json").read_text())

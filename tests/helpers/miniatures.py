@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from helpers import videos
 from PIL import Image
+
+from helpers import videos
 
 
 SIZE = (64, 48)  # width, height

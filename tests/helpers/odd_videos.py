@@ -8,6 +8,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+
 from helpers.videos import OPTIONS
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import av
 import numpy as np
-from conftest import ROOT
-from helpers.small_material import make_material, run_main
 
+from helpers.places import ROOT
+from helpers.small_material import make_material, run_main
 from modeling_clipcaer.commands import train
 
 
@@ -46,7 +46,15 @@ def ask_stranger(clip: Path, folders: list[Path | str], output_dir: Path) -> lis
         "HF_HOME": str(output_dir / "home"),
         "HF_HUB_OFFLINE": "1",
     }
-    words = [sys.executable, "-I", str(ROOT / "tests" / "stranger.py"), clip, *folders, "--output_dir", output_dir]
+    words = [
+        sys.executable,
+        "-I",
+        str(ROOT / "tests" / "helpers" / "stranger.py"),
+        clip,
+        *folders,
+        "--output_dir",
+        output_dir,
+    ]
     result = subprocess.run(
         [str(word) for word in words], cwd=output_dir, env=environment, capture_output=True, text=True, check=False
     )

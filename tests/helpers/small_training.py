@@ -2,9 +2,9 @@
 
 import torch
 from datasets import Dataset, load_from_disk
+
 from helpers.small_material import NUM_FRAMES, Material
 from helpers.tiny import tiny_model
-
 from modeling_clipcaer import ClipCaerTrainer, ClipCaerTrainingArguments, ClipCaerVideoProcessor
 from modeling_clipcaer.metrics import compute_uar_war
 

@@ -1,8 +1,8 @@
 """Stand-ins for faces: coloured squares, a detector that finds them exactly, and what the processor makes of them."""
 
 import torch
-from helpers.videos import BLUE, GREEN, RED
 
+from helpers.videos import BLUE, GREEN, RED
 from modeling_clipcaer.faces.face_detection import FaceDetection
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import YUNET
+
+from helpers.places import YUNET
 
 
 onnx = pytest.importorskip("onnx", reason="onnx is in the extras `export` and `test`")

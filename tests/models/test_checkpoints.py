@@ -4,11 +4,11 @@ import shutil
 
 import pytest
 import torch
-from helpers.small_material import make_material, run_main
-from helpers.small_run import train_small
 from safetensors.torch import load_file, save_file
 from transformers import CLIPModel, pipeline
 
+from helpers.small_material import make_material, run_main
+from helpers.small_run import train_small
 from modeling_clipcaer.commands import train
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.models.arguments import ModelArguments

@@ -7,11 +7,11 @@ import zipfile
 
 import pytest
 import torch
-from conftest import ROOT
-from helpers.small_material import run_main
-from helpers.tiny import CLIP, TOKEN_IDS, tiny_model, tiny_pixels
 from torch.export import Dim
 
+from helpers.places import ROOT
+from helpers.small_material import run_main
+from helpers.tiny import CLIP, TOKEN_IDS, tiny_model, tiny_pixels
 from modeling_clipcaer import ClipCaerVideoProcessor
 from modeling_clipcaer.commands import export
 from modeling_clipcaer.models.checkpoints import save_checkpoint

@@ -1,8 +1,8 @@
 import pytest
 import torch
-from helpers.tiny import CLIP, tiny_model, tiny_pixels
 from peft import LoraConfig, get_peft_model
 
+from helpers.tiny import CLIP, tiny_model, tiny_pixels
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.models.frame_encoder import (
     CPU_CHUNK,

@@ -6,19 +6,19 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 import torch
-from helpers.small_material import make_material
-from helpers.tiny import TOKEN_IDS, tiny_config
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, CLIPConfig, CLIPTokenizer
 
+from helpers.small_material import make_material
+from helpers.tiny import TOKEN_IDS, tiny_config
 from modeling_clipcaer import ClipCaerForVideoClassification
 from modeling_clipcaer.clip_loading import load_clip, load_tokenizer
-from modeling_clipcaer.commands.zero_shot import ZeroShotModel
+from modeling_clipcaer.data.labels_file import read_labels_file
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.label_texts import check_tokenizer
 from modeling_clipcaer.models.arguments import ModelArguments
 from modeling_clipcaer.models.building import build_model
-from modeling_clipcaer.models.labels_file import read_labels_file
+from modeling_clipcaer.models.zero_shot import ZeroShotModel
 
 
 LABELS = ["bored", "tired", "happy"]

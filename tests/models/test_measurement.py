@@ -6,12 +6,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from helpers.tiny import tiny_config
 from safetensors.torch import save_file
 
+from helpers.tiny import tiny_config
+from modeling_clipcaer.models.checkpoints import weights_revision
 from modeling_clipcaer.models.measurement import REPORT, find_measurement, is_trustworthy, tell_measurement
 from modeling_clipcaer.raer_labels import RAER_LABELS
-from modeling_clipcaer.recordings.analysis import weights_revision
 from modeling_clipcaer.reports.evaluation import build_report
 
 

@@ -4,10 +4,10 @@ import json
 
 import pytest
 import torch
-from helpers.tiny import tiny_config, tiny_model, tiny_pixels
 from peft import PeftModel, get_peft_model
 from safetensors.torch import load_file
 
+from helpers.tiny import tiny_config, tiny_model, tiny_pixels
 from modeling_clipcaer import ClipCaerForVideoClassification, load_face_adapter, save_face_adapter
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.models.face_adapter_files import FaceAdapterConfig

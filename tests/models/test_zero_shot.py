@@ -2,13 +2,14 @@
 
 import pytest
 import torch
-from helpers.small_material import make_material
 from torch.nn.functional import cosine_similarity
 
-from modeling_clipcaer.commands.zero_shot import ZeroShotArguments, ZeroShotModel
+from helpers.small_material import make_material
+from modeling_clipcaer.commands.zero_shot import ZeroShotArguments
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.models.arguments import ModelArguments
 from modeling_clipcaer.models.building import build_model
+from modeling_clipcaer.models.zero_shot import ZeroShotModel
 from modeling_clipcaer.raer_labels import RAER_LABELS
 
 

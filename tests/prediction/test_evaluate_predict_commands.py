@@ -8,8 +8,8 @@ import pytest
 import torch
 import yaml
 from datasets import load_from_disk
-from helpers.small_material import run_main
 
+from helpers.small_material import run_main
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
 from modeling_clipcaer.commands import evaluate
 from modeling_clipcaer.raer_labels import RAER_LABELS

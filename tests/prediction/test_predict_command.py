@@ -15,15 +15,16 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
-from conftest import ROOT, TINY_CLIP
+from PIL import Image
+
 from helpers import videos
+from helpers.places import ROOT, TINY_CLIP
 from helpers.small_material import run_main
 from helpers.stand_in_faces import SquareDetector
 from helpers.tiny import tiny_model
-from PIL import Image
-
 from modeling_clipcaer import ClipCaerVideoProcessor
 from modeling_clipcaer.commands import predict
+from modeling_clipcaer.common.notice import RESPONSIBLE_USE
 from modeling_clipcaer.exports.annotation_files import is_address
 from modeling_clipcaer.exports.tables import load_timeline
 from modeling_clipcaer.models.checkpoints import load_checkpoint, save_checkpoint
@@ -36,7 +37,6 @@ from modeling_clipcaer.prediction.inputs import find_recordings, name_folders
 from modeling_clipcaer.recordings.analysis import AnalysisSettings, RecordingAnalyzer
 from modeling_clipcaer.recordings.recording import open_recording
 from modeling_clipcaer.recordings.timeline import ROOM, SCHEMA_VERSION
-from modeling_clipcaer.reports.evaluation import RESPONSIBLE_USE
 
 
 # Windows of 3 frames, which the small model takes, one a second.

@@ -7,6 +7,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from test_overlay import likeness, read_back, sharpness
+
 from helpers.odd_videos import claim_size, encode, join_files, make_tone, set_codec, write_pieces
 from helpers.stand_in_faces import SquareDetector
 from helpers.tiny import tiny_model
@@ -23,9 +26,6 @@ from helpers.videos import (
     write_sound,
     write_video,
 )
-from PIL import Image
-from test_overlay import likeness, read_back, sharpness
-
 from modeling_clipcaer import ClipCaerVideoProcessor
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.exports.overlay import write_overlay

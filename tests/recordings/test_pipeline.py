@@ -3,12 +3,12 @@ import json
 import numpy as np
 import pytest
 import torch
-from helpers import videos
-from helpers.small_run import write_clip
-from helpers.stand_in_faces import SquareDetector
 from PIL import Image
 from transformers import pipeline
 
+from helpers import videos
+from helpers.small_run import write_clip
+from helpers.stand_in_faces import SquareDetector
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerPipeline, ClipCaerVideoProcessor
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.recordings.analysis import AnalysisSettings, RecordingAnalyzer

@@ -6,11 +6,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+
 from helpers import videos
 from helpers.stand_in_faces import SquareDetector
 from helpers.tiny import tiny_model
 from helpers.videos import BLUE, GREEN, RED
-
 from modeling_clipcaer import ClipCaerVideoProcessor
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.faces.face_detection import grow_context_box

@@ -7,9 +7,9 @@ import av
 import numpy as np
 import pytest
 import torch
-from helpers import videos
 from PIL import Image
 
+from helpers import videos
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.recordings.recording import LiveRecording, StoredRecording, open_recording
 from modeling_clipcaer.video_frames import VideoFrames

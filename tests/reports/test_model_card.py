@@ -5,7 +5,8 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
-from modeling_clipcaer.reports.evaluation import RESPONSIBLE_USE, build_report
+from modeling_clipcaer.common.notice import RESPONSIBLE_USE
+from modeling_clipcaer.reports.evaluation import build_report
 from modeling_clipcaer.reports.model_card import render_licence, render_model_card
 
 

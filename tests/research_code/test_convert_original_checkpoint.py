@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.golden_cases import GOLDEN, KEYS, case_model, case_state, drop_second_names, golden, golden_pixels
 from tokenizers import Tokenizer, models, processors
 from transformers import PreTrainedTokenizerFast
 
+from helpers.golden_cases import GOLDEN, KEYS, case_model, case_state, drop_second_names, golden, golden_pixels
+from helpers.places import ROOT
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
 from modeling_clipcaer.commands.convert import main
 from modeling_clipcaer.errors import InputError, run_command
@@ -20,7 +21,6 @@ from modeling_clipcaer.research_code.model import build_model, export_state_dict
 
 STANDARD, ENSEMBLE = "class_descriptor.slerp0.5", "prompt_ensemble.slerp0.0"
 LOGITS = {"rtol": 1e-4, "atol": 2e-4}
-ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from functools import cache
 
 import pytest
 import torch
+
 from helpers.golden_cases import (
     GOLDEN,
     case_model,
@@ -13,7 +14,6 @@ from helpers.golden_cases import (
     golden_build,
     golden_pixels,
 )
-
 from modeling_clipcaer.losses.functions import (
     REFERENCE_SMOOTHING_DISTRIBUTION,
     adjust_logits,

@@ -2,19 +2,18 @@
 
 import json
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from helpers.places import GOLDEN_DIR
 from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor
 
 
-GOLDEN = Path(__file__).parent / "golden"
-sys.path.insert(0, str(GOLDEN))
-import golden_build  # noqa: E402
+sys.path.insert(0, str(GOLDEN_DIR))
+import golden_build
 
 
 REFERENCE = {
@@ -30,7 +29,7 @@ REFERENCE = {
 
 @pytest.fixture(scope="module")
 def described():
-    return json.loads((GOLDEN / "golden.json").read_text())["preprocess"]
+    return json.loads((GOLDEN_DIR / "golden.json").read_text())["preprocess"]
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +54,7 @@ def test_both_streams_equal_the_research_code_within_one_level(clip, described, 
     )
     faces = [described["face_boxes"].get(f"{number:05d}.png") for number in range(described["num_frames"])]
     streams = processor.process_clip(clip, faces, described["body_box"])
-    expected = np.load(GOLDEN / "golden.npz")
+    expected = np.load(GOLDEN_DIR / "golden.npz")
     for name, pixels in zip(("body", "face"), streams, strict=True):
         golden = torch.from_numpy(expected[f"pre.{name}.crop_body={crop_body}"])
         differences = (pixels.int() - golden.int()).abs()
@@ -66,5 +65,5 @@ def test_both_streams_equal_the_research_code_within_one_level(clip, described, 
 
 def test_our_own_settings_are_seen_to_differ(clip, described):
     processor = ClipCaerVideoProcessor(num_frames=4, image_size=32, context="frame")
-    golden = torch.from_numpy(np.load(GOLDEN / "golden.npz")["pre.body.crop_body=False"])
+    golden = torch.from_numpy(np.load(GOLDEN_DIR / "golden.npz")["pre.body.crop_body=False"])
     assert (processor.process_clip(clip)[0].int() - golden.int()).abs().max() > 1

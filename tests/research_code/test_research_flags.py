@@ -3,14 +3,14 @@
 import os
 import re
 import shlex
-from pathlib import Path
 
 import pytest
 import torch
 import yaml
-from helpers.golden_cases import GOLDEN
-from helpers.small_material import NUM_FRAMES, SMALL_MODEL, make_material, run_main
 
+from helpers.golden_cases import GOLDEN
+from helpers.places import ROOT
+from helpers.small_material import NUM_FRAMES, SMALL_MODEL, make_material, run_main
 from modeling_clipcaer.commands import train
 from modeling_clipcaer.commands.convert import REFERENCE_PIXELS
 from modeling_clipcaer.commands.train import ARGUMENT_TYPES
@@ -20,7 +20,6 @@ from modeling_clipcaer.losses.functions import REFERENCE_SMOOTHING_DISTRIBUTION,
 from modeling_clipcaer.research_code.flags import IDLE_FLAGS, RENAMED_FLAGS, TRANSLATED_FLAGS, read_research_flags
 
 
-ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "from_research_code.md").read_text()
 OURS = set(_keys(_build_parser(ARGUMENT_TYPES, "")))
 # What the research code's own training script gives, paths aside.

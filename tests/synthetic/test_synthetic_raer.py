@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from helpers.places import ROOT
 from modeling_clipcaer.commands.synthetic import LABEL_SHARES, draw_dataset, main, plan_dataset, share_out
 from modeling_clipcaer.errors import run_command
 from modeling_clipcaer.raer_labels import RAER_LABELS
@@ -20,7 +21,6 @@ from modeling_clipcaer.synthetic.words import describe_context, describe_face
 from modeling_clipcaer.synthetic.world import SCENES, Moment, make_person, plan_clip, tell_dozing, tell_reading
 
 
-ROOT = Path(__file__).parent.parent
 COMMAND = [sys.executable, str(ROOT / "data_scripts" / "make_synthetic_raer.py")]
 
 

@@ -2,20 +2,19 @@
 
 import math
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 import yaml
 from transformers import AutoTokenizer, CLIPModel
 
+from helpers.places import ROOT
 from modeling_clipcaer.commands.pretrain_tiny_clip import contrastive_loss, draw_clip, draw_examples, main, measure
+from modeling_clipcaer.data.labels_file import read_labels_file
 from modeling_clipcaer.errors import run_command
-from modeling_clipcaer.models.labels_file import read_labels_file
 from modeling_clipcaer.raer_labels import RAER_LABELS
 
 
-ROOT = Path(__file__).parent.parent
 TINY_CLIP = ROOT / "tests" / "fixtures" / "tiny_clip"
 DEMO_LABELS = ROOT / "recipes" / "demo_labels.yaml"
 NUM_CONTEXT_TOKENS = 12

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import ROOT
 from datasets import load_from_disk
-from helpers.small_material import make_material, run_main
-from helpers.tiny import tiny_model
 from transformers import TrainerControl, TrainerState, set_seed
 from transformers.trainer_callback import DefaultFlowCallback
 
+from helpers.places import ROOT
+from helpers.small_material import make_material, run_main
+from helpers.tiny import tiny_model
 from modeling_clipcaer import ClipCaerTrainer, ClipCaerVideoProcessor
 from modeling_clipcaer.commands import predict, train
 from modeling_clipcaer.commands.train import ARGUMENT_TYPES
@@ -407,7 +407,7 @@ def test_the_same_values_change_nothing(material, clips):
 
 
 def test_a_test_of_its_own_shows_the_others():
-    text = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    text = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     assert not {test for test in ELSEWHERE.values() if f"def {test}(" not in text}
 
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from datasets import load_from_disk
-from helpers.small_training import logged, make_trainer
 from torch.utils.data import IterableDataset
 from transformers.trainer_utils import EvalLoopOutput
 
+from helpers.small_training import logged, make_trainer
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.training.measured_clips import account_for_clips
 

@@ -2,9 +2,9 @@ import itertools
 
 import pytest
 import torch
+
 from helpers.small_training import make_trainer
 from helpers.tiny import TOKEN_IDS, tiny_config, tiny_model
-
 from modeling_clipcaer import ClipCaerTrainingArguments
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.training.parameter_groups import (

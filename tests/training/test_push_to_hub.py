@@ -11,8 +11,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 from click.testing import CliRunner
-from helpers.small_material import make_material, run_main
-from helpers.small_run import ask_stranger, train_small, write_clip
 from huggingface_hub import HfApi, ModelCard
 from huggingface_hub.cli.hf import app as hf
 from huggingface_hub.errors import EntryNotFoundError
@@ -22,6 +20,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from test_remote_code import CODE, answer_here
 
+from helpers.small_material import make_material, run_main
+from helpers.small_run import ask_stranger, train_small, write_clip
 from modeling_clipcaer import ClipCaerTrainer, ClipCaerTrainingArguments
 from modeling_clipcaer.commands import train
 from modeling_clipcaer.errors import InputError

@@ -7,12 +7,13 @@ from dataclasses import fields
 import pytest
 import yaml
 from accelerate.commands.config.config_args import load_config_from_file
-from conftest import ROOT
 
+from helpers.places import ROOT
 from modeling_clipcaer import ClipCaerConfig, ClipCaerTrainingArguments
 from modeling_clipcaer.common.flags import parse_arguments
-from modeling_clipcaer.models.arguments import DataArguments, ModelArguments, ProcessorArguments
-from modeling_clipcaer.models.labels_file import read_labels_file
+from modeling_clipcaer.data.arguments import DataArguments
+from modeling_clipcaer.data.labels_file import read_labels_file
+from modeling_clipcaer.models.arguments import ModelArguments, ProcessorArguments
 from modeling_clipcaer.training.clip_cache import CacheArguments
 
 

@@ -1,12 +1,12 @@
 """Losses, ramps and metrics against numbers of the public research code (see tests/golden)."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from helpers.places import GOLDEN_DIR
 from modeling_clipcaer.losses.functions import (
     REFERENCE_SMOOTHING_DISTRIBUTION,
     adjust_logits,
@@ -20,7 +20,6 @@ from modeling_clipcaer.losses.functions import (
 from modeling_clipcaer.metrics import absent_labels, unweighted_average_recall, weighted_average_recall
 
 
-GOLDEN_DIR = Path(__file__).parent / "golden"
 GOLDEN = json.loads((GOLDEN_DIR / "golden.json").read_text())
 ARRAYS = np.load(GOLDEN_DIR / "golden.npz")
 FIXED = GOLDEN["losses_fixed"]

@@ -10,11 +10,11 @@ import pytest
 import torch
 import yaml
 from datasets import ClassLabel, DatasetDict, load_from_disk
-from helpers.small_material import make_material, run_main
-from helpers.small_training import logged, make_trainer
 from safetensors.torch import load_file
 from transformers import CLIPModel
 
+from helpers.small_material import make_material, run_main
+from helpers.small_training import logged, make_trainer
 from modeling_clipcaer import ClipCaerTrainingArguments
 from modeling_clipcaer.commands import train
 from modeling_clipcaer.errors import InputError

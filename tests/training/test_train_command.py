@@ -11,11 +11,11 @@ import time
 import pytest
 import torch
 import yaml
-from conftest import ROOT
 from datasets import load_from_disk
-from helpers.small_material import run_main
 from safetensors.torch import load_file
 
+from helpers.places import ROOT
+from helpers.small_material import run_main
 from modeling_clipcaer.commands import evaluate, train
 
 

@@ -5,13 +5,13 @@ import shutil
 
 import pytest
 import torch
-from helpers.small_material import make_material, run_main
-from helpers.small_training import make_trainer
-from helpers.tiny import tiny_model, tiny_pixels
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForVideoClassification, CLIPModel
 
+from helpers.small_material import make_material, run_main
+from helpers.small_training import make_trainer
+from helpers.tiny import tiny_model, tiny_pixels
 from modeling_clipcaer import ClipCaerTrainer
 from modeling_clipcaer.commands import train
 from modeling_clipcaer.errors import InputError

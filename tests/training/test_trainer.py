@@ -5,10 +5,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from datasets import Value, load_from_disk
-from helpers.small_material import TRAIN_COUNTS
-from helpers.small_training import logged, make_trainer
 from transformers import TrainerCallback
 
+from helpers.small_material import TRAIN_COUNTS
+from helpers.small_training import logged, make_trainer
 from modeling_clipcaer import ClipCaerCollator, ClipCaerTrainer
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.losses.functions import (

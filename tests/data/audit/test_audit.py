@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value, load_from_disk
-from helpers import videos
 from PIL import Image
 
+from helpers import videos
 from modeling_clipcaer.data.audit.dataset import audit_dataset, format_table
 from modeling_clipcaer.data.audit.thresholds import AuditThresholds
 from modeling_clipcaer.data.boxes import BOX_SOURCES

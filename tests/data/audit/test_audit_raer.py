@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 from datasets import load_from_disk
-from helpers.raer_tree import make_tree
 from PIL import Image
 
+from helpers.places import ROOT
+from helpers.raer_tree import make_tree
 from modeling_clipcaer.commands import audit as audit_raer
 from modeling_clipcaer.data.build_raer import build_dataset
 from modeling_clipcaer.errors import run_command
 
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 SANE = ("--min-frames=3", "--min_face_side", "10")
 
 
@@ -45,8 +45,8 @@ def run(monkeypatch, *arguments):
 
 @pytest.mark.slow
 def test_the_command_prints_a_table_and_writes_a_report_and_a_page(dataset):
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    script = str(REPOSITORY / "data_scripts" / "audit_raer.py")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    script = str(ROOT / "data_scripts" / "audit_raer.py")
     command = [sys.executable, script, str(dataset), *SANE, "--decode", "--fail-on", "warning"]
     Path(load_from_disk(dataset)["test"][0]["frame_dir"], "2.jpg").write_bytes(b"\xff\xd8")
     result = subprocess.run(command, capture_output=True, text=True, env=environment)
