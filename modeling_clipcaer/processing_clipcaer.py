@@ -109,10 +109,9 @@ class ClipCaerVideoProcessor(VideoProcessorMixin, ProcessorSettings):
             if setting.type is bool:
                 _require(isinstance(value, bool), name, value, "true or false")
             elif ends:
-                is_number = isinstance(value, Integral if setting.type is int else Real) and not isinstance(
-                    value, bool
-                )
-                expected = f"{'an integer' if setting.type is int else 'a number'} in {ends['least']}..{ends['most']}"
+                kind, words = (Integral, "an integer") if setting.type is int else (Real, "a number")
+                is_number = isinstance(value, kind) and not isinstance(value, bool)
+                expected = f"{words} in {ends['least']}..{ends['most']}"
                 _require(is_number and ends["least"] <= value <= ends["most"], name, value, expected)
         for name in ("image_mean", "image_std"):
             values = getattr(self, name)

@@ -103,7 +103,7 @@ def _name_kinds(hint: Any) -> list[str]:
 class ModelSettings:
     """What the model computes: fields of its configuration."""
 
-    num_frames: int = option(16, "Greatest number of frames of a clip, and how many are sampled.", least=1, most=4096)
+    num_frames: int = option(16, "Frames sampled of a clip; the model takes no more.", least=1, most=4096)
     streams: Literal["both", "face", "context"] = option(
         "both", "Streams to build; one alone is for ablation: the other is then not built."
     )
@@ -143,7 +143,7 @@ class ModelSettings:
     )
     # With one weight for all labels the decision of a given checkpoint does not depend on it; the sharpness of the
     # softmax does, and with it the gradient and the calibration.
-    slerp_weight: int | float = option(0.5, "How far prototypes move towards the video; 0: off.", least=0, below=1)
+    slerp_weight: int | float = option(0.5, "How far the video moves prototypes to it; 0: off.", least=0, below=1)
     temperature: int | float = option(0.07, "Divides the cosines to give logits.", least=1e-6, most=1e6)
     initializer_range: int | float = rare_option(0.02, "Deviation of the initial context tokens.", least=0, most=100)
 
