@@ -28,7 +28,7 @@ from .frames import (
 )
 from .json_files import read_object
 from .pixels import augment, crop_box, crop_face, draw_augmentation, letterbox, resize_to_square
-from .settings_clipcaer import ModelSettings, PixelSettings, document, option
+from .settings_clipcaer import ModelSettings, PixelSettings, check_ranges, document, option
 from .strict_loading import check_found, tell_loading
 
 
@@ -105,14 +105,13 @@ class ClipCaerVideoProcessor(VideoProcessorMixin, ProcessorSettings):
         for name, allowed in CHOICES.items():
             _require(getattr(self, name) in allowed, name, getattr(self, name), f"one of {', '.join(allowed)}")
         for setting in fields(self):
-            name, value, ends = setting.name, getattr(self, setting.name), setting.metadata["range"]
-            if setting.type is bool:
+            name, value, kind = setting.name, getattr(self, setting.name), setting.type
+            if kind is bool:
                 _require(isinstance(value, bool), name, value, "true or false")
-            elif ends:
-                kind, words = (Integral, "an integer") if setting.type is int else (Real, "a number")
-                is_number = isinstance(value, kind) and not isinstance(value, bool)
-                expected = f"{words} in {ends['least']}..{ends['most']}"
-                _require(is_number and ends["least"] <= value <= ends["most"], name, value, expected)
+            elif kind in (int, float):
+                is_number = isinstance(value, Integral if kind is int else Real) and not isinstance(value, bool)
+                _require(is_number, name, value, "an integer" if kind is int else "a number")
+        check_ranges(self)
         for name in ("image_mean", "image_std"):
             values = getattr(self, name)
             sound = isinstance(values, list) and len(values) == 3

@@ -23,6 +23,7 @@ from modeling_clipcaer.settings_clipcaer import check_ranges, option, rare_optio
 __all__ = [
     "CommandParser",
     "check_ranges",
+    "flags_with_choices",
     "given_flags",
     "option",
     "parse_arguments",
@@ -92,6 +93,11 @@ def given_flags(types: Sequence[type], argv: list[str]) -> dict[str, Any]:
     return {name: _as_plain(value) for name, value in sorted(values.items()) if name != "config"}
 
 
+def flags_with_choices(types: Sequence[type]) -> set[str]:
+    """Names of the flags whose values are words of a known vocabulary."""
+    return {action.dest for action in _build_parser(types, "")._actions if action.choices}
+
+
 def split_configs(argv: list[str]) -> tuple[list[str], list[str]]:
     """The `--config` files in `argv`, and its other words."""
     config_parser = CommandParser(add_help=False, allow_abbrev=False)
@@ -137,7 +143,9 @@ def _build_parser(types: Sequence[type], description: str) -> CommandParser:
             for name in names:
                 if name in by_name:
                     _add_flag(group, by_name.pop(name), hints[name])
-    required = [f"--{action.dest} {action.metavar}" for action in parser._actions if action.required]
+    required = [
+        f"{spell_flag(action.option_strings[0])} {action.metavar}" for action in parser._actions if action.required
+    ]
     parser.usage = " ".join(["%(prog)s", *required, "[FLAGS]"])
     return parser
 

@@ -114,7 +114,9 @@ class LossSettings:
     class_balanced_beta: float = rare_option(0.999, "Its beta.", least=0, below=1)
     logit_adj: bool = option(False, "Adjust logits by the labels' log-priors; in training (Menon et al., 2021).")
     logit_adj_tau: float = rare_option(1.0, "Their factor.", least=0)
-    weighted_sampler: bool = option(False, "Draw clips by inverse label frequency; in training, with replacement.")
+    weighted_sampler: bool = rare_option(
+        False, "Draw clips by inverse label frequency; in training, with replacement."
+    )
     mixup_alpha: float = rare_option(
         0.0, "Parameter of mixup's Beta distribution (Zhang et al., 2018); 0: off.", least=0
     )
@@ -129,7 +131,7 @@ class ResultSettings:
     save_strategy: str = rare_option("epoch", "When a checkpoint is saved.")
     save_total_limit: int | None = rare_option(2, "Checkpoints kept: the best and the latest.", least=1)
     logging_strategy: str = rare_option("epoch", "When losses are logged.")
-    metric_for_best_model: str | None = option(
+    metric_for_best_model: str | None = rare_option(
         "uar", "What selects the checkpoint; on the validation split, uar or war."
     )
     greater_is_better: bool | None = rare_option(None, "Whether more of it is better; of a loss less is, by default.")
@@ -186,6 +188,8 @@ class TrainableArguments:
         "Leave CLIP's frozen weights out of the checkpoints of training; recipes/evaluate.py and predict.py add them "
         "again from the CLIP checkpoint. The result of the run is whole.",
     )
+
+    __post_init__ = check_ranges
 
 
 # The flags of `train` without those that are the Trainer's alone, most used first.
