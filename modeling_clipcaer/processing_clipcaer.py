@@ -43,7 +43,7 @@ SCALED_SURPLUS = 1.5
 SERVICE_KEYS = ("video_processor_type", "processor_class", "auto_map")
 
 
-@dataclass(eq=False, kw_only=True)
+@dataclass(eq=False)
 class ProcessorSettings(PixelSettings):
     """Settings of [`ClipCaerVideoProcessor`]: of its pixels, and what follows from the model that they are for."""
 
@@ -79,13 +79,13 @@ class ClipCaerVideoProcessor(VideoProcessorMixin, ProcessorSettings):
     valid_kwargs = ClipCaerVideosKwargs
 
     @wraps(ProcessorSettings.__init__, assigned=(), updated=())
-    def __init__(self, **settings):
+    def __init__(self, *sizes, **settings):
         unknown = sorted(settings.keys() - {setting.name for setting in fields(self)} - set(SERVICE_KEYS))
         if unknown:
             raise InputError(f"ClipCaerVideoProcessor: unknown setting `{unknown[0]}`")
         service = {name: settings.pop(name) for name in SERVICE_KEYS if name in settings}
         super().__init__(**{name: value for name, value in service.items() if name == "auto_map"})
-        ProcessorSettings.__init__(self, **settings)
+        ProcessorSettings.__init__(self, *sizes, **settings)
         for name in ("image_mean", "image_std"):
             setattr(self, name, list(values) if isinstance(values := getattr(self, name), tuple) else values)
         self._validate()
