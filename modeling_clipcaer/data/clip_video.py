@@ -1,15 +1,6 @@
-"""Write clips of a dataset as a video, with boxes, to see a prediction on a video file.
+"""Clips of a dataset as one video, with its boxes."""
 
-    python data_scripts/clip_to_video.py --dataset DIR --split test --clip 0 --output clip.mp4
-
-writes clip.mp4 (H.264), clip.face.json and clip.body.json. Several clips follow one another, each cut to its body box
-and fitted into a square: a recording has one body box at most, which is then the whole frame. The video shows a
-person: keep it where the data may be.
-"""
-
-import argparse
 import json
-import sys
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -19,43 +10,14 @@ import numpy as np
 from datasets import load_from_disk
 from PIL import Image
 
-from modeling_clipcaer.common.command_flags import CommandParser, spell_flag
 from modeling_clipcaer.common.files import staged_folder
 from modeling_clipcaer.common.locks import locked_name
 from modeling_clipcaer.data.clip_rows import BOX_COLUMNS, open_row
-from modeling_clipcaer.errors import InputError, check_readable, run_command
+from modeling_clipcaer.errors import InputError, check_readable
 from modeling_clipcaer.processing_clipcaer import boxes_per_frame
 
 
 SQUARE = 360  # side in pixels
-
-
-def main() -> None:
-    args = parse_arguments(sys.argv[1:])
-    clips = [read_clip(args.dataset, args.split, number) for number in args.clip]
-    if len(clips) > 1:
-        views = [fit_to_square(*view) for clip in clips for view in read_views(clip)]
-    else:
-        views = [(frame, face) for frame, face, _ in read_views(clips[0])]
-    output = Path(args.output)
-    name = output.name
-    faces = {str(number): box for number, (_, box) in enumerate(views) if box}
-    bodies = clips[0]["body_boxes"] if len(clips) == 1 else []
-    with locked_name(output), staged_folder(output.parent, last=name) as folder:
-        write_video([frame for frame, _ in views], folder / name, args.fps)
-        write_json({name: faces} if faces else {}, (folder / name).with_suffix(".face.json"))
-        write_json({name: bodies[0]} if bodies else {}, (folder / name).with_suffix(".body.json"))
-    print(f"{output}: {len(views)} frames of {', '.join(clip['clip_id'] for clip in clips)}")
-
-
-def parse_arguments(arguments: list[str]) -> argparse.Namespace:
-    parser = CommandParser(description=__doc__.split("\n")[0], allow_abbrev=False)
-    parser.add_argument("--dataset", required=True, metavar="DIR", help="dataset written by build_raer.py")
-    parser.add_argument("--split", default="test", help="split of the clip")
-    parser.add_argument("--clip", type=int, nargs="+", default=[0], help="numbers of clips in the split, from 0")
-    parser.add_argument("--output", required=True, metavar="FILE", help="video to write")
-    parser.add_argument("--fps", type=int, default=8, help="frames a second")
-    return parser.parse_args([spell_flag(argument) for argument in arguments])
 
 
 def read_clip(dataset: str, split: str, number: int) -> dict:
@@ -78,6 +40,13 @@ def read_views(clip: dict) -> Iterator[tuple[Image.Image, list[float], list[floa
         yield Image.fromarray(frame.permute(1, 2, 0).numpy()), face, body
 
 
+def view_clips(clips: list[dict]) -> list[tuple[Image.Image, list[float]]]:
+    """The frames of a video of these clips, each with its face box; those of several clips as squares."""
+    if len(clips) > 1:
+        return [fit_to_square(*view) for clip in clips for view in read_views(clip)]
+    return [(frame, face) for frame, face, _ in read_views(clips[0])]
+
+
 def fit_to_square(frame: Image.Image, face: list[float], body: list[float]) -> tuple[Image.Image, list[float]]:
     """What `body` (empty: the whole frame) shows of `frame`, centred on a black square, and the face box there."""
     left, top, right, bottom = body or (0, 0, *frame.size)
@@ -90,6 +59,17 @@ def fit_to_square(frame: Image.Image, face: list[float], body: list[float]) -> t
         return square, []
     sides = zip(face, (left, top, left, top), corner * 2, strict=True)
     return square, [(side - start) * scale + shift for side, start, shift in sides]
+
+
+def write_clip_video(clips: list[dict], views: list[tuple[Image.Image, list[float]]], output: Path, fps: int) -> None:
+    """Write the video, and beside it the boxes of faces, and of the body where one clip has one."""
+    name = output.name
+    faces = {str(number): box for number, (_, box) in enumerate(views) if box}
+    bodies = clips[0]["body_boxes"] if len(clips) == 1 else []
+    with locked_name(output), staged_folder(output.parent, last=name) as folder:
+        write_video([frame for frame, _ in views], folder / name, fps)
+        write_json({name: faces} if faces else {}, (folder / name).with_suffix(".face.json"))
+        write_json({name: bodies[0]} if bodies else {}, (folder / name).with_suffix(".body.json"))
 
 
 def write_video(frames: list[Image.Image], output: Path, fps: int) -> None:
@@ -106,7 +86,3 @@ def write_video(frames: list[Image.Image], output: Path, fps: int) -> None:
 
 def write_json(content: dict, path: Path) -> None:
     path.write_text(json.dumps(content) + "\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    raise SystemExit(run_command(main))

@@ -1,18 +1,5 @@
-"""Draw a contact sheet of what the model sees of chosen clips.
+"""Contact sheets of what the model sees of chosen clips."""
 
-    python data_scripts/view_samples.py DATASET --split test --num 8 --output sheet.png
-
-For each clip one frame with its face box (green) and body box (orange), and, as the processor cuts them for training
-and evaluation, the sampled frames of the context stream (upper row) and of the face stream (lower row), with the
-clip's name, label and where its boxes are from. Many clips go on several pages: sheet-1.png, sheet-2.png, ...
-
-Faces are made unrecognisable, where the boxes say they are: the face stream is, wholly, and of other frames the place
-of the face box; a frame without one is, wholly. People in the background have no box and stay as they are.
---show-faces leaves everything as it is.
-"""
-
-import argparse
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,12 +8,11 @@ import numpy as np
 from datasets import Dataset, DatasetDict, load_from_disk
 from PIL import Image
 
-from modeling_clipcaer.common.command_flags import CommandParser, spell_flag
 from modeling_clipcaer.common.files import staged_folder
 from modeling_clipcaer.common.locks import locked_name
 from modeling_clipcaer.data.clip_rows import BOX_COLUMNS, open_row
 from modeling_clipcaer.data.contact_sheet import ClipView, HiddenFaces, draw_page, hide_whole
-from modeling_clipcaer.errors import InputError, check_readable, first_line, run_command
+from modeling_clipcaer.errors import InputError, check_readable, first_line
 from modeling_clipcaer.names import identity_key
 from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor, boxes_per_frame
 
@@ -119,79 +105,42 @@ def choose_clips(rows: Dataset, wanted: Sequence[str] | None, num: int, seed: in
     return chosen
 
 
-def load_processor(args: argparse.Namespace) -> ClipCaerVideoProcessor:
-    given = {name: getattr(args, name) for name in ("num_frames", "image_size") if getattr(args, name) is not None}
-    if args.processor is None:
+def make_processor(
+    checkpoint: str | None, num_frames: int | None = None, image_size: int | None = None
+) -> ClipCaerVideoProcessor:
+    """The processor of a checkpoint, or a new one.
+
+    Raises:
+        InputError: there is no such checkpoint, or a size is given beside it.
+    """
+    given = {"num_frames": num_frames, "image_size": image_size}
+    given = {name: number for name, number in given.items() if number is not None}
+    if checkpoint is None:
         return ClipCaerVideoProcessor(**given)
     if given:
         raise InputError(f"--{next(iter(given)).replace('_', '-')} has no effect with --processor, which states it")
-    return ClipCaerVideoProcessor.from_pretrained(args.processor)
+    return ClipCaerVideoProcessor.from_pretrained(checkpoint)
 
 
 def write_pages(
-    rows: Dataset, places: Sequence[int], processor: ClipCaerVideoProcessor, args: argparse.Namespace
+    rows: Dataset,
+    places: Sequence[int],
+    processor: ClipCaerVideoProcessor,
+    output: Path,
+    heading: str,
+    mode: str = "eval",
+    show_faces: bool = False,
 ) -> list[Path]:
     """Write the sheet, or its pages once all are complete, and return their paths."""
-    output = Path(args.output)
     pages = [places[start : start + CLIPS_PER_PAGE] for start in range(0, len(places), CLIPS_PER_PAGE)]
     names = [output.name] if len(pages) == 1 else [f"{output.stem}-{page + 1}.png" for page in range(len(pages))]
-    heading = (
-        f"{Path(args.dataset).name}, {args.split}, {args.mode}: {processor.num_frames} frames of "
-        f"{processor.image_size} pixels, context above, face below; face box green, body box orange"
+    heading += (
+        f": {processor.num_frames} frames of {processor.image_size} pixels, context above, face below; "
+        "face box green, body box orange"
     )
     # Keep: a folder that goes, whatever happens. A page shows people.
     with locked_name(output), staged_folder(output.parent) as folder:
         for name, page in zip(names, pages, strict=True):
-            views = [view_clip(rows, place, processor, args.mode, args.show_faces) for place in page]
+            views = [view_clip(rows, place, processor, mode, show_faces) for place in page]
             draw_page(views, heading).save(folder / name)
     return [output.parent / name for name in names]
-
-
-def parse_arguments(arguments: list[str]) -> argparse.Namespace:
-    parser = CommandParser(
-        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = parser.add_argument
-    add("dataset", metavar="DATASET", help="dataset on disk, as the builders write it")
-    add("--output", required=True, metavar="FILE.png", help="sheet to write; with several pages FILE-1.png, ...")
-    add("--split", default="test", help="split of the clips (default test)")
-    chosen = parser.add_mutually_exclusive_group()
-    chosen.add_argument("--clips", nargs="+", metavar="CLIP", help="clips by their number in the split, or by name")
-    chosen.add_argument("--num", type=int, default=8, metavar="N", help="so many clips, drawn at random (default 8)")
-    add("--seed", type=int, help="of the draw of --num (default 0)")
-    add("--processor", metavar="DIR", help="checkpoint whose processor is taken; by default a new one")
-    add("--num-frames", type=int, metavar="N", help="frames sampled of a clip, without --processor (default 16)")
-    add("--image-size", type=int, metavar="N", help="side of the squares, without --processor (default 224)")
-    mode_help = "train shows one draw of the training's frames and augmentation (default eval)"
-    add("--mode", choices=("eval", "train"), default="eval", help=mode_help)
-    add("--max-clips", type=int, default=64, metavar="N", help="refuse to draw more clips (default 64)")
-    add("--show-faces", action="store_true", help="leave faces as they are")
-    parser.epilog = "Dashes and underscores in flags are the same."
-    args = parser.parse_args([spell_flag(argument) for argument in arguments])
-    if not args.output.lower().endswith(".png"):
-        parser.error(f"--output {args.output}: expected a name that ends in .png")
-    if args.clips is not None and args.seed is not None:
-        parser.error("--seed has no effect with --clips; expected one of the two")
-    args.seed = 0 if args.seed is None else args.seed
-    for name, least in (("num", 1), ("max_clips", 1), ("seed", 0)):
-        if getattr(args, name) < least:
-            parser.error(f"--{name.replace('_', '-')} is {getattr(args, name)}, expected at least {least}")
-    return args
-
-
-def main() -> None:
-    args = parse_arguments(sys.argv[1:])
-    rows = load_split(args.dataset, args.split)
-    places = choose_clips(rows, args.clips, args.num, args.seed)
-    if len(places) > args.max_clips:
-        raise InputError(f"{len(places)} clips: expected at most {args.max_clips} (--max-clips)")
-    paths = write_pages(rows, places, load_processor(args), args)
-    print(f"{len(places)} clips: {', '.join(map(str, paths))}")
-    if args.show_faces:
-        print("The sheet holds people's images with their faces: keep it where the data may be.")
-    else:
-        print("Faces are hidden where the boxes say they are; faces without a box, of people behind, are not.")
-
-
-if __name__ == "__main__":
-    raise SystemExit(run_command(main))

@@ -1,11 +1,4 @@
-"""Train a tiny CLIP on drawings of students and captions of single frames: no pretrained CLIP, only shaped like one.
-
-    python recipes/pretrain_tiny_clip.py --output_dir tests/fixtures/tiny_clip --seed 0 --steps 1500
-
-draws pictures in memory, from seeds that no drawn data set uses, and writes a checkpoint as CLIP checkpoints on the
-Hub are: config.json, model.safetensors, tokenizer files, preprocessor_config.json, and a README.md with the figures on
-drawings it has not seen. Captions name what a frame shows (closed eyes, holding a phone), never a label.
-"""
+"""A tiny CLIP, trained on drawings of students and captions of single frames."""
 
 import argparse
 import json
@@ -13,6 +6,7 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -28,8 +22,6 @@ from transformers import (
 )
 
 from modeling_clipcaer.common.files import complete_folder
-from modeling_clipcaer.common.locks import locked_name
-from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.names import public_name
 from modeling_clipcaer.pixels import crop_box, crop_face, letterbox, resize_to_square
 from modeling_clipcaer.processing_clipcaer import CLIP_MEAN, CLIP_STD
@@ -74,47 +66,21 @@ Pixels are those of `ClipCaerVideoProcessor(image_size=64, face_margin=4, contex
 """
 
 
-def main() -> None:
-    args = parse_args()
-    output_dir = Path(args.output_dir)
-    for name in ("steps", "num_clips", "batch_size", "num_workers"):
-        if getattr(args, name) < 1:
-            raise InputError(f"--{name}: expected at least 1, found {getattr(args, name)}")
-    with locked_name(output_dir):
-        if output_dir.exists():
-            raise InputError(f"--output_dir {output_dir}: exists; expected the name of a folder to be made")
-        pretrain(args, output_dir)
-
-
-def pretrain(args: argparse.Namespace, output_dir: Path) -> None:
-    """From drawings to the folder of a trained CLIP."""
+def pretrain(args: argparse.Namespace, output_dir: Path, tell: Callable[[str], None]) -> None:
+    """From drawings to the folder of a trained CLIP; `tell` takes a line of how it goes."""
     start = time.time()
     held_out = args.num_clips // 20 + 1
     pixels, words = draw_examples(args.seed, args.num_clips + held_out, args.num_workers)
-    print(f"drew {len(words['face'])} frames in {time.time() - start:.0f} s")
+    tell(f"drew {len(words['face'])} frames in {time.time() - start:.0f} s")
     torch.manual_seed(args.seed)
     tokenizer = train_tokenizer([caption for view in VIEWS for caption in sorted(set(join_all(words, view)))])
     model = build_model(tokenizer)
     split = args.num_clips * FRAMES_PER_CLIP
-    train(model, tokenizer, *select(pixels, words, 0, split), args)
+    train(model, tokenizer, *select(pixels, words, 0, split), args, tell)
     figures = measure(model, tokenizer, *select(pixels, words, split, None))
     card = write_card(model, figures, split, time.time() - start)
     save(model, tokenizer, card, output_dir)
-    print(card)
-
-
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output_dir", "--output-dir", required=True, help="folder to be made")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=1500)
-    parser.add_argument("--num_clips", "--num-clips", type=int, default=5000, help="drawn clips, 3 frames of each")
-    parser.add_argument(
-        "--batch_size", "--batch-size", type=int, default=64, help="frames; each is a face and a context"
-    )
-    parser.add_argument("--learning_rate", "--learning-rate", type=float, default=1.5e-3)
-    parser.add_argument("--num_workers", "--num-workers", type=int, default=os.cpu_count(), help="drawing processes")
-    return parser.parse_args(argv)
+    tell(card)
 
 
 def draw_examples(
@@ -189,7 +155,14 @@ def build_model(tokenizer: CLIPTokenizer) -> CLIPModel:
     return CLIPModel(config)
 
 
-def train(model: CLIPModel, tokenizer: CLIPTokenizer, pixels: dict, words: dict, args: argparse.Namespace) -> None:
+def train(
+    model: CLIPModel,
+    tokenizer: CLIPTokenizer,
+    pixels: dict,
+    words: dict,
+    args: argparse.Namespace,
+    tell: Callable[[str], None],
+) -> None:
     rng = np.random.default_rng([args.seed, SEED_STREAM])
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.learning_rate, weight_decay=0.05, betas=(0.9, 0.98))
     scheduler = get_cosine_schedule_with_warmup(optimizer, args.steps // 20, args.steps)
@@ -208,7 +181,7 @@ def train(model: CLIPModel, tokenizer: CLIPTokenizer, pixels: dict, words: dict,
         # Keep: CLIP's bound; without it the scale runs away once a batch is solved.
         model.logit_scale.data.clamp_(max=np.log(100))
         if step % 50 == 0 or step == args.steps - 1:
-            print(f"step {step} loss {loss.item():.3f} ({time.time() - start:.0f} s)", flush=True)
+            tell(f"step {step} loss {loss.item():.3f} ({time.time() - start:.0f} s)")
 
 
 def write_captions(rng: np.random.Generator, view: str, words: list[dict]) -> list[str]:
@@ -290,7 +263,3 @@ def save(model: CLIPModel, tokenizer: CLIPTokenizer, card: str, output_dir: Path
         tokenizer.save_pretrained(folder)
         CLIPImageProcessorPil(size=size[0], crop_size=size[1]).save_pretrained(folder)
         (folder / "README.md").write_text(card, encoding="utf-8")
-
-
-if __name__ == "__main__":
-    raise SystemExit(run_command(main))

@@ -11,6 +11,7 @@ from datasets import DatasetDict
 
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerTrainer, ClipCaerTrainingArguments
 from modeling_clipcaer.common.files import complete_file
+from modeling_clipcaer.common.progress import tell
 from modeling_clipcaer.data.loading import load_clips
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.training.checkpoints import adopt_best, check_whole, find_last, list_checkpoints, read_record
@@ -75,8 +76,8 @@ def find_resume_checkpoint(args: ClipCaerTrainingArguments) -> Path | None:
         checkpoint, passed_over = find_last(output_dir, optimizer)
         if args.process_index == 0:
             for words in passed_over:
-                print(f"passed over: {words}", flush=True)
-            print(f"going on from {checkpoint}", flush=True)
+                tell(f"passed over: {words}")
+            tell(f"going on from {checkpoint}")
         return checkpoint
     if wanted is not None:
         check_whole(wanted, optimizer)
