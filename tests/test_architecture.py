@@ -61,7 +61,7 @@ ALLOWED = {
     "run_comparison": {"numpy", "pyarrow", "transformers"},
     "resumable_trainer": {
         *("torch", "accelerate", "transformers", ".common", ".frame_encoder", ".run_comparison"),
-        ".training_checkpoints",
+        *(".strict_loading", ".training_checkpoints"),
     },
     "trainer": {
         *("torch", "numpy", "transformers", ".cached_clips", ".data_collator", ".losses", ".parameter_groups"),
