@@ -1,8 +1,8 @@
 """ClipCaer: context-aware academic emotion recognition with CLIP.
 
-Importing the package registers its classes with the Auto classes of transformers and with PEFT, and lets whatever is
-saved with them (`save_pretrained`, `push_to_hub`, the Trainer's checkpoints) carry their code. The training side is
-imported when first used, so that inference does not wait for it.
+Importing the package registers its classes with the Auto classes of transformers, and lets whatever is saved with
+them (`save_pretrained`, `push_to_hub`, the Trainer's checkpoints) carry their code. The training side is imported when
+first used, so that inference does not wait for it.
 """
 
 from importlib import import_module

@@ -47,7 +47,7 @@ ALLOWED = {
         *("torch", "transformers", ".frames", ".frozen_parts", ".recording_analysis", ".recordings", ".timeline"),
         ".video_classification",
     },
-    "peft_adapter": {"torch", "safetensors", "peft", ".common", ".face_adapter", ".strict_loading"},
+    "peft_adapter": {"safetensors", ".common", ".face_adapter", ".strict_loading"},
     "video_classification": {"torch", "transformers"},
     "losses": {"torch"},
     "metrics": {"numpy", "scipy"},
