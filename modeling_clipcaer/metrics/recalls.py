@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .errors import InputError
+from modeling_clipcaer.errors import InputError
 
 
 # Below it, whether a temperature helps cannot be told: of a label or two there is no clip to hold out.
