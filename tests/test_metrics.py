@@ -30,7 +30,7 @@ from modeling_clipcaer.metrics import (
     unweighted_average_recall,
     weighted_average_recall,
 )
-from modeling_clipcaer.metrics.recalls import assign_folds, fit_temperature
+from modeling_clipcaer.metrics.calibration import assign_folds, fit_temperature
 
 
 METRIC = Path(__file__).parent.parent / "metrics" / "uar_war"
