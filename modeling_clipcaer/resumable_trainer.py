@@ -134,10 +134,9 @@ class ResumableTrainer(Trainer):
         if "labels" in record["run"]:
             return record["run"]
         logger.warning("%s: has no record: that its clips and flags were those of this run is on trust", checkpoint)
-        config, processor = (
-            type(part).from_pretrained(checkpoint) for part in (self.model.config, self.processing_class)
-        )
-        run = json.loads(json.dumps(describe_model(config, processor), default=str))
+        with tell_loading(checkpoint, "model's and processor's configuration"):
+            parts = [type(part).from_pretrained(checkpoint) for part in (self.model.config, self.processing_class)]
+        run = json.loads(json.dumps(describe_model(*parts), default=str))
         layout = self.run["layout"] | record["run"]["layout"]
         return self.run | run | {"settings": self.run["settings"] | run["settings"], "layout": layout}
 

@@ -151,10 +151,13 @@ def _read_unrecorded(checkpoint: Path) -> dict[str, Any]:
     """In place of a record: what a checkpoint of an earlier version, which has none, says by its other files."""
     check_readable(checkpoint)
     state = _read_json(checkpoint / TRAINER_STATE)
+    try:
+        step, layout = state["global_step"], {"batch_size": state["train_batch_size"], "steps": state["max_steps"]}
+    except (KeyError, TypeError):
+        raise InputError(f"{checkpoint / TRAINER_STATE}: does not say at which step of how many a run was") from None
     names = [path.name for path in checkpoint.iterdir()]
-    processes = max(sum(name.startswith("rng_state_") for name in names), 1)
-    layout = {"processes": processes, "batch_size": state["train_batch_size"], "steps": state["max_steps"]}
-    return {"step": state["global_step"], "files": dict.fromkeys(names), "run": {"layout": layout}}
+    layout["processes"] = max(sum(name.startswith("rng_state_") for name in names), 1)
+    return {"step": step, "files": dict.fromkeys(names), "run": {"layout": layout}}
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -123,9 +123,10 @@ def test_an_old_run_goes_on_as_nothing_else_and_not_unasked(old_run, flags, caps
     assert [path.name for path in old_run.iterdir()] == ["checkpoint-3"]
 
 
-@pytest.mark.parametrize(
-    "name", ["model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json"]
-)
+FILES = [path.name for path in sorted((OLD / "run" / "checkpoint-3").iterdir())]
+
+
+@pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("damage", ["missing", "half"])
 def test_an_old_checkpoint_that_is_torn_is_told_in_one_line(old_run, flags, capsys, name, damage):
     path = old_run / "checkpoint-3" / name
