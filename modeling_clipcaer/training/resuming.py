@@ -70,9 +70,12 @@ def find_resume_checkpoint(args: ClipCaerTrainingArguments) -> Path | None:
     """
     output_dir, wanted = Path(args.output_dir), args.resume_from_checkpoint
     optimizer = not args.resume_without_optimizer
-    if wanted is None and not optimizer:
-        raise InputError("`resume_without_optimizer` belongs to `resume_from_checkpoint`, which is not given")
+    for name in ("resume_without_optimizer", "resume_without_record"):
+        if wanted is None and getattr(args, name):
+            raise InputError(f"`{name}` belongs to `resume_from_checkpoint`, which is not given")
     if wanted == "last":
+        if args.resume_without_record:
+            raise InputError("`resume_without_record` needs the checkpoint's path: which one is whole cannot be told")
         checkpoint, passed_over = find_last(output_dir, optimizer)
         if args.process_index == 0:
             for words in passed_over:
@@ -80,7 +83,7 @@ def find_resume_checkpoint(args: ClipCaerTrainingArguments) -> Path | None:
             tell(f"going on from {checkpoint}")
         return checkpoint
     if wanted is not None:
-        check_whole(wanted, optimizer)
+        check_whole(wanted, optimizer, recorded=not args.resume_without_record)
         # Keep: as what it is. Through a symlink neither its run's folder nor the best checkpoint beside it is found.
         checkpoint = Path(wanted).resolve()
         if checkpoint.parent == output_dir.resolve():

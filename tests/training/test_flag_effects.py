@@ -37,7 +37,7 @@ RECIPES = sorted(path for path in (ROOT / "recipes").glob("*.yaml") if not path.
 PLACES = {
     *("clip_model", "labels_file", "dataset", "root_dir", "train_annotation", "val_annotation", "test_annotation"),
     *("bounding_box_face", "bounding_box_body", "cache_dir", "output_dir", "exper_name", "resume_from_checkpoint"),
-    "resume_without_optimizer",
+    *("resume_without_optimizer", "resume_without_record"),
     *("push_to_hub", "hub_model_id", "hub_token", "hub_private_repo", "hub_strategy", "hub_revision"),
 }
 # How fast, on what and in how much memory the run computes, and what is told of it; figures differ by rounding alone.
