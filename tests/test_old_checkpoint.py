@@ -5,15 +5,14 @@ import shutil
 
 import pytest
 import torch
-from helpers.places import ROOT
 from safetensors.torch import load_file
-from helpers.small_material import make_clip, run_main
 
+from helpers.places import ROOT
+from helpers.small_material import make_clip, run_main
 from modeling_clipcaer import ClipCaerForVideoClassification, load_face_adapter
-from modeling_clipcaer.training.checkpoints import check_whole
-from recipes import evaluate
-from recipes import train
 from modeling_clipcaer.models.checkpoints import load_checkpoint
+from modeling_clipcaer.training.checkpoints import check_whole
+from recipes import evaluate, train
 
 
 OLD = ROOT / "tests" / "fixtures" / "be0bcb4"

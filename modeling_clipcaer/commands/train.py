@@ -39,6 +39,13 @@ from modeling_clipcaer.metrics import calibrate_temperature, compute_uar_war
 from modeling_clipcaer.models.arguments import ModelArguments, ProcessorArguments
 from modeling_clipcaer.models.building import build_model, build_processor
 from modeling_clipcaer.models.checkpoints import check_output_dir, save_checkpoint, weights_revision
+from modeling_clipcaer.models.trainable import (
+    TrainableArguments,
+    complete_model,
+    limit_training,
+    prepare_lora,
+    restore_weights,
+)
 from modeling_clipcaer.names import printable
 from modeling_clipcaer.reports.evaluation import (
     build_report,
@@ -62,13 +69,6 @@ from modeling_clipcaer.training.resuming import (
     collect_facts,
     find_resume_checkpoint,
     removed_if_not_begun,
-)
-from modeling_clipcaer.training.trainable import (
-    TrainableArguments,
-    complete_model,
-    limit_training,
-    prepare_lora,
-    restore_weights,
 )
 
 
@@ -137,7 +137,7 @@ def train_and_test(arguments: list, words: list[str], unused: dict[str, str]) ->
         processing_class=processor,
         compute_metrics=compute_uar_war,
     )
-    trainer.notes = limit_training(trainer, trainable_args, model_args.resolve_clip())
+    trainer.notes = limit_training(trainer.model, trainable_args, model_args.resolve_clip())
     trainer.facts = facts
     trainer.train(resume_from_checkpoint=checkpoint)
     report = test_once(trainer, clips, str(dataset)) | {"unused_flags": unused}

@@ -1,7 +1,7 @@
 """The measures of the project, in one place for training, evaluation and `evaluate.load`.
 
-In come references with labels, logits or probabilities of the same clips; out go fractions. Start reading at
-`recalls.py`; `uar_war/`, in the clone at `metrics/uar_war/`, is these for `evaluate.load`.
+References with labels, logits or probabilities of the same clips come in; fractions go out.
+Start with `recalls.py`; `uar_war/`, in the clone at `metrics/uar_war/`, is these for `evaluate.load`.
 """
 
 from modeling_clipcaer.metrics.calibration import (

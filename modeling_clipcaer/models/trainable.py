@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from modeling_clipcaer import ClipCaerConfig, ClipCaerForVideoClassification, ClipCaerTrainer
+from modeling_clipcaer import ClipCaerConfig, ClipCaerForVideoClassification
 from modeling_clipcaer.clip_loading import load_clip_weights
 from modeling_clipcaer.common.flags import option
 from modeling_clipcaer.errors import InputError
@@ -62,7 +62,7 @@ def prepare_lora(model: ClipCaerForVideoClassification, args: TrainableArguments
         add_lora(model, args.lora_rank, args.lora_alpha)
 
 
-def limit_training(trainer: ClipCaerTrainer, args: TrainableArguments, base_model: str) -> dict | None:
+def limit_training(model: ClipCaerForVideoClassification, args: TrainableArguments, base_model: str) -> dict | None:
     """Leave CLIP's frozen weights out of checkpoints where the flags ask for it.
 
     Returns:
@@ -70,10 +70,11 @@ def limit_training(trainer: ClipCaerTrainer, args: TrainableArguments, base_mode
     """
     if not (args.use_lora or args.save_trainable_only):
         return None
-    model, weights = trainer.model, trainer.model.named_parameters()
     notes = {"lora": {"rank": args.lora_rank, "alpha": args.lora_alpha} if args.use_lora else None, "base_model": None}
     if args.save_trainable_only:
-        frozen = {name for name, weight in weights if name.startswith(OF_CLIP) and not weight.requires_grad}
+        frozen = {
+            name for name, weight in model.named_parameters() if name.startswith(OF_CLIP) and not weight.requires_grad
+        }
         model._keys_to_ignore_on_save = frozen
         notes["base_model"] = str(Path(base_model).resolve()) if Path(base_model).exists() else base_model
         notes["frozen_sha256"] = fingerprint_weights(model.state_dict(), frozen)
