@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields
 
-from modeling_clipcaer.common.flags import option, rare_option
+from modeling_clipcaer.common.flags import check_ranges, option, rare_option
 from modeling_clipcaer.common.presets import find_preset
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.settings_clipcaer import ModelSettings
@@ -57,3 +57,22 @@ class ModelArguments(ModelSettings):
     def resolve_clip(self) -> str:
         """Hub id or folder of the CLIP checkpoint."""
         return OPENAI_CHECKPOINTS.get(self.clip_model) or find_preset(self.clip_model, suffix="")
+
+
+@dataclass
+class TrainableArguments:
+    """Which weights train, and which are saved."""
+
+    use_lora: bool = option(
+        False,
+        "Train the vision tower by LoRA; its attention (Hu et al., 2022) at --lr-image-encoder, merged at the end.",
+    )
+    lora_rank: int = rare_option(8, "Its rank.", above=0)
+    lora_alpha: float = rare_option(16.0, "Its alpha: the update is scaled by alpha over rank.", above=0)
+    save_trainable_only: bool = rare_option(
+        False,
+        "Leave CLIP's frozen weights out of the checkpoints of training; recipes/evaluate.py and predict.py add them "
+        "again from the CLIP checkpoint. The result of the run is whole.",
+    )
+
+    __post_init__ = check_ranges

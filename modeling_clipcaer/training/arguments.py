@@ -12,7 +12,7 @@ from transformers.integrations import get_available_reporting_integrations
 
 from modeling_clipcaer.data.arguments import DataArguments
 from modeling_clipcaer.errors import InputError, first_line
-from modeling_clipcaer.models.arguments import ModelArguments
+from modeling_clipcaer.models.arguments import ModelArguments, TrainableArguments
 from modeling_clipcaer.settings_clipcaer import PixelSettings, check_ranges
 from modeling_clipcaer.training.settings import (
     CacheArguments,
@@ -20,7 +20,6 @@ from modeling_clipcaer.training.settings import (
     OptimizerSettings,
     ResultSettings,
     RunSettings,
-    TrainableArguments,
 )
 
 

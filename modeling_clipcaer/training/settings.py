@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from modeling_clipcaer.common.flags import check_ranges, option, rare_option
 from modeling_clipcaer.data.arguments import DataArguments
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.models.arguments import TOWER_DTYPES, ModelArguments
+from modeling_clipcaer.models.arguments import TOWER_DTYPES, ModelArguments, TrainableArguments
 from modeling_clipcaer.settings_clipcaer import PixelSettings
 
 
@@ -43,6 +43,11 @@ class RunSettings:
     resume_without_optimizer: bool = rare_option(
         False,
         "Resume from a checkpoint's weights and step alone: the optimizer and the random draws start afresh.",
+    )
+    resume_without_record: bool = rare_option(
+        False,
+        "Resume also from a checkpoint of an earlier version, which has no resume.json: that it is whole, and has the "
+        "clips and flags of this run, is then on trust.",
     )
     bf16: bool = option(False, "Compute in bfloat16; weights stay in float32.")
     tower_dtype: str = rare_option(
@@ -171,25 +176,6 @@ class CacheArguments:
         check_ranges(self)
         if self.cache_frame_embeds and self.cache_crops:
             raise InputError("`cache_frame_embeds` makes `cache_crops` useless: take one of them")
-
-
-@dataclass
-class TrainableArguments:
-    """Which weights train, and which are saved."""
-
-    use_lora: bool = option(
-        False,
-        "Train the vision tower by LoRA; its attention (Hu et al., 2022) at --lr-image-encoder, merged at the end.",
-    )
-    lora_rank: int = rare_option(8, "Its rank.", above=0)
-    lora_alpha: float = rare_option(16.0, "Its alpha: the update is scaled by alpha over rank.", above=0)
-    save_trainable_only: bool = rare_option(
-        False,
-        "Leave CLIP's frozen weights out of the checkpoints of training; recipes/evaluate.py and predict.py add them "
-        "again from the CLIP checkpoint. The result of the run is whole.",
-    )
-
-    __post_init__ = check_ranges
 
 
 # The flags of `train` without those that are the Trainer's alone, most used first.
