@@ -78,7 +78,7 @@ class ClipCaerVideoProcessor(VideoProcessorMixin, ProcessorSettings):
     model_input_names = ["pixel_values", "face_pixel_values"]  # noqa: RUF012
     valid_kwargs = ClipCaerVideosKwargs
 
-    @wraps(ProcessorSettings.__init__, assigned=(), updated=())
+    @wraps(ProcessorSettings.__init__, assigned=(), updated=())  # type: ignore[misc]  # for its signature
     def __init__(self, *sizes, **settings):
         unknown = sorted(settings.keys() - {setting.name for setting in fields(self)} - set(SERVICE_KEYS))
         if unknown:

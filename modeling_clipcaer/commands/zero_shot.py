@@ -25,7 +25,8 @@ class ZeroShotArguments:
     num_workers: int = option(2, "Processes that decode frames.", least=0)
     seed: int = option(42, "Seed of the bootstrap.", least=0)
 
-    __post_init__ = check_ranges
+    def __post_init__(self):
+        check_ranges(self)
 
 
 def main() -> None:

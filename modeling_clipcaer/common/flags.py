@@ -36,7 +36,7 @@ __all__ = [
 LONGEST_MESSAGE = 500  # characters; argparse repeats a value whole
 # Of a field's metadata, what argparse takes.
 _ARGPARSE_KEYS = ("help", "choices", "nargs", "const", "metavar")
-_METAVARS = {int: "N", float: "X", str: "TEXT"}
+_METAVARS: dict[Any, str] = {int: "N", float: "X", str: "TEXT"}
 _SWITCHES = {
     **dict.fromkeys(("yes", "true", "t", "y", "1"), True),
     **dict.fromkeys(("no", "false", "f", "n", "0"), False),
@@ -295,7 +295,8 @@ def _read_yaml_flags(path: str, parser: CommandParser) -> list[str]:
     values = {} if values is None else values
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected `flag: value` lines, found a {type(values).__name__}")
-    keys, flags, seen = _keys(parser), [], {}
+    keys, flags = _keys(parser), []
+    seen: dict[str, str] = {}
     for key, value in values.items():
         name = key.replace("-", "_")
         where = f"{path}:{lines[key]}"

@@ -43,8 +43,8 @@ class ModelArguments(ModelSettings):
         from transformers.integrations.hub_kernels import is_kernel
         from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-        name, known = self.attn_implementation, ("eager", *ALL_ATTENTION_FUNCTIONS.valid_keys())
-        known = [attention for attention in known if not attention.startswith("paged|")]  # which generate text
+        name, kinds = self.attn_implementation, ("eager", *ALL_ATTENTION_FUNCTIONS.valid_keys())
+        known = [kind for kind in kinds if not kind.startswith("paged|")]  # which generate text
         if name not in known and not is_kernel(name):
             raise InputError(
                 f"`attn_implementation` must be one of {', '.join(known)}, or owner/name of a kernel, got {name!r}"
@@ -75,4 +75,5 @@ class TrainableArguments:
         "again from the CLIP checkpoint. The result of the run is whole.",
     )
 
-    __post_init__ = check_ranges
+    def __post_init__(self):
+        check_ranges(self)
