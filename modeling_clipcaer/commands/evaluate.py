@@ -27,15 +27,15 @@ class EvaluationArguments:
     dataset: str = option(MISSING, "Folder written by data_scripts/build_raer.py.")
     output_dir: str = option(MISSING, "Folder for report.json, report.md and plots.")
     split: str = option("test", "Split to measure.")
-    batch_size: int = option(8, "Clips a step and process.")
-    num_workers: int = option(2, "Processes that decode frames, for each evaluating process.")
+    batch_size: int = option(8, "Clips a step and process.", least=1)
+    num_workers: int = option(2, "Processes that decode frames; each evaluating process has so many.", least=0)
     tower_dtype: str = option(
         "auto",
         "Type in which the vision tower computes; auto is bfloat16 where the hardware multiplies in it.",
         choices=list(TOWER_DTYPES),
     )
     bf16: bool = option(False, "Compute everything in bfloat16.")
-    seed: int = option(42, "Seed of the bootstrap.")
+    seed: int = option(42, "Seed of the bootstrap.", least=0)
 
 
 def main() -> None:

@@ -42,7 +42,7 @@ _SWITCHES = {
     **dict.fromkeys(("no", "false", "f", "n", "0"), False),
 }
 HELP_COLUMN = 32
-HELP_END = "Dashes and underscores in flags are the same."
+HELP_END = "Dashes and underscores in flags are the same; --no-NAME turns off what is on."
 
 
 class CommandParser(argparse.ArgumentParser):

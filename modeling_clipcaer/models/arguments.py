@@ -26,7 +26,7 @@ class ModelArguments(ModelSettings):
 
     clip_model: str = option(
         "openai/clip-vit-base-patch32",
-        "On the Hub or in a folder; ViT-B/32, ViT-B/16 and ViT-L/14 mean OpenAI's.",
+        "CLIP checkpoint; on the Hub or in a folder. ViT-B/32, ViT-B/16 and ViT-L/14 mean OpenAI's.",
         aliases=["--clip_path", "--clip-path"],
     )
     labels_file: str | None = option(
