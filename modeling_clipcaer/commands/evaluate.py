@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from modeling_clipcaer.common.flags import option, parse_arguments
 from modeling_clipcaer.errors import run_command
-from modeling_clipcaer.models.arguments import TOWER_DTYPES
+from modeling_clipcaer.models.arguments import tower_dtype_option
 
 
 if TYPE_CHECKING:
@@ -29,11 +29,7 @@ class EvaluationArguments:
     split: str = option("test", "Split to measure.")
     batch_size: int = option(8, "Clips a step and process.", least=1)
     num_workers: int = option(2, "Processes that decode frames; each evaluating process has so many.", least=0)
-    tower_dtype: str = option(
-        "auto",
-        "Type in which the vision tower computes; auto is bfloat16 where the hardware multiplies in it.",
-        choices=list(TOWER_DTYPES),
-    )
+    tower_dtype: str = tower_dtype_option()
     bf16: bool = option(False, "Compute everything in bfloat16.")
     seed: int = option(42, "Seed of the bootstrap.", least=0)
 
