@@ -150,10 +150,10 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
         output = self.clip.get_image_features(images.flatten(0, 2), return_dict=True, **kwargs)
         return output.pooler_output.unflatten(0, images.shape[:3]).unbind(dim=1), output
 
-    def _embed_streams(self, streams: dict[str, tuple], frame_mask: torch.Tensor | None, **kwargs):
+    def _embed_streams(self, streams: dict[str, tuple], **kwargs):
         """Frame embeddings of each stream that is built, and the tower's output, empty where there are no pixels."""
         streams = {name: given for name, given in streams.items() if self.config.streams in (name, "both")}
-        check_streams(streams, frame_mask, self.config.projection_dim)
+        check_streams(streams, self.config.projection_dim)
         frame_embeds = {name: embeds for name, (_, embeds) in streams.items()}
         to_encode = {name: pixels for name, (pixels, _) in streams.items() if pixels is not None}
         if not to_encode:
@@ -165,7 +165,6 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
         self,
         context_embeds: torch.Tensor | None,
         face_embeds: torch.Tensor | None,
-        frame_mask: torch.Tensor | None = None,
         face_present: torch.Tensor | None = None,
         states: dict[str, dict[str, list[torch.Tensor]]] | None = None,
     ):
@@ -182,11 +181,11 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
         if self.config.face_stream:
             if self.face_adapter is not None:
                 face_embeds = self.face_adapter(face_embeds)
-            face_video_embeds = self.face_temporal_encoder(face_embeds, frame_mask, states.get("face"))
+            face_video_embeds = self.face_temporal_encoder(face_embeds, states.get("face"))
             if face_present is not None:
                 face_video_embeds = face_video_embeds * face_present[:, None]
         if self.config.context_stream:
-            context_video_embeds = self.context_temporal_encoder(context_embeds, frame_mask, states.get("context"))
+            context_video_embeds = self.context_temporal_encoder(context_embeds, states.get("context"))
         parts = [embeds for embeds in (face_video_embeds, context_video_embeds) if embeds is not None]
         video_embeds = F.normalize(self.fusion(torch.cat(parts, dim=-1)), dim=-1)
         return video_embeds, face_video_embeds, context_video_embeds
@@ -207,7 +206,6 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
         face_pixel_values: torch.FloatTensor | None = None,
         context_embeds: torch.FloatTensor | None = None,
         face_embeds: torch.FloatTensor | None = None,
-        frame_mask: torch.BoolTensor | None = None,
         face_present: torch.BoolTensor | None = None,
         soft_prompt_embeds: torch.Tensor | None = None,
         use_soft_prompts: bool = True,
@@ -223,8 +221,6 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
                 Output of [`~ClipCaerModel.get_frame_embeds`] in place of `pixel_values`.
             face_embeds (`torch.FloatTensor` of shape `(batch_size, num_frames, projection_dim)`, *optional*):
                 The same in place of `face_pixel_values`.
-            frame_mask (`torch.BoolTensor` of shape `(batch_size, num_frames)`, *optional*):
-                False where a shorter clip is padded.
             face_present (`torch.BoolTensor` of shape `(batch_size,)`, *optional*):
                 False where a clip shows no face, and the context stream is to decide alone.
             soft_prompt_embeds (`torch.FloatTensor` of shape `(num_labels, num_sentences, dim)`, *optional*):
@@ -237,11 +233,11 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
         for flag in ("output_hidden_states", "output_attentions"):
             kwargs.setdefault(flag, getattr(self.config, flag))
         streams = {"context": (pixel_values, context_embeds), "face": (face_pixel_values, face_embeds)}
-        frame_embeds, tower_output = self._embed_streams(streams, frame_mask, **kwargs)
+        frame_embeds, tower_output = self._embed_streams(streams, **kwargs)
         wanted = [name for name in ("hidden_states", "attentions") if kwargs[f"output_{name}"]]
         states: dict[str, dict[str, list]] = {stream: {name: [] for name in wanted} for stream in frame_embeds}
         video_embeds, face_video_embeds, context_video_embeds = self.encode_video(
-            frame_embeds.get("context"), frame_embeds.get("face"), frame_mask, face_present, states
+            frame_embeds.get("context"), frame_embeds.get("face"), face_present, states
         )
         temporal: dict[str, Any] = {
             f"{stream}_temporal_{name}": tuple(states[stream][name]) for stream in states for name in wanted
@@ -325,7 +321,6 @@ class ClipCaerForVideoClassification(ClipCaerPreTrainedModel):
         labels: torch.LongTensor | None = None,
         context_embeds: torch.FloatTensor | None = None,
         face_embeds: torch.FloatTensor | None = None,
-        frame_mask: torch.BoolTensor | None = None,
         face_present: torch.BoolTensor | None = None,
         soft_prompt_embeds: torch.Tensor | None = None,
         use_soft_prompts: bool = True,
@@ -343,8 +338,6 @@ class ClipCaerForVideoClassification(ClipCaerPreTrainedModel):
                 Output of [`~ClipCaerModel.get_frame_embeds`] in place of `pixel_values`.
             face_embeds (`torch.FloatTensor` of shape `(batch_size, num_frames, projection_dim)`, *optional*):
                 The same in place of `face_pixel_values`.
-            frame_mask (`torch.BoolTensor` of shape `(batch_size, num_frames)`, *optional*):
-                False where a shorter clip is padded.
             face_present (`torch.BoolTensor` of shape `(batch_size,)`, *optional*):
                 False where a clip shows no face, and the context stream is to decide alone.
             soft_prompt_embeds (`torch.FloatTensor` of shape `(num_labels, num_sentences, dim)`, *optional*):
@@ -359,7 +352,6 @@ class ClipCaerForVideoClassification(ClipCaerPreTrainedModel):
             face_pixel_values=face_pixel_values,
             context_embeds=context_embeds,
             face_embeds=face_embeds,
-            frame_mask=frame_mask,
             face_present=face_present,
             soft_prompt_embeds=soft_prompt_embeds,
             use_soft_prompts=use_soft_prompts,

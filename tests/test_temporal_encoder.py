@@ -24,15 +24,6 @@ def build(pooling="cls", num_layers=2):
 
 
 @pytest.mark.parametrize("pooling", ["cls", "attention"])
-def test_a_masked_clip_equals_the_shorter_clip(pooling):
-    encoder, frames = build(pooling), torch.randn(2, 6, 16)
-    mask = torch.tensor([[True] * 4 + [False] * 2, [True] * 6])
-    masked = encoder(frames, mask)
-    torch.testing.assert_close(masked[:1], encoder(frames[:1, :4]), rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(masked[1:], encoder(frames[1:]), rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("pooling", ["cls", "attention"])
 def test_the_order_of_frames_matters(pooling):
     encoder, frames = build(pooling), torch.randn(1, 6, 16)
     assert not torch.allclose(encoder(frames), encoder(frames.flip(1)), atol=1e-3)
@@ -55,9 +46,8 @@ def test_attention_pooling_of_equal_frames_is_that_frame():
 @pytest.mark.parametrize("num_frames", [6, 4])
 def test_leaving_out_what_only_asked_for_states_need_changes_nothing(num_layers, num_frames):
     encoder, frames = build(num_layers=num_layers), torch.randn(2, num_frames, 16)
-    mask = torch.arange(num_frames) < torch.tensor([[3], [num_frames]])
     states = {"hidden_states": [], "attentions": []}
-    torch.testing.assert_close(encoder(frames, mask), encoder(frames, mask, states))
+    torch.testing.assert_close(encoder(frames), encoder(frames, states))
     assert states["hidden_states"][-1].shape == (2, num_frames + 1, 16)
     assert states["attentions"][-1].shape == (2, 2, num_frames + 1, num_frames + 1)
 
@@ -72,10 +62,9 @@ def test_dropout_acts_in_training_only():
 @pytest.mark.parametrize("pooling", ["cls", "attention"])
 def test_eager_and_fused_attention_give_the_same_embedding(pooling):
     encoder, frames = build(pooling), torch.randn(2, 6, 16)
-    mask = torch.tensor([[True] * 4 + [False] * 2, [True] * 6])
-    expected = encoder(frames, mask)
+    expected = encoder(frames)
     encoder.config._attn_implementation = "eager"
-    torch.testing.assert_close(encoder(frames, mask), expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(encoder(frames), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_the_temporal_encoders_attend_by_the_function_that_the_model_is_set_to():
@@ -86,11 +75,11 @@ def test_the_temporal_encoders_attend_by_the_function_that_the_model_is_set_to()
         return sdpa_attention_forward(module, *args, **kwargs)
 
     AttentionInterface.register("counted", attend)
-    AttentionMaskInterface.register("counted", sdpa_mask)
-    pixels, mask = tiny_pixels(), torch.tensor([[True, True, True, False]] * 2)
-    expected = model(**pixels, frame_mask=mask).logits
+    AttentionMaskInterface.register("counted", sdpa_mask)  # of the text tower
+    pixels = tiny_pixels()
+    expected = model(**pixels).logits
     model.set_attn_implementation("counted")
-    torch.testing.assert_close(model(**pixels, frame_mask=mask).logits, expected)
+    torch.testing.assert_close(model(**pixels).logits, expected)
     assert calls.count("TemporalAttention") == 2  # one layer in each of both streams
 
 
