@@ -3,9 +3,7 @@
 import torch
 
 
-def check_streams(
-    streams: dict[str, tuple[torch.Tensor | None, torch.Tensor | None]], projection_dim: int
-) -> None:
+def check_streams(streams: dict[str, tuple[torch.Tensor | None, torch.Tensor | None]], projection_dim: int) -> None:
     """Check the pixels or the frame embeddings of each stream, and that the streams fit each other.
 
     Raises:

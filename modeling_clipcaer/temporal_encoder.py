@@ -4,6 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.clip.modeling_clip import eager_attention_forward
 
@@ -91,33 +92,37 @@ class TemporalEncoder(nn.Module):
         self.layers = nn.ModuleList(TemporalLayer(config) for _ in range(config.temporal_layers))
 
     def forward(
-        self, frame_embeds: torch.Tensor, states: dict[str, list[torch.Tensor]] | None = None
-    ) -> torch.Tensor:
-        """Encode a batch of clips.
-
-        Args:
-            frame_embeds: (batch_size, num_frames, embed_dim), at most `self.num_frames` frames.
-            states: the lists to fill. `"hidden_states"` gets the input of the first layer and the output of each,
-                (batch_size, length, embed_dim); `"attentions"` each layer's weights, (batch_size, num_heads, length,
-                length). The length is num_frames, plus the class token in front where there is one.
+        self, frame_embeds: torch.Tensor, output_hidden_states: bool = False, output_attentions: bool = False
+    ) -> BaseModelOutputWithPooling:
+        """Encode a batch of clips, (batch_size, num_frames, embed_dim) with at most `self.num_frames` frames.
 
         Returns:
-            (batch_size, embed_dim)
+            `pooler_output`, (batch_size, embed_dim); where asked for `hidden_states`, the input of the first layer and
+            the output of each, (batch_size, length, embed_dim), and `attentions`, each layer's weights, (batch_size,
+            num_heads, length, length). The length is num_frames, plus the class token in front where there is one.
         """
         if frame_embeds.shape[1] > self.num_frames:
             raise ValueError(f"got {frame_embeds.shape[1]} frames, `num_frames` allows at most {self.num_frames}")
         hidden_states = frame_embeds
         if self.pooling == "cls":
+            # Keep: no `len`, which is a constant to `torch.export`.
             hidden_states = torch.cat([self.cls_token.expand(frame_embeds.shape[0], -1, -1), hidden_states], dim=1)
         hidden_states = hidden_states + self.position_embeds[:, : hidden_states.shape[1]]
-        states = {} if states is None else states
-        states.get("hidden_states", []).append(hidden_states)
+        all_hidden_states, all_weights = [hidden_states], []
         for place, layer in enumerate(self.layers, start=1):
             # Of the last layer only the class token is looked at, unless its states are asked for.
-            class_token_alone = self.pooling == "cls" and place == len(self.layers) and not states
-            hidden_states, weights = layer(hidden_states, "attentions" in states, 1 if class_token_alone else None)
-            states.get("hidden_states", []).append(hidden_states)
-            states.get("attentions", []).append(weights)
+            states_wanted = output_hidden_states or output_attentions
+            class_token_alone = self.pooling == "cls" and place == len(self.layers) and not states_wanted
+            hidden_states, weights = layer(hidden_states, output_attentions, 1 if class_token_alone else None)
+            all_hidden_states.append(hidden_states)
+            all_weights.append(weights)
+        return BaseModelOutputWithPooling(
+            pooler_output=self._pool(hidden_states),
+            hidden_states=tuple(all_hidden_states) if output_hidden_states else None,
+            attentions=tuple(all_weights) if output_attentions else None,
+        )
+
+    def _pool(self, hidden_states: torch.Tensor) -> torch.Tensor:
         if self.pooling == "cls":
             return hidden_states[:, 0]
         scores = self.pooling_score(self.pooling_hidden(hidden_states).tanh())  # (batch_size, num_frames, 1)
