@@ -78,11 +78,7 @@ class ClipCaerPreTrainedModel(PreTrainedModel):
             init.kaiming_uniform_(module.weight, a=5**0.5)
             if module.bias is not None:
                 init.zeros_(module.bias)
-        elif isinstance(module, TemporalEncoder):
-            init.normal_(module.position_embeds, std=self.config.temporal_init_std)
-            if module.pooling == "cls":
-                init.normal_(module.cls_token, std=self.config.temporal_init_std)
-        elif isinstance(module, SoftPromptLearner | DescriptivePrompts):
+        elif isinstance(module, TemporalEncoder | SoftPromptLearner | DescriptivePrompts):
             module.reset_parameters()
         else:
             super()._init_weights(module)
@@ -108,15 +104,8 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
         if config.context_stream:
             self.context_temporal_encoder = TemporalEncoder(config)
         self.fusion = nn.Linear(dim * (config.face_stream + config.context_stream), dim)
-        self.prompt_learner = SoftPromptLearner(
-            config.soft_prompt_token_ids,
-            config.num_context_tokens,
-            config.text_tower_config.hidden_size,
-            config.class_specific_context,
-            config.class_token_position,
-            config.initializer_range,
-        )
-        self.descriptive_prompts = DescriptivePrompts(config.num_labels, dim)
+        self.prompt_learner = SoftPromptLearner(config)
+        self.descriptive_prompts = DescriptivePrompts(config)
         self.post_init()
 
     @property

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 from torch.nn import functional as F
+from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
@@ -84,12 +85,18 @@ class TemporalEncoder(nn.Module):
         self.num_frames, self.pooling = config.num_frames, config.temporal_pooling
         dim = config.projection_dim
         if self.pooling == "cls":
-            self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
+            self.cls_token = nn.Parameter(torch.empty(1, 1, dim))
         else:
             self.pooling_hidden = nn.Linear(dim, dim)
             self.pooling_score = nn.Linear(dim, 1, bias=False)
-        self.position_embeds = nn.Parameter(torch.zeros(1, self.num_frames + (self.pooling == "cls"), dim))
+        self.position_embeds = nn.Parameter(torch.empty(1, self.num_frames + (self.pooling == "cls"), dim))
         self.layers = nn.ModuleList(TemporalLayer(config) for _ in range(config.temporal_layers))
+
+    def reset_parameters(self):
+        """Draw class token and position embeddings."""
+        init.normal_(self.position_embeds, std=self.config.temporal_init_std)
+        if self.pooling == "cls":
+            init.normal_(self.cls_token, std=self.config.temporal_init_std)
 
     def forward(
         self, frame_embeds: torch.Tensor, output_hidden_states: bool = False, output_attentions: bool = False

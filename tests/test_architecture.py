@@ -29,7 +29,7 @@ ALLOWED = {
     "model_output": {"torch", "transformers"},
     "temporal_encoder": {"torch", "transformers", ".configuration_clipcaer"},
     "prototypes": {"torch"},
-    "prompt_learner": {"torch", "transformers"},
+    "prompt_learner": {"torch", "transformers", ".configuration_clipcaer"},
     "pixels": {"torch"},
     "scene_cuts": {"torch", "numpy", ".pixels"},
     "frame_fitting": {"torch", "numpy", "av", ".scene_cuts"},
