@@ -9,7 +9,7 @@ from transformers import CLIPModel, PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.processing_utils import Unpack
-from transformers.utils import TransformersKwargs, can_return_tuple
+from transformers.utils import TransformersKwargs, add_start_docstrings, can_return_tuple
 
 from .clip_loading import load_clip
 from .configuration_clipcaer import ClipCaerConfig
@@ -24,6 +24,28 @@ from .raer_labels import RAER_DESCRIPTIVE_PROMPTS, RAER_LABEL_PROMPTS, RAER_LABE
 from .strict_loading import load_strictly
 from .temporal_encoder import TemporalEncoder
 from .video_classification import name_pipelines
+
+
+# Keep: no `auto_docstring`. It takes whatever lies two folders below one named "models", as the code of a checkpoint
+# of that name does, for a model of transformers, and prints errors about it.
+INPUTS_DOCSTRING = r"""
+    Args:
+        pixel_values (`torch.FloatTensor` of shape `(batch_size, num_frames, num_channels, height, width)`):
+            Frames of the context stream.
+        face_pixel_values (`torch.FloatTensor` of the same shape):
+            Frames of the face stream.
+        context_embeds (`torch.FloatTensor` of shape `(batch_size, num_frames, projection_dim)`, *optional*):
+            Output of [`~ClipCaerModel.get_frame_embeds`] in place of `pixel_values`.
+        face_embeds (`torch.FloatTensor` of shape `(batch_size, num_frames, projection_dim)`, *optional*):
+            The same in place of `face_pixel_values`.
+        face_present (`torch.BoolTensor` of shape `(batch_size,)`, *optional*):
+            False where a clip shows no face, and the context stream is to decide alone.
+        soft_prompt_embeds (`torch.FloatTensor` of shape `(num_labels, num_sentences, dim)`, *optional*):
+            Output of [`~ClipCaerModel.encode_soft_prompts`] of the same weights, to encode the prompts once for
+            many passes.
+        use_soft_prompts (`bool`, *optional*, defaults to `True`):
+            False leaves out the soft view and its pass through the text tower, which is the costliest part of a
+            training step on frame embeddings, where the descriptive view classifies and no loss needs it."""
 
 
 class ClipCaerPreTrainedModel(PreTrainedModel):
@@ -156,6 +178,7 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
         self.descriptive_prompts.encode(self.clip, token_ids)
 
     @can_return_tuple
+    @add_start_docstrings(INPUTS_DOCSTRING)
     def forward(
         self,
         pixel_values: torch.FloatTensor | None = None,
@@ -167,25 +190,6 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
         use_soft_prompts: bool = True,
         **kwargs: Unpack[TransformersKwargs],
     ) -> ClipCaerOutput:
-        r"""
-        Args:
-            pixel_values (`torch.FloatTensor` of shape `(batch_size, num_frames, num_channels, height, width)`):
-                Frames of the context stream.
-            face_pixel_values (`torch.FloatTensor` of the same shape):
-                Frames of the face stream.
-            context_embeds (`torch.FloatTensor` of shape `(batch_size, num_frames, projection_dim)`, *optional*):
-                Output of [`~ClipCaerModel.get_frame_embeds`] in place of `pixel_values`.
-            face_embeds (`torch.FloatTensor` of shape `(batch_size, num_frames, projection_dim)`, *optional*):
-                The same in place of `face_pixel_values`.
-            face_present (`torch.BoolTensor` of shape `(batch_size,)`, *optional*):
-                False where a clip shows no face, and the context stream is to decide alone.
-            soft_prompt_embeds (`torch.FloatTensor` of shape `(num_labels, num_sentences, dim)`, *optional*):
-                Output of [`~ClipCaerModel.encode_soft_prompts`] of the same weights, to encode the prompts once for
-                many passes.
-            use_soft_prompts (`bool`, *optional*, defaults to `True`):
-                False leaves out the soft view and its pass through the text tower, which is the costliest part of a
-                training step on frame embeddings, where the descriptive view classifies and no loss needs it.
-        """
         states = {
             flag: kwargs.setdefault(flag, getattr(self.config, flag))
             for flag in ("output_hidden_states", "output_attentions")
@@ -279,6 +283,7 @@ class ClipCaerForVideoClassification(ClipCaerPreTrainedModel):
         return model
 
     @can_return_tuple
+    @add_start_docstrings(INPUTS_DOCSTRING)
     def forward(
         self,
         pixel_values: torch.FloatTensor | None = None,
@@ -292,25 +297,8 @@ class ClipCaerForVideoClassification(ClipCaerPreTrainedModel):
         **kwargs: Unpack[TransformersKwargs],
     ) -> ClipCaerOutput:
         r"""
-        Args:
-            pixel_values (`torch.FloatTensor` of shape `(batch_size, num_frames, num_channels, height, width)`):
-                Frames of the context stream.
-            face_pixel_values (`torch.FloatTensor` of the same shape):
-                Frames of the face stream.
-            labels (`torch.LongTensor` of shape `(batch_size,)`, *optional*):
-                Label of each clip, 0-based; gives the loss.
-            context_embeds (`torch.FloatTensor` of shape `(batch_size, num_frames, projection_dim)`, *optional*):
-                Output of [`~ClipCaerModel.get_frame_embeds`] in place of `pixel_values`.
-            face_embeds (`torch.FloatTensor` of shape `(batch_size, num_frames, projection_dim)`, *optional*):
-                The same in place of `face_pixel_values`.
-            face_present (`torch.BoolTensor` of shape `(batch_size,)`, *optional*):
-                False where a clip shows no face, and the context stream is to decide alone.
-            soft_prompt_embeds (`torch.FloatTensor` of shape `(num_labels, num_sentences, dim)`, *optional*):
-                Output of [`~ClipCaerModel.encode_soft_prompts`] of the same weights, to encode the prompts once for
-                many passes.
-            use_soft_prompts (`bool`, *optional*, defaults to `True`):
-                False leaves out the soft view and its pass through the text tower, which is the costliest part of a
-                training step on frame embeddings, where the descriptive view classifies and no loss needs it.
+        labels (`torch.LongTensor` of shape `(batch_size,)`, *optional*):
+            Label of each clip, 0-based; gives the loss.
         """
         outputs = self.model(
             pixel_values=pixel_values,

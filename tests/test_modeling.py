@@ -1,3 +1,6 @@
+import inspect
+import re
+
 import pytest
 import torch
 from tiny import TOKEN_IDS, tiny_config, tiny_model, tiny_pixels
@@ -21,6 +24,12 @@ def test_forward_gives_the_documented_shapes():
         "descriptive_text_embeds": (5, 24),
         "soft_prompt_embeds": (5, 1, 24),
     }
+
+
+@pytest.mark.parametrize("model_class", [ClipCaerModel, ClipCaerForVideoClassification])
+def test_help_on_forward_tells_every_input_once(model_class):
+    documented = re.findall(r"^    (\w+) \(`", inspect.getdoc(model_class.forward), re.M)
+    assert sorted(documented) == sorted(inspect.signature(model_class.forward).parameters.keys() - {"self", "kwargs"})
 
 
 def test_the_loss_is_the_cross_entropy_of_the_logits():
