@@ -45,7 +45,7 @@ from transformers import TrainerCallback
 
 from modeling_clipcaer import ClipCaerTrainer, ClipCaerTrainingArguments
 from modeling_clipcaer.errors import run_command
-from modeling_clipcaer.frame_encoder import resolve_tower_dtype
+from modeling_clipcaer.frozen_parts import resolve_tower_dtype
 from modeling_clipcaer.training_arguments import option
 from recipes.clip_cache import CacheArguments, cache_clips
 from recipes.command_line import parse_arguments

@@ -18,9 +18,8 @@ import numpy as np
 from .crops import CropCutter
 from .errors import InputError
 from .face_detection import FaceDetector, build_face_detector
-from .frame_encoder import describe_tower_dtype
 from .frame_fitting import MOST_NAMED
-from .frozen_parts import FrozenParts
+from .frozen_parts import FrozenParts, describe_tower_dtype
 from .modeling_clipcaer import ClipCaerForVideoClassification
 from .names import printable, public_name
 from .people import Clip, People, PeopleFollower, WindowClips
@@ -98,7 +97,7 @@ class RecordingAnalyzer:
             [`~face_detection.FaceDetector`]. It is built when a recording without face boxes needs it.
         face_detector_weights (`str`, *optional*): its file.
         zero_shot (`bool`): mark the timelines as those of a model that nothing was learned for.
-        tower_dtype (`str`): type that the vision tower computes in, see [`~frame_encoder.FrameEncoder`].
+        tower_dtype (`str`): type that the vision tower computes in, see [`~frozen_parts.FrozenParts`].
 
     Attributes:
         clock ([`StageClock`]): seconds of "decode", "detect", "crop", "encode" and "classify" so far.

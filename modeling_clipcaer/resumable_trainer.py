@@ -20,7 +20,7 @@ from transformers.utils import logging
 from .common.disk import check_room, tell_disk_errors
 from .common.files import complete_file, finish_folder, staged_folder
 from .errors import InputError
-from .frame_encoder import describe_tower_dtype
+from .frozen_parts import describe_tower_dtype
 from .run_comparison import Comparison, Layout, choose_settings, compare_runs, describe_layout, fingerprint_clips
 from .training_checkpoints import check_best, check_whole, find_last, remove_old, write_record
 

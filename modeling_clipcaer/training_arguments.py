@@ -11,7 +11,7 @@ from transformers import Trainer, TrainingArguments, get_scheduler
 from transformers.integrations import get_available_reporting_integrations
 
 from .errors import InputError, first_line
-from .frame_encoder import TOWER_DTYPES
+from .frozen_parts import TOWER_DTYPES
 
 
 _AT_LEAST_ZERO = (

@@ -29,7 +29,7 @@ from modeling_clipcaer.common.disk import as_size, check_room, tell_disk_errors
 from modeling_clipcaer.common.files import complete_file
 from modeling_clipcaer.common.locks import shared_folder
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.frame_encoder import FrameEncoder, describe_tower_dtype
+from modeling_clipcaer.frozen_parts import FrozenParts, describe_tower_dtype
 from modeling_clipcaer.training_arguments import option
 from recipes.checkpoints import check_output_dir
 from recipes.clips import count_frames
@@ -133,7 +133,7 @@ class _EmbedsKeeper:
 
     def __init__(self, model: ClipCaerForVideoClassification, processor: ClipCaerVideoProcessor, tower_dtype: str):
         self.device, self.processor = model.device, processor
-        self.encoder = FrameEncoder(model.model.clip, tower_dtype)
+        self.parts = FrozenParts(model, tower_dtype)
         self.bytes_per_frame = 4 * model.config.projection_dim
         state = model.model.clip.state_dict()
         names = {name for name in state if name.startswith(("vision_model.", "visual_projection."))}
@@ -148,7 +148,7 @@ class _EmbedsKeeper:
         embeds = []
         for part in images.split(IMAGES_PER_PASS):
             pixels = self.processor.normalize(part.to(self.device))
-            embeds.append(self.encoder(pixels[None])[0].float().cpu())
+            embeds.append(self.parts.encode_frames(pixels[None])[0].float().cpu())
         return [stream.numpy().tobytes() for stream in torch.cat(embeds).chunk(len(streams))]
 
 

@@ -11,7 +11,7 @@ from modeling_clipcaer import ClipCaerTrainer, ClipCaerTrainingArguments
 from modeling_clipcaer.common.files import staged_folder
 from modeling_clipcaer.common.locks import locked_folder
 from modeling_clipcaer.errors import run_command
-from modeling_clipcaer.frame_encoder import TOWER_DTYPES
+from modeling_clipcaer.frozen_parts import TOWER_DTYPES
 from modeling_clipcaer.recording_analysis import weights_revision
 from modeling_clipcaer.training_arguments import option
 from recipes.checkpoints import check_output_dir, load_checkpoint

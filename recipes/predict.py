@@ -29,7 +29,7 @@ from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProce
 from modeling_clipcaer.common.locks import locked_folder
 from modeling_clipcaer.errors import InputError, first_line, run_command
 from modeling_clipcaer.face_detection import FaceDetector, build_face_detector
-from modeling_clipcaer.frame_encoder import describe_tower_dtype
+from modeling_clipcaer.frozen_parts import describe_tower_dtype
 from modeling_clipcaer.recording_analysis import AnalysisSettings, RecordingAnalyzer
 from modeling_clipcaer.recordings import check_limits
 from recipes.annotation_files import find_label_studio_root

@@ -7,7 +7,7 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.frame_encoder import TOWER_DTYPES
+from modeling_clipcaer.frozen_parts import TOWER_DTYPES
 from modeling_clipcaer.processing_clipcaer import CHOICES
 from modeling_clipcaer.training_arguments import option
 from recipes.prediction_inputs import describe_file

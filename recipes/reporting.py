@@ -16,7 +16,7 @@ from data_scripts.label_counts import find_absent, find_few, tell_few, tell_gaps
 from modeling_clipcaer import ClipCaerTrainer
 from modeling_clipcaer.common.files import complete_file
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.frame_encoder import describe_tower_dtype
+from modeling_clipcaer.frozen_parts import describe_tower_dtype
 from modeling_clipcaer.metrics import (
     absent_labels,
     bootstrap_confidence_intervals,

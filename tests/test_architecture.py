@@ -24,8 +24,7 @@ ALLOWED = {
     "face_adapter": {"torch"},
     "input_checks": {"torch"},
     "clip_loading": {"torch", "transformers", ".label_texts", ".strict_loading"},
-    "frame_encoder": {"torch", "transformers"},
-    "frozen_parts": {"torch", ".frame_encoder", ".modeling_clipcaer"},
+    "frozen_parts": {"torch", "transformers", ".modeling_clipcaer"},
     "model_output": {"torch", "transformers"},
     "temporal_encoder": {"torch", "transformers", ".configuration_clipcaer"},
     "prototypes": {"torch"},
@@ -55,12 +54,12 @@ ALLOWED = {
     "cached_clips": {"torch", "numpy", ".clip_rows", ".data_collator", ".frames", ".processing_clipcaer"},
     "clip_labels": {"datasets"},
     "measured_clips": {"numpy", "datasets", "transformers", ".metrics"},
-    "training_arguments": {"torch", "transformers", ".frame_encoder"},
+    "training_arguments": {"torch", "transformers", ".frozen_parts"},
     "parameter_groups": {"transformers", ".losses", ".training_arguments"},
     "training_checkpoints": {".common"},
     "run_comparison": {"numpy", "pyarrow", "transformers"},
     "resumable_trainer": {
-        *("torch", "accelerate", "transformers", ".common", ".frame_encoder", ".run_comparison"),
+        *("torch", "accelerate", "transformers", ".common", ".frozen_parts", ".run_comparison"),
         ".training_checkpoints",
     },
     "trainer": {
@@ -89,7 +88,7 @@ ALLOWED = {
     "recording_analysis": {
         *("numpy", ".crops", ".face_detection", ".modeling_clipcaer", ".people", ".processing_clipcaer"),
         *(".recordings", ".stage_clock", ".timeline", ".timeline_windows", ".frame_fitting", ".window_scoring"),
-        *(".frame_encoder", ".frozen_parts"),
+        ".frozen_parts",
     },
     "__init__": {
         *("transformers", ".configuration_clipcaer", ".frozen_parts", ".modeling_clipcaer", ".pipeline_clipcaer"),

@@ -18,7 +18,7 @@ from recipes.checkpoints import load_checkpoint
 # What stays behind: the training side, and what is registered where the package is installed.
 STAYING = {
     *("__init__", "data_collator", "losses", "metrics", "parameter_groups", "trainer", "training_arguments"),
-    *("peft_adapter", "pipeline_clipcaer", "frame_encoder", "frozen_parts", "cached_clips", "clip_rows"),
+    *("peft_adapter", "pipeline_clipcaer", "frozen_parts", "cached_clips", "clip_rows"),
     *("clip_labels", "measured_clips"),
     *("training_checkpoints", "run_comparison", "resumable_trainer"),
     *(
