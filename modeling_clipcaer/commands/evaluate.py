@@ -14,7 +14,7 @@ from modeling_clipcaer.common.locks import locked_folder
 from modeling_clipcaer.data.loading import load_clips, read_split_protocol
 from modeling_clipcaer.errors import run_command
 from modeling_clipcaer.models.checkpoints import check_output_dir, load_checkpoint, weights_revision
-from modeling_clipcaer.models.frame_encoder import TOWER_DTYPES
+from modeling_clipcaer.models.frozen_parts import TOWER_DTYPES
 from modeling_clipcaer.reports.evaluation import build_report, describe_computation, tell_result, write_report
 
 

@@ -12,7 +12,7 @@ from transformers.integrations import get_available_reporting_integrations
 
 from modeling_clipcaer.common.flags import option
 from modeling_clipcaer.errors import InputError, first_line
-from modeling_clipcaer.models.frame_encoder import TOWER_DTYPES
+from modeling_clipcaer.models.frozen_parts import TOWER_DTYPES
 
 
 _AT_LEAST_ZERO = (
