@@ -119,8 +119,8 @@ class NaiveClipCaer(nn.Module):
 
     def answer(self, context_frames: torch.Tensor, face_frames: torch.Tensor):
         """The same from frame embeddings (batch_size, num_frames, projection_dim)."""
-        context = self.parts.context_temporal_encoder(context_frames)
-        face = self.parts.face_temporal_encoder(self.parts.face_adapter(face_frames))
+        context = self.parts.context_temporal_encoder(context_frames).pooler_output
+        face = self.parts.face_temporal_encoder(self.parts.face_adapter(face_frames)).pooler_output
         video = F.normalize(self.parts.fusion(torch.cat([face, context], dim=-1)), dim=-1)
         soft, descriptive = self.encode_soft_prompts(), self.encode_descriptive_prompts()
         return self.classify(video, descriptive), soft, descriptive

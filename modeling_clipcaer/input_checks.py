@@ -3,12 +3,8 @@
 import torch
 
 
-def check_streams(
-    streams: dict[str, tuple[torch.Tensor | None, torch.Tensor | None]],
-    frame_mask: torch.Tensor | None,
-    projection_dim: int,
-) -> None:
-    """Check the pixels or the frame embeddings of each stream, that streams and mask fit each other.
+def check_streams(streams: dict[str, tuple[torch.Tensor | None, torch.Tensor | None]], projection_dim: int) -> None:
+    """Check the pixels or the frame embeddings of each stream, and that the streams fit each other.
 
     Raises:
         ValueError: naming the argument, what was found and what was expected.
@@ -25,8 +21,6 @@ def check_streams(
     images = [tuple(pixels.shape[2:]) for pixels, _ in streams.values() if pixels is not None]
     if any(image != images[0] for image in images):
         raise ValueError(f"the streams' frames must agree in (num_channels, height, width), got {images}")
-    if frame_mask is not None and tuple(frame_mask.shape) != size:
-        raise ValueError(f"`frame_mask` must be (batch_size, num_frames) = {size}, got {tuple(frame_mask.shape)}")
 
 
 def _check_stream(name: str, pixels, embeds, projection_dim: int) -> None:

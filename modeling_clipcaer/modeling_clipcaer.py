@@ -1,7 +1,6 @@
 """PyTorch ClipCaer model: context-aware academic emotion recognition on CLIP."""
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -10,7 +9,7 @@ from transformers import CLIPModel, PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.processing_utils import Unpack
-from transformers.utils import TransformersKwargs, can_return_tuple
+from transformers.utils import TransformersKwargs, add_start_docstrings, can_return_tuple
 
 from .clip_loading import load_clip
 from .configuration_clipcaer import ClipCaerConfig
@@ -25,6 +24,28 @@ from .raer_labels import RAER_DESCRIPTIVE_PROMPTS, RAER_LABEL_PROMPTS, RAER_LABE
 from .strict_loading import load_strictly
 from .temporal_encoder import TemporalEncoder
 from .video_classification import name_pipelines
+
+
+# Keep: no `auto_docstring`. It takes whatever lies two folders below one named "models", as the code of a checkpoint
+# of that name does, for a model of transformers, and prints errors about it.
+INPUTS_DOCSTRING = r"""
+    Args:
+        pixel_values (`torch.FloatTensor` of shape `(batch_size, num_frames, num_channels, height, width)`):
+            Frames of the context stream.
+        face_pixel_values (`torch.FloatTensor` of the same shape):
+            Frames of the face stream.
+        context_embeds (`torch.FloatTensor` of shape `(batch_size, num_frames, projection_dim)`, *optional*):
+            Output of [`~ClipCaerModel.get_frame_embeds`] in place of `pixel_values`.
+        face_embeds (`torch.FloatTensor` of shape `(batch_size, num_frames, projection_dim)`, *optional*):
+            The same in place of `face_pixel_values`.
+        face_present (`torch.BoolTensor` of shape `(batch_size,)`, *optional*):
+            False where a clip shows no face, and the context stream is to decide alone.
+        soft_prompt_embeds (`torch.FloatTensor` of shape `(num_labels, num_sentences, dim)`, *optional*):
+            Output of [`~ClipCaerModel.encode_soft_prompts`] of the same weights, to encode the prompts once for
+            many passes.
+        use_soft_prompts (`bool`, *optional*, defaults to `True`):
+            False leaves out the soft view and its pass through the text tower, which is the costliest part of a
+            training step on frame embeddings, where the descriptive view classifies and no loss needs it."""
 
 
 class ClipCaerPreTrainedModel(PreTrainedModel):
@@ -79,11 +100,7 @@ class ClipCaerPreTrainedModel(PreTrainedModel):
             init.kaiming_uniform_(module.weight, a=5**0.5)
             if module.bias is not None:
                 init.zeros_(module.bias)
-        elif isinstance(module, TemporalEncoder):
-            init.normal_(module.position_embeds, std=self.config.temporal_init_std)
-            if module.pooling == "cls":
-                init.normal_(module.cls_token, std=self.config.temporal_init_std)
-        elif isinstance(module, SoftPromptLearner | DescriptivePrompts):
+        elif isinstance(module, TemporalEncoder | SoftPromptLearner | DescriptivePrompts):
             module.reset_parameters()
         else:
             super()._init_weights(module)
@@ -109,15 +126,8 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
         if config.context_stream:
             self.context_temporal_encoder = TemporalEncoder(config)
         self.fusion = nn.Linear(dim * (config.face_stream + config.context_stream), dim)
-        self.prompt_learner = SoftPromptLearner(
-            config.soft_prompt_token_ids,
-            config.num_context_tokens,
-            config.text_tower_config.hidden_size,
-            config.class_specific_context,
-            config.class_token_position,
-            config.initializer_range,
-        )
-        self.descriptive_prompts = DescriptivePrompts(config.num_labels, dim)
+        self.prompt_learner = SoftPromptLearner(config)
+        self.descriptive_prompts = DescriptivePrompts(config)
         self.post_init()
 
     @property
@@ -142,54 +152,21 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
         Returns:
             (batch_size, num_frames, projection_dim): the tower's projected output, not normalised.
         """
-        return self._encode_frames([pixel_values], **kwargs)[0][0]
+        output = self.clip.get_image_features(pixel_values.flatten(0, 1), return_dict=True, **kwargs)
+        return output.pooler_output.unflatten(0, pixel_values.shape[:2])
 
-    def _encode_frames(self, streams: list[torch.Tensor], **kwargs):
-        """One call of the tower for all streams: the frame embeddings of each, and the tower's output."""
-        images = torch.stack(streams, dim=1)  # (batch_size, num_streams, num_frames, num_channels, height, width)
-        output = self.clip.get_image_features(images.flatten(0, 2), return_dict=True, **kwargs)
-        return output.pooler_output.unflatten(0, images.shape[:3]).unbind(dim=1), output
-
-    def _embed_streams(self, streams: dict[str, tuple], frame_mask: torch.Tensor | None, **kwargs):
+    def _embed_frames(self, streams: dict[str, tuple], **kwargs):
         """Frame embeddings of each stream that is built, and the tower's output, empty where there are no pixels."""
         streams = {name: given for name, given in streams.items() if self.config.streams in (name, "both")}
-        check_streams(streams, frame_mask, self.config.projection_dim)
+        check_streams(streams, self.config.projection_dim)
         frame_embeds = {name: embeds for name, (_, embeds) in streams.items()}
         to_encode = {name: pixels for name, (pixels, _) in streams.items() if pixels is not None}
         if not to_encode:
             return frame_embeds, BaseModelOutputWithPooling()
-        encoded, tower_output = self._encode_frames(list(to_encode.values()), **kwargs)
-        return frame_embeds | dict(zip(to_encode, encoded, strict=True)), tower_output
-
-    def encode_video(
-        self,
-        context_embeds: torch.Tensor | None,
-        face_embeds: torch.Tensor | None,
-        frame_mask: torch.Tensor | None = None,
-        face_present: torch.Tensor | None = None,
-        states: dict[str, dict[str, list[torch.Tensor]]] | None = None,
-    ):
-        """Frame embeddings (batch_size, num_frames, projection_dim) of each stream to clip embeddings.
-
-        Where `face_present` (batch_size,) is False the context stream decides alone: the face stream gives zeros.
-        `states` has for each stream the lists that its temporal encoder is to fill.
-
-        Returns:
-            The fused unit embedding, the face stream's and the context stream's, each (batch_size, projection_dim).
-        """
-        states = states or {}
-        face_video_embeds = context_video_embeds = None
-        if self.config.face_stream:
-            if self.face_adapter is not None:
-                face_embeds = self.face_adapter(face_embeds)
-            face_video_embeds = self.face_temporal_encoder(face_embeds, frame_mask, states.get("face"))
-            if face_present is not None:
-                face_video_embeds = face_video_embeds * face_present[:, None]
-        if self.config.context_stream:
-            context_video_embeds = self.context_temporal_encoder(context_embeds, frame_mask, states.get("context"))
-        parts = [embeds for embeds in (face_video_embeds, context_video_embeds) if embeds is not None]
-        video_embeds = F.normalize(self.fusion(torch.cat(parts, dim=-1)), dim=-1)
-        return video_embeds, face_video_embeds, context_video_embeds
+        images = torch.stack(list(to_encode.values()), dim=1)  # (batch_size, num_streams, num_frames, ...)
+        output = self.clip.get_image_features(images.flatten(0, 2), return_dict=True, **kwargs)
+        encoded = output.pooler_output.unflatten(0, images.shape[:3]).unbind(dim=1)
+        return frame_embeds | dict(zip(to_encode, encoded, strict=True)), output
 
     def encode_soft_prompts(self) -> torch.Tensor:
         """Unit embeddings (num_labels, num_sentences, projection_dim) of the soft prompts, by the text tower."""
@@ -201,63 +178,51 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
         self.descriptive_prompts.encode(self.clip, token_ids)
 
     @can_return_tuple
+    @add_start_docstrings(INPUTS_DOCSTRING)
     def forward(
         self,
         pixel_values: torch.FloatTensor | None = None,
         face_pixel_values: torch.FloatTensor | None = None,
         context_embeds: torch.FloatTensor | None = None,
         face_embeds: torch.FloatTensor | None = None,
-        frame_mask: torch.BoolTensor | None = None,
         face_present: torch.BoolTensor | None = None,
         soft_prompt_embeds: torch.Tensor | None = None,
         use_soft_prompts: bool = True,
         **kwargs: Unpack[TransformersKwargs],
     ) -> ClipCaerOutput:
-        r"""
-        Args:
-            pixel_values (`torch.FloatTensor` of shape `(batch_size, num_frames, num_channels, height, width)`):
-                Frames of the context stream.
-            face_pixel_values (`torch.FloatTensor` of the same shape):
-                Frames of the face stream.
-            context_embeds (`torch.FloatTensor` of shape `(batch_size, num_frames, projection_dim)`, *optional*):
-                Output of [`~ClipCaerModel.get_frame_embeds`] in place of `pixel_values`.
-            face_embeds (`torch.FloatTensor` of shape `(batch_size, num_frames, projection_dim)`, *optional*):
-                The same in place of `face_pixel_values`.
-            frame_mask (`torch.BoolTensor` of shape `(batch_size, num_frames)`, *optional*):
-                False where a shorter clip is padded.
-            face_present (`torch.BoolTensor` of shape `(batch_size,)`, *optional*):
-                False where a clip shows no face, and the context stream is to decide alone.
-            soft_prompt_embeds (`torch.FloatTensor` of shape `(num_labels, num_sentences, dim)`, *optional*):
-                Output of [`~ClipCaerModel.encode_soft_prompts`] of the same weights, to encode the prompts once for
-                many passes.
-            use_soft_prompts (`bool`, *optional*, defaults to `True`):
-                False leaves out the soft view and its pass through the text tower, which is the costliest part of a
-                training step on frame embeddings, where the descriptive view classifies and no loss needs it.
-        """
-        for flag in ("output_hidden_states", "output_attentions"):
-            kwargs.setdefault(flag, getattr(self.config, flag))
-        streams = {"context": (pixel_values, context_embeds), "face": (face_pixel_values, face_embeds)}
-        frame_embeds, tower_output = self._embed_streams(streams, frame_mask, **kwargs)
-        wanted = [name for name in ("hidden_states", "attentions") if kwargs[f"output_{name}"]]
-        states: dict[str, dict[str, list]] = {stream: {name: [] for name in wanted} for stream in frame_embeds}
-        video_embeds, face_video_embeds, context_video_embeds = self.encode_video(
-            frame_embeds.get("context"), frame_embeds.get("face"), frame_mask, face_present, states
-        )
-        temporal: dict[str, Any] = {
-            f"{stream}_temporal_{name}": tuple(states[stream][name]) for stream in states for name in wanted
+        states = {
+            flag: kwargs.setdefault(flag, getattr(self.config, flag))
+            for flag in ("output_hidden_states", "output_attentions")
         }
+        streams = {"context": (pixel_values, context_embeds), "face": (face_pixel_values, face_embeds)}
+        frame_embeds, tower = self._embed_frames(streams, **kwargs)  # (batch_size, num_frames, projection_dim) each
+        face = context = BaseModelOutputWithPooling()
+        if self.config.face_stream:
+            face_embeds = frame_embeds["face"]
+            if self.face_adapter is not None:
+                face_embeds = self.face_adapter(face_embeds)
+            face = self.face_temporal_encoder(face_embeds, **states)
+            if face_present is not None:
+                face.pooler_output = face.pooler_output * face_present[:, None]
+        if self.config.context_stream:
+            context = self.context_temporal_encoder(frame_embeds["context"], **states)
+        parts = [stream.pooler_output for stream in (face, context) if stream.pooler_output is not None]
+        video_embeds = F.normalize(self.fusion(torch.cat(parts, dim=-1)), dim=-1)  # (batch_size, projection_dim)
         if soft_prompt_embeds is None and use_soft_prompts:
-            soft_prompt_embeds = self.encode_soft_prompts()
+            soft_prompt_embeds = self.encode_soft_prompts()  # (num_labels, num_sentences, projection_dim)
         return ClipCaerOutput(
             video_embeds=video_embeds,
-            face_video_embeds=face_video_embeds,
-            context_video_embeds=context_video_embeds,
+            face_video_embeds=face.pooler_output,
+            context_video_embeds=context.pooler_output,
             soft_text_embeds=None if soft_prompt_embeds is None else soft_prompt_embeds.mean(dim=1),
             descriptive_text_embeds=self.descriptive_text_embeds,
             soft_prompt_embeds=soft_prompt_embeds,
-            hidden_states=tower_output.hidden_states,
-            attentions=tower_output.attentions,
-            **temporal,
+            hidden_states=tower.hidden_states,
+            face_temporal_hidden_states=face.hidden_states,
+            context_temporal_hidden_states=context.hidden_states,
+            attentions=tower.attentions,
+            face_temporal_attentions=face.attentions,
+            context_temporal_attentions=context.attentions,
         )
 
 
@@ -318,6 +283,7 @@ class ClipCaerForVideoClassification(ClipCaerPreTrainedModel):
         return model
 
     @can_return_tuple
+    @add_start_docstrings(INPUTS_DOCSTRING)
     def forward(
         self,
         pixel_values: torch.FloatTensor | None = None,
@@ -325,41 +291,20 @@ class ClipCaerForVideoClassification(ClipCaerPreTrainedModel):
         labels: torch.LongTensor | None = None,
         context_embeds: torch.FloatTensor | None = None,
         face_embeds: torch.FloatTensor | None = None,
-        frame_mask: torch.BoolTensor | None = None,
         face_present: torch.BoolTensor | None = None,
         soft_prompt_embeds: torch.Tensor | None = None,
         use_soft_prompts: bool = True,
         **kwargs: Unpack[TransformersKwargs],
     ) -> ClipCaerOutput:
         r"""
-        Args:
-            pixel_values (`torch.FloatTensor` of shape `(batch_size, num_frames, num_channels, height, width)`):
-                Frames of the context stream.
-            face_pixel_values (`torch.FloatTensor` of the same shape):
-                Frames of the face stream.
-            labels (`torch.LongTensor` of shape `(batch_size,)`, *optional*):
-                Label of each clip, 0-based; gives the loss.
-            context_embeds (`torch.FloatTensor` of shape `(batch_size, num_frames, projection_dim)`, *optional*):
-                Output of [`~ClipCaerModel.get_frame_embeds`] in place of `pixel_values`.
-            face_embeds (`torch.FloatTensor` of shape `(batch_size, num_frames, projection_dim)`, *optional*):
-                The same in place of `face_pixel_values`.
-            frame_mask (`torch.BoolTensor` of shape `(batch_size, num_frames)`, *optional*):
-                False where a shorter clip is padded.
-            face_present (`torch.BoolTensor` of shape `(batch_size,)`, *optional*):
-                False where a clip shows no face, and the context stream is to decide alone.
-            soft_prompt_embeds (`torch.FloatTensor` of shape `(num_labels, num_sentences, dim)`, *optional*):
-                Output of [`~ClipCaerModel.encode_soft_prompts`] of the same weights, to encode the prompts once for
-                many passes.
-            use_soft_prompts (`bool`, *optional*, defaults to `True`):
-                False leaves out the soft view and its pass through the text tower, which is the costliest part of a
-                training step on frame embeddings, where the descriptive view classifies and no loss needs it.
+        labels (`torch.LongTensor` of shape `(batch_size,)`, *optional*):
+            Label of each clip, 0-based; gives the loss.
         """
         outputs = self.model(
             pixel_values=pixel_values,
             face_pixel_values=face_pixel_values,
             context_embeds=context_embeds,
             face_embeds=face_embeds,
-            frame_mask=frame_mask,
             face_present=face_present,
             soft_prompt_embeds=soft_prompt_embeds,
             use_soft_prompts=use_soft_prompts,

@@ -9,6 +9,8 @@ from transformers import CLIPModel
 from transformers import initialization as init
 from transformers.masking_utils import create_causal_mask
 
+from .configuration_clipcaer import ClipCaerConfig
+
 
 def encode_token_embeds(clip: CLIPModel, token_embeds: torch.Tensor, eos_positions: torch.Tensor) -> torch.Tensor:
     """CLIP's text features of prompts given as token embeddings; real tokens give what `get_text_features` gives.
@@ -63,46 +65,30 @@ class SoftPromptLearner(nn.Module):
     makes that exact.
 
     Args:
-        token_ids: one list per prompt, begin and end tokens included.
-        num_context_tokens: M.
-        text_dim: width of the text tower.
-        class_specific: one set of context tokens a prompt, or one for all.
-        class_token_position: `"end"`, `"middle"` or `"front"`.
-        init_std: standard deviation of the initial context tokens.
+        config: its `soft_prompt_token_ids` are the prompts' texts; `num_context_tokens`, `class_specific_context` and
+            `class_token_position` say how many context tokens there are, for which prompts and in which place.
     """
 
     token_ids: torch.Tensor
     layout: torch.Tensor
     eos_positions: torch.Tensor
 
-    def __init__(
-        self,
-        token_ids: list[list[int]],
-        num_context_tokens: int,
-        text_dim: int,
-        class_specific: bool,
-        class_token_position: str,
-        init_std: float,
-    ):
+    def __init__(self, config: ClipCaerConfig):
         super().__init__()
-        self.prompts = token_ids
-        self.class_token_position = class_token_position
-        self.init_std = init_std
-        shape = (len(token_ids), num_context_tokens, text_dim) if class_specific else (num_context_tokens, text_dim)
+        self.config = config
+        num_sets = (len(config.soft_prompt_token_ids),) if config.class_specific_context else ()
+        shape = (*num_sets, config.num_context_tokens, config.text_tower_config.hidden_size)
         self.context_tokens = nn.Parameter(torch.empty(shape))
         for name, value in self._tables().items():
             self.register_buffer(name, value, persistent=False)
 
     def _tables(self) -> dict[str, torch.Tensor]:
-        num_context_tokens = self.context_tokens.shape[-2]
-        token_ids = pad_token_ids(self.prompts)
-        lengths = [len(ids) for ids in self.prompts]
-        layout = [
-            layout_prompt(length, token_ids.shape[1], num_context_tokens, self.class_token_position)
-            for length in lengths
-        ]
-        eos_positions = torch.tensor(lengths) + num_context_tokens - 1
-        return {"token_ids": token_ids, "layout": torch.tensor(layout), "eos_positions": eos_positions}
+        prompts, num_context_tokens = self.config.soft_prompt_token_ids, self.config.num_context_tokens
+        token_ids = pad_token_ids(prompts)  # (num_prompts, longest)
+        position, longest = self.config.class_token_position, token_ids.shape[1]
+        layout = [layout_prompt(len(ids), longest, num_context_tokens, position) for ids in prompts]
+        ends = [len(ids) + num_context_tokens - 1 for ids in prompts]
+        return {"token_ids": token_ids, "layout": torch.tensor(layout), "eos_positions": torch.tensor(ends)}
 
     def reset_parameters(self):
         """Draw the context tokens and fill the tables of token positions.
@@ -110,7 +96,7 @@ class SoftPromptLearner(nn.Module):
         Keep: `from_pretrained` builds on the meta device, where buffers that are not in the checkpoint lose their
         values; `init` leaves alone what was loaded.
         """
-        init.normal_(self.context_tokens, std=self.init_std)
+        init.normal_(self.context_tokens, std=self.config.initializer_range)
         for name, value in self._tables().items():
             init.copy_(getattr(self, name), value)
 
@@ -130,15 +116,14 @@ class DescriptivePrompts(nn.Module):
     A module of its own, because a buffer right on the model would have no device in a `device_map` that splits it.
 
     Args:
-        num_labels: K.
-        embed_dim: width D of text embeddings.
+        config: its labels and its `projection_dim` say how many embeddings there are, and their width.
     """
 
     text_embeds: torch.Tensor
 
-    def __init__(self, num_labels: int, embed_dim: int):
+    def __init__(self, config: ClipCaerConfig):
         super().__init__()
-        self.register_buffer("text_embeds", torch.empty(num_labels, embed_dim))
+        self.register_buffer("text_embeds", torch.empty(config.num_labels, config.projection_dim))
         self.reset_parameters()
 
     def reset_parameters(self):
@@ -157,5 +142,5 @@ class DescriptivePrompts(nn.Module):
             row.copy_(F.normalize(features.mean(dim=0), dim=-1))
 
     def forward(self) -> torch.Tensor:
-        """(num_labels, embed_dim) unit vectors."""
+        """(num_labels, projection_dim) unit vectors."""
         return F.normalize(self.text_embeds, dim=-1)

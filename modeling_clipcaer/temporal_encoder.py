@@ -3,29 +3,13 @@
 import torch
 from torch import nn
 from torch.nn import functional as F
-from transformers.masking_utils import create_bidirectional_mask
+from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.models.clip.modeling_clip import eager_attention_forward
 
 from .configuration_clipcaer import ClipCaerConfig
-
-
-def eager_attention_forward(
-    module: nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    scaling: float,
-    **kwargs,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Attention that gives its weights too: (batch_size, num_queries, num_heads, head_dim) and (batch_size,
-    num_heads, num_queries, length). `attention_mask` is added to the scores."""
-    scores = query @ key.transpose(-1, -2) * scaling
-    if attention_mask is not None:
-        scores = scores + attention_mask
-    weights = scores.softmax(dim=-1)
-    return (weights @ value).transpose(1, 2), weights
 
 
 class TemporalAttention(nn.Module):
@@ -43,13 +27,9 @@ class TemporalAttention(nn.Module):
         self.dropout = nn.Dropout(config.temporal_dropout)
 
     def forward(
-        self,
-        hidden_states: torch.Tensor,
-        attention_mask: torch.Tensor | None = None,
-        output_attentions: bool = False,
-        num_queries: int | None = None,
+        self, hidden_states: torch.Tensor, output_attentions: bool = False, num_queries: int | None = None
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Attend over (batch_size, length, embed_dim); the mask is of the form that the attention takes.
+        """Attend over (batch_size, length, embed_dim).
 
         Returns:
             (batch_size, num_queries, embed_dim), what the first `num_queries` (all) tokens attend to, and the weights
@@ -60,7 +40,7 @@ class TemporalAttention(nn.Module):
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
         name = "eager" if output_attentions else self.config._attn_implementation
         attend = ALL_ATTENTION_FUNCTIONS.get_interface(name, eager_attention_forward)
-        mixed, weights = attend(self, query[:, :, :num_queries], key, value, attention_mask, scaling=self.scaling)
+        mixed, weights = attend(self, query[:, :, :num_queries], key, value, None, scaling=self.scaling)
         return self.dropout(self.out_proj(mixed.flatten(2))), weights if output_attentions else None
 
 
@@ -78,16 +58,11 @@ class TemporalLayer(GradientCheckpointingLayer):
         self.dropout = nn.Dropout(config.temporal_dropout)
 
     def forward(
-        self,
-        hidden_states: torch.Tensor,
-        attention_mask: torch.Tensor | None = None,
-        output_attentions: bool = False,
-        num_queries: int | None = None,
+        self, hidden_states: torch.Tensor, output_attentions: bool = False, num_queries: int | None = None
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """(batch_size, length, embed_dim) to the first `num_queries` (all) tokens' new states, and the attention
         weights where asked for."""
-        normed = self.attention_norm(hidden_states)
-        mixed, weights = self.attention(normed, attention_mask, output_attentions, num_queries)
+        mixed, weights = self.attention(self.attention_norm(hidden_states), output_attentions, num_queries)
         hidden_states = hidden_states[:, :num_queries] + mixed
         mlp = self.dropout(F.gelu(self.mlp_up(self.mlp_norm(hidden_states)), approximate="tanh"))
         return hidden_states + self.dropout(self.mlp_down(mlp)), weights
@@ -110,65 +85,52 @@ class TemporalEncoder(nn.Module):
         self.num_frames, self.pooling = config.num_frames, config.temporal_pooling
         dim = config.projection_dim
         if self.pooling == "cls":
-            self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
+            self.cls_token = nn.Parameter(torch.empty(1, 1, dim))
         else:
             self.pooling_hidden = nn.Linear(dim, dim)
             self.pooling_score = nn.Linear(dim, 1, bias=False)
-        self.position_embeds = nn.Parameter(torch.zeros(1, self.num_frames + (self.pooling == "cls"), dim))
+        self.position_embeds = nn.Parameter(torch.empty(1, self.num_frames + (self.pooling == "cls"), dim))
         self.layers = nn.ModuleList(TemporalLayer(config) for _ in range(config.temporal_layers))
 
-    def forward(
-        self,
-        frame_embeds: torch.Tensor,
-        frame_mask: torch.Tensor | None = None,
-        states: dict[str, list[torch.Tensor]] | None = None,
-    ) -> torch.Tensor:
-        """Encode a batch of clips.
+    def reset_parameters(self):
+        """Draw class token and position embeddings."""
+        init.normal_(self.position_embeds, std=self.config.temporal_init_std)
+        if self.pooling == "cls":
+            init.normal_(self.cls_token, std=self.config.temporal_init_std)
 
-        Args:
-            frame_embeds: (batch_size, num_frames, embed_dim), at most `self.num_frames` frames.
-            frame_mask: bool (batch_size, num_frames), False where a shorter clip is padded.
-            states: the lists to fill. `"hidden_states"` gets the input of the first layer and the output of each,
-                (batch_size, length, embed_dim); `"attentions"` each layer's weights, (batch_size, num_heads, length,
-                length). The length is num_frames, plus the class token in front where there is one.
+    def forward(
+        self, frame_embeds: torch.Tensor, output_hidden_states: bool = False, output_attentions: bool = False
+    ) -> BaseModelOutputWithPooling:
+        """Encode a batch of clips, (batch_size, num_frames, embed_dim) with at most `self.num_frames` frames.
 
         Returns:
-            (batch_size, embed_dim)
+            `pooler_output`, (batch_size, embed_dim); where asked for `hidden_states`, the input of the first layer and
+            the output of each, (batch_size, length, embed_dim), and `attentions`, each layer's weights, (batch_size,
+            num_heads, length, length). The length is num_frames, plus the class token in front where there is one.
         """
         if frame_embeds.shape[1] > self.num_frames:
             raise ValueError(f"got {frame_embeds.shape[1]} frames, `num_frames` allows at most {self.num_frames}")
         hidden_states = frame_embeds
         if self.pooling == "cls":
+            # Keep: no `len`, which is a constant to `torch.export`.
             hidden_states = torch.cat([self.cls_token.expand(frame_embeds.shape[0], -1, -1), hidden_states], dim=1)
-            frame_mask = None if frame_mask is None else F.pad(frame_mask, (1, 0), value=True)
         hidden_states = hidden_states + self.position_embeds[:, : hidden_states.shape[1]]
-        states = {} if states is None else states
-        output_attentions = "attentions" in states
-        states.get("hidden_states", []).append(hidden_states)
+        all_hidden_states, all_weights = [hidden_states], []
         for place, layer in enumerate(self.layers, start=1):
             # Of the last layer only the class token is looked at, unless its states are asked for.
-            class_token_alone = self.pooling == "cls" and place == len(self.layers) and not states
-            num_queries = 1 if class_token_alone else None
-            attention_mask = self._build_mask(hidden_states, num_queries, frame_mask, output_attentions)
-            hidden_states, weights = layer(hidden_states, attention_mask, output_attentions, num_queries)
-            states.get("hidden_states", []).append(hidden_states)
-            states.get("attentions", []).append(weights)
+            states_wanted = output_hidden_states or output_attentions
+            class_token_alone = self.pooling == "cls" and place == len(self.layers) and not states_wanted
+            hidden_states, weights = layer(hidden_states, output_attentions, 1 if class_token_alone else None)
+            all_hidden_states.append(hidden_states)
+            all_weights.append(weights)
+        return BaseModelOutputWithPooling(
+            pooler_output=self._pool(hidden_states),
+            hidden_states=tuple(all_hidden_states) if output_hidden_states else None,
+            attentions=tuple(all_weights) if output_attentions else None,
+        )
+
+    def _pool(self, hidden_states: torch.Tensor) -> torch.Tensor:
         if self.pooling == "cls":
             return hidden_states[:, 0]
-        return self._pool(hidden_states, frame_mask)
-
-    def _build_mask(self, hidden_states, num_queries: int | None, frame_mask, output_attentions: bool):
-        """The mask of the first `num_queries` (all) tokens, in the form that the attention takes."""
-        if frame_mask is None:
-            return None
-        if output_attentions:
-            added = hidden_states.new_zeros(frame_mask.shape)
-            return added.masked_fill(~frame_mask, torch.finfo(added.dtype).min)[:, None, None]
-        queries = hidden_states[:, :num_queries]
-        return create_bidirectional_mask(self.config, queries, frame_mask, encoder_hidden_states=hidden_states)
-
-    def _pool(self, hidden_states: torch.Tensor, frame_mask: torch.Tensor | None) -> torch.Tensor:
-        scores = self.pooling_score(self.pooling_hidden(hidden_states).tanh())
-        if frame_mask is not None:
-            scores = scores.masked_fill(~frame_mask[..., None], torch.finfo(scores.dtype).min)
+        scores = self.pooling_score(self.pooling_hidden(hidden_states).tanh())  # (batch_size, num_frames, 1)
         return (scores.softmax(dim=1) * hidden_states).sum(dim=1)

@@ -20,6 +20,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 import building
 import evaluation
 import faces
+import frozen
 import loading
 import machine
 import material
@@ -167,6 +168,12 @@ def test_the_evaluation_benchmark_writes_its_table(small, capsys):
     rows = run(evaluation, capsys, "--num_clips", 3, "--single_clips", 1)
     assert {"naive, evaluation", "ours, evaluation", "naive, one clip", "ours, one clip"} < set(rows)
     assert rows["naive, one clip"][3] == "1.00×" and float(rows["ours, one clip"][1]) > 0
+
+
+def test_the_benchmark_of_frozen_parts_writes_its_tables(small, capsys):
+    rows = run(frozen, capsys)
+    assert list(rows)[:2] == ["tower", "the tower in float32"] and list(rows)[-1] == "prompts encoded once"
+    assert len(rows) == 9 and all(float(cells[1]) > 0 for cells in rows.values() if "ms" not in cells[1])
 
 
 def test_the_loading_benchmark_writes_its_table(small, capsys):

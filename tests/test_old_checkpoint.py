@@ -10,9 +10,9 @@ from safetensors.torch import load_file
 from helpers.places import ROOT
 from helpers.small_material import make_clip, run_main
 from modeling_clipcaer import ClipCaerForVideoClassification, load_face_adapter
+from modeling_clipcaer.commands import evaluate, train
 from modeling_clipcaer.models.checkpoints import load_checkpoint
 from modeling_clipcaer.training.checkpoints import check_whole
-from recipes import evaluate, train
 
 
 OLD = ROOT / "tests" / "fixtures" / "be0bcb4"

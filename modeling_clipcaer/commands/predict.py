@@ -39,7 +39,7 @@ from modeling_clipcaer.faces.face_detection import FaceDetector, build_face_dete
 from modeling_clipcaer.models.arguments import ModelArguments
 from modeling_clipcaer.models.building import build_model, build_processor
 from modeling_clipcaer.models.checkpoints import check_output_dir, load_checkpoint
-from modeling_clipcaer.models.frame_encoder import describe_tower_dtype
+from modeling_clipcaer.models.frozen_parts import describe_tower_dtype
 from modeling_clipcaer.models.measurement import find_measurement, tell_measurement
 from modeling_clipcaer.models.zero_shot import ZeroShotModel
 from modeling_clipcaer.prediction.arguments import PredictionArguments, check_clip_flags, figure_flags, name_inputs

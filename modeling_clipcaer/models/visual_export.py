@@ -16,7 +16,7 @@ from modeling_clipcaer.prototypes import instance_logits
 
 
 # What serves the prompts only.
-TEXT_SIDE = ("clip.text_model", "clip.text_projection", "clip.logit_scale", "prompt_learner", "descriptive_prompts")
+TEXT_SIDE = ("clip.text_model", "clip.text_projection", "clip.logit_scale", "prompt_learner")
 
 
 class VisualPath(torch.nn.Module):
@@ -51,11 +51,9 @@ class VisualPath(torch.nn.Module):
         self, pixel_values: torch.Tensor | None = None, face_pixel_values: torch.Tensor | None = None
     ) -> torch.Tensor:
         """Pixels (batch_size, num_frames, 3, height, width) of each stream to logits (batch_size, num_labels)."""
-        streams = {"context": pixel_values, "face": face_pixel_values}
+        streams = {"pixel_values": pixel_values, "face_pixel_values": face_pixel_values}
         given = {name: pixels.to(self.encoder.dtype) for name, pixels in streams.items() if pixels is not None}
-        encoded, _ = self.encoder._encode_frames(list(given.values()))
-        frame_embeds = dict(zip(given, encoded, strict=True))
-        video_embeds, _, _ = self.encoder.encode_video(frame_embeds.get("context"), frame_embeds.get("face"))
+        video_embeds = self.encoder(**given, use_soft_prompts=False).video_embeds
         return instance_logits(video_embeds, self.prototypes, self.slerp_weight, self.temperature)
 
 

@@ -17,8 +17,7 @@ from modeling_clipcaer.faces.face_detection import FaceDetector, build_face_dete
 from modeling_clipcaer.frame_fitting import MOST_NAMED
 from modeling_clipcaer.modeling_clipcaer import ClipCaerForVideoClassification
 from modeling_clipcaer.models.checkpoints import weights_revision
-from modeling_clipcaer.models.frame_encoder import describe_tower_dtype
-from modeling_clipcaer.models.frozen_parts import FrozenParts
+from modeling_clipcaer.models.frozen_parts import FrozenParts, describe_tower_dtype
 from modeling_clipcaer.names import printable, public_name
 from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor
 from modeling_clipcaer.recordings.crops import CropCutter
@@ -87,7 +86,7 @@ class RecordingAnalyzer:
             [`~face_detection.FaceDetector`]. It is built when a recording without face boxes needs it.
         face_detector_weights (`str`, *optional*): its file.
         zero_shot (`bool`): mark the timelines as those of a model that nothing was learned for.
-        tower_dtype (`str`): type that the vision tower computes in, see [`~frame_encoder.FrameEncoder`].
+        tower_dtype (`str`): type that the vision tower computes in, see [`~frozen_parts.FrozenParts`].
 
     Attributes:
         clock ([`StageClock`]): seconds of "decode", "detect", "crop", "encode" and "classify" so far.

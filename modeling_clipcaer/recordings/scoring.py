@@ -63,7 +63,7 @@ class WindowScorer:
         with self.clock("encode"):
             pixels = torch.stack([crop.content for crop in crops]).to(self.model.device)
             pixels = self.processor.normalize(pixels).to(self.model.dtype)
-            embeds = self.parts.frame_encoder(pixels[:, None])[:, 0]
+            embeds = self.parts.encode_frames(pixels[:, None])[:, 0]
         for crop, embed in zip(crops, embeds, strict=True):
             crop.content, crop.is_encoded = embed, True
 

@@ -32,7 +32,7 @@ from modeling_clipcaer.metrics import (
     unweighted_average_recall,
     weighted_average_recall,
 )
-from modeling_clipcaer.models.frame_encoder import describe_tower_dtype
+from modeling_clipcaer.models.frozen_parts import describe_tower_dtype
 from modeling_clipcaer.names import public_name
 from modeling_clipcaer.reports.plots import draw_confusion_matrix, draw_reliability, draw_training_curves
 

@@ -240,7 +240,7 @@ def export_state_dict(model: ClipCaerForVideoClassification) -> dict[str, torch.
     for key, place in places.items():
         state |= dict.fromkeys(list_aliases(key), place.join(ours))
     embedding, length = state[TOKEN_EMBEDDING], text.max_position_embeddings
-    soft = _gather_rows(embedding, model.model.prompt_learner.prompts, length - config.num_context_tokens)
+    soft = _gather_rows(embedding, config.soft_prompt_token_ids, length - config.num_context_tokens)
     state[TOKEN_PREFIX], state[TOKEN_SUFFIX] = soft[:, :1].clone(), soft[:, 1:].clone()
     if config.descriptive_token_ids is not None:
         state[DESCRIPTIVE_ROWS] = _gather_rows(embedding, [ids for (ids,) in config.descriptive_token_ids], length)

@@ -31,7 +31,7 @@ from modeling_clipcaer.data.clip_rows import BOX_COLUMNS, find_form
 from modeling_clipcaer.data.loading import count_frames
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.models.checkpoints import check_output_dir
-from modeling_clipcaer.models.frame_encoder import FrameEncoder, describe_tower_dtype
+from modeling_clipcaer.models.frozen_parts import FrozenParts, describe_tower_dtype
 from modeling_clipcaer.models.trainable import fingerprint_weights
 from modeling_clipcaer.training.settings import CacheArguments
 
@@ -123,7 +123,7 @@ class _EmbedsKeeper:
 
     def __init__(self, model: ClipCaerForVideoClassification, processor: ClipCaerVideoProcessor, tower_dtype: str):
         self.device, self.processor = model.device, processor
-        self.encoder = FrameEncoder(model.model.clip, tower_dtype)
+        self.parts = FrozenParts(model, tower_dtype)
         self.bytes_per_frame = 4 * model.config.projection_dim
         state = model.model.clip.state_dict()
         names = {name for name in state if name.startswith(("vision_model.", "visual_projection."))}
@@ -138,7 +138,7 @@ class _EmbedsKeeper:
         embeds = []
         for part in images.split(IMAGES_PER_PASS):
             pixels = self.processor.normalize(part.to(self.device))
-            embeds.append(self.encoder(pixels[None])[0].float().cpu())
+            embeds.append(self.parts.encode_frames(pixels[None])[0].float().cpu())
         return [stream.numpy().tobytes() for stream in torch.cat(embeds).chunk(len(streams))]
 
 

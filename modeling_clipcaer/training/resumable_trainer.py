@@ -20,7 +20,7 @@ from transformers.utils import logging
 from modeling_clipcaer.common.disk import check_room, tell_disk_errors
 from modeling_clipcaer.common.files import complete_file, finish_folder, staged_folder
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.models.frame_encoder import describe_tower_dtype
+from modeling_clipcaer.models.frozen_parts import describe_tower_dtype
 from modeling_clipcaer.strict_loading import tell_loading
 from modeling_clipcaer.training.checkpoints import check_best, check_whole, find_last, remove_old, write_record
 from modeling_clipcaer.training.run_comparison import (

@@ -14,7 +14,7 @@ from helpers.videos import BLUE, GREEN, RED
 from modeling_clipcaer import ClipCaerVideoProcessor
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.faces.face_detection import grow_context_box
-from modeling_clipcaer.models.frame_encoder import FrameEncoder
+from modeling_clipcaer.models.frozen_parts import FrozenParts
 from modeling_clipcaer.recordings.analysis import AnalysisSettings, RecordingAnalyzer
 from modeling_clipcaer.recordings.people import Crop
 from modeling_clipcaer.recordings.recording import LiveRecording, open_recording
@@ -386,9 +386,9 @@ def test_recordings_together_have_the_rows_that_they_have_alone_for_any_batch_si
 @pytest.fixture
 def encoded(model, monkeypatch):
     """How many frames the tower is given at each call."""
-    sizes, encode = [], FrameEncoder.__call__
+    sizes, encode = [], FrozenParts.encode_frames
     monkeypatch.setattr(
-        FrameEncoder, "__call__", lambda self, pixels: sizes.append(len(pixels)) or encode(self, pixels)
+        FrozenParts, "encode_frames", lambda self, pixels: sizes.append(len(pixels)) or encode(self, pixels)
     )
     return sizes
 

@@ -4,14 +4,7 @@ from peft import LoraConfig, get_peft_model
 
 from helpers.tiny import CLIP, tiny_model, tiny_pixels
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.models.frame_encoder import (
-    CPU_CHUNK,
-    FrameEncoder,
-    cast_tower,
-    describe_tower_dtype,
-    resolve_tower_dtype,
-)
-from modeling_clipcaer.models.frozen_parts import FrozenParts
+from modeling_clipcaer.models.frozen_parts import CPU_CHUNK, FrozenParts, describe_tower_dtype, resolve_tower_dtype
 from modeling_clipcaer.models.trainable import add_lora
 
 
@@ -27,21 +20,23 @@ def test_a_tower_in_bfloat16_gives_nearly_the_same_logits():
 
 
 @pytest.mark.parametrize("activation", ["quick_gelu", "gelu"])
-def test_a_cast_tower_pools_what_the_tower_pools(activation):
+def test_the_copy_of_a_tower_pools_what_the_tower_pools(activation):
     config = {**CLIP, "vision_config": {**CLIP["vision_config"], "hidden_act": activation}}
-    tower = tiny_model(clip_config=config).model.clip.vision_model.double()
+    model = tiny_model(clip_config=config).double()
+    tower = model.model.clip.vision_model
     images = tiny_pixels()["pixel_values"].flatten(0, 1).double()
     expected = tower(images).pooler_output
-    copy = cast_tower(tower, torch.float64)
+    copy = FrozenParts(model).copy_tower(torch.float64)
     torch.testing.assert_close(copy(images).pooler_output, expected)
     assert torch.equal(tower(images).pooler_output, expected)  # and the tower is as it was
-    activations = {type(layer.mlp.activation_fn).__name__ for layer in copy.encoder.layers[:-1]}
+    activations = {type(layer.mlp.activation_fn).__name__ for layer in copy.encoder.layers}
     assert activations == {"SiLU" if activation == "quick_gelu" else "GELUActivation"}
 
 
-def test_a_cast_tower_is_as_near_to_float32_as_one_cast_whole():
-    clip, pixels = tiny_model().model.clip.requires_grad_(False), tiny_pixels()["pixel_values"]
-    expected, embeds = FrameEncoder(clip, "float32")(pixels), FrameEncoder(clip, "bfloat16")(pixels)
+def test_the_copy_of_a_tower_is_as_near_to_float32_as_one_cast_whole():
+    model, pixels = tiny_model().requires_grad_(False), tiny_pixels()["pixel_values"]
+    expected, embeds = (FrozenParts(model, dtype).encode_frames(pixels) for dtype in ("float32", "bfloat16"))
+    clip = model.model.clip
     pooled = clip.vision_model.to(torch.bfloat16)(pixels.flatten(0, 1).bfloat16()).pooler_output
     whole = (pooled.float() @ clip.visual_projection.weight.T).view_as(expected)
     assert 0 < (embeds - expected).norm() < 1.2 * (whole - expected).norm()
@@ -49,14 +44,14 @@ def test_a_cast_tower_is_as_near_to_float32_as_one_cast_whole():
 
 def test_adapters_that_are_switched_off_have_no_part_in_the_copy():
     model, pixels = tiny_model(), tiny_pixels()["pixel_values"]
-    plain = FrameEncoder(model.model.clip, "bfloat16")(pixels)
+    plain = FrozenParts(model, "bfloat16").encode_frames(pixels)
     tuner = add_lora(model, rank=2, alpha=100)
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter)
-    assert not torch.allclose(FrameEncoder(model.model.clip, "bfloat16")(pixels), plain, atol=0.05)
+    assert not torch.allclose(FrozenParts(model, "bfloat16").encode_frames(pixels), plain, atol=0.05)
     tuner.disable_adapter_layers()
-    assert torch.equal(FrameEncoder(model.model.clip, "bfloat16")(pixels), plain)
+    assert torch.equal(FrozenParts(model, "bfloat16").encode_frames(pixels), plain)
 
 
 def test_frozen_parts_of_pefts_model_have_its_adapters():
@@ -120,9 +115,9 @@ def test_other_frozen_parts_are_of_the_weights_as_they_then_are():
 
 @pytest.mark.parametrize("tower_dtype", ["float32", "bfloat16"])
 def test_many_images_are_encoded_in_parts_with_the_same_result(tower_dtype):
-    encoder = FrameEncoder(tiny_model().model.clip, tower_dtype)
+    encode = FrozenParts(tiny_model(), tower_dtype).encode_frames
     pixels = torch.randn(2 * CPU_CHUNK + 3, 1, 3, 32, 32)
-    whole, alone = encoder(pixels), torch.cat([encoder(image[None]) for image in pixels])
+    whole, alone = encode(pixels), torch.cat([encode(image[None]) for image in pixels])
     torch.testing.assert_close(whole, alone, atol=1e-2 if tower_dtype == "bfloat16" else 1e-5, rtol=0)
 
 
