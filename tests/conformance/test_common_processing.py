@@ -75,3 +75,7 @@ class ClipCaerVideoProcessorTest(common.VideoProcessingTestMixin, unittest.TestC
     @unittest.skip(reason="Frames are RGB: CLIP has three channels, and any other number is refused.")
     def test_call_numpy_4_channels(self):
         pass
+
+    @unittest.skip(reason="No setting is None: a switch is true or false.")
+    def test_video_processor_explicit_none_preserved(self):
+        pass
