@@ -23,7 +23,8 @@ from naive import NaiveClipCaer
 
 from modeling_clipcaer.common.flags import option, parse_arguments
 from modeling_clipcaer.errors import run_command
-from modeling_clipcaer.faces.face_detection import FaceDetection, build_face_detector
+from modeling_clipcaer.faces.boxes import FaceDetection
+from modeling_clipcaer.faces.face_detection import build_face_detector
 from modeling_clipcaer.frames import sample_frame_indices
 from modeling_clipcaer.recordings.analysis import AnalysisSettings, RecordingAnalyzer
 from modeling_clipcaer.recordings.recording import open_recording

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.faces.face_detection import FaceDetector, grow_context_box
+from modeling_clipcaer.faces.boxes import grow_context_box
+from modeling_clipcaer.faces.face_detection import FaceDetector
 from modeling_clipcaer.faces.tracking import FaceTracker
 from modeling_clipcaer.frames import sample_frame_indices
 from modeling_clipcaer.recordings.crops import Box, Crop, CropCutter

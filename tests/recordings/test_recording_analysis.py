@@ -13,7 +13,7 @@ from helpers.tiny import tiny_model
 from helpers.videos import BLUE, GREEN, RED
 from modeling_clipcaer import ClipCaerVideoProcessor
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.faces.face_detection import grow_context_box
+from modeling_clipcaer.faces.boxes import grow_context_box
 from modeling_clipcaer.models.frame_encoder import FrameEncoder
 from modeling_clipcaer.recordings.analysis import AnalysisSettings, RecordingAnalyzer
 from modeling_clipcaer.recordings.people import Crop
