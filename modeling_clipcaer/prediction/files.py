@@ -35,8 +35,8 @@ def name_outputs(args: PredictionArguments) -> list[str]:
     return files + ["overlay with faces" if args.show_faces else "overlay"] * args.overlay
 
 
-def write_recording(timeline: Timeline, job: Job, args: PredictionArguments, folder: Path) -> None:
-    """Write the files of one recording into `folder`."""
+def write_recording(timeline: Timeline, job: Job, args: PredictionArguments, fps: float | None, folder: Path) -> None:
+    """Write the files of one recording, of `fps` frames a second where it is a folder of them, into `folder`."""
     for suffix in TABLE_FORMATS:
         if suffix in args.wanted_formats:
             write_table(window_rows(timeline), window_columns(timeline.labels), folder / f"timeline.{suffix}")
@@ -48,7 +48,7 @@ def write_recording(timeline: Timeline, job: Job, args: PredictionArguments, fol
     if args.overlay:
         from modeling_clipcaer.exports.overlay import write_overlay
 
-        write_overlay(timeline, job.source, folder / "overlay.mp4", args.show_faces, args.fps)
+        write_overlay(timeline, job.source, folder / "overlay.mp4", args.show_faces, fps)
     save_timeline(timeline, folder / RECORDING, made_from=job.made_from, outputs=job.outputs)
 
 
@@ -81,7 +81,7 @@ def _write_tables(jobs: list[Job], args: PredictionArguments, folder: Path) -> N
 def _write_projects(jobs: list[Job], args: PredictionArguments, folder: Path) -> None:
     first = next(_load(jobs))
     # A model of faces alone knows nothing of windows without any.
-    can_be_uncertain = args.threshold > 0 or first.settings["streams"] == "face"
+    can_be_uncertain = first.settings["threshold"] > 0 or first.settings["streams"] == "face"
     labels = [*first.labels, *([UNCERTAIN] if can_be_uncertain else [])]
     if "label_studio" in args.wanted_formats:
         root = find_label_studio_root([job.source for job in jobs], args.label_studio_root)

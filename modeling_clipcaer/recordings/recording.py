@@ -20,14 +20,13 @@ from modeling_clipcaer.frame_fitting import FrameFitter, describe_sizes
 from modeling_clipcaer.frames import FrameSource, open_clip
 from modeling_clipcaer.processing_clipcaer import boxes_per_frame
 from modeling_clipcaer.recordings.fitted_frames import FittedFrames, find_sizes, make_thumbnail
+from modeling_clipcaer.recordings.settings import DEFAULT_FPS, TimelineSettings
 from modeling_clipcaer.recordings.timeline import ROOM
 from modeling_clipcaer.recordings.windows import Grid
 from modeling_clipcaer.scene_cuts import find_cuts, join_cuts
 from modeling_clipcaer.video_frames import OPEN_OPTIONS, VideoFrames
 
 
-# Of frames that carry no time: folders, lists, arrays.
-DEFAULT_FPS = 25.0
 # Seconds by which the times of a camera go back where they begin anew; less is jitter.
 BACK = 0.25
 # Containers round times to milliseconds: a frame that is due at 0.04 may be stamped 0.0404.
@@ -357,7 +356,7 @@ def open_recording(
     Raises:
         InputError: it cannot be read, or boxes and frames do not fit.
     """
-    check_limits(fps, duration)
+    TimelineSettings(fps=fps, duration=duration)  # refuses what no recording can have
     if isinstance(source, str | Path):
         check_readable(source, depth=0)
     if isinstance(source, str) and source.startswith("/dev/video"):
@@ -416,14 +415,3 @@ def _add_boxes(recording: StoredRecording, face_boxes, body_box) -> StoredRecord
                 recording.face_boxes[name] = recording.source.fit_boxes(recording.face_boxes[name])
     recording.body_boxes = dict(bodies)
     return recording
-
-
-def check_limits(fps: float | None, duration: float | None) -> None:
-    """Refuse what no recording can have.
-
-    Raises:
-        InputError: a number is given and is not above 0.
-    """
-    for name, value in (("fps", fps), ("duration", duration)):
-        if value is not None and not (math.isfinite(value) and value > 0):
-            raise InputError(f"`{name}` must be a number above 0, got {value!r}")
