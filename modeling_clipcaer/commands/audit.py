@@ -17,7 +17,7 @@ from typing import Any
 
 import datasets
 
-from modeling_clipcaer.common.command_flags import CommandParser, spell_flag
+from modeling_clipcaer.common.flags import CommandParser, spell_flag
 from modeling_clipcaer.data.audit.checks import make_finding
 from modeling_clipcaer.data.audit.dataset import (
     AUDIT_FOLDER,

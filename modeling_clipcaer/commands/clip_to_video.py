@@ -19,8 +19,8 @@ import numpy as np
 from datasets import load_from_disk
 from PIL import Image
 
-from modeling_clipcaer.common.command_flags import CommandParser, spell_flag
 from modeling_clipcaer.common.files import staged_folder
+from modeling_clipcaer.common.flags import CommandParser, spell_flag
 from modeling_clipcaer.common.locks import locked_name
 from modeling_clipcaer.data.clip_rows import BOX_COLUMNS, open_row
 from modeling_clipcaer.errors import InputError, check_readable, run_command

@@ -23,9 +23,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from modeling_clipcaer.common.command_flags import CommandParser, spell_flag
 from modeling_clipcaer.common.disk import tell_disk_errors
 from modeling_clipcaer.common.files import file_sha256
+from modeling_clipcaer.common.flags import CommandParser, spell_flag
 from modeling_clipcaer.common.locks import locked_name
 from modeling_clipcaer.data.box_detection import detect_clips
 from modeling_clipcaer.data.boxes import NEAREST_REACH

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from modeling_clipcaer import ClipCaerVideoProcessor
-from modeling_clipcaer.common.command_flags import CommandParser, spell_flag
+from modeling_clipcaer.common.flags import CommandParser, spell_flag
 from modeling_clipcaer.common.markdown_text import markdown_text
 from modeling_clipcaer.data.clip_rows import find_form
 from modeling_clipcaer.data.loading import count_frames, get_labels, load_clips

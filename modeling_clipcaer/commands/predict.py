@@ -20,9 +20,11 @@ from typing import TYPE_CHECKING, Any
 from modeling_clipcaer.common.flags import given_flags, parse_arguments
 from modeling_clipcaer.common.locks import locked_folder
 from modeling_clipcaer.common.notice import RESPONSIBLE_USE
+from modeling_clipcaer.common.progress import hide_progress_bars
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.prediction.arguments import PredictionArguments, check_clip_flags, figure_flags
 from modeling_clipcaer.prediction.failures import Outcome, one_line
+from modeling_clipcaer.prediction.flag_effects import describe_idle_flags
 from modeling_clipcaer.prediction.inputs import find_recordings, is_camera
 from modeling_clipcaer.recordings.settings import TimelineSettings
 
@@ -38,6 +40,7 @@ def main() -> None:
     args, settings = parse_arguments(types, argv, __doc__)
     given = given_flags(types, argv)
     check_clip_flags(given)
+    hide_progress_bars()
     from modeling_clipcaer.models.checkpoints import check_output_dir
     from modeling_clipcaer.prediction.loading import check_device, join_processes
 
@@ -116,9 +119,7 @@ def say_measurement(args: PredictionArguments, config: "ClipCaerConfig", state: 
 
 
 def note_idle(args: PredictionArguments, settings: TimelineSettings, *rest) -> None:
-    """Name the flags that were given and have no effect, see [`~prediction.loading.describe_idle_flags`]."""
-    from modeling_clipcaer.prediction.loading import describe_idle_flags
-
+    """Name the flags that were given and have no effect, see [`describe_idle_flags`]."""
     if note := describe_idle_flags(args, settings, *rest):
         print(f"note: {note}", file=sys.stderr)
 

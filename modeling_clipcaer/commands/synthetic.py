@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from modeling_clipcaer.common.command_flags import CommandParser
 from modeling_clipcaer.common.files import working_folder
+from modeling_clipcaer.common.flags import CommandParser
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.raer_labels import RAER_LABELS
 from modeling_clipcaer.synthetic.drawing import Stage, draw_moment

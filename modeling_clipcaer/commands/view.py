@@ -21,8 +21,8 @@ import numpy as np
 from datasets import Dataset, DatasetDict, load_from_disk
 from PIL import Image
 
-from modeling_clipcaer.common.command_flags import CommandParser, spell_flag
 from modeling_clipcaer.common.files import staged_folder
+from modeling_clipcaer.common.flags import CommandParser, spell_flag
 from modeling_clipcaer.common.locks import locked_name
 from modeling_clipcaer.data.clip_rows import BOX_COLUMNS, open_row
 from modeling_clipcaer.data.contact_sheet import ClipView, HiddenFaces, draw_page, hide_whole

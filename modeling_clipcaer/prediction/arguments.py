@@ -3,7 +3,7 @@
 from dataclasses import MISSING, asdict, dataclass
 from typing import Any
 
-from modeling_clipcaer.common.flags import option
+from modeling_clipcaer.common.flags import option, rare_option
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.exports.tables import TABLE_FORMATS
 from modeling_clipcaer.prediction.inputs import describe_file
@@ -30,23 +30,24 @@ class PredictionArguments:
     )
     model: str = option(MISSING, "Checkpoint: a folder, or an id on the Hub. With --labels a plain CLIP checkpoint.")
     output_dir: str = option("outputs/predict", "Folder for the results. What is done in it is not done again.")
-    bounding_box_face: str | None = option(None, "JSON file of face boxes, in place of a detector.")
-    bounding_box_body: str | None = option(None, "JSON file of body boxes.")
-    labels: str | None = option(None, "YAML file of labels and sentences for zero-shot answers of a plain CLIP model.")
-
     formats: list[str] | None = option(
         None, f"Which files, of {', '.join(FORMATS)}; {', '.join(DEFAULT_FORMATS)} by default.", choices=list(FORMATS)
-    )
-    label_studio_root: str | None = option(
-        None,
-        "Label Studio's document root, for --formats label_studio: a folder above that of the recordings; by default "
-        "the parent of the folder in which all of them lie.",
     )
     overlay: bool = option(False, "Write each recording with its labels drawn on it, found faces blurred.")
     show_faces: bool = option(False, "Do not blur them.")
     report: bool = option(False, "Write report.html, one page on all recordings.")
     clips: bool = option(False, "Answer once for each input as a whole: predictions.json and .csv, no timeline.")
 
+    bounding_box_face: str | None = rare_option(None, "JSON file of face boxes, in place of a detector.")
+    bounding_box_body: str | None = rare_option(None, "JSON file of body boxes.")
+    labels: str | None = rare_option(
+        None, "YAML file of labels and sentences for zero-shot answers of a plain CLIP model."
+    )
+    label_studio_root: str | None = rare_option(
+        None,
+        "Label Studio's document root, for --formats label_studio: a folder above that of the recordings; by default "
+        "the parent of the folder in which all of them lie.",
+    )
     device: str | None = option(None, "cpu, cuda, cuda:1, ...; the accelerator where there is one by default.")
 
     def __post_init__(self):

@@ -2,8 +2,6 @@
 
 import os
 from datetime import timedelta
-from types import SimpleNamespace
-from typing import Any
 
 import torch
 from accelerate import PartialState
@@ -13,7 +11,7 @@ from modeling_clipcaer.data.clip_boxes import ClipBoxes
 from modeling_clipcaer.data.labels_file import read_label_entries
 from modeling_clipcaer.errors import InputError, first_line
 from modeling_clipcaer.faces.face_detection import build_face_detector
-from modeling_clipcaer.models.arguments import ModelArguments, ProcessorArguments
+from modeling_clipcaer.models.arguments import ModelArguments
 from modeling_clipcaer.models.building import build_model, build_processor
 from modeling_clipcaer.models.checkpoints import load_checkpoint
 from modeling_clipcaer.models.frame_encoder import describe_tower_dtype
@@ -21,7 +19,7 @@ from modeling_clipcaer.models.zero_shot import ZeroShotModel
 from modeling_clipcaer.prediction.arguments import PredictionArguments
 from modeling_clipcaer.recordings.analysis import RecordingAnalyzer
 from modeling_clipcaer.recordings.settings import TimelineSettings
-from modeling_clipcaer.training.flag_effects import PREDICTION_RULES, describe_unused, find_unused
+from modeling_clipcaer.settings_clipcaer import PixelSettings
 
 
 # How long processes wait for the one with the longest recordings.
@@ -55,7 +53,7 @@ def load_model(
         model_args = ModelArguments(clip_model=args.model, labels_file=args.labels)
         model = build_model(model_args, labels, ZeroShotModel).eval()
         model.config._name_or_path = args.model
-        processor = build_processor(model, ProcessorArguments())
+        processor = build_processor(model, PixelSettings())
     else:
         model, processor = load_checkpoint(args.model)
     # Keep: `--device cuda` of several processes is each one's own.
@@ -84,18 +82,3 @@ def describe_choices(analyzer: RecordingAnalyzer) -> dict[str, str]:
         "face_detector": settings.face_detector if detector is None else detector.name,
         "tower_dtype": describe_tower_dtype(settings.tower_dtype, analyzer.model),
     }
-
-
-def describe_idle_flags(
-    args: PredictionArguments,
-    settings: TimelineSettings,
-    given: dict[str, Any],
-    sources: list[str],
-    model: ClipCaerForVideoClassification,
-    processor: ClipCaerVideoProcessor,
-) -> str:
-    """One line on the flags that were given and have no effect on these recordings with this model, if there are."""
-    run = SimpleNamespace(**vars(args), **vars(settings))
-    run.config, run.reads_frames = model.config, any(map(os.path.isdir, sources))
-    run.context = settings.context or processor.context
-    return describe_unused(find_unused(PREDICTION_RULES, given, run))

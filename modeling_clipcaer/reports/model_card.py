@@ -12,9 +12,10 @@ from modeling_clipcaer import ClipCaerTrainingArguments
 from modeling_clipcaer.common.markdown_text import markdown_code, markdown_text
 from modeling_clipcaer.common.notice import RESPONSIBLE_USE
 from modeling_clipcaer.common.presets import find_preset
-from modeling_clipcaer.models.arguments import ModelArguments, ProcessorArguments
+from modeling_clipcaer.models.arguments import ModelArguments
 from modeling_clipcaer.names import printable, public_name
 from modeling_clipcaer.reports.evaluation import list_caveats, tell_calibration
+from modeling_clipcaer.settings_clipcaer import PixelSettings
 
 
 TEMPLATE = """---
@@ -238,7 +239,7 @@ _WORDS = {
     *("optim", "lr_scheduler_type", "eval_strategy", "save_strategy", "logging_strategy", "metric_for_best_model"),
     *(
         field.name
-        for arguments in (ModelArguments, ProcessorArguments, ClipCaerTrainingArguments)
+        for arguments in (ModelArguments, PixelSettings, ClipCaerTrainingArguments)
         for field in fields(arguments)
         if field.metadata.get("choices")
     ),

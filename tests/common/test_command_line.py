@@ -5,10 +5,11 @@ from modeling_clipcaer import ClipCaerTrainingArguments
 from modeling_clipcaer.common.flags import given_flags, parse_arguments
 from modeling_clipcaer.data.arguments import DataArguments
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.models.arguments import ModelArguments, ProcessorArguments
+from modeling_clipcaer.models.arguments import ModelArguments
+from modeling_clipcaer.settings_clipcaer import PixelSettings
 
 
-TYPES = (ModelArguments, ProcessorArguments, DataArguments, ClipCaerTrainingArguments)
+TYPES = (ModelArguments, PixelSettings, DataArguments, ClipCaerTrainingArguments)
 NEEDED = ("--dataset", "data", "--output_dir", "out")
 
 

@@ -15,11 +15,12 @@ from modeling_clipcaer.common.flags import parse_arguments
 from modeling_clipcaer.common.presets import find_preset
 from modeling_clipcaer.data.arguments import DataArguments
 from modeling_clipcaer.data.labels_file import read_labels_file
-from modeling_clipcaer.models.arguments import ModelArguments, ProcessorArguments
-from modeling_clipcaer.training.clip_cache import CacheArguments
+from modeling_clipcaer.models.arguments import ModelArguments
+from modeling_clipcaer.settings_clipcaer import PixelSettings
+from modeling_clipcaer.training.settings import CacheArguments
 
 
-TYPES = (ModelArguments, ProcessorArguments, DataArguments, CacheArguments, ClipCaerTrainingArguments)
+TYPES = (ModelArguments, PixelSettings, DataArguments, CacheArguments, ClipCaerTrainingArguments)
 LABEL_FILES = sorted((ROOT / "recipes").glob("*labels.yaml"))
 RAER_LABEL_FILES = [path for path in LABEL_FILES if path.stem.startswith(("raer", "demo"))]
 RECIPES = sorted(path for path in (ROOT / "recipes").glob("*.yaml") if path not in LABEL_FILES)
