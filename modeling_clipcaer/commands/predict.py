@@ -25,7 +25,8 @@ from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.prediction.arguments import PredictionArguments, check_clip_flags, figure_flags
 from modeling_clipcaer.prediction.failures import Outcome, one_line
 from modeling_clipcaer.prediction.flag_effects import describe_idle_flags
-from modeling_clipcaer.prediction.inputs import find_recordings, is_camera
+from modeling_clipcaer.prediction.inputs import find_recordings
+from modeling_clipcaer.recordings.addresses import is_camera
 from modeling_clipcaer.recordings.settings import TimelineSettings
 
 

@@ -20,8 +20,9 @@ from modeling_clipcaer.prediction.failures import Outcome, one_line, take_away_l
 from modeling_clipcaer.prediction.files import write_joined, write_recording
 from modeling_clipcaer.prediction.manifest import MANIFEST, Job, read_manifest
 from modeling_clipcaer.recordings.analysis import RecordingAnalyzer
-from modeling_clipcaer.recordings.recording import Recording, StoredRecording, open_recording
+from modeling_clipcaer.recordings.recording import StoredRecording, open_recording
 from modeling_clipcaer.recordings.settings import TimelineSettings
+from modeling_clipcaer.recordings.stretches import Recording
 from modeling_clipcaer.recordings.timeline import Timeline, TimelineWindow, join_notes
 
 

@@ -22,10 +22,10 @@ from modeling_clipcaer.names import printable, public_name
 from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor
 from modeling_clipcaer.recordings.crops import CropCutter, PersonCrops, WindowCrops
 from modeling_clipcaer.recordings.people import People, PeopleFollower
-from modeling_clipcaer.recordings.recording import Recording, Stretch
 from modeling_clipcaer.recordings.scoring import WindowScorer
 from modeling_clipcaer.recordings.settings import TimelineSettings
 from modeling_clipcaer.recordings.stage_clock import StageClock
+from modeling_clipcaer.recordings.stretches import Recording, Stretch
 from modeling_clipcaer.recordings.timeline import NO_PICTURE, ROOM, UNCERTAIN, Timeline, TimelineWindow, join_notes
 from modeling_clipcaer.recordings.windows import Grid, build_segments, plan_grid
 

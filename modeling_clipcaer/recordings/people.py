@@ -18,8 +18,8 @@ from modeling_clipcaer.faces.face_detection import FaceDetector
 from modeling_clipcaer.faces.tracking import FaceTracker
 from modeling_clipcaer.frames import sample_frame_indices
 from modeling_clipcaer.recordings.crops import Crop, CropCutter, PersonCrops, WindowCrops
-from modeling_clipcaer.recordings.recording import Recording, Shown, Stretch
 from modeling_clipcaer.recordings.stage_clock import StageClock
+from modeling_clipcaer.recordings.stretches import Recording, Shown, Stretch
 from modeling_clipcaer.recordings.timeline import FACE_STATUSES, ROOM, FaceSighting
 from modeling_clipcaer.scene_cuts import is_cut, is_other, see_face
 

@@ -31,8 +31,10 @@ from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.exports.overlay import write_overlay
 from modeling_clipcaer.frame_fitting import FrameFitter
 from modeling_clipcaer.recordings.analysis import RecordingAnalyzer
-from modeling_clipcaer.recordings.recording import LiveRecording, find_stretches, open_recording
+from modeling_clipcaer.recordings.camera import LiveRecording
+from modeling_clipcaer.recordings.recording import open_recording
 from modeling_clipcaer.recordings.settings import TimelineSettings
+from modeling_clipcaer.recordings.stretches import find_stretches
 from modeling_clipcaer.recordings.timeline import NO_PICTURE, ROOM
 from modeling_clipcaer.video_frames import VideoFrames, continue_times
 

@@ -17,8 +17,9 @@ from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.faces.boxes import grow_context_box
 from modeling_clipcaer.models.frame_encoder import FrameEncoder
 from modeling_clipcaer.recordings.analysis import RecordingAnalyzer
+from modeling_clipcaer.recordings.camera import LiveRecording
 from modeling_clipcaer.recordings.people import Crop
-from modeling_clipcaer.recordings.recording import LiveRecording, open_recording
+from modeling_clipcaer.recordings.recording import open_recording
 from modeling_clipcaer.recordings.settings import TimelineSettings
 from modeling_clipcaer.recordings.timeline import ROOM, UNCERTAIN
 from modeling_clipcaer.recordings.windows import build_segments

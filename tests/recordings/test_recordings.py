@@ -11,7 +11,8 @@ from PIL import Image
 
 from helpers import videos
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.recordings.recording import LiveRecording, StoredRecording, open_recording
+from modeling_clipcaer.recordings.camera import LiveRecording
+from modeling_clipcaer.recordings.recording import StoredRecording, open_recording
 from modeling_clipcaer.video_frames import VideoFrames
 
 
