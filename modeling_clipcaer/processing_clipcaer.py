@@ -28,7 +28,7 @@ from .frames import (
 )
 from .json_files import read_object
 from .pixels import augment, crop_box, crop_face, draw_augmentation, letterbox, resize_to_square
-from .settings_clipcaer import ModelSettings, PixelSettings, document, option
+from .settings_clipcaer import ModelSettings, PixelSettings, check_ranges, document, option
 from .strict_loading import check_found, tell_loading
 
 
@@ -43,7 +43,7 @@ SCALED_SURPLUS = 1.5
 SERVICE_KEYS = ("video_processor_type", "processor_class", "auto_map")
 
 
-@dataclass(eq=False, kw_only=True)
+@dataclass(eq=False)
 class ProcessorSettings(PixelSettings):
     """Settings of [`ClipCaerVideoProcessor`]: of its pixels, and what follows from the model that they are for."""
 
@@ -78,14 +78,14 @@ class ClipCaerVideoProcessor(VideoProcessorMixin, ProcessorSettings):
     model_input_names = ["pixel_values", "face_pixel_values"]  # noqa: RUF012
     valid_kwargs = ClipCaerVideosKwargs
 
-    @wraps(ProcessorSettings.__init__, assigned=(), updated=())
-    def __init__(self, **settings):
+    @wraps(ProcessorSettings.__init__, assigned=(), updated=())  # type: ignore[misc]  # for its signature
+    def __init__(self, *sizes, **settings):
         unknown = sorted(settings.keys() - {setting.name for setting in fields(self)} - set(SERVICE_KEYS))
         if unknown:
             raise InputError(f"ClipCaerVideoProcessor: unknown setting `{unknown[0]}`")
         service = {name: settings.pop(name) for name in SERVICE_KEYS if name in settings}
         super().__init__(**{name: value for name, value in service.items() if name == "auto_map"})
-        ProcessorSettings.__init__(self, **settings)
+        ProcessorSettings.__init__(self, *sizes, **settings)
         for name in ("image_mean", "image_std"):
             setattr(self, name, list(values) if isinstance(values := getattr(self, name), tuple) else values)
         self._validate()
@@ -105,14 +105,13 @@ class ClipCaerVideoProcessor(VideoProcessorMixin, ProcessorSettings):
         for name, allowed in CHOICES.items():
             _require(getattr(self, name) in allowed, name, getattr(self, name), f"one of {', '.join(allowed)}")
         for setting in fields(self):
-            name, value, ends = setting.name, getattr(self, setting.name), setting.metadata["range"]
-            if setting.type is bool:
+            name, value, kind = setting.name, getattr(self, setting.name), setting.type
+            if kind is bool:
                 _require(isinstance(value, bool), name, value, "true or false")
-            elif ends:
-                kind, words = (Integral, "an integer") if setting.type is int else (Real, "a number")
-                is_number = isinstance(value, kind) and not isinstance(value, bool)
-                expected = f"{words} in {ends['least']}..{ends['most']}"
-                _require(is_number and ends["least"] <= value <= ends["most"], name, value, expected)
+            elif kind in (int, float):
+                is_number = isinstance(value, Integral if kind is int else Real) and not isinstance(value, bool)
+                _require(is_number, name, value, "an integer" if kind is int else "a number")
+        check_ranges(self)
         for name in ("image_mean", "image_std"):
             values = getattr(self, name)
             sound = isinstance(values, list) and len(values) == 3

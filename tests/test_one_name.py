@@ -11,7 +11,6 @@ from datasets import Dataset
 
 from helpers.miniatures import write_clip
 from helpers.raer_tree import FACE_BOX, Clip, make_tree, write_frames
-from modeling_clipcaer.commands.view import choose_clips
 from modeling_clipcaer.data import build_raer
 from modeling_clipcaer.data.audit.dataset import audit_dataset
 from modeling_clipcaer.data.build import check_labels
@@ -21,6 +20,7 @@ from modeling_clipcaer.data.layouts import class_folders as build_caer
 from modeling_clipcaer.data.layouts import csv as build_csv
 from modeling_clipcaer.data.layouts import frame_lists as build_frame_lists
 from modeling_clipcaer.data.loading import load_clips
+from modeling_clipcaer.data.sample_views import choose_clips
 from modeling_clipcaer.data.summary import count_shared_persons
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.names import describe_merged, identity_key, merge_names, printable

@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from modeling_clipcaer.common.flags import option, parse_arguments
 from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.settings_clipcaer import ModelSettings
 
 
 if TYPE_CHECKING:
@@ -49,7 +50,9 @@ class ConversionArguments:
     labels: list[str] | None = option(None, "Names of the labels, in order; RAER's when there are five.")
     tokenizer: str | None = option(None, "CLIP checkpoint or folder whose tokenizer turns the prompts into text.")
     class_token_position: str = option(
-        "end", "Its --class-token-position when it was trained.", choices=["end", "middle", "front"]
+        "end",
+        "Its --class-token-position when it was trained.",
+        choices=list(get_args(ModelSettings.__annotations__["class_token_position"])),
     )
     temperature: float | None = option(None, "Its --temperature; 0.07, for the original model 0.01, by default.")
     slerp_weight: float | None = option(None, "Its --slerp-weight; 0.5, for the original model 0, by default.")

@@ -80,6 +80,7 @@ def train_and_test(arguments: list, given: dict, presets: list[str], unused: dic
     from modeling_clipcaer.data.loading import get_labels, load_clips, prepare_clips
     from modeling_clipcaer.metrics import compute_uar_war
     from modeling_clipcaer.models.building import build_model, build_processor
+    from modeling_clipcaer.models.trainable import limit_training, prepare_lora
     from modeling_clipcaer.reports.hub import create_repository
     from modeling_clipcaer.training.clip_cache import read_from_cache
     from modeling_clipcaer.training.resuming import (
@@ -88,7 +89,6 @@ def train_and_test(arguments: list, given: dict, presets: list[str], unused: dic
         collect_facts,
         find_resume_checkpoint,
     )
-    from modeling_clipcaer.training.trainable import limit_training, prepare_lora
 
     model_args, processor_args, data_args, cache_args, trainable_args, training_args = arguments
     checkpoint = find_resume_checkpoint(training_args)
@@ -96,7 +96,8 @@ def train_and_test(arguments: list, given: dict, presets: list[str], unused: dic
     with training_args.main_process_first(desc="building the dataset"):
         build_dir, is_main_process = Path(training_args.output_dir, BUILD), training_args.process_index == 0
         build = partial(prepare_clips, data_args, model_args.labels_file, is_main_process=is_main_process)
-        if checkpoint is not None and is_main_process and build_dir.exists() and data_args.dataset is None:
+        rebuilds = is_main_process and build_dir.exists() and data_args.dataset is None
+        if checkpoint is not None and rebuilds and not training_args.resume_without_record:
             check_rebuilt_clips(checkpoint, build)
         dataset = build(build_dir)
     clips = load_clips(dataset, ("train", "validation", "test"))
@@ -116,12 +117,13 @@ def train_and_test(arguments: list, given: dict, presets: list[str], unused: dic
         processing_class=processor,
         compute_metrics=compute_uar_war,
     )
-    trainer.notes = limit_training(trainer, trainable_args, model_args.resolve_clip())
+    trainer.notes = limit_training(trainer.model, trainable_args, model_args.resolve_clip())
     trainer.facts = facts
     trainer.train(resume_from_checkpoint=checkpoint)
     report = test_once(trainer, clips, str(dataset)) | {"unused_flags": unused}
     if trainer.is_world_process_zero():
-        if not training_args.resume_without_optimizer:  # as if it had never been stopped
+        # As if it had never been stopped.
+        if not (training_args.resume_without_optimizer or training_args.resume_without_record):
             given.pop("resume_from_checkpoint", None)
         write_results(trainer, report, model_args.resolve_clip(), given, presets, repository)
 
@@ -153,9 +155,9 @@ def test_once(trainer: ClipCaerTrainer, clips: DatasetDict, dataset: str) -> dic
     """Report of the selected checkpoint on the test split, with the last epoch's figures. The model ends selected."""
     from modeling_clipcaer.data.loading import count_labels, get_labels, read_split_protocol, tell_shared_clips
     from modeling_clipcaer.metrics import calibrate_temperature
+    from modeling_clipcaer.models.trainable import restore_weights
     from modeling_clipcaer.reports.evaluation import build_report, describe_computation, describe_fit, doubt_training
     from modeling_clipcaer.training.checkpoints import check_whole
-    from modeling_clipcaer.training.trainable import restore_weights
 
     state, labels = trainer.state, get_labels(clips)
 
@@ -185,7 +187,7 @@ def test_once(trainer: ClipCaerTrainer, clips: DatasetDict, dataset: str) -> dic
     report = last
     if best_step != state.global_step:
         selected = Path(trainer.args.output_dir, f"checkpoint-{best_step}")
-        check_whole(selected, optimizer=False)
+        check_whole(selected, optimizer=False, recorded=not trainer.args.resume_without_record)
         restore_weights(trainer.accelerator.unwrap_model(trainer.model), selected)
         fit = calibrate()
         report = measure()
@@ -221,10 +223,10 @@ def write_results(
 
     from modeling_clipcaer.common.files import staged_folder
     from modeling_clipcaer.models.checkpoints import save_checkpoint, weights_revision
+    from modeling_clipcaer.models.trainable import complete_model
     from modeling_clipcaer.reports.evaluation import plot_training_curves, tell_calibration, tell_result, write_report
     from modeling_clipcaer.reports.hub import push_files
     from modeling_clipcaer.reports.model_card import render_licence, render_model_card
-    from modeling_clipcaer.training.trainable import complete_model
 
     output_dir = trainer.args.output_dir
     card = render_model_card(report, base_model, presets, flags, repository)

@@ -8,7 +8,7 @@ A clip's embedding is the mean of its frames' unit embeddings in both streams; t
 import sys
 from dataclasses import MISSING, dataclass
 
-from modeling_clipcaer.common.flags import option, parse_arguments
+from modeling_clipcaer.common.flags import check_ranges, option, parse_arguments
 from modeling_clipcaer.errors import run_command
 from modeling_clipcaer.models.arguments import ModelArguments
 from modeling_clipcaer.settings_clipcaer import PixelSettings
@@ -24,6 +24,9 @@ class ZeroShotArguments:
     batch_size: int = option(8, "Clips a step.", least=1)
     num_workers: int = option(2, "Processes that decode frames.", least=0)
     seed: int = option(42, "Seed of the bootstrap.", least=0)
+
+    def __post_init__(self):
+        check_ranges(self)
 
 
 def main() -> None:

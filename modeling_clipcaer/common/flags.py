@@ -24,6 +24,7 @@ from modeling_clipcaer.settings_clipcaer import check_ranges, option, rare_optio
 __all__ = [
     "CommandParser",
     "check_ranges",
+    "flags_with_choices",
     "given_flags",
     "option",
     "parse_arguments",
@@ -36,7 +37,7 @@ __all__ = [
 LONGEST_MESSAGE = 500  # characters; argparse repeats a value whole
 # Of a field's metadata, what argparse takes.
 _ARGPARSE_KEYS = ("help", "choices", "nargs", "const", "metavar")
-_METAVARS = {int: "N", float: "X", str: "TEXT"}
+_METAVARS: dict[Any, str] = {int: "N", float: "X", str: "TEXT"}
 _SWITCHES = {
     **dict.fromkeys(("yes", "true", "t", "y", "1"), True),
     **dict.fromkeys(("no", "false", "f", "n", "0"), False),
@@ -91,6 +92,11 @@ def given_flags(types: Sequence[type], argv: list[str]) -> dict[str, Any]:
         action.default = argparse.SUPPRESS
     values = vars(parser.parse_known_intermixed_args(words)[0])
     return {name: _as_plain(value) for name, value in sorted(values.items()) if name != "config"}
+
+
+def flags_with_choices(types: Sequence[type]) -> set[str]:
+    """Names of the flags whose values are words of a known vocabulary."""
+    return {action.dest for action in _build_parser(types, "")._actions if action.choices}
 
 
 def split_configs(argv: list[str]) -> tuple[list[str], list[str]]:
@@ -327,7 +333,8 @@ def _read_yaml_flags(path: str, parser: CommandParser) -> list[str]:
     values = {} if values is None else values
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected `flag: value` lines, found a {type(values).__name__}")
-    keys, flags, seen = _keys(parser), [], {}
+    keys, flags = _keys(parser), []
+    seen: dict[str, str] = {}
     for key, value in values.items():
         name = key.replace("-", "_")
         where = f"{path}:{lines[key]}"

@@ -1,6 +1,12 @@
-"""Progress bars are for people."""
+"""How a run goes, told while it goes: lines on standard output, and bars where a person looks on."""
 
 import sys
+
+
+def tell(line: str) -> None:
+    """Write a line at once."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def hide_progress_bars() -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields
 
-from modeling_clipcaer.common.flags import option, rare_option
+from modeling_clipcaer.common.flags import check_ranges, option, rare_option
 from modeling_clipcaer.common.presets import find_preset
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.settings_clipcaer import ModelSettings
@@ -43,8 +43,8 @@ class ModelArguments(ModelSettings):
         from transformers.integrations.hub_kernels import is_kernel
         from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-        name, known = self.attn_implementation, ("eager", *ALL_ATTENTION_FUNCTIONS.valid_keys())
-        known = [attention for attention in known if not attention.startswith("paged|")]  # which generate text
+        name, kinds = self.attn_implementation, ("eager", *ALL_ATTENTION_FUNCTIONS.valid_keys())
+        known = [kind for kind in kinds if not kind.startswith("paged|")]  # which generate text
         if name not in known and not is_kernel(name):
             raise InputError(
                 f"`attn_implementation` must be one of {', '.join(known)}, or owner/name of a kernel, got {name!r}"
@@ -57,3 +57,23 @@ class ModelArguments(ModelSettings):
     def resolve_clip(self) -> str:
         """Hub id or folder of the CLIP checkpoint."""
         return OPENAI_CHECKPOINTS.get(self.clip_model) or find_preset(self.clip_model, suffix="")
+
+
+@dataclass
+class TrainableArguments:
+    """Which weights train, and which are saved."""
+
+    use_lora: bool = option(
+        False,
+        "Train the vision tower by LoRA; its attention (Hu et al., 2022) at --lr-image-encoder, merged at the end.",
+    )
+    lora_rank: int = rare_option(8, "Its rank.", above=0)
+    lora_alpha: float = rare_option(16.0, "Its alpha: the update is scaled by alpha over rank.", above=0)
+    save_trainable_only: bool = rare_option(
+        False,
+        "Leave CLIP's frozen weights out of the checkpoints of training; recipes/evaluate.py and predict.py add them "
+        "again from the CLIP checkpoint. The result of the run is whole.",
+    )
+
+    def __post_init__(self):
+        check_ranges(self)

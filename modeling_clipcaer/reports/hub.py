@@ -11,6 +11,7 @@ from huggingface_hub import CommitOperationAdd, HfApi, get_token
 from transformers.trainer_utils import HubStrategy
 
 from modeling_clipcaer import ClipCaerConfig, ClipCaerTrainingArguments, ClipCaerVideoProcessor
+from modeling_clipcaer.common.progress import tell
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.json_files import read_object
 from modeling_clipcaer.reports.evaluation import REPORT_FIELDS
@@ -89,7 +90,7 @@ def push_files(folder: str | os.PathLike, names: Iterable[str], repo_id: str, re
     folder = Path(folder)
     files, withheld = collect_published(folder, names)
     for words in withheld:
-        print(f"not pushed: {words}")
+        tell(f"not pushed: {words}")
     operations = [CommitOperationAdd(name, content) for name, content in files.items()]
     try:
         commit = HfApi().create_commit(

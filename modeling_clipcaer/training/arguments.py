@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from transformers import Trainer, TrainingArguments, get_scheduler
 from transformers.integrations import get_available_reporting_integrations
+from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from modeling_clipcaer.data.arguments import DataArguments
 from modeling_clipcaer.errors import InputError, first_line
-from modeling_clipcaer.models.arguments import ModelArguments
+from modeling_clipcaer.models.arguments import ModelArguments, TrainableArguments
 from modeling_clipcaer.settings_clipcaer import PixelSettings, check_ranges
 from modeling_clipcaer.training.settings import (
     CacheArguments,
@@ -20,7 +21,6 @@ from modeling_clipcaer.training.settings import (
     OptimizerSettings,
     ResultSettings,
     RunSettings,
-    TrainableArguments,
 )
 
 
@@ -184,8 +184,9 @@ def check_selection(args: ClipCaerTrainingArguments) -> None:
         raise InputError(f"`metric_for_best_model` must be uar or war, got {args.metric_for_best_model}")
     if args.save_strategy != "best" and args.save_strategy != args.eval_strategy:
         raise InputError(
-            f"`save_strategy` {args.save_strategy.value} and `eval_strategy` {args.eval_strategy.value} differ: the "
-            "selected checkpoint might not have been saved; make them equal"
+            f"`save_strategy` {SaveStrategy(args.save_strategy).value} and `eval_strategy` "
+            f"{IntervalStrategy(args.eval_strategy).value} differ: the selected checkpoint might not have been saved; "
+            "make them equal"
         )
     if args.save_strategy == "steps" and not math.isclose((args.eval_steps / args.save_steps + 0.5) % 1, 0.5):
         raise InputError(

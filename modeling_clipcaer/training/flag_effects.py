@@ -252,7 +252,7 @@ RULES = (
 )
 
 
-def check_flags(given: Mapping[str, Any], arguments: Iterable[object]) -> dict[str, str]:
+def check_flags(given: Mapping[str, Any], arguments: Iterable[Any]) -> dict[str, str]:
     """The flags in `given` that have no effect in a run with `arguments`, each with the reason.
 
     Args:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from modeling_clipcaer.common.flags import check_ranges, option, rare_option
 from modeling_clipcaer.data.arguments import DataArguments
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.models.arguments import TOWER_DTYPES, ModelArguments
+from modeling_clipcaer.models.arguments import TOWER_DTYPES, ModelArguments, TrainableArguments
 from modeling_clipcaer.settings_clipcaer import PixelSettings
 
 
@@ -43,6 +43,11 @@ class RunSettings:
     resume_without_optimizer: bool = rare_option(
         False,
         "Resume from a checkpoint's weights and step alone: the optimizer and the random draws start afresh.",
+    )
+    resume_without_record: bool = rare_option(
+        False,
+        "Resume also from a checkpoint of an earlier version, which has no resume.json: that it is whole, and has the "
+        "clips and flags of this run, is then on trust.",
     )
     bf16: bool = option(False, "Compute in bfloat16; weights stay in float32.")
     tower_dtype: str = rare_option(
@@ -114,7 +119,9 @@ class LossSettings:
     class_balanced_beta: float = rare_option(0.999, "Its beta.", least=0, below=1)
     logit_adj: bool = option(False, "Adjust logits by the labels' log-priors; in training (Menon et al., 2021).")
     logit_adj_tau: float = rare_option(1.0, "Their factor.", least=0)
-    weighted_sampler: bool = option(False, "Draw clips by inverse label frequency; in training, with replacement.")
+    weighted_sampler: bool = rare_option(
+        False, "Draw clips by inverse label frequency; in training, with replacement."
+    )
     mixup_alpha: float = rare_option(
         0.0, "Parameter of mixup's Beta distribution (Zhang et al., 2018); 0: off.", least=0
     )
@@ -129,7 +136,7 @@ class ResultSettings:
     save_strategy: str = rare_option("epoch", "When a checkpoint is saved.")
     save_total_limit: int | None = rare_option(2, "Checkpoints kept: the best and the latest.", least=1)
     logging_strategy: str = rare_option("epoch", "When losses are logged.")
-    metric_for_best_model: str | None = option(
+    metric_for_best_model: str | None = rare_option(
         "uar", "What selects the checkpoint; on the validation split, uar or war."
     )
     greater_is_better: bool | None = rare_option(None, "Whether more of it is better; of a loss less is, by default.")
@@ -169,23 +176,6 @@ class CacheArguments:
         check_ranges(self)
         if self.cache_frame_embeds and self.cache_crops:
             raise InputError("`cache_frame_embeds` makes `cache_crops` useless: take one of them")
-
-
-@dataclass
-class TrainableArguments:
-    """Which weights train, and which are saved."""
-
-    use_lora: bool = option(
-        False,
-        "Train the vision tower by LoRA; its attention (Hu et al., 2022) at --lr-image-encoder, merged at the end.",
-    )
-    lora_rank: int = rare_option(8, "Its rank.", above=0)
-    lora_alpha: float = rare_option(16.0, "Its alpha: the update is scaled by alpha over rank.", above=0)
-    save_trainable_only: bool = rare_option(
-        False,
-        "Leave CLIP's frozen weights out of the checkpoints of training; recipes/evaluate.py and predict.py add them "
-        "again from the CLIP checkpoint. The result of the run is whole.",
-    )
 
 
 # The flags of `train` without those that are the Trainer's alone, most used first.

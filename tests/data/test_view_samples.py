@@ -13,7 +13,7 @@ from PIL import Image
 
 from helpers.videos import draw_faces
 from modeling_clipcaer import ClipCaerVideoProcessor
-from modeling_clipcaer.commands.view import CLIPS_PER_PAGE, choose_clips, load_split, main, view_clip
+from modeling_clipcaer.commands.view import main
 from modeling_clipcaer.data.clip_rows import open_row
 from modeling_clipcaer.data.contact_sheet import (
     FACE_COLOUR,
@@ -25,6 +25,7 @@ from modeling_clipcaer.data.contact_sheet import (
     hide_face,
     hide_whole,
 )
+from modeling_clipcaer.data.sample_views import CLIPS_PER_PAGE, choose_clips, load_split, view_clip
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.faces.face_detection import build_face_detector
 
@@ -227,7 +228,7 @@ def test_many_clips_go_on_pages_up_to_a_limit(make_rows, call, tmp_path):
         (["--clips", "1"], "clip lab/1: .*0.jpg: expected an image file, found nothing"),
         (["--processor", "missing"], "missing: there is no such folder, and from the Hub no video processor"),
         (["--processor", "missing", "--num-frames", "4"], "--num-frames has no effect with --processor"),
-        (["--num-frames", "0"], "`num_frames` must be an integer in 1..4096, got 0"),
+        (["--num-frames", "0"], "`num_frames` must lie in [1, 4096], got 0"),
         (["--num", "0"], "--num is 0, expected at least 1"),
         (["--clips", "0", "--num", "2"], "not allowed with argument"),
         (["--clips", "0", "--seed", "2"], "--seed has no effect with --clips"),

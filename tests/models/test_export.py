@@ -14,6 +14,7 @@ from helpers.small_material import run_main
 from helpers.tiny import CLIP, TOKEN_IDS, tiny_model, tiny_pixels
 from modeling_clipcaer import ClipCaerVideoProcessor
 from modeling_clipcaer.commands import export
+from modeling_clipcaer.models import visual_export
 from modeling_clipcaer.models.checkpoints import save_checkpoint
 from modeling_clipcaer.models.visual_export import VisualPath, dynamic_axes, export_program, load_exported, save_onnx
 
