@@ -21,6 +21,7 @@ from modeling_clipcaer.common.notice import RESPONSIBLE_USE
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.exports.tables import milliseconds
 from modeling_clipcaer.names import printable, public_name
+from modeling_clipcaer.recordings.addresses import file_path, is_address, media_address
 from modeling_clipcaer.recordings.timeline import ROOM, SCHEMA_VERSION, Timeline, TimelineSegment
 
 
@@ -140,22 +141,6 @@ def _add_elan_header(root: ElementTree.Element, timeline: Timeline, path: Path) 
     }
     for name, value in properties.items():
         ElementTree.SubElement(header, "PROPERTY", {"NAME": name}).text = value
-
-
-def is_address(source: str) -> bool:
-    """Whether a recording is at an address on the network."""
-    return source.startswith(("http://", "https://"))
-
-
-def file_path(source: str) -> str:
-    """The whole path of a recording, without `..`."""
-    # Keep: links are followed there. Behind a link `..` is not the folder that is written in front of it.
-    return os.path.realpath(source) if ".." in Path(source).parts else os.path.abspath(source)
-
-
-def media_address(source: str) -> str:
-    """The address of a recording, of the scheme `file` where it is a file."""
-    return source if is_address(source) else Path(file_path(source)).as_uri()
 
 
 def find_label_studio_root(sources: Iterable[str], wanted: str | None) -> Path:

@@ -9,9 +9,9 @@ from urllib.parse import unquote, urlparse
 
 from modeling_clipcaer.data.clip_search import is_video, name_suffix
 from modeling_clipcaer.errors import InputError, check_readable
-from modeling_clipcaer.exports.annotation_files import is_address
 from modeling_clipcaer.frame_files import list_frame_names, natural_key
 from modeling_clipcaer.names import identity_key, printable
+from modeling_clipcaer.recordings.addresses import is_address
 
 
 # File systems allow 255 bytes for a name, and a character takes up to four.

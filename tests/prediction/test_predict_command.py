@@ -25,7 +25,6 @@ from helpers.tiny import tiny_model
 from modeling_clipcaer import ClipCaerVideoProcessor
 from modeling_clipcaer.commands import predict
 from modeling_clipcaer.common.notice import RESPONSIBLE_USE
-from modeling_clipcaer.exports.annotation_files import is_address
 from modeling_clipcaer.exports.tables import load_timeline
 from modeling_clipcaer.models.checkpoints import load_checkpoint, save_checkpoint
 from modeling_clipcaer.models.measurement import read_measurement
@@ -34,6 +33,7 @@ from modeling_clipcaer.prediction import files as prediction_files
 from modeling_clipcaer.prediction import recordings as recording_predictions
 from modeling_clipcaer.prediction.arguments import name_inputs
 from modeling_clipcaer.prediction.inputs import find_recordings, name_folders
+from modeling_clipcaer.recordings.addresses import is_address
 from modeling_clipcaer.recordings.analysis import AnalysisSettings, RecordingAnalyzer
 from modeling_clipcaer.recordings.recording import open_recording
 from modeling_clipcaer.recordings.timeline import ROOM, SCHEMA_VERSION
