@@ -29,7 +29,7 @@ from modeling_clipcaer.data.contact_sheet import ClipView, draw_page
 from modeling_clipcaer.data.labels_file import read_label_entries
 from modeling_clipcaer.data.parquet_card import render_card as render_dataset_card
 from modeling_clipcaer.errors import InputError, run_command
-from modeling_clipcaer.exports.annotation_files import (
+from modeling_clipcaer.exports.label_studio import (
     render_label_studio_config,
     write_elan,
     write_fiftyone,

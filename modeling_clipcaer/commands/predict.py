@@ -32,7 +32,7 @@ from modeling_clipcaer.data.clip_boxes import ClipBoxes, read_boxes
 from modeling_clipcaer.data.clip_search import say_passed_over
 from modeling_clipcaer.data.labels_file import read_label_entries
 from modeling_clipcaer.errors import InputError, first_line, run_command
-from modeling_clipcaer.exports.annotation_files import find_label_studio_root
+from modeling_clipcaer.exports.label_studio import find_label_studio_root
 from modeling_clipcaer.faces.face_detection import FaceDetector, build_face_detector
 from modeling_clipcaer.models.arguments import ModelArguments, ProcessorArguments
 from modeling_clipcaer.models.building import build_model, build_processor

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from modeling_clipcaer.common.files import staged_folder
-from modeling_clipcaer.exports.annotation_files import (
+from modeling_clipcaer.exports.label_studio import (
     find_label_studio_root,
     render_label_studio_config,
     write_elan,

@@ -12,7 +12,7 @@ from test_timeline_files import LABELS, SOURCE, blank_window, make_timeline
 
 from modeling_clipcaer.common.notice import RESPONSIBLE_USE
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.exports.annotation_files import (
+from modeling_clipcaer.exports.label_studio import (
     LABEL_STUDIO_FRAME_RATE,
     find_label_studio_root,
     render_label_studio_config,

@@ -12,7 +12,7 @@ from test_timeline_files import LABELS, make_timeline
 
 from helpers.places import ROOT
 from helpers.videos import stairs, write_video
-from modeling_clipcaer.exports.annotation_files import (
+from modeling_clipcaer.exports.label_studio import (
     render_label_studio_config,
     write_elan,
     write_fiftyone,
