@@ -8,14 +8,12 @@ from typing import Any
 
 from modeling_clipcaer.common.flags import option
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.exports.tables import TABLE_FORMATS
+from modeling_clipcaer.exports.formats import DEFAULT_NAMES, NAMES
 from modeling_clipcaer.models.frame_encoder import TOWER_DTYPES
 from modeling_clipcaer.prediction.inputs import describe_file
 from modeling_clipcaer.processing_clipcaer import CHOICES
 
 
-FORMATS = (*TABLE_FORMATS, "vtt", "elan", "label_studio", "fiftyone")
-DEFAULT_FORMATS = (*TABLE_FORMATS, "vtt")
 # What a figure depends on, beside the recording, the model, the detector and the precision that are chosen.
 FIGURE_FLAGS = (
     *("window", "stride", "smoothing", "hysteresis", "threshold", "context", "fps", "duration"),
@@ -63,7 +61,7 @@ class PredictionArguments:
     labels: str | None = option(None, "YAML file of labels and sentences for zero-shot answers of a plain CLIP model.")
 
     formats: list[str] | None = option(
-        None, f"Which files, of {', '.join(FORMATS)}; {', '.join(DEFAULT_FORMATS)} by default.", choices=list(FORMATS)
+        None, f"Which files, of {', '.join(NAMES)}; {', '.join(DEFAULT_NAMES)} by default.", choices=list(NAMES)
     )
     label_studio_root: str | None = option(
         None,
@@ -91,8 +89,8 @@ class PredictionArguments:
 
     @property
     def wanted_formats(self) -> list[str]:
-        """The formats, in the order of `FORMATS`."""
-        return [name for name in FORMATS if name in (self.formats or DEFAULT_FORMATS)]
+        """The words of `--formats` in their own order, or those that stand for it where it is not given."""
+        return [name for name in NAMES if name in (self.formats or DEFAULT_NAMES)]
 
 
 def check_clip_flags(given: dict[str, Any]) -> None:
@@ -125,7 +123,7 @@ def _take_values(name: str, words: deque[str]) -> list[str]:
     if "=" in name or name in ("h", "help") or not words:
         return []
     if name == "formats":
-        return _take_while(words, FORMATS) or [words.popleft()]  # one that is none is told as such
+        return _take_while(words, NAMES) or [words.popleft()]  # one that is none is told as such
     return _take_while(words, ("true", "false")) if name in switches else [words.popleft()]
 
 

@@ -25,7 +25,7 @@ from helpers.tiny import tiny_model
 from modeling_clipcaer import ClipCaerVideoProcessor
 from modeling_clipcaer.commands import predict
 from modeling_clipcaer.common.notice import RESPONSIBLE_USE
-from modeling_clipcaer.exports.tables import load_timeline
+from modeling_clipcaer.exports.timeline_json import load_timeline
 from modeling_clipcaer.models.checkpoints import load_checkpoint, save_checkpoint
 from modeling_clipcaer.models.measurement import read_measurement
 from modeling_clipcaer.names import identity_key
