@@ -12,20 +12,19 @@ from transformers.integrations import get_available_reporting_integrations
 
 from modeling_clipcaer.common.flags import option
 from modeling_clipcaer.errors import InputError, first_line
+from modeling_clipcaer.losses.table import CLASSIFICATION_LOSSES, PARAMETERS, LossParameters
 from modeling_clipcaer.models.frame_encoder import TOWER_DTYPES
 
 
 _AT_LEAST_ZERO = (
     *("learning_rate", "lr_image_encoder", "lr_prompt_learner", "lr_adapter", "lr_fusion", "lr_gamma", "weight_decay"),
-    *("mi_loss_weight", "mi_warmup_epochs", "mi_ramp_epochs", "dc_loss_weight", "dc_warmup_epochs", "dc_ramp_epochs"),
-    *("focal_gamma", "focal_alpha", "ldam_max_margin", "ldam_scale", "logit_adj_tau", "mixup_alpha"),
+    *("logit_adj_tau", "mixup_alpha", *PARAMETERS),
     *("num_train_epochs", "dataloader_num_workers", "max_grad_norm", "warmup_steps", "eval_delay"),
 )
 _AT_LEAST_ONE = (
     *("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps", "save_total_limit"),
 )
-# At 0 the loss is a constant.
-_ABOVE_ZERO = ("focal_alpha", "ldam_scale")
+_ABOVE_ZERO = tuple(name for name, parameter in PARAMETERS.items() if not parameter.may_be_zero)
 
 # Arguments of the Trainer that break a run here or would do nothing: each is taken at its default alone, with why.
 TRAINER_ARGUMENTS_REFUSED = {
@@ -73,7 +72,7 @@ def count_default_workers() -> int:
 
 
 @dataclass
-class ClipCaerTrainingArguments(TrainingArguments):
+class ClipCaerTrainingArguments(LossParameters, TrainingArguments):
     """Arguments of [`ClipCaerTrainer`]: those of the Trainer, and those of the method's losses and parameter groups.
 
     A learning rate of 0 freezes its group. The text tower is always frozen.
@@ -93,23 +92,10 @@ class ClipCaerTrainingArguments(TrainingArguments):
     )
     lr_gamma: float = option(0.1, "Factor at each of --lr-milestones.")
 
-    mi_loss_weight: float = option(0.5, "Weight of the mutual-information loss between the two text views; 0: off.")
-    mi_warmup_epochs: float = option(0.0, "Epochs before the MI loss sets in.")
-    mi_ramp_epochs: float = option(0.0, "Epochs over which its weight then grows to the full one.")
-    dc_loss_weight: float = option(0.1, "Weight of the decorrelation loss of the soft view; 0: off.")
-    dc_warmup_epochs: float = option(0.0, "Epochs before the DC loss sets in.")
-    dc_ramp_epochs: float = option(0.0, "Epochs over which its weight then grows to the full one.")
-
-    classification_loss: str = option(
-        "cross_entropy", "Loss of the logits.", choices=["cross_entropy", "focal", "ldam"]
-    )
+    classification_loss: str = option("cross_entropy", "Loss of the logits.", choices=list(CLASSIFICATION_LOSSES))
     label_smoothing_distribution: list[float] | None = option(
         None, "Shares of the labels in the mass that --label-smoothing-factor takes away; even by default."
     )
-    focal_gamma: float = option(2.0, "Exponent of the focal loss.")
-    focal_alpha: float = option(1.0, "Factor of the focal loss.")
-    ldam_max_margin: float = option(0.5, "Greatest margin of the LDAM loss, that of the rarest label.")
-    ldam_scale: float = option(30.0, "Scale of the cosines in the LDAM loss.")
     class_balanced_loss: bool = option(False, "Weight clips by their label's effective number (Cui et al., 2019).")
     class_balanced_beta: float = option(0.999, "Its beta.")
     logit_adj: bool = option(False, "Train on logits adjusted by the labels' log-priors (Menon et al., 2021).")
@@ -260,12 +246,14 @@ class ClipCaerTrainingArguments(TrainingArguments):
         if best is not None and metric and best == metric.endswith("loss"):
             found = f"`greater_is_better` {str(best).lower()} would select the worst checkpoint by {metric}"
             raise InputError(f"{found}; leave it out")
-        if self.classification_loss != "cross_entropy" and self.label_smoothing_factor:
+        loss = CLASSIFICATION_LOSSES[self.classification_loss]
+        if "smoothing" not in loss.flags and self.label_smoothing_factor:
             raise InputError(
-                "`label_smoothing_factor` applies to cross_entropy only, "
-                f"`classification_loss` is {self.classification_loss}"
+                f"`label_smoothing_factor` applies to cross_entropy only, `classification_loss` is {loss.name}"
             )
-        if self.classification_loss == "ldam" and self.logit_adj:
-            raise InputError("`logit_adj` and `classification_loss` ldam shift the same logits: take one of them")
+        if loss.has_margins and self.logit_adj:
+            raise InputError(
+                f"`logit_adj` and `classification_loss` {loss.name} shift the same logits: take one of them"
+            )
         if self.lr_milestones and self.warmup_steps:
             raise InputError("`lr_milestones` replace the schedule that `warmup_steps` belong to: take one of them")
