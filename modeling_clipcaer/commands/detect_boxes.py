@@ -23,7 +23,8 @@ from modeling_clipcaer.names import printable
 def main() -> None:
     args = parse_arguments(sys.argv[1:])
     print(printable(f"looking for faces in {', '.join(args.inputs)}"), flush=True)
-    from modeling_clipcaer.data.detection import detect_boxes, format_coverage
+    from modeling_clipcaer.data.detection import detect_boxes
+    from modeling_clipcaer.data.detection_files import format_coverage
     from modeling_clipcaer.faces.face_detection import build_face_detector
 
     weights = args.face_detector_weights

@@ -7,7 +7,6 @@ processor's settings. The file takes `pixel_values` and `face_pixel_values`, fp3
 number of clips; it returns logits.
 """
 
-import json
 import platform
 import sys
 from dataclasses import MISSING, dataclass
@@ -19,7 +18,7 @@ from typing import Any, Literal
 import torch
 
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
-from modeling_clipcaer.common.files import staged_folder
+from modeling_clipcaer.common.files import staged_folder, write_json
 from modeling_clipcaer.common.flags import option, parse_arguments
 from modeling_clipcaer.common.locks import locked_folder
 from modeling_clipcaer.common.notice import RESPONSIBLE_USE
@@ -68,8 +67,7 @@ def main() -> None:
             save_torch_export(program, path)
         difference = measure_difference(model, path, TOLERANCES[args.dtype])
         description = describe(args, model, processor, folder) | {"max_logit_difference": difference}
-        text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
-        Path(folder, f"{path.name}.json").write_text(text, encoding="utf-8")
+        write_json(description, Path(folder, f"{path.name}.json"))
     print(f"logits within {difference:.1e} of PyTorch's in fp32: {args.output_dir}/{path.name}\n{RESPONSIBLE_USE}")
 
 

@@ -202,8 +202,8 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def render_json(content: Any, indent: int = 2) -> str:
-    """`content` as JSON text for people, which ends with a line break.
+def render_json(content: Any, indent: int | None = 2) -> str:
+    """`content` as JSON, with a line break at its end.
 
     Raises:
         ValueError: it holds NaN or an infinite number, which JSON does not have.
@@ -211,9 +211,10 @@ def render_json(content: Any, indent: int = 2) -> str:
     return json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def write_json(content: Any, path: Path, indent: int = 2) -> None:
-    """Write `content` as JSON to `path`, which is one of a folder or a file that is not yet complete."""
-    path.write_text(render_json(content, indent), encoding="utf-8")
+def write_json(content: Any, path: Path, indent: int | None = 2) -> None:
+    """Write `content` as JSON to `path`, which lies in a folder that is not yet complete, or is such a file."""
+    # Keep: a name that is not UTF-8 is told by its bytes, which JSON reads back.
+    path.write_text(render_json(content, indent), encoding="utf-8", errors="backslashreplace")
 
 
 def file_sha256(path: str | os.PathLike) -> str:

@@ -1,14 +1,13 @@
 """One answer for each clip: `recipes/predict.py --clips`."""
 
 import csv
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
 from modeling_clipcaer.common.csv_text import safe_row
-from modeling_clipcaer.common.files import staged_folder
+from modeling_clipcaer.common.files import staged_folder, write_json
 from modeling_clipcaer.common.notice import RESPONSIBLE_USE
 from modeling_clipcaer.data.clip_boxes import ClipBoxes
 from modeling_clipcaer.errors import check_utf8
@@ -94,9 +93,7 @@ def write_predictions(
         "predictions": predictions,
         "failed": failures,
     }
-    (folder / "predictions.json").write_text(
-        json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    write_json(content, folder / "predictions.json")
     with (folder / "predictions.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(safe_row(["clip", "label", "score", *labels]))
