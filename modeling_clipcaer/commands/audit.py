@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from modeling_clipcaer.common.command_flags import CommandParser, spell_flag
+from modeling_clipcaer.common.progress import tell
 from modeling_clipcaer.data.audit.thresholds import AuditThresholds
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.names import printable
@@ -87,7 +88,7 @@ def choose_status(severities: dict[str, int], fail_on: str) -> int:
 def main() -> None:
     options = parse_arguments(sys.argv[1:])
     thresholds = AuditThresholds(**{limit.name: getattr(options, limit.name) for limit in fields(AuditThresholds)})
-    print(printable(f"auditing {options.dataset or options.root}"), flush=True)
+    tell(printable(f"auditing {options.dataset or options.root}"))
     import datasets
 
     from modeling_clipcaer.data.audit.dataset import AUDIT_FOLDER, audit_dataset, format_table

@@ -12,13 +12,14 @@ import sys
 from pathlib import Path
 
 from modeling_clipcaer.common.command_flags import CommandParser, spell_flag
+from modeling_clipcaer.common.progress import tell
 from modeling_clipcaer.errors import run_command
 from modeling_clipcaer.names import printable
 
 
 def main() -> None:
     args = parse_arguments(sys.argv[1:])
-    print(printable(f"reading the split `{args.split}` of {args.dataset}"), flush=True)
+    tell(printable(f"reading the split `{args.split}` of {args.dataset}"))
     from modeling_clipcaer.data.clip_video import read_clip, view_clips, write_clip_video
 
     clips = [read_clip(args.dataset, args.split, number) for number in args.clip]

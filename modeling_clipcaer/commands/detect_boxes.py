@@ -15,6 +15,7 @@ import sys
 from functools import partial
 
 from modeling_clipcaer.common.command_flags import CommandParser, spell_flag
+from modeling_clipcaer.common.progress import tell
 from modeling_clipcaer.data.boxes import NEAREST_REACH
 from modeling_clipcaer.errors import run_command
 from modeling_clipcaer.names import printable
@@ -22,7 +23,7 @@ from modeling_clipcaer.names import printable
 
 def main() -> None:
     args = parse_arguments(sys.argv[1:])
-    print(printable(f"looking for faces in {', '.join(args.inputs)}"), flush=True)
+    tell(printable(f"looking for faces in {', '.join(args.inputs)}"))
     from modeling_clipcaer.data.detection import detect_boxes
     from modeling_clipcaer.data.detection_files import format_coverage
     from modeling_clipcaer.faces.face_detection import build_face_detector
@@ -38,7 +39,6 @@ def main() -> None:
         body_per_frame=args.body_per_frame,
         num_proc=args.num_proc,
         weights=weights,
-        tell=print,
     )
     print(format_coverage(record))
     for clip, problem in list(record["broken"].items())[:3]:

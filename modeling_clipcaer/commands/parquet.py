@@ -11,11 +11,11 @@ pixels to the last bit, `crops` face and context as the model sees them, cut onc
 import argparse
 import sys
 from argparse import RawDescriptionHelpFormatter
-from functools import partial
 from pathlib import Path
 
 from modeling_clipcaer.common.command_flags import CommandParser, spell_flag
 from modeling_clipcaer.common.files import write_json
+from modeling_clipcaer.common.progress import tell
 from modeling_clipcaer.data.parquet_card import EMBEDDED, LICENCE, NOTICES, render_card
 from modeling_clipcaer.errors import InputError, run_command
 
@@ -25,7 +25,7 @@ SHARE_FLAG = "--i-may-share-these-images"
 
 def main() -> None:
     args = parse_arguments(sys.argv[1:])
-    print(f"Licence: {LICENCE}", flush=True)
+    tell(f"Licence: {LICENCE}")
     if args.embed != "none" and not args.i_may_share_these_images:
         raise InputError(f"--embed {args.embed} writes images of people: {SHARE_FLAG} says that you may share them")
     import datasets
@@ -41,16 +41,15 @@ def main() -> None:
     processor = make_processor(args.processor) if args.embed == "crops" else None
     if args.shuffle_seed is not None:
         clips["train"] = clips["train"].shuffle(args.shuffle_seed, keep_in_memory=True)
-    tell = partial(print, flush=True)
     makers = {
-        split: choose_rows(rows, split, args.dataset, args.embed, args.max_frames, processor, tell)
+        split: choose_rows(rows, split, args.dataset, args.embed, args.max_frames, processor)
         for split, rows in clips.items()
     }
     tell(NOTICES[args.embed])
     output = Path(args.output).absolute()
     with replaced_folder(output) as folder:
         for split, rows in clips.items():
-            write_split(rows, makers[split], folder, split, args.shard_size, args.num_proc, tell)
+            write_split(rows, makers[split], folder, split, args.shard_size, args.num_proc)
         publish_record(Path(args.dataset), folder)
         if processor is not None:
             # Keep: without the code that a checkpoint's processor names, which is not beside it here.

@@ -9,10 +9,10 @@ drawings it has not seen. Captions name what a frame shows (closed eyes, holding
 
 import argparse
 import os
-from functools import partial
 from pathlib import Path
 
 from modeling_clipcaer.common.locks import locked_name
+from modeling_clipcaer.common.progress import tell
 from modeling_clipcaer.errors import InputError, run_command
 
 
@@ -25,10 +25,10 @@ def main() -> None:
     with locked_name(output_dir):
         if output_dir.exists():
             raise InputError(f"--output_dir {output_dir}: exists; expected the name of a folder to be made")
-        print(f"drawing {args.num_clips} clips", flush=True)
+        tell(f"drawing {args.num_clips} clips")
         from modeling_clipcaer.synthetic.tiny_clip import pretrain
 
-        pretrain(args, output_dir, tell=partial(print, flush=True))
+        pretrain(args, output_dir)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from modeling_clipcaer.common.command_flags import CommandParser
 from modeling_clipcaer.common.files import working_folder
+from modeling_clipcaer.common.progress import tell
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.synthetic.data_set import LABEL_SHARES, draw_dataset, plan_dataset
 
@@ -29,7 +30,7 @@ def main() -> None:
             raise InputError(f"--{name.replace('_', '-')}: expected at least 1, found {getattr(args, name)}")
     if args.seed < 0:
         raise InputError(f"--seed: expected 0 or more, found {args.seed}")
-    print(f"drawing {args.clips_train} training clips and {args.clips_test} test clips", flush=True)
+    tell(f"drawing {args.clips_train} training clips and {args.clips_test} test clips")
     plans = plan_dataset(args.seed, args.imbalance, args.clips_train, args.clips_test)
     with working_folder(target) as working:
         draw_dataset(plans, working / target.name, args.num_workers)

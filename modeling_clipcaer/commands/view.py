@@ -16,13 +16,14 @@ import sys
 from pathlib import Path
 
 from modeling_clipcaer.common.command_flags import CommandParser, spell_flag
+from modeling_clipcaer.common.progress import tell
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.names import printable
 
 
 def main() -> None:
     args = parse_arguments(sys.argv[1:])
-    print(printable(f"reading the split `{args.split}` of {args.dataset}"), flush=True)
+    tell(printable(f"reading the split `{args.split}` of {args.dataset}"))
     from modeling_clipcaer.data.sample_views import choose_clips, load_split, make_processor, write_pages
 
     rows = load_split(args.dataset, args.split)

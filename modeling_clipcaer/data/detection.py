@@ -13,6 +13,7 @@ from tqdm import tqdm
 from modeling_clipcaer.common.disk import tell_disk_errors
 from modeling_clipcaer.common.files import file_sha256
 from modeling_clipcaer.common.locks import locked_name
+from modeling_clipcaer.common.progress import tell
 from modeling_clipcaer.data.box_detection import detect_clips
 from modeling_clipcaer.data.clip_search import find_clips, say_passed_over
 from modeling_clipcaer.data.detection_files import BODY_PER_FRAME, PartialResults, write_results
@@ -32,7 +33,6 @@ def detect_boxes(
     body_per_frame: bool = False,
     num_proc: int = 1,
     weights: str | Path | None = None,
-    tell: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Write the boxes of all clips in `inputs` into the folder `output`, and return what detection.json says.
 
@@ -44,7 +44,6 @@ def detect_boxes(
         body_per_frame: one body box a frame, not one a clip.
         num_proc: processes to work with.
         weights: the detector's file, for the record.
-        tell: takes a line of what there is to know.
 
     Raises:
         InputError: there are no clips, or `output` holds something else.

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from modeling_clipcaer import ClipCaerVideoProcessor
+from modeling_clipcaer.common.progress import tell
 from modeling_clipcaer.data.clip_rows import find_form
 from modeling_clipcaer.data.loading import count_frames
 from modeling_clipcaer.data.parquet_rows import CropRows, FrameRows, PathRows
@@ -26,7 +27,6 @@ def choose_rows(
     embed: str,
     max_frames: int,
     processor: ClipCaerVideoProcessor | None,
-    tell: Callable[[str], None],
 ):
     """What makes the rows of a split.
 
@@ -35,7 +35,6 @@ def choose_rows(
         embed: what a row holds, a key of `EMBEDDED`.
         max_frames: most frames of a training clip, 0 for all.
         processor: cuts the crops, with `embed` "crops".
-        tell: takes a line of what there is to know.
 
     Raises:
         InputError: the split does not hold what this takes.
@@ -64,7 +63,6 @@ def write_split(
     split: str,
     shard_size: int,
     num_proc: int,
-    tell: Callable[[str], None],
 ) -> None:
     """Write the shards of a split, and tell how large they come out."""
     writer = ShardWriter(folder, split, maker.features.arrow_schema, shard_size)

@@ -6,7 +6,6 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from transformers import (
 )
 
 from modeling_clipcaer.common.files import complete_folder
+from modeling_clipcaer.common.progress import tell
 from modeling_clipcaer.names import public_name
 from modeling_clipcaer.pixels import crop_box, crop_face, letterbox, resize_to_square
 from modeling_clipcaer.processing_clipcaer import CLIP_MEAN, CLIP_STD
@@ -66,8 +66,8 @@ Pixels are those of `ClipCaerVideoProcessor(image_size=64, face_margin=4, contex
 """
 
 
-def pretrain(args: argparse.Namespace, output_dir: Path, tell: Callable[[str], None]) -> None:
-    """From drawings to the folder of a trained CLIP; `tell` takes a line of how it goes."""
+def pretrain(args: argparse.Namespace, output_dir: Path) -> None:
+    """From drawings to the folder of a trained CLIP."""
     start = time.time()
     held_out = args.num_clips // 20 + 1
     pixels, words = draw_examples(args.seed, args.num_clips + held_out, args.num_workers)
@@ -76,7 +76,7 @@ def pretrain(args: argparse.Namespace, output_dir: Path, tell: Callable[[str], N
     tokenizer = train_tokenizer([caption for view in VIEWS for caption in sorted(set(join_all(words, view)))])
     model = build_model(tokenizer)
     split = args.num_clips * FRAMES_PER_CLIP
-    train(model, tokenizer, *select(pixels, words, 0, split), args, tell)
+    train(model, tokenizer, *select(pixels, words, 0, split), args)
     figures = measure(model, tokenizer, *select(pixels, words, split, None))
     card = write_card(model, figures, split, time.time() - start)
     save(model, tokenizer, card, output_dir)
@@ -161,7 +161,6 @@ def train(
     pixels: dict,
     words: dict,
     args: argparse.Namespace,
-    tell: Callable[[str], None],
 ) -> None:
     rng = np.random.default_rng([args.seed, SEED_STREAM])
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.learning_rate, weight_decay=0.05, betas=(0.9, 0.98))

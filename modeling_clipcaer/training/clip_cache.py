@@ -34,7 +34,7 @@ from modeling_clipcaer.data.loading import count_frames
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.models.checkpoints import check_output_dir
 from modeling_clipcaer.models.frame_encoder import FrameEncoder, describe_tower_dtype
-from modeling_clipcaer.training.trainable import fingerprint_weights
+from modeling_clipcaer.models.trainable import fingerprint_weights
 
 
 # Of the files' layout and of how pixels and embeddings are computed; raise it when either changes.

@@ -34,3 +34,23 @@ def start(*words) -> tuple[str, set[str]]:
 def test_help_needs_nothing_heavy(words):
     said, heavy = start(*words, "--help")
     assert said.startswith("usage: clipcaer") and not heavy
+
+
+FIRST_LINES = [
+    "synthetic --output drawn --clips-train 1 --clips-test 5 --num-workers 1",
+    "build raer --root nowhere --output built",
+    "build csv --csv nowhere.csv --output built",
+    "audit nowhere",
+    "detect-boxes nowhere --output boxes",
+    "view nowhere --output sheet.png",
+    "parquet nowhere --output shards --embed none",
+    "clip-to-video --dataset nowhere --output clip.mp4",
+    "pretrain-tiny-clip --output_dir tiny --num_clips 1 --steps 1 --num_workers 1",
+]
+
+
+@pytest.mark.parametrize("line", FIRST_LINES, ids=lambda line: line.partition(" --")[0])
+def test_a_data_command_says_something_before_anything_heavy_is_imported(line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said, heavy = start(*line.split())
+    assert said and not said.startswith("error:") and not heavy
