@@ -47,7 +47,8 @@ from modeling_clipcaer import ClipCaerTrainer, ClipCaerTrainingArguments
 from modeling_clipcaer.common.flags import option, parse_arguments
 from modeling_clipcaer.errors import run_command
 from modeling_clipcaer.models.frame_encoder import resolve_tower_dtype
-from modeling_clipcaer.training.clip_cache import CacheArguments, cache_clips
+from modeling_clipcaer.training.clip_cache import cache_clips
+from modeling_clipcaer.training.settings import CacheArguments
 
 
 UNCOUNTED = 1  # steps before the clock starts

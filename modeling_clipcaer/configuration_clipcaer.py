@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from huggingface_hub.dataclasses import strict
 from transformers import CLIPConfig, PreTrainedConfig
@@ -12,6 +12,7 @@ from .json_files import read_object
 from .label_texts import check_distinct, end_token_id
 from .names import find_label_fault, public_name
 from .raer_labels import RAER_LABELS
+from .settings_clipcaer import ModelSettings, check_range, check_ranges, document
 from .strict_loading import tell_loading
 
 
@@ -23,25 +24,8 @@ OF_LABELS = (
 # Counts up when a checkpoint of this version would be misread by an earlier one.
 FORMAT_VERSION = 1
 LARGEST_FILE = 2**26  # bytes of a config.json
-# Least and greatest value of each number. Greatest ones keep a broken file from building until the machine is full.
-RANGES = {
-    "format_version": (1, FORMAT_VERSION),
-    "num_frames": (1, 4096),
-    "adapter_reduction": (1, 4096),
-    "adapter_residual_ratio": (0, 1),
-    "temporal_layers": (1, 64),
-    "temporal_heads": (1, 256),
-    "temporal_head_dim": (1, 1024),
-    "temporal_mlp_dim": (1, 2**16),
-    "temporal_dropout": (0, 1),
-    "temporal_init_std": (0, 100),
-    "num_context_tokens": (1, 1024),
-    "slerp_weight": (0, 1),
-    "temperature": (1e-6, 1e6),
-    "calibration_temperature": (1e-6, 1e6),
-    "initializer_range": (0, 100),
-}
-# The same of CLIP's two towers.
+# Least and greatest value of each size of CLIP's two towers. Greatest ones keep a broken file from building until
+# the machine is full.
 TOWER_RANGES = {
     "hidden_size": (1, 2**14),
     "intermediate_size": (1, 2**16),
@@ -66,80 +50,12 @@ _BASE_KEYWORDS = frozenset(
 )
 
 
+@document(ModelSettings)
 @strict
-class ClipCaerConfig(PreTrainedConfig):
+class ClipCaerConfig(PreTrainedConfig, ModelSettings):
     r"""
     Configuration of [`ClipCaerModel`] and [`ClipCaerForVideoClassification`]: everything that changes what `forward`
     computes, and how its logits become probabilities. Unknown keys and values out of range raise.
-
-    Args:
-        clip_config (`CLIPConfig` or `dict`, *optional*):
-            The CLIP model whose vision tower encodes both streams and whose text tower encodes the prompts. All
-            widths follow from it. Defaults to ViT-B/32.
-        num_frames (`int`, *optional*, defaults to 16):
-            The greatest number of frames of a clip.
-        streams (`str`, *optional*, defaults to `"both"`):
-            `"both"`, or `"face"` / `"context"` alone for ablation: the other stream is then not built.
-        use_face_adapter (`bool`, *optional*, defaults to `True`):
-            Whether the Expression-Aware Adapter refines the face stream.
-        adapter_reduction (`int`, *optional*, defaults to 4):
-            Width of the tower's output over that of the adapter's bottleneck.
-        adapter_residual_ratio (`float`, *optional*, defaults to 0.2):
-            `r` of the blend `r A(x) + (1 - r) x` (Gao et al., 2021). The public research code lost the residual
-            (r = 1), so that its face stream starts as noise.
-        temporal_layers (`int`, *optional*, defaults to 1):
-            Layers of each stream's temporal transformer.
-        temporal_heads (`int`, *optional*, defaults to 8):
-            Its attention heads.
-        temporal_head_dim (`int`, *optional*, defaults to 64):
-            Width of one head.
-        temporal_mlp_dim (`int`, *optional*, defaults to 1024):
-            Hidden width of its MLP.
-        temporal_dropout (`float`, *optional*, defaults to 0.1):
-            Dropout in its attention and MLP.
-        temporal_pooling (`str`, *optional*, defaults to `"cls"`):
-            `"cls"` (a class token) or `"attention"` (a learned weighting of the frames).
-        temporal_init_std (`float`, *optional*, defaults to 0.02):
-            Standard deviation of the initial class token and position embeddings. The public research code draws
-            them with 1.0, whose norm (22.6 for a width of 512) is twice that of the frame embeddings.
-        num_context_tokens (`int`, *optional*, defaults to 12):
-            Learned context tokens of a soft prompt (CoOp, Zhou et al., 2022).
-        class_specific_context (`bool`, *optional*, defaults to `True`):
-            One set of context tokens for each prompt, or one set for all.
-        class_token_position (`str`, *optional*, defaults to `"end"`):
-            Where a label's text stands: behind the context tokens (`"end"`), between their halves (`"middle"`) or
-            before them (`"front"`).
-        label_prompts (`list[str]` or `list[list[str]]`, *optional*):
-            A text per label for the soft view; a list of lists is an ensemble, with equally many for each label.
-        label_token_ids (`list[list[list[int]]]`, *optional*):
-            Token ids of `label_prompts`, begin and end tokens included: label, sentence, token. `None`: the soft
-            prompts hold context tokens alone. Kept here so that a checkpoint needs no tokenizer.
-        descriptive_prompts (`list[str]` or `list[list[str]]`, *optional*):
-            Sentences per label for the descriptive view, any number each. Their embeddings are kept with the weights.
-        descriptive_token_ids (`list[list[list[int]]]`, *optional*):
-            Token ids of `descriptive_prompts`, begin and end tokens included: label, sentence, token. They tell what
-            the kept embeddings are of where there is no tokenizer.
-        prototype_source (`str`, *optional*):
-            Which view classifies: `"descriptive"`, `"soft"` or `"mean"`. `None`: descriptive when `slerp_weight` > 0
-            (as the method mixes from the descriptive view), else soft.
-        slerp_weight (`float`, *optional*, defaults to 0.5):
-            How far the Instance-Enhanced Classifier moves each prototype towards the video, from 0 (off) to below 1.
-            With one weight for all labels the decision of a given checkpoint does not depend on it; the sharpness of
-            the softmax does, and with it the gradient and the calibration.
-        temperature (`float`, *optional*, defaults to 0.07):
-            Divides the cosines to give logits.
-        calibration_temperature (`float`, *optional*):
-            Divides the logits once more where probabilities are told to people, in the pipeline (Guo et al., 2017).
-            `recipes/train.py` fits it on the validation split. `forward` takes no notice of it.
-        initializer_range (`float`, *optional*, defaults to 0.02):
-            Standard deviation of the initial context tokens.
-        format_version (`int`, *optional*):
-            The form of the checkpoint; that of a later version of this code is refused, and what has none is of the
-            first.
-        id2label (`dict[int, str]`, *optional*):
-            The labels, numbered from 0 without a gap. Defaults to RAER's five.
-        label2id (`dict[str, int]`, *optional*):
-            Its inverse; derived when not given.
 
     Example:
 
@@ -151,6 +67,31 @@ class ClipCaerConfig(PreTrainedConfig):
     ('Enjoyment', 'soft')
 
     ```
+
+    Args:
+        clip_config (`CLIPConfig` or `dict`, *optional*):
+            The CLIP model whose vision tower encodes both streams and whose text tower encodes the prompts. All
+            widths follow from it. Defaults to ViT-B/32.
+        label_prompts (`list[str]` or `list[list[str]]`, *optional*):
+            A text per label for the soft view; a list of lists is an ensemble, with equally many for each label.
+        label_token_ids (`list[list[list[int]]]`, *optional*):
+            Token ids of `label_prompts`, begin and end tokens included: label, sentence, token. `None`: the soft
+            prompts hold context tokens alone. Kept here so that a checkpoint needs no tokenizer.
+        descriptive_prompts (`list[str]` or `list[list[str]]`, *optional*):
+            Sentences per label for the descriptive view, any number each. Their embeddings are kept with the weights.
+        descriptive_token_ids (`list[list[list[int]]]`, *optional*):
+            Token ids of `descriptive_prompts`, begin and end tokens included: label, sentence, token. They tell what
+            the kept embeddings are of where there is no tokenizer.
+        calibration_temperature (`float`, *optional*):
+            Divides the logits once more where probabilities are told to people, in the pipeline (Guo et al., 2017).
+            `recipes/train.py` fits it on the validation split. `forward` takes no notice of it.
+        format_version (`int`, *optional*):
+            The form of the checkpoint; that of a later version of this code is refused, and what has none is of the
+            first.
+        id2label (`dict[int, str]`, *optional*):
+            The labels, numbered from 0 without a gap. Defaults to RAER's five.
+        label2id (`dict[str, int]`, *optional*):
+            Its inverse; derived when not given.
     """
 
     model_type = "clipcaer"
@@ -162,34 +103,11 @@ class ClipCaerConfig(PreTrainedConfig):
     ]
 
     clip_config: dict | PreTrainedConfig | None = None
-    num_frames: int = 16
-    streams: Literal["both", "face", "context"] = "both"
-
-    use_face_adapter: bool = True
-    adapter_reduction: int = 4
-    adapter_residual_ratio: int | float = 0.2
-
-    temporal_layers: int = 1
-    temporal_heads: int = 8
-    temporal_head_dim: int = 64
-    temporal_mlp_dim: int = 1024
-    temporal_dropout: int | float = 0.1
-    temporal_pooling: Literal["cls", "attention"] = "cls"
-    temporal_init_std: int | float = 0.02
-
-    num_context_tokens: int = 12
-    class_specific_context: bool = True
-    class_token_position: Literal["end", "middle", "front"] = "end"
     label_prompts: list[str] | list[list[str]] | None = None
     label_token_ids: list[list[list[int]]] | None = None
     descriptive_prompts: list[str] | list[list[str]] | None = None
     descriptive_token_ids: list[list[list[int]]] | None = None
-
-    prototype_source: Literal["descriptive", "soft", "mean"] | None = None
-    slerp_weight: int | float = 0.5
-    temperature: int | float = 0.07
     calibration_temperature: int | float | None = None
-    initializer_range: int | float = 0.02
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self, **kwargs):
@@ -286,11 +204,9 @@ class ClipCaerConfig(PreTrainedConfig):
 
     def validate_ranges(self):
         """Part of `@strict`'s validation: every number within its range."""
-        for name, (low, high) in RANGES.items():
-            _check_range(name, getattr(self, name), low, high)
-        for name in ("slerp_weight", "temporal_dropout"):
-            if getattr(self, name) == 1:
-                raise ValueError(f"`{name}` must lie in [0, 1), got 1")
+        check_ranges(self)
+        check_range("format_version", self.format_version, least=1, most=FORMAT_VERSION)
+        check_range("calibration_temperature", self.calibration_temperature, least=1e-6, most=1e6)
         if not isinstance(self.clip_config, PreTrainedConfig):
             return  # Keep: `@strict` also validates before `__post_init__` has made it one.
         _check_towers(self.clip_config.to_dict())
@@ -362,12 +278,6 @@ class ClipCaerConfig(PreTrainedConfig):
 __all__ = ["ClipCaerConfig"]
 
 
-def _check_range(name: str, value: Any, low: float, high: float) -> None:
-    # Keep: `not <=` also stops NaN.
-    if value is not None and not low <= value <= high:
-        raise ValueError(f"`{name}` must lie in [{low:g}, {high:g}], got {value}")
-
-
 def _check_towers(clip_config: dict[str, Any]) -> None:
     """Every size of CLIP's two towers within its range."""
     towers = {name: clip_config.get(name) or {} for name in ("text_config", "vision_config")}
@@ -379,7 +289,8 @@ def _check_towers(clip_config: dict[str, Any]) -> None:
             value = config.get(name)
             if value is not None and type(value) is not int:
                 raise ValueError(f"`{path}.{name}` must be an integer, got {value!r}")
-            _check_range(f"{path}.{name}", value, *TOWER_RANGES[name])
+            least, most = TOWER_RANGES[name]
+            check_range(f"{path}.{name}", value, least=least, most=most)
 
 
 def _number_labels(id2label: Mapping) -> dict[int, str]:

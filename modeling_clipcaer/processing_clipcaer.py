@@ -3,8 +3,11 @@
 import math
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from functools import wraps
 from numbers import Integral, Real
 from pathlib import Path
+from typing import Literal, TypedDict, get_args, get_origin
 
 import numpy as np
 import torch
@@ -25,126 +28,66 @@ from .frames import (
 )
 from .json_files import read_object
 from .pixels import augment, crop_box, crop_face, draw_augmentation, letterbox, resize_to_square
+from .settings_clipcaer import ModelSettings, PixelSettings, check_ranges, document, option
 from .strict_loading import check_found, tell_loading
 
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
-STREAMS = ("both", "face", "context")
+STREAMS = get_args(ModelSettings.__annotations__["streams"])
 # Pixels along a side of a frame decoded at a smaller size, for each made of them. With 1.5 photographs differ by at
 # most 0.9 levels of 255 on average (0.4 at 1280x720 and 224) and 14 anywhere; with 0.8 by 1.4 on average and by 60.
 SCALED_SURPLUS = 1.5
 
-CHOICES = {
-    "context": ("body", "frame"),
-    "resample": ("bicubic", "bilinear"),
-    "letterbox": ("centered", "reference"),
-    "frame_sampling": ("segments", "reference"),
-    "frame_order": ("natural", "string"),
-    "exif_orientation": ("upright", "ignore"),
-}
-RANGES: dict[str, tuple[type, int, int]] = {
-    "num_frames": (Integral, 1, 4096),
-    "image_size": (Integral, 1, 4096),
-    "face_margin": (Real, 0, 4096),
-    "flip_prob": (Real, 0, 1),
-    "rotation_degrees": (Real, 0, 180),
-    "color_jitter": (Real, 0, 1),
-}
 # What transformers writes into the JSON beside the settings.
 SERVICE_KEYS = ("video_processor_type", "processor_class", "auto_map")
 
 
-# The type checker does not follow transformers, so it cannot know that this is a typed dictionary.
-class ClipCaerVideosKwargs(VideosKwargs, total=False):  # type: ignore[call-arg]
-    """The settings that `from_pretrained(..., setting=value)` overrides."""
+@dataclass(eq=False)
+class ProcessorSettings(PixelSettings):
+    """Settings of [`ClipCaerVideoProcessor`]: of its pixels, and what follows from the model that they are for."""
 
-    image_size: int
-    face_margin: float
-    context: str
-    letterbox: str
-    frame_sampling: str
-    frame_order: str
-    exif_orientation: str
-    flip_prob: float
-    rotation_degrees: float
-    color_jitter: float
-    augment_per_stream: bool
-    scaled_decoding: bool
+    num_frames: int = option(ModelSettings.num_frames, "Frames sampled from a clip.", least=1, most=4096)
+    image_size: int = option(224, "Side of both squares in pixels.", least=1, most=4096)
+    image_mean: Sequence[float] = option(CLIP_MEAN, "Of pixels in [0, 1], per channel.")
+    image_std: Sequence[float] = option(CLIP_STD, "The same, standard deviation.")
 
 
-class ClipCaerVideoProcessor(VideoProcessorMixin):
+CHOICES = {
+    setting.name: get_args(setting.type)
+    for setting in fields(ProcessorSettings)
+    if get_origin(setting.type) is Literal
+}
+# The settings that `from_pretrained(..., setting=value)` overrides.
+ClipCaerVideosKwargs = TypedDict(  # type: ignore[misc]
+    "ClipCaerVideosKwargs",
+    VideosKwargs.__annotations__ | {setting.name: setting.type for setting in fields(ProcessorSettings)},
+    total=False,
+)
+
+
+@document(ProcessorSettings)
+class ClipCaerVideoProcessor(VideoProcessorMixin, ProcessorSettings):
     r"""
     Turns clips into the two streams of [`ClipCaerForVideoClassification`]: the face crop, squeezed to a square, and
     the context (body crop or whole frame), letterboxed on black. Needs neither torchvision nor a tokenizer.
 
     Args:
-        num_frames (`int`): frames sampled per clip.
-        image_size (`int`): side of both squares in pixels.
-        face_margin (`float`): pixels of the original frame by which a face box is grown on every side.
-        context (`str`): "body" crops the context to the body box, "frame" always takes the whole frame.
-        image_mean, image_std (`Sequence[float]`): per channel, of pixels in [0, 1]; CLIP's by default.
-        do_normalize (`bool`): apply mean and std, as CLIP's tower was trained with. The public research code does not.
-        resample (`str`): "bicubic" as CLIP, or "bilinear" as the research code; both antialiased.
-        letterbox (`str`): "centered", or "reference" for truncated sizes without antialias as in the research code.
-        frame_sampling (`str`): "segments", or "reference", see [`~frames.sample_frame_indices`].
-        frame_order (`str`): "natural" (2 before 10), or "string" (10 before 2) as in the research code; for files.
-        exif_orientation (`str`): "upright" turns photos as their EXIF says, boxes are meant for the upright picture;
-            "ignore" leaves them as they are stored, as the research code does.
-        flip_prob, rotation_degrees, color_jitter (`float`): training augmentation, see [`~pixels.draw_augmentation`].
-        augment_per_stream (`bool`): draw the augmentation for face and context separately. The research code does; by
-            default one draw serves both, since a face that looks left in a mirrored room is another scene.
-        scaled_decoding (`bool`): decode JPEG files that both streams show whole at a half, a quarter or an eighth of
-            their size, where that leaves 1.5 pixels for each that is made of them, in training and evaluation alike.
-            It takes a quarter off the time; the pixels differ by less than a level of 255 on average, as by JPEG
-            itself. Never with the reference's letterbox, which is not antialiased.
     """
 
     model_input_names = ["pixel_values", "face_pixel_values"]  # noqa: RUF012
     valid_kwargs = ClipCaerVideosKwargs
 
-    def __init__(
-        self,
-        num_frames: int = 16,
-        image_size: int = 224,
-        face_margin: float = 20,
-        context: str = "body",
-        image_mean: Sequence[float] = CLIP_MEAN,
-        image_std: Sequence[float] = CLIP_STD,
-        do_normalize: bool = True,
-        resample: str = "bicubic",
-        letterbox: str = "centered",
-        frame_sampling: str = "segments",
-        frame_order: str = "natural",
-        exif_orientation: str = "upright",
-        flip_prob: float = 0.5,
-        rotation_degrees: float = 4,
-        color_jitter: float = 0.0,
-        augment_per_stream: bool = False,
-        scaled_decoding: bool = True,
-        **service,
-    ):
-        unknown = sorted(set(service) - set(SERVICE_KEYS))
+    @wraps(ProcessorSettings.__init__, assigned=(), updated=())  # type: ignore[misc]  # for its signature
+    def __init__(self, *sizes, **settings):
+        unknown = sorted(settings.keys() - {setting.name for setting in fields(self)} - set(SERVICE_KEYS))
         if unknown:
             raise InputError(f"ClipCaerVideoProcessor: unknown setting `{unknown[0]}`")
-        super().__init__(**{key: service[key] for key in ("auto_map",) if key in service})
-        self.num_frames = num_frames
-        self.image_size = image_size
-        self.face_margin = face_margin
-        self.context = context
-        self.image_mean = list(image_mean) if isinstance(image_mean, tuple) else image_mean
-        self.image_std = list(image_std) if isinstance(image_std, tuple) else image_std
-        self.do_normalize = do_normalize
-        self.resample = resample
-        self.letterbox = letterbox
-        self.frame_sampling = frame_sampling
-        self.frame_order = frame_order
-        self.exif_orientation = exif_orientation
-        self.flip_prob = flip_prob
-        self.rotation_degrees = rotation_degrees
-        self.color_jitter = color_jitter
-        self.augment_per_stream = augment_per_stream
-        self.scaled_decoding = scaled_decoding
+        service = {name: settings.pop(name) for name in SERVICE_KEYS if name in settings}
+        super().__init__(**{name: value for name, value in service.items() if name == "auto_map"})
+        ProcessorSettings.__init__(self, *sizes, **settings)
+        for name in ("image_mean", "image_std"):
+            setattr(self, name, list(values) if isinstance(values := getattr(self, name), tuple) else values)
         self._validate()
 
     @classmethod
@@ -161,13 +104,14 @@ class ClipCaerVideoProcessor(VideoProcessorMixin):
     def _validate(self) -> None:
         for name, allowed in CHOICES.items():
             _require(getattr(self, name) in allowed, name, getattr(self, name), f"one of {', '.join(allowed)}")
-        for name, (kind, low, high) in RANGES.items():
-            value = getattr(self, name)
-            is_number = isinstance(value, kind) and not isinstance(value, bool)
-            expected = f"{'a number' if kind is Real else 'an integer'} in {low}..{high}"
-            _require(is_number and low <= value <= high, name, value, expected)
-        for name in ("do_normalize", "augment_per_stream", "scaled_decoding"):
-            _require(isinstance(getattr(self, name), bool), name, getattr(self, name), "true or false")
+        for setting in fields(self):
+            name, value, kind = setting.name, getattr(self, setting.name), setting.type
+            if kind is bool:
+                _require(isinstance(value, bool), name, value, "true or false")
+            elif kind in (int, float):
+                is_number = isinstance(value, Integral if kind is int else Real) and not isinstance(value, bool)
+                _require(is_number, name, value, "an integer" if kind is int else "a number")
+        check_ranges(self)
         for name in ("image_mean", "image_std"):
             values = getattr(self, name)
             sound = isinstance(values, list) and len(values) == 3

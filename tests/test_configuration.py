@@ -1,8 +1,14 @@
+import inspect
+import re
+from dataclasses import dataclass, fields
+
 import pytest
 from transformers import AutoConfig, CLIPConfig
 
 from helpers.tiny import CLIP, TOKEN_IDS, tiny_config
-from modeling_clipcaer import ClipCaerConfig
+from modeling_clipcaer import ClipCaerConfig, ClipCaerVideoProcessor
+from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.settings_clipcaer import ModelSettings, PixelSettings, check_ranges, option
 
 
 @pytest.mark.parametrize(
@@ -81,3 +87,36 @@ def test_a_saved_configuration_names_where_it_is_from_and_holds_no_path(tmp_path
     assert "mallory" not in saved + repr(config) + config.to_json_string(use_diff=False)
     assert '"tiny-clip"' in saved and "openai/clip-vit-base-patch32" in saved
     assert config._name_or_path == "/home/mallory/models/raer"  # in memory it stays: weights are found by it
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"), [(ClipCaerConfig, ModelSettings), (ClipCaerVideoProcessor, PixelSettings)]
+)
+def test_a_setting_is_said_once_and_shown_where_it_is_set(kind, settings):
+    """Name, default and help of the dataclass are those of the class's signature, of its docstring and of its JSON."""
+    parameters, saved = inspect.signature(kind).parameters, kind().to_dict()
+    for setting in fields(settings):
+        assert parameters[setting.name].default == setting.default == saved[setting.name]
+        assert f"        {setting.name} (`" in kind.__doc__ and setting.metadata["help"] in kind.__doc__
+    words = [line for line in kind.__doc__.splitlines() if re.match(r"        \w+ \(`", line)]
+    assert len(words) == len(set(words)) >= len(fields(settings))
+
+
+def test_a_range_is_told_with_its_ends():
+    @dataclass
+    class Some:
+        share: float = option(0.5, "", least=0, below=1)
+        scale: float = option(1.0, "", above=0)
+        count: int | None = option(None, "", least=1)
+
+    check_ranges(Some())
+    check_ranges(Some(share=0, count=1))
+    for values, message in (
+        ({"share": 1}, "`share` must lie in [0, 1), got 1"),
+        ({"share": float("nan")}, "`share` must lie in [0, 1), got nan"),
+        ({"scale": 0}, "`scale` must be above 0, got 0"),
+        ({"scale": float("inf")}, "`scale` must be a finite number, got inf"),
+        ({"count": 0}, "`count` must be at least 1, got 0"),
+    ):
+        with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+            check_ranges(Some(**values))

@@ -20,7 +20,7 @@ from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.frame_files import list_frame_names
 from modeling_clipcaer.frames import open_clip
 from modeling_clipcaer.image_files import read_image, read_image_size
-from modeling_clipcaer.models.arguments import ProcessorArguments
+from modeling_clipcaer.settings_clipcaer import PixelSettings
 
 
 CORNERS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "white": (255, 255, 255)}
@@ -232,7 +232,7 @@ def test_a_folder_that_may_not_be_listed_is_named(tmp_path, monkeypatch):
 def test_the_reference_preset_reads_photos_as_they_are_stored():
     preset = yaml.safe_load((ROOT / "recipes" / "raer_reference.yaml").read_text(encoding="utf-8"))
     assert preset["exif_orientation"] == REFERENCE_PIXELS["exif_orientation"] == "ignore"
-    assert ClipCaerVideoProcessor().exif_orientation == ProcessorArguments().exif_orientation == "upright"
+    assert ClipCaerVideoProcessor().exif_orientation == PixelSettings().exif_orientation == "upright"
 
 
 def test_no_file_is_handed_to_ghostscript(tmp_path):

@@ -57,7 +57,7 @@ def change(file, **values):
         ({"num_frames": True}, "'num_frames' expected int, got bool"),
         ({"temporal_dropout": True}, "'temporal_dropout'"),
         ({"temperature": float("nan")}, "config.json: holds NaN"),
-        ({"slerp_weight": {"__float__": "NaN"}}, "`slerp_weight` must lie in [0, 1], got nan"),
+        ({"slerp_weight": {"__float__": "NaN"}}, "`slerp_weight` must lie in [0, 1), got nan"),
         ({"temperature": {"__float__": "Infinity"}}, "`temperature` must lie in"),
         ({"adapter_reduction": 25}, "`adapter_reduction` must be at most 24"),
         (

@@ -15,7 +15,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from modeling_clipcaer.common.command_flags import CommandParser, spell_flag
+from modeling_clipcaer.common.flags import CommandParser, spell_flag
 from modeling_clipcaer.common.progress import tell
 from modeling_clipcaer.data.audit.thresholds import AuditThresholds
 from modeling_clipcaer.errors import InputError, run_command

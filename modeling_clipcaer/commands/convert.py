@@ -4,24 +4,22 @@ python recipes/convert_original_checkpoint.py --checkpoint model_best.pth --outp
 python recipes/convert_original_checkpoint.py --to-original --checkpoint OUT --output_dir BACK
 """
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING, get_args
 
-import torch
-
-from modeling_clipcaer import ClipCaerConfig, ClipCaerVideoProcessor
-from modeling_clipcaer.clip_loading import load_tokenizer
-from modeling_clipcaer.common.files import file_sha256, staged_folder
 from modeling_clipcaer.common.flags import option, parse_arguments
-from modeling_clipcaer.common.locks import locked_folder
 from modeling_clipcaer.errors import InputError, run_command
-from modeling_clipcaer.models.checkpoints import load_checkpoint, save_checkpoint
-from modeling_clipcaer.research_code.checkpoint import read_original_checkpoint
-from modeling_clipcaer.research_code.model import build_model, export_state_dict
-from modeling_clipcaer.research_code.report import LICENCE_NOTICE, render_card, render_flags, render_table
+from modeling_clipcaer.settings_clipcaer import ModelSettings
+
+
+if TYPE_CHECKING:
+    from modeling_clipcaer import ClipCaerConfig
 
 
 # How the research code makes pixels; each setting is explained at `ClipCaerVideoProcessor`.
@@ -52,7 +50,9 @@ class ConversionArguments:
     labels: list[str] | None = option(None, "Names of the labels, in order; RAER's when there are five.")
     tokenizer: str | None = option(None, "CLIP checkpoint or folder whose tokenizer turns the prompts into text.")
     class_token_position: str = option(
-        "end", "Its --class-token-position when it was trained.", choices=["end", "middle", "front"]
+        "end",
+        "Its --class-token-position when it was trained.",
+        choices=list(get_args(ModelSettings.__annotations__["class_token_position"])),
     )
     temperature: float | None = option(None, "Its --temperature; 0.07, for the original model 0.01, by default.")
     slerp_weight: float | None = option(None, "Its --slerp-weight; 0.5, for the original model 0, by default.")
@@ -64,6 +64,9 @@ def main() -> None:
     output_dir = Path(args.output_dir)
     if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
         raise InputError(f"{output_dir}: exists and is no empty folder")
+    from modeling_clipcaer.common.progress import hide_progress_bars
+
+    hide_progress_bars()
     if args.to_original:
         write_original(args, output_dir)
     else:
@@ -81,6 +84,14 @@ def naming(path: str) -> Iterator[None]:
 
 def write_converted(args: ConversionArguments, output_dir: Path) -> None:
     """The ClipCaer folder of a checkpoint of the research code."""
+    from modeling_clipcaer import ClipCaerVideoProcessor
+    from modeling_clipcaer.common.files import file_sha256, staged_folder
+    from modeling_clipcaer.common.locks import locked_folder
+    from modeling_clipcaer.models.checkpoints import save_checkpoint
+    from modeling_clipcaer.research_code.checkpoint import read_original_checkpoint
+    from modeling_clipcaer.research_code.model import build_model
+    from modeling_clipcaer.research_code.report import LICENCE_NOTICE, render_card, render_flags, render_table
+
     with naming(args.checkpoint):
         checkpoint = read_original_checkpoint(args.checkpoint, args.trust_checkpoint)
         flags = (args.labels, args.class_token_position, args.temperature, args.slerp_weight)
@@ -108,6 +119,8 @@ def write_converted(args: ConversionArguments, output_dir: Path) -> None:
 
 def decode_prompts(config: ClipCaerConfig, tokenizer_id_or_path: str) -> None:
     """Fill in the texts of the prompts whose token ids were recovered."""
+    from modeling_clipcaer.clip_loading import load_tokenizer
+
     tokenizer = load_tokenizer(tokenizer_id_or_path, config.clip_config.text_config)
 
     def decode(token_ids: list[list[list[int]]]) -> list[list[str]]:
@@ -121,6 +134,14 @@ def decode_prompts(config: ClipCaerConfig, tokenizer_id_or_path: str) -> None:
 
 def write_original(args: ConversionArguments, output_dir: Path) -> None:
     """model.pth of a ClipCaer folder, for the research code's evaluation to load."""
+    import torch
+
+    from modeling_clipcaer.common.files import staged_folder
+    from modeling_clipcaer.common.locks import locked_folder
+    from modeling_clipcaer.models.checkpoints import load_checkpoint
+    from modeling_clipcaer.research_code.model import export_state_dict
+    from modeling_clipcaer.research_code.report import render_flags
+
     for argument in fields(args)[3:]:
         if getattr(args, argument.name) != argument.default:
             raise InputError(f"`{argument.name}` does not go with `to_original`")

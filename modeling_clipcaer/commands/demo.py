@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from modeling_clipcaer.common.command_flags import CommandParser
+from modeling_clipcaer.common.flags import CommandParser
 from modeling_clipcaer.common.presets import find_preset
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.json_files import read_object

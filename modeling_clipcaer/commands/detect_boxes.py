@@ -14,7 +14,7 @@ import argparse
 import sys
 from functools import partial
 
-from modeling_clipcaer.common.command_flags import CommandParser, spell_flag
+from modeling_clipcaer.common.flags import CommandParser, spell_flag
 from modeling_clipcaer.common.progress import tell
 from modeling_clipcaer.data.boxes import NEAREST_REACH
 from modeling_clipcaer.errors import run_command

@@ -3,19 +3,20 @@
 python recipes/evaluate.py --model DIR --dataset DIR --split test --output_dir OUT
 """
 
+from __future__ import annotations
+
 import sys
 from contextlib import nullcontext
 from dataclasses import MISSING, dataclass
+from typing import TYPE_CHECKING
 
-from modeling_clipcaer import ClipCaerTrainer, ClipCaerTrainingArguments
-from modeling_clipcaer.common.files import staged_folder
 from modeling_clipcaer.common.flags import option, parse_arguments
-from modeling_clipcaer.common.locks import locked_folder
-from modeling_clipcaer.data.loading import load_clips, read_split_protocol
 from modeling_clipcaer.errors import run_command
-from modeling_clipcaer.models.checkpoints import check_output_dir, load_checkpoint, weights_revision
-from modeling_clipcaer.models.frame_encoder import TOWER_DTYPES
-from modeling_clipcaer.reports.evaluation import build_report, describe_computation, tell_result, write_report
+from modeling_clipcaer.models.arguments import TOWER_DTYPES
+
+
+if TYPE_CHECKING:
+    from modeling_clipcaer import ClipCaerTrainingArguments
 
 
 @dataclass
@@ -39,6 +40,12 @@ class EvaluationArguments:
 
 def main() -> None:
     (args,) = parse_arguments((EvaluationArguments,), sys.argv[1:], __doc__)
+    from modeling_clipcaer import ClipCaerTrainingArguments
+    from modeling_clipcaer.common.locks import locked_folder
+    from modeling_clipcaer.common.progress import hide_progress_bars
+    from modeling_clipcaer.models.checkpoints import check_output_dir
+
+    hide_progress_bars()
     check_output_dir(args.output_dir)
     trainer_args = ClipCaerTrainingArguments(
         args.output_dir,
@@ -57,6 +64,12 @@ def main() -> None:
 
 def evaluate(args: EvaluationArguments, trainer_args: ClipCaerTrainingArguments) -> None:
     """Report of a checkpoint on a split."""
+    from modeling_clipcaer import ClipCaerTrainer
+    from modeling_clipcaer.common.files import staged_folder
+    from modeling_clipcaer.data.loading import load_clips, read_split_protocol
+    from modeling_clipcaer.models.checkpoints import load_checkpoint, weights_revision
+    from modeling_clipcaer.reports.evaluation import build_report, describe_computation, tell_result, write_report
+
     model, processor = load_checkpoint(args.model)
     labels = [model.config.id2label[index] for index in range(model.config.num_labels)]
     clips = load_clips(args.dataset, (args.split,), labels)

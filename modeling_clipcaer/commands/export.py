@@ -7,37 +7,29 @@ processor's settings. The file takes `pixel_values` and `face_pixel_values`, fp3
 number of clips; it returns logits.
 """
 
+from __future__ import annotations
+
 import platform
 import sys
 from dataclasses import MISSING, dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-
-from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
-from modeling_clipcaer.common.files import staged_folder, write_json
 from modeling_clipcaer.common.flags import option, parse_arguments
-from modeling_clipcaer.common.locks import locked_folder
 from modeling_clipcaer.common.notice import RESPONSIBLE_USE
 from modeling_clipcaer.errors import InputError, run_command
-from modeling_clipcaer.models.checkpoints import check_output_dir, load_checkpoint
-from modeling_clipcaer.models.visual_export import (
-    draw_pixels,
-    dynamic_axes,
-    export_program,
-    load_exported,
-    save_onnx,
-    save_torch_export,
-)
 from modeling_clipcaer.names import public_name
+
+
+if TYPE_CHECKING:
+    from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
 
 
 FILES = {"onnx": "model.onnx", "torch_export": "model.pt2"}
 PACKAGES = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "torch_export": ()}
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
 # How far the cosines of the file may lie from those of PyTorch in fp32. In fp32 that is less than 1e-4 of a logit at
 # the default temperature.
 TOLERANCES = {"fp32": 5e-6, "bf16": 0.05}
@@ -56,11 +48,20 @@ class ExportArguments:
 def main() -> None:
     (args,) = parse_arguments((ExportArguments,), sys.argv[1:], __doc__)
     check_arguments(args)
+    import torch
+
+    from modeling_clipcaer.common.files import staged_folder, write_json
+    from modeling_clipcaer.common.locks import locked_folder
+    from modeling_clipcaer.common.progress import hide_progress_bars
+    from modeling_clipcaer.models.checkpoints import check_output_dir, load_checkpoint
+    from modeling_clipcaer.models.visual_export import dynamic_axes, export_program, save_onnx, save_torch_export
+
+    hide_progress_bars()
     check_output_dir(args.output_dir)
     model, processor = load_checkpoint(args.model)
     with locked_folder(args.output_dir), staged_folder(args.output_dir) as folder, torch.no_grad():
         path = folder / FILES[args.format]
-        program = export_program(model, DTYPES[args.dtype])
+        program = export_program(model, getattr(torch, DTYPES[args.dtype]))
         if args.format == "onnx":
             save_onnx(program, path, dynamic_axes(model))
         else:
@@ -82,6 +83,8 @@ def check_arguments(args: ExportArguments) -> None:
 
 def measure_difference(model: ClipCaerForVideoClassification, path: Path, tolerance: float) -> float:
     """The greatest difference between the file's logits and the model's on random pixels of three clips."""
+    from modeling_clipcaer.models.visual_export import draw_pixels, load_exported
+
     pixels = draw_pixels(model, batch_size=3)
     difference = (load_exported(path)(**pixels) - model(**pixels).logits).abs().max().item()
     # `not <=` also stops NaN.
@@ -96,6 +99,8 @@ def describe(
     args: ExportArguments, model: ClipCaerForVideoClassification, processor: ClipCaerVideoProcessor, folder: Path
 ) -> dict[str, Any]:
     """What someone needs who has the exported file alone."""
+    from modeling_clipcaer.models.visual_export import dynamic_axes
+
     config = model.config
     size = config.clip_config.vision_config.image_size
     shapes = {name: ["batch_size", "num_frames", 3, size, size] for name in dynamic_axes(model)}

@@ -13,8 +13,8 @@ import sys
 from argparse import RawDescriptionHelpFormatter
 from pathlib import Path
 
-from modeling_clipcaer.common.command_flags import CommandParser, spell_flag
 from modeling_clipcaer.common.files import write_json
+from modeling_clipcaer.common.flags import CommandParser, spell_flag
 from modeling_clipcaer.common.progress import tell
 from modeling_clipcaer.data.parquet_card import EMBEDDED, LICENCE, NOTICES, render_card
 from modeling_clipcaer.errors import InputError, run_command

@@ -25,16 +25,18 @@ import torch
 from accelerate import PartialState
 
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
+from modeling_clipcaer.common.flag_effects import describe_unused, find_unused
 from modeling_clipcaer.common.flags import given_flags, parse_arguments
 from modeling_clipcaer.common.locks import locked_folder
 from modeling_clipcaer.common.notice import RESPONSIBLE_USE
+from modeling_clipcaer.common.progress import hide_progress_bars
 from modeling_clipcaer.data.clip_boxes import ClipBoxes, read_boxes
 from modeling_clipcaer.data.clip_search import say_passed_over
 from modeling_clipcaer.data.labels_file import read_label_entries
 from modeling_clipcaer.errors import InputError, first_line, run_command
 from modeling_clipcaer.exports.label_studio import find_label_studio_root
 from modeling_clipcaer.faces.face_detection import FaceDetector, build_face_detector
-from modeling_clipcaer.models.arguments import ModelArguments, ProcessorArguments
+from modeling_clipcaer.models.arguments import ModelArguments
 from modeling_clipcaer.models.building import build_model, build_processor
 from modeling_clipcaer.models.checkpoints import check_output_dir, load_checkpoint
 from modeling_clipcaer.models.frame_encoder import describe_tower_dtype
@@ -44,12 +46,13 @@ from modeling_clipcaer.prediction.arguments import PredictionArguments, check_cl
 from modeling_clipcaer.prediction.clips import predict_clips
 from modeling_clipcaer.prediction.failures import one_line
 from modeling_clipcaer.prediction.files import name_outputs
+from modeling_clipcaer.prediction.flag_effects import PREDICTION_RULES
 from modeling_clipcaer.prediction.inputs import find_recordings, is_camera
 from modeling_clipcaer.prediction.manifest import describe_model, plan_jobs
 from modeling_clipcaer.prediction.recordings import predict_recordings
 from modeling_clipcaer.recordings.analysis import AnalysisSettings, RecordingAnalyzer
 from modeling_clipcaer.recordings.recording import check_limits
-from modeling_clipcaer.training.flag_effects import PREDICTION_RULES, describe_unused, find_unused
+from modeling_clipcaer.settings_clipcaer import PixelSettings
 
 
 # How long processes wait for the one with the longest recordings.
@@ -60,6 +63,7 @@ def main() -> None:
     argv = name_inputs(sys.argv[1:])
     (args,) = parse_arguments((PredictionArguments,), argv, __doc__)
     given = given_flags((PredictionArguments,), argv)
+    hide_progress_bars()
     check_clip_flags(given)
     check_output_dir(args.output_dir)
     check_device(args.device)
@@ -130,7 +134,7 @@ def load_model(
         model_args = ModelArguments(clip_model=args.model, labels_file=args.labels)
         model = build_model(model_args, labels, ZeroShotModel).eval()
         model.config._name_or_path = args.model
-        processor = build_processor(model, ProcessorArguments())
+        processor = build_processor(model, PixelSettings())
     else:
         model, processor = load_checkpoint(args.model)
     # Keep: `--device cuda` of several processes is each one's own.

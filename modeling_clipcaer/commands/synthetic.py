@@ -11,8 +11,8 @@ import argparse
 import os
 from pathlib import Path
 
-from modeling_clipcaer.common.command_flags import CommandParser
 from modeling_clipcaer.common.files import working_folder
+from modeling_clipcaer.common.flags import CommandParser
 from modeling_clipcaer.common.progress import tell
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.synthetic.data_set import LABEL_SHARES, draw_dataset, plan_dataset

@@ -3,89 +3,52 @@
 accelerate launch --config_file accelerate_config.yaml recipes/train.py --config recipes/NAME.yaml --output_dir OUT
 """
 
+from __future__ import annotations
+
 import logging
-import math
 import os
 import sys
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import yaml
-from datasets import DatasetDict
-from transformers import set_seed
-
-from modeling_clipcaer import (
-    ClipCaerForVideoClassification,
-    ClipCaerTrainer,
-    ClipCaerTrainingArguments,
-    ClipCaerVideoProcessor,
-)
-from modeling_clipcaer.common.files import staged_folder
-from modeling_clipcaer.common.flags import given_flags, parse_arguments, split_configs
-from modeling_clipcaer.common.locks import locked_folder
-from modeling_clipcaer.data.arguments import DataArguments
-from modeling_clipcaer.data.label_counts import tell_gaps
-from modeling_clipcaer.data.loading import (
-    count_labels,
-    get_labels,
-    load_clips,
-    prepare_clips,
-    read_split_protocol,
-    tell_shared_clips,
-)
+from modeling_clipcaer.common.flags import given_flags, parse_arguments, show_help, split_configs
 from modeling_clipcaer.errors import InputError, run_command
-from modeling_clipcaer.metrics import calibrate_temperature, compute_uar_war
-from modeling_clipcaer.models.arguments import ModelArguments, ProcessorArguments
-from modeling_clipcaer.models.building import build_model, build_processor
-from modeling_clipcaer.models.checkpoints import check_output_dir, save_checkpoint, weights_revision
-from modeling_clipcaer.models.trainable import (
-    TrainableArguments,
-    complete_model,
-    limit_training,
-    prepare_lora,
-    restore_weights,
-)
 from modeling_clipcaer.names import printable
-from modeling_clipcaer.reports.evaluation import (
-    build_report,
-    describe_computation,
-    describe_fit,
-    doubt_training,
-    plot_training_curves,
-    tell_calibration,
-    tell_result,
-    write_report,
-)
-from modeling_clipcaer.reports.hub import check_hub_arguments, create_repository, push_files
-from modeling_clipcaer.reports.model_card import render_licence, render_model_card
-from modeling_clipcaer.research_code.flags import read_research_flags
-from modeling_clipcaer.training.checkpoints import check_whole
-from modeling_clipcaer.training.clip_cache import CacheArguments, cache_clips, check_cache_arguments
-from modeling_clipcaer.training.flag_effects import check_flags, describe_unused
-from modeling_clipcaer.training.resuming import (
-    RestoringTrainer,
-    check_rebuilt_clips,
-    collect_facts,
-    find_resume_checkpoint,
-    removed_if_not_begun,
-)
+from modeling_clipcaer.training.settings import HELP_TYPES
+
+
+if TYPE_CHECKING:
+    from datasets import DatasetDict
+
+    from modeling_clipcaer import ClipCaerTrainer, ClipCaerTrainingArguments
 
 
 logger = logging.getLogger(__name__)
 
-ARGUMENT_TYPES = (
-    *(ModelArguments, ProcessorArguments, DataArguments, CacheArguments, TrainableArguments),
-    ClipCaerTrainingArguments,
-)
 BUILD = "dataset"  # folder, in that of the run, of a dataset that is built for it
 
 
 def main() -> None:
+    show_help(HELP_TYPES, sys.argv[1:], __doc__)  # Keep: before anything heavy is imported
+    from modeling_clipcaer.common.flag_effects import describe_unused
+    from modeling_clipcaer.common.locks import locked_folder
+    from modeling_clipcaer.common.progress import hide_progress_bars
+    from modeling_clipcaer.models.checkpoints import check_output_dir
+    from modeling_clipcaer.reports.hub import check_hub_arguments
+    from modeling_clipcaer.research_code.flags import read_research_flags
+    from modeling_clipcaer.training.arguments import ARGUMENT_TYPES, check_selection
+    from modeling_clipcaer.training.clip_cache import check_cache_arguments
+    from modeling_clipcaer.training.flag_effects import check_flags
+    from modeling_clipcaer.training.resuming import removed_if_not_begun
+
     words, notes = read_research_flags(sys.argv[1:])
     arguments = parse_arguments(ARGUMENT_TYPES, words, __doc__)
+    given = given_flags(ARGUMENT_TYPES, words)
+    hide_progress_bars()
     cache_args, trainable_args, training_args = arguments[3:]
-    unused = check_flags(given_flags(ARGUMENT_TYPES, words), arguments)
+    unused = check_flags(given, arguments)
     if training_args.process_index == 0:
         for note in notes + ([describe_unused(unused)] if unused else []):
             print(f"note: {note}", file=sys.stderr)
@@ -99,17 +62,34 @@ def main() -> None:
         if training_args.process_index == 0:
             stack.enter_context(locked_folder(training_args.output_dir))
             stack.enter_context(removed_if_not_begun(Path(training_args.output_dir, BUILD)))
-        train_and_test(arguments, words, unused)
+        presets = [Path(path).stem for path in split_configs(words)[0]]
+        train_and_test(arguments, given, presets, unused)
 
 
-def train_and_test(arguments: list, words: list[str], unused: dict[str, str]) -> None:
+def train_and_test(arguments: list, given: dict, presets: list[str], unused: dict[str, str]) -> None:
     """A run from its clips to its results.
 
     Args:
         arguments: the flags of each kind.
-        words: the command line.
-        unused: the given flags that have no effect in this run, each with the reason.
+        given: those that were told, by name.
+        presets: names of the `--config` files among them.
+        unused: those of them that have no effect in this run, each with the reason.
     """
+    from transformers import set_seed
+
+    from modeling_clipcaer.data.loading import get_labels, load_clips, prepare_clips
+    from modeling_clipcaer.metrics import compute_uar_war
+    from modeling_clipcaer.models.building import build_model, build_processor
+    from modeling_clipcaer.models.trainable import limit_training, prepare_lora
+    from modeling_clipcaer.reports.hub import create_repository
+    from modeling_clipcaer.training.clip_cache import read_from_cache
+    from modeling_clipcaer.training.resuming import (
+        RestoringTrainer,
+        check_rebuilt_clips,
+        collect_facts,
+        find_resume_checkpoint,
+    )
+
     model_args, processor_args, data_args, cache_args, trainable_args, training_args = arguments
     checkpoint = find_resume_checkpoint(training_args)
     set_seed(training_args.seed)
@@ -142,15 +122,17 @@ def train_and_test(arguments: list, words: list[str], unused: dict[str, str]) ->
     trainer.train(resume_from_checkpoint=checkpoint)
     report = test_once(trainer, clips, str(dataset)) | {"unused_flags": unused}
     if trainer.is_world_process_zero():
-        flags, presets = given_flags(ARGUMENT_TYPES, words), [Path(path).stem for path in split_configs(words)[0]]
         # As if it had never been stopped.
         if not (training_args.resume_without_optimizer or training_args.resume_without_record):
-            flags.pop("resume_from_checkpoint", None)
-        write_results(trainer, report, model_args.resolve_clip(), flags, presets, repository)
+            given.pop("resume_from_checkpoint", None)
+        write_results(trainer, report, model_args.resolve_clip(), given, presets, repository)
 
 
 def tell_counts(clips: DatasetDict) -> None:
     """Say how many clips of each label there are to learn, to choose and to test by, and of which there are few."""
+    from modeling_clipcaer.data.label_counts import tell_gaps
+    from modeling_clipcaer.data.loading import count_labels, tell_shared_clips
+
     for split, counts in count_labels(clips).items():
         listed = ", ".join(f"{printable(label)} {count}" for label, count in counts.items())
         print(f"{split}: {sum(counts.values())} clips ({listed})", flush=True)
@@ -158,26 +140,6 @@ def tell_counts(clips: DatasetDict) -> None:
             logger.warning("warning: %s", printable(sentence))
     for sentence in tell_shared_clips(clips):
         logger.warning("warning: %s", printable(sentence))
-
-
-def read_from_cache(
-    clips: DatasetDict,
-    model: ClipCaerForVideoClassification,
-    processor: ClipCaerVideoProcessor,
-    cache_args: CacheArguments,
-    dataset: Path,
-    training_args: ClipCaerTrainingArguments,
-) -> DatasetDict:
-    """The clips as the flags want them read: from a cache, which is then filled first, or from their own files."""
-    if not (cache_args.cache_frame_embeds or cache_args.cache_crops):
-        return clips
-    model.to(training_args.device).eval()
-    folder, workers = cache_args.cache_dir or dataset / "cache", training_args.dataloader_num_workers
-    cached = cache_clips(model, processor, clips, cache_args, folder, workers, training_args.tower_dtype)
-    if cache_args.cache_frame_embeds:  # which are read faster than another process hands them over
-        training_args.dataloader_num_workers, training_args.dataloader_persistent_workers = 0, False
-        training_args.dataloader_prefetch_factor = None
-    return cached
 
 
 def check_processes(args: ClipCaerTrainingArguments) -> None:
@@ -189,26 +151,14 @@ def check_processes(args: ClipCaerTrainingArguments) -> None:
         )
 
 
-def check_selection(args: ClipCaerTrainingArguments) -> None:
-    """Refuse, before any work, settings in which the selected checkpoint might not have been saved."""
-    if args.eval_strategy == "no" or args.save_strategy == "no":
-        return
-    if (args.metric_for_best_model or "").removeprefix("eval_") not in ("uar", "war"):
-        raise InputError(f"`metric_for_best_model` must be uar or war, got {args.metric_for_best_model}")
-    if args.save_strategy != "best" and args.save_strategy != args.eval_strategy:
-        raise InputError(
-            f"`save_strategy` {args.save_strategy.value} and `eval_strategy` {args.eval_strategy.value} differ: the "
-            "selected checkpoint might not have been saved; make them equal"
-        )
-    if args.save_strategy == "steps" and not math.isclose((args.eval_steps / args.save_steps + 0.5) % 1, 0.5):
-        raise InputError(
-            f"`eval_steps` {args.eval_steps:g} is no multiple of `save_steps` {args.save_steps:g}: the selected "
-            "checkpoint might not have been saved"
-        )
-
-
 def test_once(trainer: ClipCaerTrainer, clips: DatasetDict, dataset: str) -> dict:
     """Report of the selected checkpoint on the test split, with the last epoch's figures. The model ends selected."""
+    from modeling_clipcaer.data.loading import count_labels, get_labels, read_split_protocol, tell_shared_clips
+    from modeling_clipcaer.metrics import calibrate_temperature
+    from modeling_clipcaer.models.trainable import restore_weights
+    from modeling_clipcaer.reports.evaluation import build_report, describe_computation, describe_fit, doubt_training
+    from modeling_clipcaer.training.checkpoints import check_whole
+
     state, labels = trainer.state, get_labels(clips)
 
     def measure() -> dict:
@@ -269,6 +219,15 @@ def write_results(
     repository: str | None,
 ) -> None:
     """Checkpoint, report, curves, model card and the flags of this run, moved into place when all are complete."""
+    import yaml
+
+    from modeling_clipcaer.common.files import staged_folder
+    from modeling_clipcaer.models.checkpoints import save_checkpoint, weights_revision
+    from modeling_clipcaer.models.trainable import complete_model
+    from modeling_clipcaer.reports.evaluation import plot_training_curves, tell_calibration, tell_result, write_report
+    from modeling_clipcaer.reports.hub import push_files
+    from modeling_clipcaer.reports.model_card import render_licence, render_model_card
+
     output_dir = trainer.args.output_dir
     card = render_model_card(report, base_model, presets, flags, repository)
     with staged_folder(output_dir) as folder:

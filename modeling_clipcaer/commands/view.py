@@ -15,7 +15,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from modeling_clipcaer.common.command_flags import CommandParser, spell_flag
+from modeling_clipcaer.common.flags import CommandParser, spell_flag
 from modeling_clipcaer.common.progress import tell
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.names import printable

@@ -1,71 +1,89 @@
-"""Flags and YAML files to typed arguments: everything known, everything checked, in one way."""
+"""Flags and YAML files to settings: everything known, everything checked, in one way.
+
+A settings dataclass is the flags: [`option`] gives each field its default, range and help. Imports nothing heavy, so
+that a command's `--help`, and what is wrong with its flags, are told at once.
+"""
 
 import argparse
 import difflib
 import math
-import sys
-from dataclasses import field
-
-import datasets
-from transformers import HfArgumentParser
-from transformers.hf_argparser import string_to_bool
-from transformers.utils import logging
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import MISSING, Field, fields
+from enum import Enum
+from types import NoneType, UnionType
+from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
 from modeling_clipcaer.common.presets import find_preset
 from modeling_clipcaer.common.yaml_files import read_yaml
 from modeling_clipcaer.errors import InputError, first_line
+from modeling_clipcaer.settings_clipcaer import check_ranges, option, rare_option
 
+
+__all__ = [
+    "CommandParser",
+    "check_ranges",
+    "flags_with_choices",
+    "given_flags",
+    "option",
+    "parse_arguments",
+    "rare_option",
+    "show_help",
+    "spell_flag",
+    "split_configs",
+]
 
 LONGEST_MESSAGE = 500  # characters; argparse repeats a value whole
+# Of a field's metadata, what argparse takes.
+_ARGPARSE_KEYS = ("help", "choices", "nargs", "const", "metavar")
+_METAVARS: dict[Any, str] = {int: "N", float: "X", str: "TEXT"}
+_SWITCHES = {
+    **dict.fromkeys(("yes", "true", "t", "y", "1"), True),
+    **dict.fromkeys(("no", "false", "f", "n", "0"), False),
+}
+HELP_COLUMN = 32
+HELP_END = "Dashes and underscores in flags are the same."
 
 
-def option(default, text: str, **kwargs):
-    """A field of settings that is a flag, with its help."""
-    return field(default=default, metadata={"help": text, **kwargs})
+class CommandParser(argparse.ArgumentParser):
+    """A parser whose refusals are one line."""
 
-
-class _HelpFormatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
-    """Shows defaults, where there are any."""
-
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        return action.help if action.default in (None, []) else super()._get_help_string(action)
-
-
-class _Parser(HfArgumentParser):
-    """Tells a bad flag in one line instead of printing hundreds of flags."""
-
-    def error(self, message: str):
+    def error(self, message: str) -> NoReturn:
         raise InputError(message if len(message) <= LONGEST_MESSAGE else f"{message[:LONGEST_MESSAGE]}…")
 
 
-def _add_config(parser: _Parser) -> _Parser:
-    parser.add_argument(
-        "--config", action="append", default=[], metavar="FILE", help="YAML file of flags, or the name of a preset."
-    )
-    return parser
+def spell_flag(argument: str) -> str:
+    """`--val_share=0.2` as `--val-share=0.2`; other arguments as they are."""
+    name, equals, value = argument.partition("=")
+    return name.replace("_", "-") + equals + value if argument.startswith("--") else argument
 
 
-def parse_arguments(types, argv: list[str], description: str) -> list:
+def parse_arguments(types: Sequence[type], argv: list[str], description: str) -> list:
     """Fill the dataclasses `types` from `argv`.
 
     `--config FILE.yaml`, once or more, holds flags by name, with dashes or underscores; flags on the command line
     override it. The YAML is read as if its entries were flags, so that both are checked by the same rules.
 
+    `--help` shows the flags that are used most, in groups, each of which is a dataclass; `--help-all` shows all.
+
     Raises:
-        InputError: an unknown flag or key, or a value of the wrong type.
+        InputError: an unknown flag or key, or a value of the wrong type or out of range.
     """
-    if not sys.stderr.isatty():
-        logging.disable_progress_bar()
-        datasets.disable_progress_bars()
     parser = _build_parser(types, description)
     namespace, unknown = parser.parse_known_args(_all_words(parser, argv))
     if unknown:
         flag = next((word for word in unknown if word.startswith("-")), unknown[0])
         raise InputError(f"unknown argument {flag}{_suggest(flag.split('=')[0], parser)}")
-    return _fill(parser, namespace)
+    return [_fill(type_, vars(namespace)) for type_ in types]
 
 
-def given_flags(types, argv: list[str]) -> dict:
+def show_help(types: Sequence[type], argv: list[str], description: str) -> None:
+    """Answer `--help` from `types` that are light to import, where the rest of a command's flags are not."""
+    if {"--help", "-h"} & set(argv):
+        _build_parser(types, description).parse_known_args(["--help"])
+
+
+def given_flags(types: Sequence[type], argv: list[str]) -> dict[str, Any]:
     """What `argv` and its `--config` files set, by name: the content of a `--config` file for the same run."""
     parser = _build_parser(types, "")
     words = _all_words(parser, argv)
@@ -75,42 +93,184 @@ def given_flags(types, argv: list[str]) -> dict:
     return {name: _as_plain(value) for name, value in sorted(values.items()) if name != "config"}
 
 
+def flags_with_choices(types: Sequence[type]) -> set[str]:
+    """Names of the flags whose values are words of a known vocabulary."""
+    return {action.dest for action in _build_parser(types, "")._actions if action.choices}
+
+
+def split_configs(argv: list[str]) -> tuple[list[str], list[str]]:
+    """The `--config` files in `argv`, and its other words."""
+    config_parser = CommandParser(add_help=False, allow_abbrev=False)
+    _add_config(config_parser)
+    configs, words = config_parser.parse_known_args(argv)
+    return configs.config, words
+
+
 def _as_plain(value):
     """A flag's value as YAML has it: choices by their words."""
     return [_as_plain(entry) for entry in value] if isinstance(value, list) else getattr(value, "value", value)
 
 
-def _build_parser(types, description: str) -> _Parser:
-    return _add_config(_Parser(types, description=description, allow_abbrev=False, formatter_class=_HelpFormatter))
+def _fill(type_: type, values: dict[str, Any]) -> Any:
+    names = [setting.name for setting in fields(type_) if setting.init]
+    for name in names:
+        for number in values[name] if isinstance(values[name], list) else [values[name]]:
+            if isinstance(number, float) and not math.isfinite(number):
+                raise InputError(f"`{name}` must be a finite number, got {number}")
+    try:
+        filled = type_(**{name: values[name] for name in names})
+        check_ranges(filled)
+    except (ValueError, TypeError, ImportError) as error:
+        raise InputError(first_line(error)) from error
+    return filled
 
 
-def split_configs(argv: list[str]) -> tuple[list[str], list[str]]:
-    """The `--config` files in `argv`, and its other words."""
-    config_parser = _add_config(_Parser((), add_help=False, allow_abbrev=False))
-    configs, words = config_parser.parse_known_args(argv)
-    return configs.config, words
+# The parser, and its help
 
 
-def _all_words(parser: _Parser, argv: list[str]) -> list[str]:
+def _build_parser(types: Sequence[type], description: str) -> CommandParser:
+    parser = CommandParser(
+        description=description, add_help=False, allow_abbrev=False, formatter_class=_HelpFormatter, epilog=HELP_END
+    )
+    group = parser.add_argument_group("First")
+    _add_config(group)
+    group.add_argument("--help", "-h", nargs=0, action=_Help, const=False, help="Show the flags that are used most.")
+    group.add_argument(*_spell("--help_all"), nargs=0, action=_Help, const=True, help="Show all flags.")
+    for type_ in types:
+        hints, by_name = get_type_hints(type_), {setting.name: setting for setting in fields(type_) if setting.init}
+        for title, names in _group(type_):
+            group = parser.add_argument_group(title)
+            for name in names:
+                if name in by_name:
+                    _add_flag(group, by_name.pop(name), hints[name])
+    required = [
+        f"{spell_flag(action.option_strings[0])} {action.metavar}" for action in parser._actions if action.required
+    ]
+    parser.usage = " ".join(["%(prog)s", *required, "[FLAGS]"])
+    return parser
+
+
+def _add_config(parser: argparse._ActionsContainer) -> None:
+    text = "YAML file of flags, or a preset's name; once or more, and flags override it."
+    parser.add_argument("--config", action="append", default=[], metavar="FILE", help=text)
+
+
+def _group(type_: type) -> Iterator[tuple[str, list[str]]]:
+    """The classes that a settings dataclass is made of: what their docstrings begin with, and the fields of each."""
+    for kind in type_.__mro__:
+        if "__dataclass_fields__" in vars(kind):
+            title = " ".join((kind.__doc__ or kind.__name__).split(".")[0].split(":")[0].split())
+            yield title, list(vars(kind).get("__annotations__", ()))
+
+
+def _add_flag(group: argparse._ArgumentGroup, setting: Field, hint: Any) -> None:
+    """A flag of a field, in all its spellings. A switch that is on has another, `--no_NAME`."""
+    kind, is_optional = _read_kind(hint)
+    settings = {name: setting.metadata[name] for name in _ARGPARSE_KEYS if name in setting.metadata}
+    default = setting.default if setting.default_factory is MISSING else setting.default_factory()
+    settings |= {"required": True} if default is MISSING else {"default": default}
+    if kind is bool:
+        settings = {**settings, "type": _read_switch, "required": False, "metavar": "BOOL"}
+        if not is_optional or default not in (None, MISSING):
+            settings |= {"default": default is not MISSING and default, "nargs": "?", "const": True, "metavar": ""}
+    elif get_origin(kind) is Literal:
+        settings |= {"choices": list(get_args(kind))}
+    elif isinstance(kind, type) and issubclass(kind, Enum):
+        settings |= {"choices": [member.value for member in kind]}
+    elif get_origin(kind) is list:
+        settings = {"nargs": "+", **settings, "type": get_args(kind)[0]}
+        settings["default"] = default if isinstance(default, list) else None
+    else:
+        settings["type"] = kind
+    if "choices" in settings:
+        settings.setdefault("metavar", f"{{{','.join(map(str, settings['choices']))}}}")
+    settings.setdefault("metavar", _METAVARS.get(settings.get("type"), "TEXT"))
+    names = _spell(f"--{setting.name}")
+    action = group.add_argument(*names, *setting.metadata.get("aliases", ()), **settings)
+    # Keep: fields without our mark, as those of the Trainer's own arguments, are for the long help.
+    action.rare = setting.metadata.get("rare", True)  # type: ignore[attr-defined]
+    if kind is bool and default is True:
+        names = _spell(f"--no_{setting.name}")
+        group.add_argument(*names, action="store_false", dest=setting.name, default=True, help=argparse.SUPPRESS)
+
+
+def _spell(flag: str) -> list[str]:
+    return list(dict.fromkeys((flag, spell_flag(flag))))
+
+
+def _read_kind(hint: Any) -> tuple[Any, bool]:
+    """The one type that a value is read as, of `X | None`, `X | str` and `int | float`; and whether it may be none."""
+    if get_origin(hint) not in (Union, UnionType):
+        return hint, False
+    first, second, *_ = get_args(hint)
+    is_optional = NoneType in get_args(hint)
+    return (first if second is NoneType or (second is str and not is_optional) else second), is_optional
+
+
+def _read_switch(word: str | bool) -> bool:
+    if isinstance(word, bool):
+        return word
+    if word.lower() not in _SWITCHES:
+        raise argparse.ArgumentTypeError(f"expected one of yes/no, true/false, t/f, y/n, 1/0, got {word}")
+    return _SWITCHES[word.lower()]
+
+
+class _Help(argparse.Action):
+    """Prints the flags that are used most, in a few words, or all, and ends the command."""
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        hidden = [action for action in parser._actions if getattr(action, "rare", False) and not action.required]
+        if hidden and not self.const:
+            parser.formatter_class = _BriefFormatter
+            parser.epilog = f"Defaults are in brackets. {HELP_END} --help-all explains all flags."
+            for action in hidden:
+                action.help = argparse.SUPPRESS
+        parser.print_help()
+        parser.exit()
+
+
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Says each flag once, with its default where there is one."""
+
+    def __init__(self, prog: str):
+        super().__init__(prog, max_help_position=HELP_COLUMN)
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        return f"{', '.join(_shown_flags(action))} {action.metavar or ''}".rstrip()
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default in (None, [], "", argparse.SUPPRESS) or action.required:
+            return action.help
+        default = "on" if action.default is True else "off" if action.default is False else "%(default)s"
+        return f"{action.help} (default: {default})"
+
+
+class _BriefFormatter(_HelpFormatter):
+    """One name of each flag, the first thing that is said of it, and no line to spare, so that all is on a screen."""
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        forms = [f"{flag} {action.metavar or ''}".rstrip() for flag in _shown_flags(action)]
+        return next((form for form in forms if len(form) < HELP_COLUMN - 3), forms[0])
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        first = re.split(r"[;:.] |\.$", action.help or "")[0]
+        return first if action.default in (None, [], "", False, argparse.SUPPRESS) else f"{first} (%(default)s)"
+
+    def format_help(self) -> str:
+        return re.sub(r"(\n  .*\n)\n(?=\S.*:\n  -)", r"\1", super().format_help())
+
+
+def _shown_flags(action: argparse.Action) -> list[str]:
+    return list(dict.fromkeys(map(spell_flag, action.option_strings)))
+
+
+# YAML files
+
+
+def _all_words(parser: CommandParser, argv: list[str]) -> list[str]:
     """The words of the `--config` files in `argv`, then the others."""
     configs, words = split_configs(argv)
     return [flag for path in configs for flag in _read_yaml_flags(path, parser)] + words
-
-
-def _fill(parser: _Parser, namespace: argparse.Namespace) -> list:
-    values = vars(namespace)
-    filled = []
-    for type_ in parser.dataclass_types:
-        names = [name for name, field in type_.__dataclass_fields__.items() if field.init]
-        for name in names:
-            for number in values[name] if isinstance(values[name], list) else [values[name]]:
-                if isinstance(number, float) and not math.isfinite(number):
-                    raise InputError(f"`{name}` must be a finite number, got {number}")
-        try:
-            filled.append(type_(**{name: values[name] for name in names}))
-        except (ValueError, TypeError, ImportError) as error:
-            raise InputError(first_line(error)) from error
-    return filled
 
 
 def _suggest(flag: str, parser: argparse.ArgumentParser) -> str:
@@ -119,23 +279,28 @@ def _suggest(flag: str, parser: argparse.ArgumentParser) -> str:
 
 
 def _keys(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
+    """The flags that are settings, by their names with underscores."""
     return {
-        option.lstrip("-").replace("-", "_"): action for action in parser._actions for option in action.option_strings
+        option.lstrip("-").replace("-", "_"): action
+        for action in parser._actions
+        for option in action.option_strings
+        if not isinstance(action, _Help)
     }
 
 
-def _read_yaml_flags(path: str, parser: argparse.ArgumentParser) -> list[str]:
+def _read_yaml_flags(path: str, parser: CommandParser) -> list[str]:
     """The entries of a YAML file as command-line words; a bad one is named with its line."""
     path = find_preset(path)
     values, lines = read_yaml(path)
     values = {} if values is None else values
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected `flag: value` lines, found a {type(values).__name__}")
-    keys, flags, seen = _keys(parser), [], {}
+    keys, flags = _keys(parser), []
+    seen: dict[str, str] = {}
     for key, value in values.items():
         name = key.replace("-", "_")
         where = f"{path}:{lines[key]}"
-        if name not in keys or name in ("config", "help", "h"):
+        if name not in keys or name == "config":
             raise InputError(f"{where}: unknown key `{key}`{_suggest(name, parser)}")
         if keys[name].dest in seen:
             raise InputError(f"{where}: `{key}` and `{seen[keys[name].dest]}` are the same flag")
@@ -163,7 +328,7 @@ def _as_words(action: argparse.Action, value, where: str) -> list[str]:
     option = max(action.option_strings, key=len)
     if action.nargs == 0:  # the `--no_x` form of a switch that is on by default
         try:
-            return [option] if string_to_bool(values[0]) else []
+            return [option] if _read_switch(values[0]) else []
         except argparse.ArgumentTypeError as error:
             raise InputError(f"{where}: {error}") from None
     return [f"{option}={values[0]}"] if len(values) == 1 else [option, *values]

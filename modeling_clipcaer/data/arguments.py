@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from modeling_clipcaer.common.flags import option
+from modeling_clipcaer.common.flags import option, rare_option
 from modeling_clipcaer.errors import InputError
 
 
@@ -11,12 +11,12 @@ class DataArguments:
     """Which clips: a dataset that was built, or RAER's own files, from which one is then built first."""
 
     dataset: str | None = option(None, "Folder written by data_scripts/build_raer.py.")
-    root_dir: str | None = option(None, "RAER's folder or its parent, in place of --dataset.")
-    train_annotation: str | None = option(None, "Annotation of the training clips, with --root-dir.")
-    val_annotation: str | None = option(None, "Annotation of the validation clips, with --root-dir.")
-    test_annotation: str | None = option(None, "Annotation of the test clips, with --root-dir.")
-    bounding_box_face: str | None = option(None, "Face boxes, with --root-dir.")
-    bounding_box_body: str | None = option(None, "Body boxes, with --root-dir.")
+    root_dir: str | None = option(None, "RAER's folder, in place of --dataset; or its parent.")
+    train_annotation: str | None = rare_option(None, "Annotation of the training clips, with --root-dir.")
+    val_annotation: str | None = rare_option(None, "Annotation of the validation clips, with --root-dir.")
+    test_annotation: str | None = rare_option(None, "Annotation of the test clips, with --root-dir.")
+    bounding_box_face: str | None = rare_option(None, "Face boxes, with --root-dir.")
+    bounding_box_body: str | None = rare_option(None, "Body boxes, with --root-dir.")
 
     def __post_init__(self):
         if (self.dataset is None) == (self.root_dir is None):

@@ -18,8 +18,8 @@ import datasets
 from datasets.arrow_writer import ArrowWriter
 from tqdm import tqdm
 
-from modeling_clipcaer.common.command_flags import CommandParser, spell_flag
 from modeling_clipcaer.common.files import file_sha256, is_replaceable, replace_folder, working_folder
+from modeling_clipcaer.common.flags import CommandParser, spell_flag
 from modeling_clipcaer.data.audit.dataset import audit_build
 from modeling_clipcaer.data.boxes import check_not_swapped, pack_entry, read_box_file
 from modeling_clipcaer.data.build_raer import AUDIT_NAME

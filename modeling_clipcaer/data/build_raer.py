@@ -17,8 +17,8 @@ from typing import Any
 
 import datasets
 
-from modeling_clipcaer.common.command_flags import CommandParser, spell_flag
 from modeling_clipcaer.common.files import file_sha256, is_replaceable, replace_folder, working_folder
+from modeling_clipcaer.common.flags import CommandParser, spell_flag
 from modeling_clipcaer.data.audit.dataset import audit_build
 from modeling_clipcaer.data.raer import Raer
 from modeling_clipcaer.data.raer_config import NO_BOXES, PROTOCOL_OF, PROTOCOLS, RaerConfig, locate_sources

@@ -2,19 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, make_dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
-from modeling_clipcaer.common.flags import option
+from modeling_clipcaer.settings_clipcaer import option, rare_option
 
 
-@dataclass(frozen=True)
-class Parameter:
-    """A number that a loss takes and that a flag gives: its default, its help, and whether it may be 0."""
-
-    default: float
-    text: str
-    may_be_zero: bool = True
+T = TypeVar("T", bound=type)
 
 
 @dataclass(frozen=True)
@@ -25,7 +19,7 @@ class ClassificationLoss:
         name: the choice.
         function: of `functions.py`. It gets logits, labels, and by name its parameters and `weights`, a factor for the
             clips of each label or `None`.
-        parameters: its own, each of which makes a flag: `gamma` of `focal` is `--focal_gamma`.
+        parameters: its own, each an [`option`] that is a flag: `gamma` of `focal` is `--focal_gamma`.
         flags: other flags that give it parameters, by parameter.
         has_margins: it gets cosines, of prototypes that slerp has not moved, in the place of logits, and by name
             `counts`, the training clips of each label, by which it corrects for rare ones.
@@ -33,13 +27,13 @@ class ClassificationLoss:
 
     name: str
     function: str
-    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
     flags: Mapping[str, str] = field(default_factory=dict)
     has_margins: bool = False
 
     @property
-    def own_flags(self) -> dict[str, Parameter]:
-        """The flags that its parameters make."""
+    def own_flags(self) -> dict[str, Any]:
+        """The flags that its parameters are."""
         return {f"{self.name}_{name}": parameter for name, parameter in self.parameters.items()}
 
     def compute(self, args: Any, logits, labels, **others):
@@ -120,17 +114,17 @@ CLASSIFICATION_LOSSES = {
             "focal",
             "focal_loss",
             {
-                "gamma": Parameter(2.0, "Exponent of the focal loss."),
+                "gamma": rare_option(2.0, "Exponent of the focal loss.", least=0),
                 # At 0 the loss is a constant.
-                "alpha": Parameter(1.0, "Factor of the focal loss.", may_be_zero=False),
+                "alpha": rare_option(1.0, "Factor of the focal loss.", above=0),
             },
         ),
         ClassificationLoss(
             "ldam",
             "ldam_loss",
             {
-                "max_margin": Parameter(0.5, "Greatest margin of the LDAM loss, that of the rarest label."),
-                "scale": Parameter(30.0, "Scale of the cosines in the LDAM loss.", may_be_zero=False),
+                "max_margin": rare_option(0.5, "Greatest margin of the LDAM loss, that of the rarest label.", least=0),
+                "scale": rare_option(30.0, "Scale of the cosines in the LDAM loss.", above=0),
             },
             has_margins=True,
         ),
@@ -142,33 +136,31 @@ ADDED_LOSSES = (
         "mi_loss",
         ("soft_text_embeds", "descriptive_text_embeds"),
         weight=0.5,
-        text="mutual-information loss between the two text views",
+        text="mutual-information loss; it is between the two text views",
     ),
-    AddedLoss("dc", "dc_loss", ("soft_text_embeds",), weight=0.1, text="decorrelation loss of the soft view"),
+    AddedLoss("dc", "dc_loss", ("soft_text_embeds",), weight=0.1, text="decorrelation loss; it is of the soft view"),
 )
 # Those of them that move the soft prompts.
 SOFT_PROMPT_LOSSES = tuple(loss for loss in ADDED_LOSSES if loss.reads_soft_prompts)
 
 
-def _list_parameters() -> dict[str, Parameter]:
-    """The flags that both tables make, in their order."""
+def _list_flags() -> dict[str, Any]:
+    """The flags of both tables, in their order."""
     flags = {}
-    for loss in ADDED_LOSSES:
-        warmup, ramp = loss.ramp_flags
-        flags[loss.weight_flag] = Parameter(loss.weight, f"Weight of the {loss.text}; 0: off.")
-        flags[warmup] = Parameter(0.0, f"Epochs before the {loss.name.upper()} loss sets in.")
-        flags[ramp] = Parameter(0.0, "Epochs over which its weight then grows to the full one.")
-    for choice in CLASSIFICATION_LOSSES.values():
-        flags |= choice.own_flags
+    for added in ADDED_LOSSES:
+        warmup, ramp = added.ramp_flags
+        flags[added.weight_flag] = option(added.weight, f"Weight of the {added.text}. 0: off.", least=0)
+        flags[warmup] = rare_option(0.0, f"Epochs before the {added.name.upper()} loss sets in.", least=0)
+        flags[ramp] = rare_option(0.0, "Epochs over which its weight then grows to the full one.", least=0)
+    for loss in CLASSIFICATION_LOSSES.values():
+        flags |= loss.own_flags
     return flags
 
 
-PARAMETERS = _list_parameters()
-# The training arguments that the tables make.
-LossParameters: Any = make_dataclass(
-    "LossParameters",
-    [(flag, float, option(parameter.default, parameter.text)) for flag, parameter in PARAMETERS.items()],
-    namespace={"__doc__": "Losses."},
-    eq=False,
-    repr=False,
-)
+def add_flags(settings: T) -> T:
+    """A decorator that gives a class, before it becomes a dataclass, the flags of both tables as fields."""
+    flags = _list_flags()
+    settings.__annotations__ = {**dict.fromkeys(flags, float), **settings.__annotations__}
+    for name, flag in flags.items():
+        setattr(settings, name, flag)
+    return settings

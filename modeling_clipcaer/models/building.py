@@ -5,7 +5,8 @@ from huggingface_hub.errors import StrictDataclassError
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
 from modeling_clipcaer.data.labels_file import read_labels_file
 from modeling_clipcaer.errors import InputError, first_line
-from modeling_clipcaer.models.arguments import ModelArguments, ProcessorArguments
+from modeling_clipcaer.models.arguments import ModelArguments
+from modeling_clipcaer.settings_clipcaer import PixelSettings
 
 
 def build_model(
@@ -38,7 +39,7 @@ def build_model(
         raise InputError(f"`attn_implementation` {args.attn_implementation}: {first_line(error)}") from error
 
 
-def build_processor(model: ClipCaerForVideoClassification, args: ProcessorArguments) -> ClipCaerVideoProcessor:
+def build_processor(model: ClipCaerForVideoClassification, args: PixelSettings) -> ClipCaerVideoProcessor:
     """The processor for the model's frames and image size."""
     image_size = model.config.clip_config.vision_config.image_size
     return ClipCaerVideoProcessor(num_frames=model.config.num_frames, image_size=image_size, **vars(args))

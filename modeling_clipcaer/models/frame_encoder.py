@@ -9,9 +9,9 @@ from transformers.activations import QuickGELUActivation
 from transformers.models.clip.modeling_clip import CLIPMLP, CLIPEncoderLayer
 
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.models.arguments import TOWER_DTYPES
 
 
-TOWER_DTYPES = ("auto", "float32", "bfloat16")
 # Images a pass on the CPU: the activations of more are fresh pages every time, whose faults cost more than they save.
 CPU_CHUNK = 32
 QUICK_GELU_SLOPE = 1.702  # of CLIP's activation x * sigmoid(1.702 x)

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,9 @@ from safetensors.torch import load_file
 
 from modeling_clipcaer import ClipCaerConfig, ClipCaerForVideoClassification
 from modeling_clipcaer.clip_loading import load_clip_weights
-from modeling_clipcaer.common.flags import option
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.json_files import describe_json, read_object
+from modeling_clipcaer.models.arguments import TrainableArguments
 from modeling_clipcaer.strict_loading import check_found, check_weights, tell_loading
 
 
@@ -22,28 +21,6 @@ from modeling_clipcaer.strict_loading import check_found, check_weights, tell_lo
 WEIGHTS, NOTES = "trainable.safetensors", "trainable.json"
 PLAIN_WEIGHTS = "model.safetensors"
 OF_CLIP = "model.clip."  # how the names of CLIP's weights begin
-
-
-@dataclass
-class TrainableArguments:
-    """Which weights of CLIP train, and which are saved."""
-
-    use_lora: bool = option(
-        False,
-        "Train the vision tower's attention by LoRA (Hu et al., 2022) at --lr-image-encoder; merged at the end.",
-    )
-    lora_rank: int = option(8, "Its rank.")
-    lora_alpha: float = option(16.0, "Its alpha: the update is scaled by alpha over rank.")
-    save_trainable_only: bool = option(
-        False,
-        "Leave CLIP's frozen weights out of the checkpoints of training; recipes/evaluate.py and predict.py add them "
-        "again from the CLIP checkpoint. The result of the run is whole.",
-    )
-
-    def __post_init__(self):
-        for name in ("lora_rank", "lora_alpha"):
-            if getattr(self, name) <= 0:
-                raise InputError(f"`{name}` must be above 0, got {getattr(self, name)}")
 
 
 def add_lora(model: ClipCaerForVideoClassification, rank: int, alpha: float):

@@ -1,8 +1,14 @@
 """A plain CLIP checkpoint as a model of ours: the baseline that training has to beat."""
 
 import torch
+from datasets import Dataset
+from torch.utils.data import DataLoader
+from tqdm import tqdm
 
+from modeling_clipcaer.data.data_collator import ClipCaerCollator
 from modeling_clipcaer.modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerOutput
+from modeling_clipcaer.models.frozen_parts import FrozenParts
+from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor
 
 
 class ZeroShotModel(ClipCaerForVideoClassification):
@@ -32,6 +38,20 @@ class ZeroShotModel(ClipCaerForVideoClassification):
             video_embeds=video_embeds,
             descriptive_text_embeds=text,
         )
+
+
+@torch.no_grad()
+def score_clips(
+    model: ZeroShotModel, processor: ClipCaerVideoProcessor, rows: Dataset, batch_size: int, num_workers: int
+) -> torch.Tensor:
+    """The model's logits (num_clips, num_labels), of clips that `num_workers` processes decode."""
+    collator = ClipCaerCollator(processor, mode="eval", streams=model.config.streams)
+    loader = DataLoader(rows, batch_size, collate_fn=collator, num_workers=num_workers)
+    parts, logits = FrozenParts(model), []
+    for batch in tqdm(loader, desc="zero-shot", disable=None):
+        pixels = {name: processor.normalize(batch[name]) for name in collator.stream_names if name in batch}
+        logits.append(model(**parts({**pixels, "use_soft_prompts": False})).logits)
+    return torch.cat(logits)
 
 
 def to_unit(embeds: torch.Tensor) -> torch.Tensor:

@@ -9,7 +9,7 @@ from typing import Any
 from modeling_clipcaer.common.flags import option
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.exports.formats import DEFAULT_NAMES, NAMES
-from modeling_clipcaer.models.frame_encoder import TOWER_DTYPES
+from modeling_clipcaer.models.arguments import TOWER_DTYPES
 from modeling_clipcaer.prediction.inputs import describe_file
 from modeling_clipcaer.processing_clipcaer import CHOICES
 

@@ -1,20 +1,19 @@
 """README.md and LICENSE of a checkpoint."""
 
 import math
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from modeling_clipcaer import ClipCaerTrainingArguments
+from modeling_clipcaer.common.flags import flags_with_choices
 from modeling_clipcaer.common.markdown_text import markdown_code, markdown_text
 from modeling_clipcaer.common.notice import RESPONSIBLE_USE
 from modeling_clipcaer.common.presets import find_preset
-from modeling_clipcaer.models.arguments import ModelArguments, ProcessorArguments
 from modeling_clipcaer.names import printable, public_name
 from modeling_clipcaer.reports.evaluation import list_caveats, tell_calibration
+from modeling_clipcaer.training.arguments import ARGUMENT_TYPES
 
 
 TEMPLATE = """---
@@ -233,15 +232,10 @@ def public_settings(flags: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     return dict(sorted(told.items())), sorted(flags.keys() - told.keys())
 
 
-# Flags whose text is a word of a vocabulary: those of ours that offer choices, and some of the Trainer's.
+# Flags whose text is a word of a vocabulary: those that offer choices, and some of the Trainer's.
 _WORDS = {
-    *("optim", "lr_scheduler_type", "eval_strategy", "save_strategy", "logging_strategy", "metric_for_best_model"),
-    *(
-        field.name
-        for arguments in (ModelArguments, ProcessorArguments, ClipCaerTrainingArguments)
-        for field in fields(arguments)
-        if field.metadata.get("choices")
-    ),
+    *("eval_strategy", "save_strategy", "logging_strategy", "metric_for_best_model"),
+    *flags_with_choices(ARGUMENT_TYPES),
 } - {"hub_strategy"}
 
 

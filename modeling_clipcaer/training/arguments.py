@@ -3,28 +3,27 @@
 import math
 import os
 import sys
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 import torch
 from transformers import Trainer, TrainingArguments, get_scheduler
 from transformers.integrations import get_available_reporting_integrations
+from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
-from modeling_clipcaer.common.flags import option
+from modeling_clipcaer.data.arguments import DataArguments
 from modeling_clipcaer.errors import InputError, first_line
-from modeling_clipcaer.losses.table import CLASSIFICATION_LOSSES, PARAMETERS, LossParameters
-from modeling_clipcaer.models.frame_encoder import TOWER_DTYPES
-
-
-_AT_LEAST_ZERO = (
-    *("learning_rate", "lr_image_encoder", "lr_prompt_learner", "lr_adapter", "lr_fusion", "lr_gamma", "weight_decay"),
-    *("logit_adj_tau", "mixup_alpha", *PARAMETERS),
-    *("num_train_epochs", "dataloader_num_workers", "max_grad_norm", "warmup_steps", "eval_delay"),
+from modeling_clipcaer.losses.table import CLASSIFICATION_LOSSES
+from modeling_clipcaer.models.arguments import ModelArguments, TrainableArguments
+from modeling_clipcaer.settings_clipcaer import PixelSettings, check_ranges
+from modeling_clipcaer.training.settings import (
+    CacheArguments,
+    LossSettings,
+    OptimizerSettings,
+    ResultSettings,
+    RunSettings,
 )
-_AT_LEAST_ONE = (
-    *("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps", "save_total_limit"),
-)
-_ABOVE_ZERO = tuple(name for name, parameter in PARAMETERS.items() if not parameter.may_be_zero)
+
 
 # Arguments of the Trainer that break a run here or would do nothing: each is taken at its default alone, with why.
 TRAINER_ARGUMENTS_REFUSED = {
@@ -64,89 +63,18 @@ OPTIM_ARGS = {
 }
 
 
-def count_default_workers() -> int:
-    """Loader processes of a training process: its share of the cores that the processes of a launch may use."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    # Keep: a limit; each holds two batches ready.
-    return max(1, min(8, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
-
-
 @dataclass
-class ClipCaerTrainingArguments(LossParameters, TrainingArguments):
+class ClipCaerTrainingArguments(
+    RunSettings,
+    OptimizerSettings,
+    LossSettings,
+    ResultSettings,
+    TrainingArguments,
+):
     """Arguments of [`ClipCaerTrainer`]: those of the Trainer, and those of the method's losses and parameter groups.
 
     A learning rate of 0 freezes its group. The text tower is always frozen.
     """
-
-    exper_name: str | None = option(None, "Name of the run: its folder is outputs/NAME unless --output_dir is given.")
-
-    learning_rate: float = option(
-        3e-4, "Learning rate of the temporal encoders, and of the fusion by default.", aliases=["--lr"]
-    )
-    lr_image_encoder: float = option(0.0, "Learning rate of CLIP's vision tower; 0 freezes it.")
-    lr_prompt_learner: float = option(1e-3, "Learning rate of the soft prompts' context tokens; 0 freezes them.")
-    lr_adapter: float = option(1e-4, "Learning rate of the face adapter; 0 freezes it.")
-    lr_fusion: float | None = option(None, "Learning rate of the fusion; that of the temporal encoders by default.")
-    lr_milestones: list[float] | None = option(
-        None, "Epochs at which every learning rate is multiplied by --lr-gamma, in place of --lr-scheduler-type."
-    )
-    lr_gamma: float = option(0.1, "Factor at each of --lr-milestones.")
-
-    classification_loss: str = option("cross_entropy", "Loss of the logits.", choices=list(CLASSIFICATION_LOSSES))
-    label_smoothing_distribution: list[float] | None = option(
-        None, "Shares of the labels in the mass that --label-smoothing-factor takes away; even by default."
-    )
-    class_balanced_loss: bool = option(False, "Weight clips by their label's effective number (Cui et al., 2019).")
-    class_balanced_beta: float = option(0.999, "Its beta.")
-    logit_adj: bool = option(False, "Train on logits adjusted by the labels' log-priors (Menon et al., 2021).")
-    logit_adj_tau: float = option(1.0, "Their factor.")
-    weighted_sampler: bool = option(False, "Draw training clips by inverse label frequency, with replacement.")
-    mixup_alpha: float = option(0.0, "Parameter of mixup's Beta distribution (Zhang et al., 2018); 0: off.")
-
-    resume_without_optimizer: bool = option(
-        False,
-        "Resume from a checkpoint's weights and step alone: the optimizer and the random draws start afresh.",
-    )
-    resume_without_record: bool = option(
-        False,
-        "Resume also from a checkpoint of an earlier version, which has no resume.json: that it is whole, and has the "
-        "clips and flags of this run, is then on trust.",
-    )
-
-    per_device_train_batch_size: int = option(
-        8, "Clips a training step and process.", aliases=["--batch_size", "--batch-size"]
-    )
-    per_device_eval_batch_size: int = option(8, "Clips an evaluation step and process.")
-    num_train_epochs: float = option(20.0, "Epochs.", aliases=["--epochs"])
-    weight_decay: float = option(1e-4, "Weight decay of every trained weight; norms and biases too, as in the paper.")
-    eval_strategy: str = option("epoch", "When the validation split is evaluated.")
-    save_strategy: str = option("epoch", "When a checkpoint is saved.")
-    save_total_limit: int | None = option(2, "Checkpoints kept: the best and the latest.")
-    logging_strategy: str = option("epoch", "When losses are logged.")
-    metric_for_best_model: str | None = option("uar", "Validation measure that selects the checkpoint.")
-    greater_is_better: bool | None = option(None, "Whether more of it is better; of a loss less is, by default.")
-    push_to_hub: bool = option(
-        False, "Push the result to the Hub: once, when it is complete, in one commit. The token comes from HF_TOKEN."
-    )
-    hub_model_id: str | None = option(None, "Repository on the Hub, user/name; the output folder's name by default.")
-    # Weights carry the terms of the data they were trained on, which often forbid passing them on.
-    hub_private_repo: bool | None = option(True, "Make a new repository private.")
-    hub_strategy: str = option("end", "What is pushed when; recipes/train.py takes `end` alone.")
-    hub_token: str | None = option(None, "Refused by recipes/train.py: others can see a flag. Set HF_TOKEN instead.")
-    tower_dtype: str = option(
-        "auto",
-        "Type in which the vision tower computes where no gradient of it is kept, in evaluation and when it is "
-        "frozen; auto is bfloat16 where the hardware multiplies in it. The weights stay float32.",
-        choices=list(TOWER_DTYPES),
-    )
-    remove_unused_columns: bool | None = option(False, "Keep: the collator needs every column.")
-    ddp_find_unused_parameters: bool | None = option(
-        False, "Every trained weight has a gradient in every step, so no step needs a search for those without."
-    )
-    dataloader_num_workers: int = field(
-        default_factory=count_default_workers,
-        metadata={"help": "Processes that decode frames, for each training process: its share of the cores, up to 8."},
-    )
 
     def __post_init__(self):
         # Keep: launched processes without an accelerator would otherwise find no common backend, and train apart.
@@ -166,23 +94,10 @@ class ClipCaerTrainingArguments(LossParameters, TrainingArguments):
         self._check_schedule()
 
     def _check_ranges(self):
-        for name in (*_AT_LEAST_ZERO, *_AT_LEAST_ONE):
-            value, least = getattr(self, name), int(name in _AT_LEAST_ONE)
-            if value is not None and not least <= value < math.inf:
-                raise InputError(f"`{name}` must be a number and at least {least}, got {value}")
-        for name in _ABOVE_ZERO:
-            if getattr(self, name) == 0:
-                raise InputError(f"`{name}` must be above 0, got 0")
+        check_ranges(self)
         for milestone in self.lr_milestones or []:
             if not 0 <= milestone < math.inf:
                 raise InputError(f"`lr_milestones` must be epochs from 0 up, got {milestone:g}")
-        for name in ("seed", "data_seed"):
-            if not 0 <= (getattr(self, name) or 0) < 2**32:
-                raise InputError(f"`{name}` must lie in [0, 2**32), got {getattr(self, name)}")
-        if not 0 <= self.class_balanced_beta < 1:
-            raise InputError(f"`class_balanced_beta` must lie in [0, 1), got {self.class_balanced_beta}")
-        if not 0 <= self.label_smoothing_factor < 1:
-            raise InputError(f"`label_smoothing_factor` must lie in [0, 1), got {self.label_smoothing_factor}")
         missing = sorted(set(self.report_to) - set(get_available_reporting_integrations()))
         if missing:
             raise InputError(f"`report_to` {missing[0]}: that tracker is not installed")
@@ -262,3 +177,29 @@ class ClipCaerTrainingArguments(LossParameters, TrainingArguments):
             )
         if self.lr_milestones and self.warmup_steps:
             raise InputError("`lr_milestones` replace the schedule that `warmup_steps` belong to: take one of them")
+
+
+def check_selection(args: ClipCaerTrainingArguments) -> None:
+    """Refuse, before any work, settings in which the selected checkpoint might not have been saved."""
+    if args.eval_strategy == "no" or args.save_strategy == "no":
+        return
+    if (args.metric_for_best_model or "").removeprefix("eval_") not in ("uar", "war"):
+        raise InputError(f"`metric_for_best_model` must be uar or war, got {args.metric_for_best_model}")
+    if args.save_strategy != "best" and args.save_strategy != args.eval_strategy:
+        raise InputError(
+            f"`save_strategy` {SaveStrategy(args.save_strategy).value} and `eval_strategy` "
+            f"{IntervalStrategy(args.eval_strategy).value} differ: the selected checkpoint might not have been saved; "
+            "make them equal"
+        )
+    if args.save_strategy == "steps" and not math.isclose((args.eval_steps / args.save_steps + 0.5) % 1, 0.5):
+        raise InputError(
+            f"`eval_steps` {args.eval_steps:g} is no multiple of `save_steps` {args.save_steps:g}: the selected "
+            "checkpoint might not have been saved"
+        )
+
+
+# All flags of `train`.
+ARGUMENT_TYPES = (
+    *(ModelArguments, PixelSettings, DataArguments, CacheArguments, TrainableArguments),
+    ClipCaerTrainingArguments,
+)

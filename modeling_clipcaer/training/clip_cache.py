@@ -10,7 +10,6 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,6 @@ from tqdm import tqdm
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerTrainingArguments, ClipCaerVideoProcessor
 from modeling_clipcaer.common.disk import as_size, check_room, tell_disk_errors
 from modeling_clipcaer.common.files import complete_file
-from modeling_clipcaer.common.flags import option
 from modeling_clipcaer.common.locks import shared_folder
 from modeling_clipcaer.common.progress import tell
 from modeling_clipcaer.data.cached_clips import CROPS_COLUMNS, EMBEDS_COLUMNS, ClipCutter, augments
@@ -35,6 +33,7 @@ from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.models.checkpoints import check_output_dir
 from modeling_clipcaer.models.frame_encoder import FrameEncoder, describe_tower_dtype
 from modeling_clipcaer.models.trainable import fingerprint_weights
+from modeling_clipcaer.training.settings import CacheArguments
 
 
 # Of the files' layout and of how pixels and embeddings are computed; raise it when either changes.
@@ -48,36 +47,6 @@ TOWER_SETTINGS = ("hidden_act", "layer_norm_eps", "num_attention_heads")
 NORMALIZATION_SETTINGS = ("do_normalize", "image_mean", "image_std")
 
 
-@dataclass
-class CacheArguments:
-    """What is kept of clips so that it need not be computed again."""
-
-    cache_frame_embeds: bool = option(
-        False, "Encode every clip once with the frozen vision tower, and train on its frame embeddings."
-    )
-    cache_views: int = option(
-        1, "With --cache-frame-embeds, views of a training clip: the plain one, and others augmented."
-    )
-    cache_frames: int = option(
-        0, "Frames kept of a training clip, evenly spaced, for training to draw from; 0 keeps all."
-    )
-    cache_crops: bool = option(
-        False,
-        "Cut face and context of every clip once and keep the squares of pixels. They show people: keep them where "
-        "the data may be.",
-    )
-    cache_dir: str | None = option(None, "Folder of the caches; `cache` in the dataset's folder by default.")
-
-    def __post_init__(self):
-        if self.cache_frame_embeds and self.cache_crops:
-            raise InputError("`cache_frame_embeds` makes `cache_crops` useless: take one of them")
-        if self.cache_views < 1 or self.cache_frames < 0:
-            raise InputError(
-                f"`cache_views` must be at least 1 and `cache_frames` at least 0, got {self.cache_views} and "
-                f"{self.cache_frames}"
-            )
-
-
 def check_cache_arguments(args: CacheArguments, training_args: ClipCaerTrainingArguments, use_lora: bool) -> None:
     """Refuse, before any work, what embeddings of frames cannot serve."""
     if args.cache_frame_embeds and (training_args.lr_image_encoder > 0 or use_lora):
@@ -89,6 +58,26 @@ def check_cache_arguments(args: CacheArguments, training_args: ClipCaerTrainingA
         raise InputError("`mixup_alpha` mixes pixels, which `cache_frame_embeds` does away with; take `cache_crops`")
     if args.cache_dir is not None:
         check_output_dir(args.cache_dir)
+
+
+def read_from_cache(
+    clips: DatasetDict,
+    model: ClipCaerForVideoClassification,
+    processor: ClipCaerVideoProcessor,
+    cache_args: CacheArguments,
+    dataset: Path,
+    training_args: ClipCaerTrainingArguments,
+) -> DatasetDict:
+    """The clips as the flags want them read: from a cache, which is then filled first, or from their own files."""
+    if not (cache_args.cache_frame_embeds or cache_args.cache_crops):
+        return clips
+    model.to(training_args.device).eval()
+    folder, workers = cache_args.cache_dir or dataset / "cache", training_args.dataloader_num_workers
+    cached = cache_clips(model, processor, clips, cache_args, folder, workers, training_args.tower_dtype)
+    if cache_args.cache_frame_embeds:  # which are read faster than another process hands them over
+        training_args.dataloader_num_workers, training_args.dataloader_persistent_workers = 0, False
+        training_args.dataloader_prefetch_factor = None
+    return cached
 
 
 def cache_clips(

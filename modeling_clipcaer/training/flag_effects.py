@@ -1,12 +1,10 @@
-"""Which flags of `recipes/train.py` and `predict.py` have an effect in a run, and which were given and have none.
+"""Which flags of `train` have an effect in a run, and which were given and have none.
 
-One rule: a flag that asks for what a run cannot do is refused, by the arguments' own checks or by [`REFUSED`]; a
-flag that belongs to something which is switched off in this run is named, once and by its reason, and the run goes
-on, so that a preset stays usable with a few flags changed. What is named is also in report.json.
+A flag that asks for what a run cannot do is refused, by the arguments' own checks or by [`REFUSED`]; one that belongs
+to something which is switched off is named, and the run goes on. What is named is also in report.json.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 from accelerate.utils import DynamoBackend
 from transformers import Trainer
 
+from modeling_clipcaer.common.flag_effects import Rule, find_unused
 from modeling_clipcaer.data.cached_clips import augments
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.losses.table import ADDED_LOSSES, CLASSIFICATION_LOSSES, SOFT_PROMPT_LOSSES
@@ -30,15 +29,6 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "do_predict": (False, "a run always measures the test split once"),
     "load_best_model_at_end": (True, "the checkpoint that validation selects is always what is tested and kept"),
 }
-
-
-@dataclass(frozen=True)
-class Rule:
-    """The flags `names` have an effect in a run for whose arguments `works` holds, and otherwise none, by `reason`."""
-
-    names: tuple[str, ...]
-    works: Callable[[SimpleNamespace], bool]
-    reason: str
 
 
 def _never(run: SimpleNamespace) -> bool:
@@ -253,29 +243,8 @@ RULES = (
     Rule(("length_column_name",), _never, "clips are not grouped by length"),
 )
 
-# Of recipes/predict.py; a run also has the model's `config`, and `reads_frames` for inputs that are folders.
-PREDICTION_RULES = (
-    Rule(
-        ("face_detector", "face_detector_weights"),
-        lambda run: run.config.face_stream,
-        "the model looks at no faces",
-    ),
-    Rule(
-        ("face_detector", "face_detector_weights"),
-        lambda run: run.bounding_box_face is None,
-        "`bounding_box_face` has the boxes",
-    ),
-    Rule(
-        ("context", "bounding_box_body"),
-        lambda run: run.config.context_stream,
-        "the model looks at faces alone",
-    ),
-    Rule(("bounding_box_body",), lambda run: run.context == "body", "the context is the whole frame"),
-    Rule(("fps",), lambda run: run.reads_frames, "no input is a folder of frames"),
-)
 
-
-def check_flags(given: Mapping[str, Any], arguments: Iterable[object]) -> dict[str, str]:
+def check_flags(given: Mapping[str, Any], arguments: Iterable[Any]) -> dict[str, str]:
     """The flags in `given` that have no effect in a run with `arguments`, each with the reason.
 
     Args:
@@ -298,21 +267,3 @@ def check_flags(given: Mapping[str, Any], arguments: Iterable[object]) -> dict[s
     run.training_args = training_args
     run.output_dir_given, run.eval_steps_given = "output_dir" in given, "eval_steps" in given
     return find_unused(RULES, given, run)
-
-
-def find_unused(rules: Iterable[Rule], given: Iterable[str], run: SimpleNamespace) -> dict[str, str]:
-    """The flags in `given` that have no effect in `run`, each with the reason that the first of the `rules` gives."""
-    reasons: dict[str, str] = {}
-    for rule in rules:
-        if not rule.works(run):
-            reasons = dict.fromkeys(rule.names, rule.reason) | reasons
-    return {name: reasons[name] for name in sorted(given) if name in reasons}
-
-
-def describe_unused(unused: Mapping[str, str]) -> str:
-    """One line on the flags without an effect; empty if there are none."""
-    by_reason: dict[str, list[str]] = {}
-    for name, reason in unused.items():
-        by_reason.setdefault(reason, []).append(f"`{name}`")
-    told = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in by_reason.items())
-    return f"not used in this run: {told}" if told else ""

@@ -13,17 +13,11 @@ from modeling_clipcaer.common.files import complete_file, write_json
 from modeling_clipcaer.common.progress import tell
 from modeling_clipcaer.data.loading import load_clips
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.models.trainable import (
-    NOTES,
-    PLAIN_WEIGHTS,
-    WEIGHTS,
-    TrainableArguments,
-    fingerprint_weights,
-    restore_weights,
-)
+from modeling_clipcaer.models.arguments import TrainableArguments
+from modeling_clipcaer.models.trainable import NOTES, PLAIN_WEIGHTS, WEIGHTS, fingerprint_weights, restore_weights
 from modeling_clipcaer.training.checkpoints import adopt_best, check_whole, find_last, list_checkpoints, read_record
-from modeling_clipcaer.training.clip_cache import CacheArguments
 from modeling_clipcaer.training.run_comparison import compare_clips, fingerprint_clips
+from modeling_clipcaer.training.settings import CacheArguments
 
 
 RESULT = "report.json"  # the last file of a finished run

@@ -1,14 +1,28 @@
+from argparse import ArgumentTypeError
+from dataclasses import fields
+
 import pytest
 import yaml
+from transformers import HfArgumentParser, TrainingArguments
 
 from modeling_clipcaer import ClipCaerTrainingArguments
-from modeling_clipcaer.common.flags import given_flags, parse_arguments
+from modeling_clipcaer.commands.evaluate import EvaluationArguments
+from modeling_clipcaer.common.flags import _build_parser, given_flags, parse_arguments
 from modeling_clipcaer.data.arguments import DataArguments
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.models.arguments import ModelArguments, ProcessorArguments
+from modeling_clipcaer.models.arguments import ModelArguments
+from modeling_clipcaer.settings_clipcaer import PixelSettings
+from modeling_clipcaer.training.arguments import ARGUMENT_TYPES
+from modeling_clipcaer.training.settings import (
+    HELP_TYPES,
+    LossSettings,
+    OptimizerSettings,
+    ResultSettings,
+    RunSettings,
+)
 
 
-TYPES = (ModelArguments, ProcessorArguments, DataArguments, ClipCaerTrainingArguments)
+TYPES = (ModelArguments, PixelSettings, DataArguments, ClipCaerTrainingArguments)
 NEEDED = ("--dataset", "data", "--output_dir", "out")
 
 
@@ -174,13 +188,80 @@ def test_the_given_flags_as_a_file_make_the_same_run(write):
     assert as_mapping(again) == parse(*words)
 
 
-def test_help_names_every_flag_with_its_default(capsys):
+def read_help(capsys, types, word) -> str:
     with pytest.raises(SystemExit) as stop:
-        parse("--help")
+        parse_arguments(types, [word], "What it does.")
     assert stop.value.code == 0
-    text = capsys.readouterr().out
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("word", ["--help-all", "--help_all"])
+def test_the_long_help_names_every_flag_with_its_default(capsys, word):
+    text = read_help(capsys, TYPES, word)
     for flag in ("--mi-loss-weight", "--lr-adapter", "--slerp-weight", "--contexts-number", "--clip-path", "--config"):
         assert flag in text
     for flag in ("--root-dir", "--bounding-box-face", "--val-annotation", "--batch-size", "--epochs", "--labels-file"):
         assert flag in text
     assert "default: 0.5" in text and "default: None" not in text
+    names = {setting.name for kind in TYPES for setting in fields(kind) if setting.init}
+    assert not {name for name in names if f"--{name.replace('_', '-')}" not in text}
+
+
+def test_the_short_help_fits_a_screen_and_begins_with_what_is_used_most(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    text = read_help(capsys, HELP_TYPES, "--help")
+    assert len(text.splitlines()) <= 50
+    for flag in ("config", "dataset", "output-dir", "num-train-epochs", "batch-size", "learning-rate", "seed", "bf16"):
+        assert f"  --{flag} " in text
+    for flag in ("resume-from-checkpoint", "push-to-hub", "hub-model-id", "dataloader-num-workers", "help-all"):
+        assert f"  --{flag} " in text
+    assert "--lr-adapter" not in text and "--adam-beta1" not in text
+    assert text.index("--dataset") < text.index("--num-frames") < text.index("--push-to-hub")
+    # The Trainer's own flags, which take seconds to import, are in the long help alone.
+    assert read_help(capsys, ARGUMENT_TYPES, "--help").count("\n  --") == text.count("\n  --")
+
+
+def test_a_few_flags_are_explained_in_whole_at_once(capsys):
+    assert read_help(capsys, (DataArguments,), "--help-all").count("--") > 9
+    short, long = (read_help(capsys, (EvaluationArguments,), word) for word in ("--help", "--help-all"))
+    assert short == long and "where the hardware multiplies in it" in " ".join(short.split())
+
+
+def test_the_trainers_own_flags_are_read_as_transformers_reads_them():
+    ours, theirs = (
+        {spelling: action for action in parser._actions for spelling in action.option_strings}
+        for parser in (_build_parser((TrainingArguments,), ""), HfArgumentParser(TrainingArguments))
+    )
+    assert ours.keys() - theirs.keys() == {"--config", "--help-all", "--help_all"}
+    for spelling in theirs.keys() - {"-h", "--help"}:
+        mine, its = ours[spelling], theirs[spelling]
+        assert type(mine) is type(its)
+        for name in ("dest", "nargs", "const", "choices", "required"):
+            assert getattr(mine, name) == getattr(its, name), spelling
+        if not spelling.startswith(("--no_", "--no-")):  # of the same destination as another, whose default stands
+            assert mine.default == its.default, spelling
+        for word in ("yes", "0", "3", "1e-3", "adamw_torch", "underflow_overflow", "{}"):
+            assert read_word(mine, word) == read_word(its, word), (spelling, word)
+
+
+def read_word(action, word):
+    try:
+        return action.type(word) if action.type else word
+    except (ValueError, ArgumentTypeError, TypeError):
+        return "refused"
+
+
+def test_what_is_ours_of_a_trainers_flag_is_said_where_it_differs():
+    """Flags of the Trainer that stand in our settings to be ranged or shown have its own defaults, these aside."""
+    theirs = {setting.name: setting.default for setting in fields(TrainingArguments)}
+    changed = {
+        setting.name
+        for kind in (RunSettings, OptimizerSettings, LossSettings, ResultSettings)
+        for setting in fields(kind)
+        if setting.name in theirs and setting.default != theirs[setting.name]
+    }
+    assert changed == {
+        *("learning_rate", "num_train_epochs", "weight_decay", "eval_strategy", "save_strategy", "save_total_limit"),
+        *("logging_strategy", "metric_for_best_model", "hub_private_repo", "hub_strategy", "remove_unused_columns"),
+        *("ddp_find_unused_parameters", "dataloader_num_workers"),
+    }

@@ -228,7 +228,7 @@ def test_many_clips_go_on_pages_up_to_a_limit(make_rows, call, tmp_path):
         (["--clips", "1"], "clip lab/1: .*0.jpg: expected an image file, found nothing"),
         (["--processor", "missing"], "missing: there is no such folder, and from the Hub no video processor"),
         (["--processor", "missing", "--num-frames", "4"], "--num-frames has no effect with --processor"),
-        (["--num-frames", "0"], "`num_frames` must be an integer in 1..4096, got 0"),
+        (["--num-frames", "0"], "`num_frames` must lie in [1, 4096], got 0"),
         (["--num", "0"], "--num is 0, expected at least 1"),
         (["--clips", "0", "--num", "2"], "not allowed with argument"),
         (["--clips", "0", "--seed", "2"], "--seed has no effect with --clips"),

@@ -14,6 +14,7 @@ from helpers.small_material import run_main
 from helpers.tiny import CLIP, TOKEN_IDS, tiny_model, tiny_pixels
 from modeling_clipcaer import ClipCaerVideoProcessor
 from modeling_clipcaer.commands import export
+from modeling_clipcaer.models import visual_export
 from modeling_clipcaer.models.checkpoints import save_checkpoint
 from modeling_clipcaer.models.visual_export import VisualPath, dynamic_axes, export_program, load_exported, save_onnx
 
@@ -245,7 +246,7 @@ def test_a_missing_package_is_named_with_its_extra(exported, tmp_path, capsys, m
 def test_a_file_that_answers_differently_is_not_left_behind(exported, tmp_path, monkeypatch):
     torch.manual_seed(1)
     other = torch.export.load(exported[1] / "out" / "model.pt2")
-    monkeypatch.setattr(export, "export_program", lambda model, dtype: other)
+    monkeypatch.setattr(visual_export, "export_program", lambda model, dtype: other)
     save_checkpoint(lively_model(), ClipCaerVideoProcessor(num_frames=4, image_size=32), tmp_path / "checkpoint")
     words = ("--model", tmp_path / "checkpoint", "--output_dir", tmp_path / "out", "--format", "torch_export")
     with pytest.raises(RuntimeError, match="differ from PyTorch's"):

@@ -13,11 +13,11 @@ from helpers.places import ROOT
 from helpers.small_material import NUM_FRAMES, SMALL_MODEL, make_material, run_main
 from modeling_clipcaer.commands import train
 from modeling_clipcaer.commands.convert import REFERENCE_PIXELS
-from modeling_clipcaer.commands.train import ARGUMENT_TYPES
 from modeling_clipcaer.common.flags import _build_parser, _keys, parse_arguments
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.losses.functions import REFERENCE_SMOOTHING_DISTRIBUTION, ldam_loss
 from modeling_clipcaer.research_code.flags import IDLE_FLAGS, RENAMED_FLAGS, TRANSLATED_FLAGS, read_research_flags
+from modeling_clipcaer.training.arguments import ARGUMENT_TYPES
 
 
 PAGE = (ROOT / "docs" / "from_research_code.md").read_text()

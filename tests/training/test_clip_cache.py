@@ -24,13 +24,8 @@ from modeling_clipcaer import ClipCaerCollator, ClipCaerTrainingArguments, ClipC
 from modeling_clipcaer.commands.train import main as train_main
 from modeling_clipcaer.data.cached_clips import CachedEmbedsCollator, ClipCutter, find_collator
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.training.clip_cache import (
-    CacheArguments,
-    _EmbedsKeeper,
-    _Plan,
-    cache_clips,
-    check_cache_arguments,
-)
+from modeling_clipcaer.training.clip_cache import _EmbedsKeeper, _Plan, cache_clips, check_cache_arguments
+from modeling_clipcaer.training.settings import CacheArguments
 
 
 FROZEN = tuple("0" if word == "1e-3" else word for word in QUICK)

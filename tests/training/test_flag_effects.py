@@ -19,15 +19,15 @@ from helpers.small_material import make_material, run_main
 from helpers.tiny import tiny_model
 from modeling_clipcaer import ClipCaerTrainer, ClipCaerVideoProcessor
 from modeling_clipcaer.commands import predict, train
-from modeling_clipcaer.commands.train import ARGUMENT_TYPES
+from modeling_clipcaer.common.flag_effects import describe_unused
 from modeling_clipcaer.common.flags import given_flags, parse_arguments
 from modeling_clipcaer.data.loading import get_labels
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.models.building import build_model, build_processor
 from modeling_clipcaer.models.trainable import limit_training, prepare_lora
 from modeling_clipcaer.prediction.arguments import PredictionArguments
-from modeling_clipcaer.training.arguments import TRAINER_ARGUMENTS_REFUSED
-from modeling_clipcaer.training.flag_effects import REFUSED, RULES, check_flags, describe_unused
+from modeling_clipcaer.training.arguments import ARGUMENT_TYPES, TRAINER_ARGUMENTS_REFUSED
+from modeling_clipcaer.training.flag_effects import REFUSED, RULES, check_flags
 
 
 FLAGS = {field.name for kind in ARGUMENT_TYPES for field in fields(kind) if field.init}

@@ -25,11 +25,12 @@ from helpers.small_run import ask_stranger, train_small, write_clip
 from modeling_clipcaer import ClipCaerTrainer, ClipCaerTrainingArguments
 from modeling_clipcaer.commands import train
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.models.arguments import ModelArguments, ProcessorArguments
+from modeling_clipcaer.models.arguments import ModelArguments
 from modeling_clipcaer.models.building import build_model, build_processor
 from modeling_clipcaer.models.checkpoints import load_checkpoint
 from modeling_clipcaer.models.face_adapter_files import save_face_adapter
 from modeling_clipcaer.reports.hub import push_files
+from modeling_clipcaer.settings_clipcaer import PixelSettings
 
 
 TOKEN = "hf_SecretOfThisTest"
@@ -268,7 +269,7 @@ def test_a_trainer_pushes_model_and_processor_and_nothing_else_of_its_folder(hub
     run.mkdir(parents=True)
     (run / "run.yaml").write_text("dataset: /home/mallory")
     args = ClipCaerTrainingArguments(str(run), report_to="none", eval_strategy="no")
-    trainer = ClipCaerTrainer(model, args, processing_class=build_processor(model, ProcessorArguments()))
+    trainer = ClipCaerTrainer(model, args, processing_class=build_processor(model, PixelSettings()))
     trainer.push_to_hub()
     assert {repository for repository, _ in hub.commits} == {"me/trainer"}
     pushed = {path.name for path in (hub.folder / "me" / "trainer").iterdir()}

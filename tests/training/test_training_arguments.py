@@ -5,7 +5,7 @@ import torch
 
 from modeling_clipcaer import ClipCaerTrainingArguments
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.training.arguments import count_default_workers
+from modeling_clipcaer.training.settings import count_default_workers
 
 
 def test_the_documented_defaults():
