@@ -66,7 +66,7 @@ def predict(
     """This process's part of what the flags ask for, of which `given` were told; the main process has the outcome."""
     from modeling_clipcaer.data.clip_boxes import read_boxes
     from modeling_clipcaer.data.clip_search import say_passed_over
-    from modeling_clipcaer.exports.annotation_files import find_label_studio_root
+    from modeling_clipcaer.exports.label_studio import find_label_studio_root
     from modeling_clipcaer.prediction.clips import predict_clips
     from modeling_clipcaer.prediction.files import name_outputs
     from modeling_clipcaer.prediction.loading import build_analyzer, describe_choices, load_model

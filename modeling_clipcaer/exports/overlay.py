@@ -38,6 +38,11 @@ NEW_BEGINNING = 0.25
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 
 
+def write_own_overlay(timeline: Timeline, output: Path, show_faces: bool, fps: float | None) -> None:
+    """[`write_overlay`] of the recording that the timeline names."""
+    write_overlay(timeline, timeline.source, output, show_faces, fps)
+
+
 def write_overlay(
     timeline: Timeline,
     video: str | os.PathLike,

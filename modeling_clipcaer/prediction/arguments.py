@@ -5,13 +5,11 @@ from typing import Any
 
 from modeling_clipcaer.common.flags import option, rare_option
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.exports.tables import TABLE_FORMATS
+from modeling_clipcaer.exports.formats import DEFAULT_NAMES, NAMES
 from modeling_clipcaer.prediction.inputs import describe_file
 from modeling_clipcaer.recordings.settings import TimelineSettings
 
 
-FORMATS = (*TABLE_FORMATS, "vtt", "elan", "label_studio", "fiftyone")
-DEFAULT_FORMATS = (*TABLE_FORMATS, "vtt")
 FILE_FLAGS = ("face_detector_weights", "bounding_box_face", "bounding_box_body", "labels")
 CLIP_FLAGS = frozenset(
     ("inputs", "model", "output_dir", "clips", "device", "tower_dtype", "bounding_box_face", "bounding_box_body")
@@ -31,7 +29,7 @@ class PredictionArguments:
     model: str = option(MISSING, "Checkpoint: a folder, or an id on the Hub. With --labels a plain CLIP checkpoint.")
     output_dir: str = option("outputs/predict", "Folder for the results. What is done in it is not done again.")
     formats: list[str] | None = option(
-        None, f"Which files, of {', '.join(FORMATS)}; {', '.join(DEFAULT_FORMATS)} by default.", choices=list(FORMATS)
+        None, f"Which files, of {', '.join(NAMES)}; {', '.join(DEFAULT_NAMES)} by default.", choices=list(NAMES)
     )
     overlay: bool = option(False, "Write each recording with its labels drawn on it, found faces blurred.")
     show_faces: bool = option(False, "Do not blur them.")
@@ -58,8 +56,8 @@ class PredictionArguments:
 
     @property
     def wanted_formats(self) -> list[str]:
-        """The formats, in the order of `FORMATS`."""
-        return [name for name in FORMATS if name in (self.formats or DEFAULT_FORMATS)]
+        """The formats, in the order of `NAMES`."""
+        return [name for name in NAMES if name in (self.formats or DEFAULT_NAMES)]
 
 
 def check_clip_flags(given: dict[str, Any]) -> None:

@@ -1,13 +1,12 @@
 """One answer for each clip: `predict --clips`."""
 
 import csv
-import json
 from pathlib import Path
 from typing import Any
 
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
 from modeling_clipcaer.common.csv_text import safe_row
-from modeling_clipcaer.common.files import staged_folder
+from modeling_clipcaer.common.files import staged_folder, write_json
 from modeling_clipcaer.common.notice import RESPONSIBLE_USE
 from modeling_clipcaer.data.clip_boxes import ClipBoxes
 from modeling_clipcaer.errors import check_utf8
@@ -86,9 +85,7 @@ def write_predictions(
         "predictions": predictions,
         "failed": failures,
     }
-    (folder / "predictions.json").write_text(
-        json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    write_json(content, folder / "predictions.json")
     with (folder / "predictions.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(safe_row(["clip", "label", "score", *labels]))

@@ -27,11 +27,11 @@ from modeling_clipcaer.commands import predict
 from modeling_clipcaer.common.flags import parse_arguments
 from modeling_clipcaer.common.notice import RESPONSIBLE_USE
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.exports.tables import load_timeline
+from modeling_clipcaer.exports import elan
+from modeling_clipcaer.exports.timeline_json import load_timeline
 from modeling_clipcaer.models.checkpoints import load_checkpoint, save_checkpoint
 from modeling_clipcaer.models.measurement import read_measurement
 from modeling_clipcaer.names import identity_key
-from modeling_clipcaer.prediction import files as prediction_files
 from modeling_clipcaer.prediction import loading
 from modeling_clipcaer.prediction import recordings as recording_predictions
 from modeling_clipcaer.prediction.arguments import PredictionArguments
@@ -513,7 +513,7 @@ def test_a_writer_that_fails_fails_one_recording_and_keeps_what_was_analysed(
             raise KeyError("label")
         path.write_text("fine")
 
-    monkeypatch.setattr(prediction_files, "write_elan", write)
+    monkeypatch.setattr(elan, "write_elan", write)
     assert run(*flags, "--formats", "csv", "elan") == 1
     assert [entry["status"] for entry in recordings(tmp_path / "out")] == ["done", "failed"]
     assert (tmp_path / "out" / "walk" / "timeline.eaf").read_text() == "fine"

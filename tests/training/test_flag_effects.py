@@ -343,7 +343,7 @@ def measure_loss(trainer) -> list:
     found = [trainer.classification_loss(logits, torch.tensor([0, 2, 4])).item(), trainer.args.mixup_alpha > 0]
     for epoch in range(4):
         trainer.state.epoch = epoch
-        found.append(trainer._text_loss_weights())
+        found.append(trainer._added_weights())
     return found
 
 
