@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
+    """Predict what the command line names."""
     types, argv = (PredictionArguments, TimelineSettings), sys.argv[1:]
     args, settings = parse_arguments(types, argv, __doc__)
     given = given_flags(types, argv)
