@@ -63,7 +63,7 @@ ELSEWHERE = {
     "cache_crops": "test_cached_crops_give_the_batches_of_the_files_to_the_last_bit",
     "save_trainable_only": "test_checkpoints_hold_what_trains_alone_and_name_their_clip",
 }
-NEVER = {name for rule in RULES for name in rule.names if rule.reason and rule.works.__name__ == "_never"}
+NEVER = {name for rule in RULES for name in rule.names if getattr(rule.works, "__name__", "") == "_never"}
 # For each other flag: words under which it has an effect, and another value.
 STEPS = "--eval_strategy steps --save_strategy steps --logging_strategy steps --logging_steps 2 --eval_steps 2"
 CHANGES = {
