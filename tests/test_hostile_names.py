@@ -29,13 +29,9 @@ from modeling_clipcaer.data.contact_sheet import ClipView, draw_page
 from modeling_clipcaer.data.labels_file import read_label_entries
 from modeling_clipcaer.data.parquet_card import render_card as render_dataset_card
 from modeling_clipcaer.errors import InputError, run_command
-from modeling_clipcaer.exports.annotation_files import (
-    render_label_studio_config,
-    write_elan,
-    write_fiftyone,
-    write_label_studio,
-    write_vtt,
-)
+from modeling_clipcaer.exports.elan import write_elan
+from modeling_clipcaer.exports.fiftyone import write_fiftyone
+from modeling_clipcaer.exports.label_studio import render_label_studio_config, write_label_studio
 from modeling_clipcaer.exports.overlay_drawing import OverlayPainter
 from modeling_clipcaer.exports.page import write_report_page
 from modeling_clipcaer.exports.tables import (
@@ -46,6 +42,7 @@ from modeling_clipcaer.exports.tables import (
     window_rows,
     write_table,
 )
+from modeling_clipcaer.exports.vtt import write_vtt
 from modeling_clipcaer.names import find_label_fault, printable
 from modeling_clipcaer.prediction.clips import write_predictions
 from modeling_clipcaer.prediction.failures import tell_failure

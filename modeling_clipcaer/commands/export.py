@@ -9,7 +9,6 @@ number of clips; it returns logits.
 
 from __future__ import annotations
 
-import json
 import platform
 import sys
 from dataclasses import MISSING, dataclass
@@ -51,7 +50,7 @@ def main() -> None:
     check_arguments(args)
     import torch
 
-    from modeling_clipcaer.common.files import staged_folder
+    from modeling_clipcaer.common.files import staged_folder, write_json
     from modeling_clipcaer.common.locks import locked_folder
     from modeling_clipcaer.common.progress import hide_progress_bars
     from modeling_clipcaer.models.checkpoints import check_output_dir, load_checkpoint
@@ -69,8 +68,7 @@ def main() -> None:
             save_torch_export(program, path)
         difference = measure_difference(model, path, TOLERANCES[args.dtype])
         description = describe(args, model, processor, folder) | {"max_logit_difference": difference}
-        text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
-        Path(folder, f"{path.name}.json").write_text(text, encoding="utf-8")
+        write_json(description, Path(folder, f"{path.name}.json"))
     print(f"logits within {difference:.1e} of PyTorch's in fp32: {args.output_dir}/{path.name}\n{RESPONSIBLE_USE}")
 
 

@@ -9,11 +9,11 @@ pixels to the last bit, `crops` face and context as the model sees them, cut onc
 """
 
 import argparse
-import json
 import sys
 from argparse import RawDescriptionHelpFormatter
 from pathlib import Path
 
+from modeling_clipcaer.common.files import write_json
 from modeling_clipcaer.common.flags import CommandParser, spell_flag
 from modeling_clipcaer.common.progress import tell
 from modeling_clipcaer.data.parquet_card import EMBEDDED, LICENCE, NOTICES, render_card
@@ -54,7 +54,7 @@ def main() -> None:
         if processor is not None:
             # Keep: without the code that a checkpoint's processor names, which is not beside it here.
             settings = {name: value for name, value in processor.to_dict().items() if name != "auto_map"}
-            (folder / PROCESSOR_NAME).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+            write_json(settings, folder / PROCESSOR_NAME)
         card = render_card(clips.num_rows, get_labels(clips), output.name, args.embed)
         (folder / CARD_NAME).write_text(card, encoding="utf-8")
     print(f"parquet shards: {args.output}")

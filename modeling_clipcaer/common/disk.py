@@ -77,11 +77,15 @@ def made_folder(folder: Path) -> Iterator[None]:
 
 def _describe_room(place: Path, partial: Path | None) -> str:
     """How much is needed, as far as it is known."""
-    nearest = next(folder for folder in (place.absolute(), *place.absolute().parents) if folder.is_dir())
-    free = shutil.disk_usage(nearest).free
     files = partial.rglob("*") if partial is not None else ()  # what is there of it yet
     written = sum(file.lstat().st_size for file in files if not file.is_dir())
-    return f"; more is needed than the {as_size(free + written)} that were free"
+    return f"; more is needed than the {as_size(_count_free(place) + written)} that were free"
+
+
+def _count_free(place: Path) -> int:
+    """Free bytes of the disk that `place`, which need not be there yet, is on."""
+    place = place.absolute()
+    return shutil.disk_usage(next(folder for folder in (place, *place.parents) if folder.is_dir())).free
 
 
 def check_room(folder: str | os.PathLike, num_bytes: float) -> None:
@@ -90,11 +94,9 @@ def check_room(folder: str | os.PathLike, num_bytes: float) -> None:
     Raises:
         InputError: fewer are free.
     """
-    folder = Path(folder).absolute()
-    nearest = next(place for place in (folder, *folder.parents) if place.is_dir())
-    free = shutil.disk_usage(nearest).free
+    free = _count_free(Path(folder))
     if num_bytes > free:
-        raise InputError(f"{folder}: {as_size(num_bytes)} are needed, {as_size(free)} are free")
+        raise InputError(f"{Path(folder).absolute()}: {as_size(num_bytes)} are needed, {as_size(free)} are free")
 
 
 def as_size(num_bytes: float) -> str:

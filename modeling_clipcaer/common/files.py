@@ -7,6 +7,7 @@ space to make.
 
 import errno
 import hashlib
+import json
 import os
 import platform
 import re
@@ -16,6 +17,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from modeling_clipcaer.common.disk import made_folder, tell_disk_errors
 from modeling_clipcaer.common.locks import lock
@@ -198,6 +200,21 @@ def _sync(path: Path) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def render_json(content: Any, indent: int | None = 2) -> str:
+    """`content` as JSON, with a line break at its end.
+
+    Raises:
+        ValueError: it holds NaN or an infinite number, which JSON does not have.
+    """
+    return json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_json(content: Any, path: Path, indent: int | None = 2) -> None:
+    """Write `content` as JSON to `path`, which lies in a folder that is not yet complete, or is such a file."""
+    # Keep: a name that is not UTF-8 is told by its bytes, which JSON reads back.
+    path.write_text(render_json(content, indent), encoding="utf-8", errors="backslashreplace")
 
 
 def file_sha256(path: str | os.PathLike) -> str:

@@ -31,10 +31,7 @@ def locked_folder(folder: str | os.PathLike) -> Iterator[None]:
     """
     folder = Path(folder)
     busy = f"{folder}: another run is writing to it; expected one at a time, or another folder"
-    with ExitStack() as stack:
-        with tell_disk_errors(folder):
-            stack.enter_context(made_folder(folder))
-            stack.enter_context(lock(folder / LOCK, busy))
+    with _held_lock(folder / LOCK, busy, folder):
         yield
 
 
@@ -47,10 +44,17 @@ def locked_name(path: str | os.PathLike) -> Iterator[None]:
     """
     place = Path(os.path.abspath(path))  # `.` has no name to put the lock's beside
     busy = f"{path}: another run is writing it; expected one at a time, or another name"
+    with _held_lock(place.with_name(f".{place.name}.lock"), busy, path):
+        yield
+
+
+@contextmanager
+def _held_lock(path: Path, busy: str, place: str | os.PathLike) -> Iterator[None]:
+    """[`lock`] in a folder that is made where it is not there. What the disk refuses is told of `place`."""
     with ExitStack() as stack:
-        with tell_disk_errors(path):
-            stack.enter_context(made_folder(place.parent))
-            stack.enter_context(lock(place.with_name(f".{place.name}.lock"), busy))
+        with tell_disk_errors(place):
+            stack.enter_context(made_folder(path.parent))
+            stack.enter_context(lock(path, busy))
         yield
 
 

@@ -1,6 +1,5 @@
 """Clips of a dataset as one video, with its boxes."""
 
-import json
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 from datasets import load_from_disk
 from PIL import Image
 
-from modeling_clipcaer.common.files import staged_folder
+from modeling_clipcaer.common.files import staged_folder, write_json
 from modeling_clipcaer.common.locks import locked_name
 from modeling_clipcaer.data.clip_rows import BOX_COLUMNS, open_row
 from modeling_clipcaer.errors import InputError, check_readable
@@ -68,8 +67,8 @@ def write_clip_video(clips: list[dict], views: list[tuple[Image.Image, list[floa
     bodies = clips[0]["body_boxes"] if len(clips) == 1 else []
     with locked_name(output), staged_folder(output.parent, last=name) as folder:
         write_video([frame for frame, _ in views], folder / name, fps)
-        write_json({name: faces} if faces else {}, (folder / name).with_suffix(".face.json"))
-        write_json({name: bodies[0]} if bodies else {}, (folder / name).with_suffix(".body.json"))
+        write_json({name: faces} if faces else {}, (folder / name).with_suffix(".face.json"), indent=None)
+        write_json({name: bodies[0]} if bodies else {}, (folder / name).with_suffix(".body.json"), indent=None)
 
 
 def write_video(frames: list[Image.Image], output: Path, fps: int) -> None:
@@ -82,7 +81,3 @@ def write_video(frames: list[Image.Image], output: Path, fps: int) -> None:
             pixels = np.ascontiguousarray(np.asarray(frame)[: stream.height, : stream.width])
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         container.mux(stream.encode())
-
-
-def write_json(content: dict, path: Path) -> None:
-    path.write_text(json.dumps(content) + "\n", encoding="utf-8")

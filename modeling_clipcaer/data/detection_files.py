@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from modeling_clipcaer.common.files import staged_folder
+from modeling_clipcaer.common.files import staged_folder, write_json
 from modeling_clipcaer.data.box_detection import ClipFaces
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.json_files import parse_json
@@ -128,7 +128,7 @@ def write_results(folder: Path, clips: Sequence[str], results: PartialResults, a
     with staged_folder(folder, last=RECORD) as staged:
         for name, entries in contents.items():
             _write_object(staged / name, entries)
-        (staged / RECORD).write_text(json.dumps(record, indent=2) + "\n")
+        write_json(record, staged / RECORD)
     results.path.unlink()
     return record
 

@@ -1,6 +1,5 @@
 """Folders of parquet shards, `{split}-00000-of-00003.parquet`: written row by row, found again, and described."""
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from modeling_clipcaer.common.files import replace_folder, working_folder
+from modeling_clipcaer.common.files import replace_folder, working_folder, write_json
 from modeling_clipcaer.data.build_raer import AUDIT_NAME
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.json_files import read_object
@@ -153,5 +152,4 @@ def publish_record(dataset: Path, folder: Path) -> None:
     if skipped := record.get("unreadable_clips_left_out"):
         # Keep: their number alone; what is wrong with them is told with the paths of their files.
         published["unreadable_clips_left_out"] = len(skipped)
-    text = json.dumps(published, indent=2, ensure_ascii=False)
-    (folder / AUDIT_NAME).write_text(text + "\n", encoding="utf-8")
+    write_json(published, folder / AUDIT_NAME)

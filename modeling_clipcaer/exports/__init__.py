@@ -1,5 +1,5 @@
 """Timelines as files of other programs, and for people to look at.
 
-A `Timeline` comes in; one file of one format goes out.
-Start with `tables.py`.
+A `Timeline` comes in; a file of some format goes out, one module a format.
+Start with `formats.py`, the table of them.
 """

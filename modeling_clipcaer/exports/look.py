@@ -1,13 +1,16 @@
-"""How a timeline looks wherever it is shown: one colour a label, times, shares and what to beware of."""
+"""What formats share: a colour for each label, times, shares, texts, and what a reader must know of the scores."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from modeling_clipcaer.common.palette import COLOURS
-from modeling_clipcaer.recordings.timeline import UNCERTAIN
+from modeling_clipcaer.recordings.timeline import ROOM, UNCERTAIN, Timeline, TimelineSegment
 
 
 UNCERTAIN_COLOUR = "#8A8A8A"
+# Characters that no XML 1.0 document can hold, or gives back as others, and marks that turn the direction of a text.
+NOT_XML = re.compile("[^\t\n\u0020-\u2029\u202f-\u2065\u206a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def _channels(colour: str) -> list[int]:
@@ -57,3 +60,27 @@ def show_percent(fraction: float) -> str:
 def name_caveats(settings: dict[str, Any]) -> list[str]:
     """What a reader must know of every score: "zero-shot", "uncalibrated"."""
     return ["zero-shot"] * bool(settings.get("zero_shot")) + ["uncalibrated"] * (not settings.get("calibrated"))
+
+
+def describe_marks(settings: dict[str, Any]) -> str:
+    """What a reader must know of the scores, in words."""
+    kind = "zero-shot: a plain CLIP model that was not trained for this" if settings["zero_shot"] else "trained model"
+    return f"{kind}; {'calibrated' if settings['calibrated'] else 'uncalibrated'} scores"
+
+
+def by_person(timeline: Timeline) -> dict[str, list[TimelineSegment]]:
+    """The room's segments, then everybody's, by name in order of appearance."""
+    return {
+        person: [segment for segment in timeline.segments if segment.person == person]
+        for person in (ROOM, *timeline.persons)
+    }
+
+
+def milliseconds(seconds: float) -> int:
+    """Nearest whole millisecond: how exact the times of every file are."""
+    return round(1000 * seconds)
+
+
+def xml_text(text: str) -> str:
+    """`text` as XML can hold it."""
+    return NOT_XML.sub("\ufffd", text)

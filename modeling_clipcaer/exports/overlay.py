@@ -16,7 +16,8 @@ from modeling_clipcaer.common.files import complete_file
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.exports.overlay_drawing import OverlayPainter
 from modeling_clipcaer.names import printable
-from modeling_clipcaer.recordings.recording import STATED_EXCESS, Recording, open_recording
+from modeling_clipcaer.recordings.recording import STATED_EXCESS, open_recording
+from modeling_clipcaer.recordings.stretches import Recording
 from modeling_clipcaer.recordings.timeline import Timeline
 from modeling_clipcaer.video_frames import OPEN_OPTIONS
 
@@ -35,6 +36,11 @@ COPIED_SOUND = ("aac", "mp3", "mp3float")
 # Seconds by which times of sound go back where they begin anew; less is damage.
 NEW_BEGINNING = 0.25
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+
+
+def write_own_overlay(timeline: Timeline, output: Path, show_faces: bool, fps: float | None) -> None:
+    """[`write_overlay`] of the recording that the timeline names."""
+    write_overlay(timeline, timeline.source, output, show_faces, fps)
 
 
 def write_overlay(

@@ -9,12 +9,9 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any, NamedTuple
 
-import jinja2
-from markupsafe import Markup
-
 from modeling_clipcaer.common.files import complete_file
 from modeling_clipcaer.common.notice import RESPONSIBLE_USE
-from modeling_clipcaer.exports import page_charts as html_charts
+from modeling_clipcaer.exports import page_charts
 from modeling_clipcaer.exports.look import label_colours, name_caveats, show_percent, show_time
 from modeling_clipcaer.models.measurement import is_trustworthy, tell_measurement
 from modeling_clipcaer.names import printable
@@ -79,7 +76,7 @@ class Lane:
 
 
 @dataclass
-class Recording:
+class RecordingSummary:
     """What a page shows of a recording; much less than its timeline. `num_windows` were answered, and for the
     `missing` seconds of the stretches `blanks` the recording shows no picture."""
 
@@ -88,7 +85,7 @@ class Recording:
     picture: str
     num_windows: int
     missing: float
-    blanks: list[html_charts.Span]
+    blanks: list[page_charts.Span]
     lanes: list[Lane]
     checks: list[Check]
     caveats: list[str]
@@ -108,11 +105,11 @@ def write_report_page(timelines: Iterable[Timeline], path: str | os.PathLike) ->
         partial.write_text(page, encoding="utf-8")
 
 
-def summarise(timeline: Timeline) -> Recording:
+def summarise(timeline: Timeline) -> RecordingSummary:
     """What the page shows of `timeline`."""
     persons = [ROOM, *timeline.persons] if timeline.windows else []
-    blanks = [html_charts.Span(window.start, window.end, NO_PICTURE) for window in without_picture(timeline)]
-    return Recording(
+    blanks = [page_charts.Span(window.start, window.end, NO_PICTURE) for window in without_picture(timeline)]
+    return RecordingSummary(
         name=timeline.source,
         duration=timeline.duration,
         picture=f"{timeline.width} × {timeline.height}",
@@ -150,8 +147,8 @@ def summarise_person(timeline: Timeline, person: str) -> Lane:
         segments=segments,
         shares={label: part / total if total else 0.0 for label, part in seconds.items()},
         seconds=total,
-        faces=html_charts.draw_faces(windows, timeline.duration),
-        confidence=html_charts.draw_confidence(windows, timeline.duration),
+        faces=page_charts.draw_faces(windows, timeline.duration),
+        confidence=page_charts.draw_confidence(windows, timeline.duration),
         mean_score=fmean(window.score for window in windows) if windows else None,
     )
 
@@ -237,8 +234,11 @@ def _check_scores(timeline: Timeline) -> list[Check]:
     return [Check("check" if mean < 1.5 * chance else "good", text)]
 
 
-def render_page(recordings: Sequence[Recording]) -> str:
+def render_page(recordings: Sequence[RecordingSummary]) -> str:
     """The page about `recordings`. Details of those that would make it too large are left out, and that is said."""
+    import jinja2
+    from markupsafe import Markup
+
     templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,  # Keep: names of files and labels may hold markup.
@@ -254,7 +254,7 @@ def render_page(recordings: Sequence[Recording]) -> str:
         "colours": label_colours(labels),
         "places": {label: place for place, label in enumerate([*labels, UNCERTAIN])},
         "uncertain": UNCERTAIN,
-        "charts": html_charts,
+        "charts": page_charts,
         "limit": max(FEWEST_CELLS, MOST_SEGMENTS // max(lanes, 1)),
     }
     page = {
@@ -278,7 +278,7 @@ def render_page(recordings: Sequence[Recording]) -> str:
     return frame.render(common, **page, sections=sections)
 
 
-def _group_settings(recordings: Sequence[Recording]) -> list[tuple[list[str], dict[str, str]]]:
+def _group_settings(recordings: Sequence[RecordingSummary]) -> list[tuple[list[str], dict[str, str]]]:
     """Names of the recordings that share settings, and the settings."""
     groups: dict[str, tuple[list[str], dict[str, str]]] = {}
     for recording in recordings:

@@ -8,45 +8,34 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from modeling_clipcaer.common.csv_text import safe_row
 from modeling_clipcaer.common.notice import RESPONSIBLE_USE
-from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.json_files import read_object
-from modeling_clipcaer.recordings.timeline import (
-    SCHEMA_VERSION,
-    FaceSighting,
-    Timeline,
-    TimelineSegment,
-    TimelineWindow,
-)
+from modeling_clipcaer.exports.look import milliseconds
+from modeling_clipcaer.exports.timeline_json import FinishedRecordings
+from modeling_clipcaer.recordings.timeline import SCHEMA_VERSION, Timeline, TimelineWindow
 
 
-TABLE_FORMATS = ("csv", "jsonl", "parquet")
 SCORE_DIGITS = 6
 
 Row = dict[str, Any]
 
 
-def window_columns(labels: list[str]) -> dict[str, pa.DataType]:
-    """Names and types of the columns of windows. A label's probability is in `p_<label>`."""
+def window_columns(labels: list[str]) -> dict[str, str]:
+    """Names and types, as Arrow calls them, of the columns of windows. A label's probability is in `p_<label>`."""
     return {
-        **{"source": pa.string(), "person": pa.string(), "window": pa.int32()},
-        **{"start": pa.float64(), "end": pa.float64()},
-        **{"face_status": pa.string(), "face_frames": pa.int32(), "num_frames": pa.int32()},
-        **{"label": pa.string(), "score": pa.float64(), **{f"p_{label}": pa.float64() for label in labels}},
-        **{"zero_shot": pa.bool_(), "calibrated": pa.bool_(), "schema_version": pa.string()},
+        **{"source": "string", "person": "string", "window": "int32", "start": "double", "end": "double"},
+        **{"face_status": "string", "face_frames": "int32", "num_frames": "int32"},
+        **{"label": "string", "score": "double", **{f"p_{label}": "double" for label in labels}},
+        **{"zero_shot": "bool", "calibrated": "bool", "schema_version": "string"},
     }
 
 
-def segment_columns() -> dict[str, pa.DataType]:
-    """Names and types of the columns of segments."""
+def segment_columns() -> dict[str, str]:
+    """Names and types, as Arrow calls them, of the columns of segments."""
     return {
-        **{"source": pa.string(), "person": pa.string(), "start": pa.float64(), "end": pa.float64()},
-        **{"label": pa.string(), "score": pa.float64(), "num_windows": pa.int32()},
-        **{"zero_shot": pa.bool_(), "calibrated": pa.bool_(), "schema_version": pa.string()},
+        **{"source": "string", "person": "string", "start": "double", "end": "double"},
+        **{"label": "string", "score": "double", "num_windows": "int32"},
+        **{"zero_shot": "bool", "calibrated": "bool", "schema_version": "string"},
     }
 
 
@@ -70,11 +59,6 @@ def segment_rows(timeline: Timeline) -> Iterator[Row]:
     return (_rounded(asdict(segment)) | _marks(timeline.settings) for segment in timeline.segments)
 
 
-def milliseconds(seconds: float) -> int:
-    """Nearest whole millisecond: how exact the times of every file are."""
-    return round(1000 * seconds)
-
-
 def _rounded(values: Row) -> Row:
     times = {name: milliseconds(values[name]) / 1000 for name in ("start", "end")}
     return values | times | {"score": _round_score(values["score"])}
@@ -92,12 +76,18 @@ def _marks(settings: dict[str, Any]) -> Row:
     }
 
 
-def write_table(rows: Iterable[Row], columns: dict[str, pa.DataType], path: Path) -> None:
-    """Write `rows`, which have all of `columns`, in the format of the suffix of `path`: one of `TABLE_FORMATS`."""
+def write_tables(timeline: Timeline, windows: Path, segments: Path) -> None:
+    """Write the tables of windows and of segments of one recording, each to the path of its name."""
+    write_table(window_rows(timeline), window_columns(timeline.labels), windows)
+    write_table(segment_rows(timeline), segment_columns(), segments)
+
+
+def write_table(rows: Iterable[Row], columns: dict[str, str], path: Path) -> None:
+    """Write `rows`, which have all of `columns`, in the format of the suffix of `path`: csv, jsonl, parquet."""
     {".csv": _write_csv, ".jsonl": _write_jsonl, ".parquet": _write_parquet}[path.suffix](rows, columns, path)
 
 
-def _write_csv(rows: Iterable[Row], columns: dict[str, pa.DataType], path: Path) -> None:
+def _write_csv(rows: Iterable[Row], columns: dict[str, str], path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(safe_row(columns))
@@ -106,7 +96,7 @@ def _write_csv(rows: Iterable[Row], columns: dict[str, pa.DataType], path: Path)
             writer.writerow(safe_row(cells))
 
 
-def _write_jsonl(rows: Iterable[Row], columns: dict[str, pa.DataType], path: Path) -> None:
+def _write_jsonl(rows: Iterable[Row], columns: dict[str, str], path: Path) -> None:
     with path.open("w", encoding="utf-8") as file:
         file.writelines(json_line(row) for row in rows)
 
@@ -116,9 +106,19 @@ def json_line(row: Row) -> str:
     return json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _write_parquet(rows: Iterable[Row], columns: dict[str, pa.DataType], path: Path) -> None:
-    schema = pa.schema(list(columns.items()), {"notice": RESPONSIBLE_USE, "schema_version": SCHEMA_VERSION})
+def _write_parquet(rows: Iterable[Row], columns: dict[str, str], path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    types = [(name, pa.type_for_alias(type_name)) for name, type_name in columns.items()]
+    schema = pa.schema(types, {"notice": RESPONSIBLE_USE, "schema_version": SCHEMA_VERSION})
     pq.write_table(pa.Table.from_pylist(list(rows), schema), path)
+
+
+def join_recordings(recordings: FinishedRecordings, *paths: Path) -> None:
+    """Write the tables of all recordings, of those that lie in their folders by the same names."""
+    for path in paths:
+        join_tables([folder / path.name for folder in recordings.folders], path)
 
 
 def join_tables(parts: Sequence[Path], path: Path) -> None:
@@ -147,36 +147,8 @@ def _join_jsonl(parts: Sequence[Path], path: Path) -> None:
 
 
 def _join_parquet(parts: Sequence[Path], path: Path) -> None:
+    import pyarrow.parquet as pq
+
     with pq.ParquetWriter(path, pq.read_schema(parts[0])) as writer:
         for part in parts:
             writer.write_table(pq.read_table(part))
-
-
-def save_timeline(timeline: Timeline, path: Path, **extra: Any) -> None:
-    """Write all of `timeline` as one JSON file, behind `extra` keys."""
-    content = {"schema_version": SCHEMA_VERSION, "notice": RESPONSIBLE_USE, **extra, **asdict(timeline)}
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def load_timeline(path: Path) -> Timeline:
-    """The timeline that `save_timeline` wrote.
-
-    Raises:
-        InputError: it is broken, not whole, or of another version of the schema.
-    """
-    content = read_object(path)
-    if content.get("schema_version") != SCHEMA_VERSION:
-        raise InputError(f"{path}: expected schema {SCHEMA_VERSION}, found {content.get('schema_version')}")
-    try:
-        return _as_timeline(content)
-    except (TypeError, ValueError, LookupError, AttributeError) as error:
-        raise InputError(f"{path}: is no whole timeline: {error}") from error
-
-
-def _as_timeline(content: dict[str, Any]) -> Timeline:
-    return Timeline(
-        **{name: content[name] for name in ("source", "duration", "width", "height", "labels", "settings", "notes")},
-        windows=[TimelineWindow(**window) for window in content["windows"]],
-        segments=[TimelineSegment(**segment) for segment in content["segments"]],
-        sightings=[FaceSighting(**{**seen, "box": tuple(seen["box"])}) for seen in content["sightings"]],
-    )

@@ -1,21 +1,10 @@
-"""The losses of training, as pure functions of tensors.
+"""The losses of training, as pure functions of tensors, and the table of them.
 
 Logits, text embeddings and labels come in; a scalar goes out.
-Start with `functions.py`.
+Start with `functions.py`; `table.py` says by which flags each is used.
 """
 
-from .functions import (
-    REFERENCE_SMOOTHING_DISTRIBUTION,
-    adjust_logits,
-    class_balanced_weights,
-    dc_loss,
-    focal_loss,
-    ldam_loss,
-    mi_loss,
-    ramp_weight,
-    smoothed_cross_entropy,
-    smoothed_targets,
-)
+from importlib import import_module
 
 
 __all__ = [
@@ -30,3 +19,10 @@ __all__ = [
     "smoothed_cross_entropy",
     "smoothed_targets",
 ]
+
+
+def __getattr__(name: str):
+    # Keep: when it is asked for. The table is read by `--help`, which is not to wait for torch.
+    if name in __all__:
+        return getattr(import_module(f"{__name__}.functions"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,13 +4,12 @@ To PEFT it is a module that is trained and saved whole, beside LoRA of nothing. 
 merges and pushes it by `LoraConfig(target_modules="dummy-target-modules", modules_to_save=["face_adapter"])`.
 """
 
-import json
 import os
 from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
-from modeling_clipcaer.common.files import complete_file
+from modeling_clipcaer.common.files import complete_file, write_json
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.face_adapter import FaceAdapter
 from modeling_clipcaer.json_files import read_object
@@ -40,7 +39,7 @@ def save_face_adapter(model, folder: str | os.PathLike) -> None:
     }
     Path(folder).mkdir(parents=True, exist_ok=True)
     with complete_file(Path(folder, CONFIG)) as path:
-        path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+        write_json(settings, path)
     with complete_file(Path(folder, WEIGHTS)) as path:
         weights = {PREFIX + name: value.contiguous() for name, value in adapter.state_dict().items()}
         save_file(weights, path, metadata={"format": "pt"})

@@ -9,9 +9,9 @@ from urllib.parse import unquote, urlparse
 
 from modeling_clipcaer.data.clip_search import is_video, name_suffix
 from modeling_clipcaer.errors import InputError, check_readable
-from modeling_clipcaer.exports.annotation_files import is_address
 from modeling_clipcaer.frame_files import list_frame_names, natural_key
 from modeling_clipcaer.names import identity_key, printable
+from modeling_clipcaer.recordings.addresses import is_address
 
 
 # File systems allow 255 bytes for a name, and a character takes up to four.
@@ -128,16 +128,6 @@ def _path_of(source: str) -> Path:
 def _clean(name: str) -> str:
     cut = "".join(sign if printable(sign) == sign else "_" for sign in name[:NAME_LENGTH])
     return re.sub(r'[<>:"/\\|?*]|^\.|[. ]$', "_", cut)
-
-
-def full_path(source: str) -> str:
-    """What tells a recording from all others, wherever it is named from."""
-    return source if is_address(source) else os.path.abspath(source)
-
-
-def is_camera(source: str) -> bool:
-    """Whether a recording is a device, which cannot be read a second time."""
-    return source.startswith("/dev/")
 
 
 def describe_file(source: str) -> dict[str, int] | None:

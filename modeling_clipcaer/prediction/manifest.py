@@ -1,30 +1,26 @@
 """What a prediction has done and has still to do: the folder of each recording, and the manifest of all."""
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from modeling_clipcaer import ClipCaerConfig
-from modeling_clipcaer.common.files import complete_file
+from modeling_clipcaer.common.files import write_json
 from modeling_clipcaer.common.notice import RESPONSIBLE_USE
 from modeling_clipcaer.errors import InputError, check_utf8
-from modeling_clipcaer.exports.tables import TABLE_FORMATS, load_timeline
+from modeling_clipcaer.exports.formats import JOINED_FILES
+from modeling_clipcaer.exports.timeline_json import RECORDING, load_timeline
 from modeling_clipcaer.json_files import read_object
 from modeling_clipcaer.names import identity_key, printable
 from modeling_clipcaer.prediction.failures import ERRORS
-from modeling_clipcaer.prediction.inputs import describe_file, full_path, name_folders
+from modeling_clipcaer.prediction.inputs import describe_file, name_folders
+from modeling_clipcaer.recordings.addresses import full_path
 from modeling_clipcaer.recordings.timeline import NO_PICTURE, SCHEMA_VERSION, Timeline
 
 
 MANIFEST = "manifest.json"
-# All that is known of a recording. The other files of its folder follow from it.
-RECORDING = "recording.json"
 # What is about all recordings of a command. No recording's folder may have such a name.
-JOINED = (
-    *(f"{table}.{suffix}" for table in ("timeline", "segments") for suffix in TABLE_FORMATS),
-    *("label_studio.json", "label_studio.xml", "fiftyone", "report.html", MANIFEST),
-)
+JOINED = (*JOINED_FILES, MANIFEST)
 
 
 @dataclass
@@ -117,9 +113,7 @@ def write_manifest(jobs: list[Job], folder: Path) -> None:
         "notice": RESPONSIBLE_USE,
         "recordings": [_describe_failed(job) if job.error else _describe_done(job) for job in jobs],
     }
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-    with complete_file(folder / MANIFEST) as path:
-        path.write_text(text + "\n", encoding="utf-8")
+    write_json(content, folder / MANIFEST)
 
 
 def read_manifest(folder: Path) -> list[dict[str, Any]]:

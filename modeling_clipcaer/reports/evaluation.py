@@ -1,12 +1,10 @@
 """What a run leaves to read: report.json, report.md, the confusion matrix, two diagrams."""
 
 import csv
-import json
 import os
 import platform
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from modeling_clipcaer import ClipCaerTrainer
 from modeling_clipcaer.common.csv_text import safe_row
-from modeling_clipcaer.common.files import complete_file
+from modeling_clipcaer.common.files import complete_file, staged_folder, write_json
 from modeling_clipcaer.common.markdown_text import markdown_code, markdown_text
 from modeling_clipcaer.common.notice import RESPONSIBLE_USE
 from modeling_clipcaer.data.label_counts import find_absent, find_few, tell_few, tell_gaps
@@ -273,27 +271,17 @@ def render_report(report: dict[str, Any]) -> str:
 
 
 def write_report(report: dict[str, Any], output_dir: str | os.PathLike) -> None:
-    """Writes report.json, report.md, confusion_matrix.csv and .png, and reliability.png into `output_dir`."""
-    output_dir = Path(output_dir)
-    output_dir.mkdir(parents=True, exist_ok=True)
-    with (
-        complete_file(output_dir / "confusion_matrix.csv") as path,
-        path.open("w", newline="", encoding="utf-8") as csv_file,
-    ):
-        writer = csv.writer(csv_file)
-        writer.writerow(safe_row(["reference", *report["labels"]]))
-        writer.writerows(
-            safe_row([label, *row]) for label, row in zip(report["labels"], report["confusion_matrix"], strict=True)
-        )
-    with complete_file(output_dir / "confusion_matrix.png") as path:
-        draw_confusion_matrix(report, path)
-    with complete_file(output_dir / "reliability.png") as path:
-        draw_reliability(report, path)
-    with complete_file(output_dir / "report.md") as path:
-        path.write_text(render_report(report), encoding="utf-8")
-    # Keep: last. Its presence says that the others are complete.
-    with complete_file(output_dir / "report.json") as path:
-        path.write_text(json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    """Writes report.md, confusion_matrix.csv and .png, and reliability.png into `output_dir`, and last report.json."""
+    with staged_folder(output_dir, last="report.json") as folder:
+        with (folder / "confusion_matrix.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(safe_row(["reference", *report["labels"]]))
+            rows = zip(report["labels"], report["confusion_matrix"], strict=True)
+            writer.writerows(safe_row([label, *row]) for label, row in rows)
+        draw_confusion_matrix(report, folder / "confusion_matrix.png")
+        draw_reliability(report, folder / "reliability.png")
+        (folder / "report.md").write_text(render_report(report), encoding="utf-8")
+        write_json(report, folder / "report.json")
 
 
 def plot_training_curves(log_history: list[dict[str, Any]], path: str | os.PathLike) -> None:

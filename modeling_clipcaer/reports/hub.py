@@ -1,6 +1,5 @@
 """The result of a run to the Hub."""
 
-import json
 import os
 import shlex
 from collections.abc import Iterable
@@ -11,6 +10,7 @@ from huggingface_hub import CommitOperationAdd, HfApi, get_token
 from transformers.trainer_utils import HubStrategy
 
 from modeling_clipcaer import ClipCaerConfig, ClipCaerTrainingArguments, ClipCaerVideoProcessor
+from modeling_clipcaer.common.files import render_json
 from modeling_clipcaer.common.progress import tell
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.json_files import read_object
@@ -132,7 +132,7 @@ def _publish_fields(path: Path) -> tuple[Path | bytes, list[str]]:
     if not unknown:
         return path, []
     kept = {name: value for name, value in content.items() if name not in unknown}
-    return (json.dumps(kept, indent=2, ensure_ascii=False) + "\n").encode(), unknown
+    return render_json(kept).encode(), unknown
 
 
 def spell_upload(folder: Path, files: dict[str, Path | bytes], repo_id: str, revision: str | None) -> str:

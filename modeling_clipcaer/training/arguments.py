@@ -13,6 +13,7 @@ from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from modeling_clipcaer.data.arguments import DataArguments
 from modeling_clipcaer.errors import InputError, first_line
+from modeling_clipcaer.losses.table import CLASSIFICATION_LOSSES
 from modeling_clipcaer.models.arguments import ModelArguments, TrainableArguments
 from modeling_clipcaer.settings_clipcaer import PixelSettings, check_ranges
 from modeling_clipcaer.training.settings import (
@@ -165,13 +166,15 @@ class ClipCaerTrainingArguments(
         if best is not None and metric and best == metric.endswith("loss"):
             found = f"`greater_is_better` {str(best).lower()} would select the worst checkpoint by {metric}"
             raise InputError(f"{found}; leave it out")
-        if self.classification_loss != "cross_entropy" and self.label_smoothing_factor:
+        loss = CLASSIFICATION_LOSSES[self.classification_loss]
+        if "smoothing" not in loss.flags and self.label_smoothing_factor:
             raise InputError(
-                "`label_smoothing_factor` applies to cross_entropy only, "
-                f"`classification_loss` is {self.classification_loss}"
+                f"`label_smoothing_factor` applies to cross_entropy only, `classification_loss` is {loss.name}"
             )
-        if self.classification_loss == "ldam" and self.logit_adj:
-            raise InputError("`logit_adj` and `classification_loss` ldam shift the same logits: take one of them")
+        if loss.has_margins and self.logit_adj:
+            raise InputError(
+                f"`logit_adj` and `classification_loss` {loss.name} shift the same logits: take one of them"
+            )
         if self.lr_milestones and self.warmup_steps:
             raise InputError("`lr_milestones` replace the schedule that `warmup_steps` belong to: take one of them")
 

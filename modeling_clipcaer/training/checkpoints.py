@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from modeling_clipcaer.common.files import complete_file, complete_folder, file_sha256
+from modeling_clipcaer.common.files import complete_file, complete_folder, file_sha256, write_json
 from modeling_clipcaer.errors import InputError, check_readable
 from modeling_clipcaer.json_files import json_decoder, read_text, tell_broken_json
 
@@ -28,7 +28,7 @@ def write_record(folder: Path, step: int, run: Mapping[str, Any]) -> None:
     record = {"format_version": FORMAT_VERSION, "step": step, "run": run, "files": described}
     record["sha256"] = _hash_record(record)
     with complete_file(folder / RECORD) as path:
-        path.write_text(json.dumps(record, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json(record, path, indent=None)
 
 
 def read_record(checkpoint: str | os.PathLike) -> dict[str, Any]:

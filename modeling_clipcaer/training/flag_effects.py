@@ -4,8 +4,8 @@ A flag that asks for what a run cannot do is refused, by the arguments' own chec
 to something which is switched off is named, and the run goes on. What is named is also in report.json.
 """
 
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +15,7 @@ from transformers import Trainer
 from modeling_clipcaer.common.flag_effects import Rule, find_unused
 from modeling_clipcaer.data.cached_clips import augments
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.losses.functions import ramp_weight
+from modeling_clipcaer.losses.table import ADDED_LOSSES, CLASSIFICATION_LOSSES, SOFT_PROMPT_LOSSES
 from modeling_clipcaer.training.arguments import OPTIM_ARGS
 
 
@@ -45,21 +45,25 @@ def _selects(run: SimpleNamespace) -> bool:
 
 def _uses_soft_view(run: SimpleNamespace) -> bool:
     descriptive = run.prototype_source == "descriptive" or (run.prototype_source is None and run.slerp_weight > 0)
-    return not descriptive or run.mi_loss_weight > 0 or run.dc_loss_weight > 0
+    return not descriptive or any(loss.is_on(run) for loss in SOFT_PROMPT_LOSSES)
 
 
 def _optimizer_takes(name: str) -> Callable[[SimpleNamespace], bool]:
     return lambda run: name in Trainer.get_optimizer_cls_and_kwargs(run.training_args)[1]
 
 
-def _sets_in(loss: str) -> Callable[[SimpleNamespace], bool]:
-    """Whether the weight of a text loss is above 0 in the last epoch; a trial run of `max_steps` may end before."""
+def _loss_rules() -> Iterator[Rule]:
+    """A loss that is off has no use for its flags, nor has one that the run ends before."""
+    for added in ADDED_LOSSES:
+        yield Rule(added.ramp_flags, added.is_on, f"`{added.weight_flag}` is 0")
+        yield Rule((added.weight_flag, added.ramp_flags[1]), added.sets_in, "the run ends before its warm-up does")
+    for name, loss in CLASSIFICATION_LOSSES.items():
+        works = partial(_has_choice, "classification_loss", name)
+        yield Rule(tuple(loss.own_flags), works, f"`classification_loss` is not {name}")
 
-    def sets_in(run: SimpleNamespace) -> bool:
-        ramp = (getattr(run, f"{loss}_warmup_epochs"), getattr(run, f"{loss}_ramp_epochs"))
-        return run.max_steps > 0 or ramp_weight(math.ceil(run.num_train_epochs) - 1, *ramp, final=1.0) > 0
 
-    return sets_in
+def _has_choice(flag: str, choice: str, run: SimpleNamespace) -> bool:
+    return getattr(run, flag) == choice
 
 
 RULES = (
@@ -83,7 +87,8 @@ RULES = (
             "lr_prompt_learner",
         ),
         _uses_soft_view,
-        "nothing uses the soft prompts: the descriptive view classifies, and MI and DC loss are off",
+        "nothing uses the soft prompts: the descriptive view classifies, and "
+        f"{' and '.join(loss.name.upper() for loss in SOFT_PROMPT_LOSSES)} loss are off",
     ),
     # Pixels
     Rule(("face_margin",), lambda run: run.streams != "context", "there is no face stream (`streams` context)"),
@@ -108,20 +113,7 @@ RULES = (
     Rule(("lora_rank", "lora_alpha"), lambda run: run.use_lora, "`use_lora` is off"),
     Rule(("save_trainable_only",), lambda run: run.save_strategy != "no", "`save_strategy` is no"),
     # Losses
-    Rule(("mi_warmup_epochs", "mi_ramp_epochs"), lambda run: run.mi_loss_weight > 0, "`mi_loss_weight` is 0"),
-    Rule(("dc_warmup_epochs", "dc_ramp_epochs"), lambda run: run.dc_loss_weight > 0, "`dc_loss_weight` is 0"),
-    Rule(("mi_loss_weight", "mi_ramp_epochs"), _sets_in("mi"), "the run ends before its warm-up does"),
-    Rule(("dc_loss_weight", "dc_ramp_epochs"), _sets_in("dc"), "the run ends before its warm-up does"),
-    Rule(
-        ("focal_gamma", "focal_alpha"),
-        lambda run: run.classification_loss == "focal",
-        "`classification_loss` is not focal",
-    ),
-    Rule(
-        ("ldam_max_margin", "ldam_scale"),
-        lambda run: run.classification_loss == "ldam",
-        "`classification_loss` is not ldam",
-    ),
+    *_loss_rules(),
     Rule(
         ("label_smoothing_distribution",),
         lambda run: run.label_smoothing_factor > 0,

@@ -1,11 +1,9 @@
 """Which weights train, at which learning rate, and whether a gradient reaches them."""
 
-import math
-
 from transformers.utils import logging
 
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.losses.functions import ramp_weight
+from modeling_clipcaer.losses.table import CLASSIFICATION_LOSSES, SOFT_PROMPT_LOSSES
 from modeling_clipcaer.training.arguments import ClipCaerTrainingArguments
 
 
@@ -53,21 +51,23 @@ def freeze_parameters(model, learning_rates: dict[str, float]):
 
 def check_gradient_paths(config, args: ClipCaerTrainingArguments):
     """Refuse settings in which a part that is to be trained receives no gradient, or a loss moves nothing."""
-    text_losses = args.mi_loss_weight > 0 or args.dc_loss_weight > 0
+    text_losses = [loss for loss in SOFT_PROMPT_LOSSES if loss.is_on(args)]
+    weights = " and ".join(f"`{loss.weight_flag}`" for loss in SOFT_PROMPT_LOSSES)
     if args.lr_prompt_learner > 0 and config.resolved_prototype_source == "descriptive":
         if not text_losses:
             raise InputError(
                 "the soft prompts can receive no gradient: the descriptive view classifies (`prototype_source`), and "
-                "`mi_loss_weight` and `dc_loss_weight` are 0; set one of them above 0, or `lr_prompt_learner` to 0"
+                f"{weights} are 0; set one of them above 0, or `lr_prompt_learner` to 0"
             )
-        if not _text_losses_set_in(args):
+        if not any(loss.sets_in(args) for loss in text_losses):
+            names = " and ".join(loss.name.upper() for loss in SOFT_PROMPT_LOSSES)
             raise InputError(
                 "the soft prompts can receive no gradient: the descriptive view classifies (`prototype_source`), and "
-                f"the warm-up of the MI and DC losses lasts all {args.num_train_epochs:g} epochs; shorten it"
+                f"the warm-up of the {names} losses lasts all {args.num_train_epochs:g} epochs; shorten it"
             )
     if args.lr_prompt_learner == 0 and text_losses:
         raise InputError(
-            "`mi_loss_weight` and `dc_loss_weight` move nothing but the soft prompts, and `lr_prompt_learner` is 0; "
+            f"{weights} move nothing but the soft prompts, and `lr_prompt_learner` is 0; "
             "set both weights to 0, or `lr_prompt_learner` above 0"
         )
     adapter_trains = args.lr_adapter > 0 and config.use_face_adapter and config.face_stream
@@ -86,20 +86,10 @@ def check_gradient_paths(config, args: ClipCaerTrainingArguments):
         raise InputError("nothing would train: every learning rate is 0 of the parts that the model has")
 
 
-def _text_losses_set_in(args: ClipCaerTrainingArguments) -> bool:
-    """Whether MI or DC loss has a weight above 0 in the last epoch. A trial run of `max_steps` may end before."""
-    last_epoch = math.ceil(args.num_train_epochs) - 1
-    ramps = (
-        (args.mi_warmup_epochs, args.mi_ramp_epochs, args.mi_loss_weight),
-        (args.dc_warmup_epochs, args.dc_ramp_epochs, args.dc_loss_weight),
-    )
-    return args.max_steps > 0 or any(ramp_weight(last_epoch, *ramp) > 0 for ramp in ramps)
-
-
 def warn_of_double_correction(args: ClipCaerTrainingArguments):
     """Warn where several options correct for the same imbalance."""
     active = [name for name in ("class_balanced_loss", "logit_adj", "weighted_sampler") if getattr(args, name)]
-    if args.classification_loss == "ldam":
-        active.append("classification_loss ldam")
+    if CLASSIFICATION_LOSSES[args.classification_loss].has_margins:
+        active.append(f"classification_loss {args.classification_loss}")
     if len(active) > 1:
         logger.warning(f"several options correct for class imbalance at once: {', '.join(active)}; one is meant")

@@ -1,6 +1,5 @@
 """From which checkpoint a run goes on, and that it spoils no result by it."""
 
-import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -10,7 +9,7 @@ from pathlib import Path
 from datasets import DatasetDict
 
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerTrainer, ClipCaerTrainingArguments
-from modeling_clipcaer.common.files import complete_file
+from modeling_clipcaer.common.files import complete_file, write_json
 from modeling_clipcaer.common.progress import tell
 from modeling_clipcaer.data.loading import load_clips
 from modeling_clipcaer.errors import InputError
@@ -35,7 +34,7 @@ class RestoringTrainer(ClipCaerTrainer):
             folder = Path(output_dir or self.args.output_dir)
             (folder / PLAIN_WEIGHTS).replace(folder / WEIGHTS)
             with complete_file(folder / NOTES) as path:
-                path.write_text(json.dumps(self.notes, indent=2) + "\n", encoding="utf-8")
+                write_json(self.notes, path)
 
     def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
         restore_weights(model or self.model, resume_from_checkpoint)

@@ -11,6 +11,7 @@ from modeling_clipcaer.common.flags import check_ranges, option, rare_option
 from modeling_clipcaer.data.arguments import DataArguments
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.models.arguments import ModelArguments, TrainableArguments, tower_dtype_option
+from modeling_clipcaer.losses.table import CLASSIFICATION_LOSSES, add_flags
 from modeling_clipcaer.settings_clipcaer import PixelSettings
 
 
@@ -85,29 +86,15 @@ class OptimizerSettings:
 
 
 @dataclass(eq=False, repr=False)
+@add_flags
 class LossSettings:
     """Losses and rare labels."""
 
-    mi_loss_weight: float = option(
-        0.5, "Weight of the mutual-information loss; it is between the two text views. 0: off.", least=0
-    )
-    mi_warmup_epochs: float = rare_option(0.0, "Epochs before the MI loss sets in.", least=0)
-    mi_ramp_epochs: float = rare_option(0.0, "Epochs over which its weight then grows to the full one.", least=0)
-    dc_loss_weight: float = option(0.1, "Weight of the decorrelation loss; it is of the soft view. 0: off.", least=0)
-    dc_warmup_epochs: float = rare_option(0.0, "Epochs before the DC loss sets in.", least=0)
-    dc_ramp_epochs: float = rare_option(0.0, "Epochs over which its weight then grows to the full one.", least=0)
-    classification_loss: str = option(
-        "cross_entropy", "Loss of the logits.", choices=["cross_entropy", "focal", "ldam"]
-    )
+    classification_loss: str = option("cross_entropy", "Loss of the logits.", choices=list(CLASSIFICATION_LOSSES))
     label_smoothing_factor: float = rare_option(0.0, "Mass that smoothing takes from the label.", least=0, below=1)
     label_smoothing_distribution: list[float] | None = rare_option(
         None, "Shares of the labels in the mass that --label-smoothing-factor takes away; even by default."
     )
-    focal_gamma: float = rare_option(2.0, "Exponent of the focal loss.", least=0)
-    # At 0 these two make the loss a constant.
-    focal_alpha: float = rare_option(1.0, "Factor of the focal loss.", above=0)
-    ldam_scale: float = rare_option(30.0, "Scale of the cosines in the LDAM loss.", above=0)
-    ldam_max_margin: float = rare_option(0.5, "Greatest margin of the LDAM loss, that of the rarest label.", least=0)
     class_balanced_loss: bool = option(
         False, "Weight clips of rare labels more; by effective numbers (Cui et al., 2019)."
     )

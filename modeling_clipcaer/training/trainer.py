@@ -21,14 +21,10 @@ from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.losses.functions import (
     adjust_logits,
     class_balanced_weights,
-    dc_loss,
-    focal_loss,
-    ldam_loss,
-    mi_loss,
-    ramp_weight,
     smoothed_cross_entropy,
     smoothed_targets,
 )
+from modeling_clipcaer.losses.table import ADDED_LOSSES, CLASSIFICATION_LOSSES, AddedLoss
 from modeling_clipcaer.models.frozen_parts import FrozenParts
 from modeling_clipcaer.prototypes import instance_logits
 from modeling_clipcaer.training.arguments import ClipCaerTrainingArguments
@@ -148,6 +144,7 @@ class ClipCaerTrainer(ResumableTrainer):
         if hasattr(model, "get_base_model") or getattr(model, "_hf_peft_config_loaded", False):
             found = "PEFT's checkpoints hold its adapter alone, and what trains beside it would be lost"
             raise InputError(f"{found}; recipes/train.py --use_lora trains LoRA, and merges it")
+        self.loss = CLASSIFICATION_LOSSES[args.classification_loss]
         self.labels = [model.config.id2label[index] for index in range(model.config.num_labels)]
         if train_dataset is not None:
             train_dataset = align_labels(train_dataset, self.labels, "the training split", "the model's")
@@ -193,7 +190,7 @@ class ClipCaerTrainer(ResumableTrainer):
             "class_balanced_loss": self.args.class_balanced_loss,
             "logit_adj": self.args.logit_adj,
             "weighted_sampler": self.args.weighted_sampler,
-            "classification_loss ldam": self.args.classification_loss == "ldam",
+            f"classification_loss {self.loss.name}": self.loss.has_margins,
         }
         if 0 in self.class_counts and any(needs_counts.values()):
             label = self.model.config.id2label[self.class_counts.index(0)]
@@ -263,9 +260,9 @@ class ClipCaerTrainer(ResumableTrainer):
     # Losses
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        """Classification loss; in training also the MI and DC losses with their weights at this epoch.
+        """Classification loss; in training also those that are added to it, with their weights at this epoch.
 
-        The soft prompts go through the text tower only where they classify or one of these weights is above 0.
+        The soft prompts go through the text tower only where they classify or the weight of a loss of them is above 0.
         """
         inputs = dict(inputs)
         labels = inputs.pop("labels")
@@ -277,17 +274,19 @@ class ClipCaerTrainer(ResumableTrainer):
         partner, share = None, 1.0
         if self.args.mixup_alpha > 0:
             inputs, partner, share = self._mix(inputs)
-        weights = self._text_loss_weights()
-        needed = any(weights.values()) or self.model.config.soft_prompts_classify
+        weights = self._added_weights()
+        moved = any(weight for added, weight in weights.items() if added.reads_soft_prompts)
+        needed = moved or self.model.config.soft_prompts_classify
         outputs = self._run(model, inputs, needed)
         logits = self._training_logits(outputs)
         loss = self.classification_loss(logits, labels)
         if partner is not None:
             loss = share * loss + (1 - share) * self.classification_loss(logits, labels[partner])
         components = {"loss_classification": loss}
-        if needed:
-            loss = loss + self._text_losses(outputs, weights, components)
-        else:
+        added_losses = {added: added.compute(outputs) for added in weights if needed or not added.reads_soft_prompts}
+        components |= {f"loss_{added.name}": value for added, value in added_losses.items()}
+        loss = loss + sum(weights[added] * value for added, value in added_losses.items())
+        if not needed:
             # Keep: DDP waits for a gradient of the context tokens in every step, and weight decay goes on with zeros.
             loss = loss + 0 * self.model.model.prompt_learner.context_tokens.sum()
         self._record(components, len(labels))
@@ -307,43 +306,27 @@ class ClipCaerTrainer(ResumableTrainer):
     def _training_logits(self, outputs) -> torch.Tensor:
         """The logits that the classification loss is of, (batch_size, num_labels)."""
         config = self.model.config
-        if self.args.classification_loss != "ldam" or config.slerp_weight == 0:
+        if not self.loss.has_margins or config.slerp_weight == 0:
             return outputs.logits
-        # Keep: LDAM's margin is one of the cosine of θ. Moved prototypes give that of (1 - λ)θ, whose range is a
+        # Keep: a margin is one of the cosine of θ. Moved prototypes give that of (1 - λ)θ, whose range is a
         # fraction of it, and of which the same margin would be most.
         prototypes = self.model.select_prototypes(outputs)[: config.num_labels]  # of DataParallel: one device's
         return instance_logits(outputs.video_embeds, prototypes, 0.0, config.temperature)
 
     def classification_loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Training loss of logits (batch_size, num_labels) for labels (batch_size,)."""
-        args, weights = self.args, self.class_weights
-        if args.logit_adj:
-            logits = adjust_logits(logits, self.class_priors, args.logit_adj_tau)
-        if args.classification_loss == "focal":
-            return focal_loss(logits, labels, args.focal_gamma, args.focal_alpha, weights)
-        if args.classification_loss == "ldam":
-            cosines = logits * self.model.config.temperature
-            return ldam_loss(cosines, labels, self.class_counts, args.ldam_max_margin, args.ldam_scale, weights)
-        distribution = args.label_smoothing_distribution
-        return smoothed_cross_entropy(logits, labels, args.label_smoothing_factor, distribution, weights)
+        others: dict[str, Any] = {"weights": self.class_weights}
+        if self.args.logit_adj:
+            logits = adjust_logits(logits, self.class_priors, self.args.logit_adj_tau)
+        if self.loss.has_margins:
+            logits = logits * self.model.config.temperature  # which are cosines
+            others["counts"] = self.class_counts
+        return self.loss.compute(self.args, logits, labels, **others)
 
-    def _text_loss_weights(self) -> dict[str, float]:
-        """Weight at this epoch of each loss between the text views that is switched on."""
-        args, epoch = self.args, int(self.state.epoch or 0)
-        ramps = {
-            "loss_mi": (args.mi_warmup_epochs, args.mi_ramp_epochs, args.mi_loss_weight),
-            "loss_dc": (args.dc_warmup_epochs, args.dc_ramp_epochs, args.dc_loss_weight),
-        }
-        return {name: ramp_weight(epoch, *ramp) for name, ramp in ramps.items() if ramp[-1] > 0}
-
-    def _text_losses(self, outputs, weights: dict[str, float], components: dict[str, torch.Tensor]):
-        """Weighted sum of the MI and DC losses, which are put into `components` unweighted."""
-        soft = outputs.soft_text_embeds
-        if "loss_mi" in weights:
-            components["loss_mi"] = mi_loss(soft, outputs.descriptive_text_embeds)
-        if "loss_dc" in weights:
-            components["loss_dc"] = dc_loss(soft)
-        return sum(weight * components[name] for name, weight in weights.items())
+    def _added_weights(self) -> dict[AddedLoss, float]:
+        """Weight at this epoch of each added loss that is switched on."""
+        epoch = int(self.state.epoch or 0)
+        return {loss: loss.weight_at(epoch, self.args) for loss in ADDED_LOSSES if loss.is_on(self.args)}
 
     def _mix(self, inputs):
         """Mixup (Zhang et al., 2018): one share and one permutation for both streams."""

@@ -12,15 +12,15 @@ from test_timeline_files import LABELS, SOURCE, blank_window, make_timeline
 
 from modeling_clipcaer.common.notice import RESPONSIBLE_USE
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.exports.annotation_files import (
+from modeling_clipcaer.exports.elan import write_elan
+from modeling_clipcaer.exports.fiftyone import write_fiftyone
+from modeling_clipcaer.exports.label_studio import (
     LABEL_STUDIO_FRAME_RATE,
     find_label_studio_root,
     render_label_studio_config,
-    write_elan,
-    write_fiftyone,
     write_label_studio,
-    write_vtt,
 )
+from modeling_clipcaer.exports.vtt import write_vtt
 from modeling_clipcaer.recordings.timeline import ROOM, UNCERTAIN
 
 

@@ -12,13 +12,10 @@ from test_timeline_files import LABELS, make_timeline
 
 from helpers.places import ROOT
 from helpers.videos import stairs, write_video
-from modeling_clipcaer.exports.annotation_files import (
-    render_label_studio_config,
-    write_elan,
-    write_fiftyone,
-    write_label_studio,
-    write_vtt,
-)
+from modeling_clipcaer.exports.elan import write_elan
+from modeling_clipcaer.exports.fiftyone import write_fiftyone
+from modeling_clipcaer.exports.label_studio import render_label_studio_config, write_label_studio
+from modeling_clipcaer.exports.vtt import write_vtt
 from modeling_clipcaer.names import printable
 from modeling_clipcaer.prediction.clips import write_predictions
 from modeling_clipcaer.recordings.timeline import ROOM, UNCERTAIN

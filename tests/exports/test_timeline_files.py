@@ -14,14 +14,13 @@ from modeling_clipcaer.common.notice import RESPONSIBLE_USE
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.exports.tables import (
     join_tables,
-    load_timeline,
-    save_timeline,
     segment_columns,
     segment_rows,
     window_columns,
     window_rows,
     write_table,
 )
+from modeling_clipcaer.exports.timeline_json import load_timeline, save_timeline
 from modeling_clipcaer.prediction.clips import write_predictions
 from modeling_clipcaer.recordings.timeline import (
     FACE_STATUSES,
@@ -143,7 +142,7 @@ def test_parquet_is_typed_and_carries_the_notice(tmp_path):
     path = tmp_path / "timeline.parquet"
     write_table(window_rows(make_timeline()), window_columns(LABELS), path)
     schema = pq.read_schema(path)
-    assert {name: schema.field(name).type for name in schema.names} == window_columns(LABELS)
+    assert {name: str(schema.field(name).type) for name in schema.names} == window_columns(LABELS)
     assert schema.metadata[b"notice"].decode() == RESPONSIBLE_USE
     assert schema.metadata[b"schema_version"].decode() == SCHEMA_VERSION
 

@@ -1,6 +1,5 @@
 """Auditing a dataset on disk: every row is looked at once, on several processes, and what they say is put together."""
 
-import json
 import multiprocessing
 import platform
 from collections.abc import Iterator, Mapping
@@ -11,7 +10,7 @@ from typing import Any
 from datasets import ClassLabel, Dataset, DatasetDict, DatasetInfo
 from tqdm import tqdm
 
-from modeling_clipcaer.common.files import staged_folder
+from modeling_clipcaer.common.files import staged_folder, write_json
 from modeling_clipcaer.common.locks import locked_folder
 from modeling_clipcaer.data.audit.checks import (
     SEVERITIES,
@@ -239,9 +238,8 @@ def make_report(
 
 def write_outputs(audit: Mapping[str, Any], folder: Path) -> None:
     """audit.json and, where there are splits, audit.png; both complete or not there."""
-    text = json.dumps(audit, indent=2, ensure_ascii=False) + "\n"
     with locked_folder(folder), staged_folder(folder, last=REPORT_NAME) as staged:
-        (staged / REPORT_NAME).write_text(text, encoding="utf-8", errors="backslashreplace")
+        write_json(audit, staged / REPORT_NAME)
         if audit["splits"]:
             draw_page(audit, staged / PAGE_NAME)
         else:
