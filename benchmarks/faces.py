@@ -22,7 +22,8 @@ from skimage import data
 
 from modeling_clipcaer.common.flags import option, parse_arguments
 from modeling_clipcaer.errors import run_command
-from modeling_clipcaer.faces.face_detection import FaceDetection, FaceDetector, build_face_detector
+from modeling_clipcaer.faces.boxes import FaceDetection
+from modeling_clipcaer.faces.face_detection import FaceDetector, build_face_detector
 
 
 FRAME = (640, 360)  # width, height

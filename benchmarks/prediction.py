@@ -23,10 +23,12 @@ from naive import NaiveClipCaer
 
 from modeling_clipcaer.common.flags import option, parse_arguments
 from modeling_clipcaer.errors import run_command
-from modeling_clipcaer.faces.face_detection import FaceDetection, build_face_detector
+from modeling_clipcaer.faces.boxes import FaceDetection
+from modeling_clipcaer.faces.face_detection import build_face_detector
 from modeling_clipcaer.frames import sample_frame_indices
-from modeling_clipcaer.recordings.analysis import AnalysisSettings, RecordingAnalyzer
+from modeling_clipcaer.recordings.analysis import RecordingAnalyzer
 from modeling_clipcaer.recordings.recording import open_recording
+from modeling_clipcaer.recordings.settings import TimelineSettings
 from modeling_clipcaer.recordings.stage_clock import StageClock
 from modeling_clipcaer.recordings.timeline import ROOM
 from modeling_clipcaer.video_frames import VideoFrames
@@ -88,7 +90,7 @@ def find_boxes(args: SizeArguments) -> dict[str, tuple]:
 
 def analyze(video: Path, model, processor, detector: OneFace, duration: float | None = None) -> dict[str, float]:
     """Seconds of each stage of ours, set up as recipes/predict.py does."""
-    analyzer = RecordingAnalyzer(model, processor, face_detector=detector, tower_dtype="auto")
+    analyzer = RecordingAnalyzer(model, processor, detector=detector)
     (timeline,) = analyzer.analyze([open_recording(str(video), duration=duration)])
     if {row.person for row in timeline.windows} != {"person-1", ROOM}:
         raise RuntimeError(f"expected one person, found {sorted({row.person for row in timeline.windows})}")
@@ -98,7 +100,7 @@ def analyze(video: Path, model, processor, detector: OneFace, duration: float | 
 @torch.no_grad()
 def analyze_naively(video: Path, model, processor, detector: OneFace, body_box: tuple) -> dict[str, float]:
     """Seconds of each stage where every window begins from nothing."""
-    clock, settings, naive = StageClock(), AnalysisSettings(), NaiveClipCaer(model).eval()
+    clock, settings, naive = StageClock(), TimelineSettings(), NaiveClipCaer(model).eval()
     total, length = len(VideoFrames(video)), int(FPS * settings.window)
     for start in range(0, max(total - length, 0) + 1, int(FPS * settings.stride)):
         places = start + sample_frame_indices(min(length, total), processor.num_frames, "eval")

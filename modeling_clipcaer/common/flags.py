@@ -7,6 +7,7 @@ that a command's `--help`, and what is wrong with its flags, are told at once.
 import argparse
 import difflib
 import math
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, Field, fields
@@ -70,7 +71,7 @@ def parse_arguments(types: Sequence[type], argv: list[str], description: str) ->
         InputError: an unknown flag or key, or a value of the wrong type or out of range.
     """
     parser = _build_parser(types, description)
-    namespace, unknown = parser.parse_known_args(_all_words(parser, argv))
+    namespace, unknown = parser.parse_known_intermixed_args(_all_words(parser, argv))
     if unknown:
         flag = next((word for word in unknown if word.startswith("-")), unknown[0])
         raise InputError(f"unknown argument {flag}{_suggest(flag.split('=')[0], parser)}")
@@ -89,7 +90,7 @@ def given_flags(types: Sequence[type], argv: list[str]) -> dict[str, Any]:
     words = _all_words(parser, argv)
     for action in parser._actions:
         action.default = argparse.SUPPRESS
-    values = vars(parser.parse_known_args(words)[0])
+    values = vars(parser.parse_known_intermixed_args(words)[0])
     return {name: _as_plain(value) for name, value in sorted(values.items()) if name != "config"}
 
 
@@ -143,9 +144,7 @@ def _build_parser(types: Sequence[type], description: str) -> CommandParser:
             for name in names:
                 if name in by_name:
                     _add_flag(group, by_name.pop(name), hints[name])
-    required = [
-        f"{spell_flag(action.option_strings[0])} {action.metavar}" for action in parser._actions if action.required
-    ]
+    required = [_shown_form(action, _shown_flags(action)[0]) for action in parser._actions if action.required]
     parser.usage = " ".join(["%(prog)s", *required, "[FLAGS]"])
     return parser
 
@@ -186,6 +185,10 @@ def _add_flag(group: argparse._ArgumentGroup, setting: Field, hint: Any) -> None
         settings.setdefault("metavar", f"{{{','.join(map(str, settings['choices']))}}}")
     settings.setdefault("metavar", _METAVARS.get(settings.get("type"), "TEXT"))
     names = _spell(f"--{setting.name}")
+    if setting.metadata.get("positional"):
+        group.add_argument(setting.name, nargs="+", help=setting.metadata["help"])
+        group.add_argument(*names, nargs=0, action=_Nothing, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        return
     action = group.add_argument(*names, *setting.metadata.get("aliases", ()), **settings)
     # Keep: fields without our mark, as those of the Trainer's own arguments, are for the long help.
     action.rare = setting.metadata.get("rare", True)  # type: ignore[attr-defined]
@@ -215,6 +218,13 @@ def _read_switch(word: str | bool) -> bool:
     return _SWITCHES[word.lower()]
 
 
+class _Nothing(argparse.Action):
+    """The name of a positional, which may stand before its words as a flag does."""
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        pass
+
+
 class _Help(argparse.Action):
     """Prints the flags that are used most, in a few words, or all, and ends the command."""
 
@@ -236,7 +246,7 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=HELP_COLUMN)
 
     def _format_action_invocation(self, action: argparse.Action) -> str:
-        return f"{', '.join(_shown_flags(action))} {action.metavar or ''}".rstrip()
+        return _shown_form(action, ", ".join(_shown_flags(action)))
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         if action.default in (None, [], "", argparse.SUPPRESS) or action.required:
@@ -249,7 +259,7 @@ class _BriefFormatter(_HelpFormatter):
     """One name of each flag, the first thing that is said of it, and no line to spare, so that all is on a screen."""
 
     def _format_action_invocation(self, action: argparse.Action) -> str:
-        forms = [f"{flag} {action.metavar or ''}".rstrip() for flag in _shown_flags(action)]
+        forms = [_shown_form(action, flag) for flag in _shown_flags(action)]
         return next((form for form in forms if len(form) < HELP_COLUMN - 3), forms[0])
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
@@ -261,7 +271,11 @@ class _BriefFormatter(_HelpFormatter):
 
 
 def _shown_flags(action: argparse.Action) -> list[str]:
-    return list(dict.fromkeys(map(spell_flag, action.option_strings)))
+    return list(dict.fromkeys(map(spell_flag, action.option_strings))) or [action.dest]
+
+
+def _shown_form(action: argparse.Action, flags: str) -> str:
+    return f"{flags} {action.metavar or ''}".rstrip()
 
 
 # YAML files
@@ -270,7 +284,31 @@ def _shown_flags(action: argparse.Action) -> list[str]:
 def _all_words(parser: CommandParser, argv: list[str]) -> list[str]:
     """The words of the `--config` files in `argv`, then the others."""
     configs, words = split_configs(argv)
-    return [flag for path in configs for flag in _read_yaml_flags(path, parser)] + words
+    return [flag for path in configs for flag in _read_yaml_flags(path, parser)] + list(_part_words(parser, words))
+
+
+def _part_words(parser: CommandParser, words: list[str]) -> Iterator[str]:
+    """`words` with the name of the positional, if there is one, before each that a switch or a list of choices would
+    take and does not know. A file whose name begins like a flag, as `*.mp4` spells it, is no flag."""
+    name = next((f"--{action.dest}" for action in parser._get_positional_actions()), None)
+    flag, is_first = None, True
+    for word in words:
+        if name and word.startswith("-") and os.path.lexists(word):
+            flag, word = None, f"./{word}"
+        elif word.startswith("-"):
+            flag, is_first = parser._option_string_actions.get(word), True
+        else:
+            if name and flag and not _is_value(flag, word, is_first):
+                yield name
+                flag = None
+            is_first = False
+        yield word
+
+
+def _is_value(flag: argparse.Action, word: str, is_first: bool) -> bool:
+    if flag.nargs == "?":
+        return is_first and word.lower() in ("true", "false")
+    return is_first or flag.choices is None or word in flag.choices  # a first one that is none is told as such
 
 
 def _suggest(flag: str, parser: argparse.ArgumentParser) -> str:
@@ -283,8 +321,8 @@ def _keys(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
     return {
         option.lstrip("-").replace("-", "_"): action
         for action in parser._actions
-        for option in action.option_strings
-        if not isinstance(action, _Help)
+        for option in action.option_strings or [action.dest]
+        if not isinstance(action, _Help | _Nothing)
     }
 
 
@@ -325,6 +363,8 @@ def _as_words(action: argparse.Action, value, where: str) -> list[str]:
     values = value if isinstance(value, list) else [value]
     if not all(isinstance(word, str) for word in values):
         raise InputError(f"{where}: expected a list of values")
+    if not action.option_strings:
+        return [f"--{action.dest}", *values]
     option = max(action.option_strings, key=len)
     if action.nargs == 0:  # the `--no_x` form of a switch that is on by default
         try:

@@ -15,7 +15,8 @@ import numpy as np
 from modeling_clipcaer.data.boxes import Box, Size, scale_box
 from modeling_clipcaer.data.clip_search import FoundClip
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.faces.face_detection import FaceDetector, grow_context_box
+from modeling_clipcaer.faces.boxes import grow_context_box
+from modeling_clipcaer.faces.face_detection import FaceDetector
 from modeling_clipcaer.faces.tracking import FaceTracker
 from modeling_clipcaer.frames import FrameSource, ImageFrames, open_clip
 

@@ -16,7 +16,8 @@ from modeling_clipcaer.common.files import complete_file
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.exports.overlay_drawing import OverlayPainter
 from modeling_clipcaer.names import printable
-from modeling_clipcaer.recordings.recording import STATED_EXCESS, Recording, open_recording
+from modeling_clipcaer.recordings.recording import STATED_EXCESS, open_recording
+from modeling_clipcaer.recordings.stretches import Recording
 from modeling_clipcaer.recordings.timeline import Timeline
 from modeling_clipcaer.video_frames import OPEN_OPTIONS
 

@@ -8,9 +8,8 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.faces.boxes import Box
 
-
-Box = tuple[float, float, float, float]
 
 # Keep: frames are some 0.6 s apart, in which a face moves by its own width, and bare faces no longer overlap. Of 8,156
 # simulated sightings of eight seated people 551 changed their number with bare boxes, 43 with boxes grown threefold.
@@ -24,7 +23,7 @@ LOST_PENALTY = 0.3
 
 
 @dataclass
-class _Track:
+class _FaceTrack:
     number: int
     box: np.ndarray  # (4,)
     time: float
@@ -69,7 +68,7 @@ class FaceTracker:
         if not 0 < min_iou < 1:
             raise InputError(f"`min_iou` must lie between 0 and 1, got {min_iou}")
         self.max_gap, self.min_iou = max_gap, min_iou
-        self._tracks: list[_Track] = []
+        self._tracks: list[_FaceTrack] = []
         self._count = 0
         self._time = -math.inf
 
@@ -102,7 +101,7 @@ class FaceTracker:
         matched = self._match(time, found) if len(boxes) and self._tracks else {}
         return [self._number(time, box, matched.get(place)) for place, box in enumerate(found)]
 
-    def _match(self, time: float, boxes: np.ndarray) -> dict[int, _Track]:
+    def _match(self, time: float, boxes: np.ndarray) -> dict[int, _FaceTrack]:
         """The track of each box that has one, by the box's place."""
         expected = np.stack([track.predict(time) for track in self._tracks])
         overlap = _iou(_grow(expected), _grow(boxes))
@@ -114,10 +113,10 @@ class FaceTracker:
             int(column): self._tracks[row] for row, column in zip(rows, columns, strict=True) if allowed[row, column]
         }
 
-    def _number(self, time: float, box: np.ndarray, track: _Track | None) -> int:
+    def _number(self, time: float, box: np.ndarray, track: _FaceTrack | None) -> int:
         if track is None:
             self._count += 1
-            track = _Track(self._count, box, time, np.zeros(2), np.zeros(2))
+            track = _FaceTrack(self._count, box, time, np.zeros(2), np.zeros(2))
             self._tracks.append(track)
         else:
             track.see(time, box)

@@ -1,7 +1,6 @@
-"""One answer for each clip: `recipes/predict.py --clips`."""
+"""One answer for each clip: `predict --clips`."""
 
 import csv
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from modeling_clipcaer.frame_files import list_frame_names
 from modeling_clipcaer.frames import open_clip
 from modeling_clipcaer.names import printable, public_name
 from modeling_clipcaer.prediction.arguments import PredictionArguments
-from modeling_clipcaer.prediction.failures import one_line, take_away_log, tell_failure
+from modeling_clipcaer.prediction.failures import Outcome, one_line, take_away_log, tell_failure
 from modeling_clipcaer.recordings.pipeline import ClipCaerPipeline
 
 
@@ -25,19 +24,16 @@ def predict_clips(
     processor: ClipCaerVideoProcessor,
     boxes: ClipBoxes,
     args: PredictionArguments,
+    tower_dtype: str,
     measured: dict[str, Any] | None,
-) -> None:
-    """Answer for each of `clips`, then write and print the answers, with how well the model was `measured`.
-
-    Raises:
-        SystemExit: of status 1, where a clip failed.
-    """
+) -> Outcome:
+    """Answer for each of `clips`, and write the answers, with how well the model was `measured`."""
     pipeline = ClipCaerPipeline(
         task="academic-emotion-recognition",
         model=model,
         video_processor=processor,
         device=model.device,
-        tower_dtype=args.tower_dtype,
+        tower_dtype=tower_dtype,
     )
     output_dir = Path(args.output_dir)
     take_away_log(output_dir)
@@ -51,13 +47,9 @@ def predict_clips(
     labels = [model.config.id2label[index] for index in range(model.config.num_labels)]
     with staged_folder(args.output_dir) as folder:
         write_predictions(predictions, failed, labels, args.model, folder, measured)
-    for prediction in predictions:
-        print(f"{one_line(prediction['clip'])}: {prediction['label']} ({prediction['score']:.2f})")
-    print(f"scores of every label: {args.output_dir}/predictions.json, predictions.csv")
-    for line in failed.values():
-        sys.stderr.write(f"error: {line}\n")
-    if failed:
-        raise SystemExit(1)
+    lines = [f"{one_line(found['clip'])}: {found['label']} ({found['score']:.2f})" for found in predictions]
+    lines.append(f"scores of every label: {args.output_dir}/predictions.json, predictions.csv")
+    return Outcome(lines, list(failed.values()))
 
 
 def predict_clip(pipeline: ClipCaerPipeline, path: str, boxes: ClipBoxes) -> dict:

@@ -1,6 +1,7 @@
 """What happens in one recording or clip is that one's failure, told in one line; the others go on."""
 
 import traceback
+from dataclasses import dataclass
 from pathlib import Path
 
 from modeling_clipcaer.errors import InputError
@@ -9,6 +10,14 @@ from modeling_clipcaer.names import printable
 
 # Tracebacks of what nobody expected, in the folder of the results.
 ERRORS = "errors.log"
+
+
+@dataclass
+class Outcome:
+    """What a command says at its end: `lines` on what it did, and in `errors` a line on each that failed."""
+
+    lines: list[str]
+    errors: list[str]
 
 
 def take_away_log(folder: Path) -> None:

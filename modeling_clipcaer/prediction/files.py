@@ -25,11 +25,11 @@ def name_outputs(args: PredictionArguments) -> list[str]:
     ]
 
 
-def write_recording(timeline: Timeline, job: Job, args: PredictionArguments, folder: Path) -> None:
-    """Write the files of one recording into `folder`."""
+def write_recording(timeline: Timeline, job: Job, args: PredictionArguments, fps: float | None, folder: Path) -> None:
+    """Write the files of one recording, of `fps` frames a second where it is a folder of them, into `folder`."""
     for row in list_wanted(args):
         if row.write:
-            row.write_files(row.write, timeline, folder, vars(args))
+            row.write_files(row.write, timeline, folder, {**vars(args), "fps": fps})
     save_timeline(timeline, folder / RECORDING, made_from=job.made_from, outputs=job.outputs)
 
 

@@ -130,16 +130,6 @@ def _clean(name: str) -> str:
     return re.sub(r'[<>:"/\\|?*]|^\.|[. ]$', "_", cut)
 
 
-def full_path(source: str) -> str:
-    """What tells a recording from all others, wherever it is named from."""
-    return source if is_address(source) else os.path.abspath(source)
-
-
-def is_camera(source: str) -> bool:
-    """Whether a recording is a device, which cannot be read a second time."""
-    return source.startswith("/dev/")
-
-
 def describe_file(source: str) -> dict[str, int] | None:
     """Size and time of change of a file, or of a folder's frames together; `None` of a device.
 

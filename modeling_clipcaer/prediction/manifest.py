@@ -13,7 +13,8 @@ from modeling_clipcaer.exports.timeline_json import RECORDING, load_timeline
 from modeling_clipcaer.json_files import read_object
 from modeling_clipcaer.names import identity_key, printable
 from modeling_clipcaer.prediction.failures import ERRORS
-from modeling_clipcaer.prediction.inputs import describe_file, full_path, name_folders
+from modeling_clipcaer.prediction.inputs import describe_file, name_folders
+from modeling_clipcaer.recordings.addresses import full_path
 from modeling_clipcaer.recordings.timeline import NO_PICTURE, SCHEMA_VERSION, Timeline
 
 

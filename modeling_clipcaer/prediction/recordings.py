@@ -1,7 +1,6 @@
 """Recordings to folders of files, one after the other: what is done is kept, what fails does not stop the others."""
 
 import shutil
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,21 +16,23 @@ from modeling_clipcaer.exports.tables import json_line, window_row
 from modeling_clipcaer.frame_files import list_frame_names
 from modeling_clipcaer.names import printable
 from modeling_clipcaer.prediction.arguments import PredictionArguments
-from modeling_clipcaer.prediction.failures import one_line, take_away_log, tell_failure
+from modeling_clipcaer.prediction.failures import Outcome, one_line, take_away_log, tell_failure
 from modeling_clipcaer.prediction.files import write_joined, write_recording
-from modeling_clipcaer.prediction.manifest import Job, read_manifest
+from modeling_clipcaer.prediction.manifest import MANIFEST, Job, read_manifest
 from modeling_clipcaer.recordings.analysis import RecordingAnalyzer
-from modeling_clipcaer.recordings.recording import Recording, StoredRecording, open_recording
+from modeling_clipcaer.recordings.recording import StoredRecording, open_recording
+from modeling_clipcaer.recordings.settings import TimelineSettings
+from modeling_clipcaer.recordings.stretches import Recording
 from modeling_clipcaer.recordings.timeline import Timeline, TimelineWindow, join_notes
 
 
 def predict_recordings(
     jobs: list[Job], analyzer: RecordingAnalyzer, boxes: ClipBoxes, args: PredictionArguments, state: PartialState
-) -> None:
-    """Do this process's share of `jobs`; the main process then joins the tables and tells what came out.
+) -> Outcome | None:
+    """Do this process's share of `jobs`; the main process then joins the tables.
 
-    Raises:
-        SystemExit: of status 1, in the main process, where a recording failed.
+    Returns:
+        What came out of all of them; `None` in the other processes.
     """
     if state.is_main_process:
         take_away_log(Path(args.output_dir))
@@ -53,11 +54,12 @@ def predict_recordings(
                     shutil.rmtree(job.folder, ignore_errors=True)
             advance(1.0)
     errors = dict(gather_object(list(errors.items())))
-    if state.is_main_process:
-        for job in jobs:
-            job.error = job.error or errors.get(job.source)
-        write_joined(jobs, args)
-        _tell(jobs, args)
+    if not state.is_main_process:
+        return None
+    for job in jobs:
+        job.error = job.error or errors.get(job.source)
+    write_joined(jobs, args)
+    return _describe_outcome(jobs, Path(args.output_dir))
 
 
 def _advance(bar: tqdm, start: float, weight: float, share: float) -> None:
@@ -81,15 +83,15 @@ def do_job(
         return
     with complete_folder(job.folder) as folder:
         if timeline is None:
-            recording = open_with_boxes(job.source, boxes, args)
+            recording = open_with_boxes(job.source, boxes, analyzer.settings)
             timeline = analyse(recording, analyzer, folder / "windows.jsonl", advance)
             timeline.settings["measured"] = job.made_from["measured"]
-        write_recording(timeline, job, args, folder)
+        write_recording(timeline, job, args, analyzer.settings.fps, folder)
 
 
-def open_with_boxes(source: str, boxes: ClipBoxes, args: PredictionArguments) -> Recording:
+def open_with_boxes(source: str, boxes: ClipBoxes, settings: TimelineSettings) -> Recording:
     """The recording, with its boxes where there are files of boxes."""
-    recording = open_recording(source, args.fps, args.duration)
+    recording = open_recording(source, settings.fps, settings.duration)
     if not boxes.face and not boxes.body:
         return recording
     if not isinstance(recording, StoredRecording):
@@ -97,7 +99,7 @@ def open_with_boxes(source: str, boxes: ClipBoxes, args: PredictionArguments) ->
     is_folder = Path(source).is_dir()
     names = list_frame_names(source) if is_folder else [str(place) for place in range(len(recording.seconds))]
     face_boxes, body_box = boxes.find_given(source, names)
-    return open_recording(source, args.fps, args.duration, face_boxes if boxes.face else None, body_box)
+    return open_recording(source, settings.fps, settings.duration, face_boxes if boxes.face else None, body_box)
 
 
 def analyse(
@@ -129,19 +131,12 @@ def analyse(
     return timeline
 
 
-def _tell(jobs: list[Job], args: PredictionArguments) -> None:
-    failed = [job for job in jobs if job.error]
-    for entry in read_manifest(Path(args.output_dir)):
-        if entry["status"] == "done":
-            # Keep: the notes. Of a recording that is cut short nothing else would tell it here.
-            folder = Path(args.output_dir, entry["folder"])
-            print(
-                f"{one_line(entry['source'])}: {printable(str(folder))}/",
-                *map(printable, entry["notes"]),
-                sep="\n  note: ",
-            )
-    print(f"{len(jobs) - len(failed)} of {len(jobs)} recordings are done: {args.output_dir}/manifest.json")
-    for job in failed:
-        sys.stderr.write(f"error: {printable(job.error)}\n")
-    if failed:
-        raise SystemExit(1)
+def _describe_outcome(jobs: list[Job], output_dir: Path) -> Outcome:
+    done = [entry for entry in read_manifest(output_dir) if entry["status"] == "done"]
+    lines = []
+    for entry in done:
+        lines.append(f"{one_line(entry['source'])}: {printable(str(output_dir / entry['folder']))}/")
+        # Keep: the notes. Of a recording that is cut short nothing else would tell it here.
+        lines += [f"  note: {printable(note)}" for note in entry["notes"]]
+    lines.append(f"{len(done)} of {len(jobs)} recordings are done: {output_dir}/{MANIFEST}")
+    return Outcome(lines, [printable(job.error) for job in jobs if job.error])

@@ -1,4 +1,4 @@
-"""Where a recording is: an address on the network, or a file."""
+"""Where a recording is: an address on the network, a device, or a file."""
 
 import os
 from pathlib import Path
@@ -18,3 +18,13 @@ def file_path(source: str) -> str:
 def media_address(source: str) -> str:
     """The address of a recording, of the scheme `file` where it is a file."""
     return source if is_address(source) else Path(file_path(source)).as_uri()
+
+
+def full_path(source: str) -> str:
+    """What tells a recording from all others, wherever it is named from."""
+    return source if is_address(source) else os.path.abspath(source)
+
+
+def is_camera(source: str) -> bool:
+    """Whether a recording is a device, which cannot be read a second time."""
+    return source.startswith("/dev/")

@@ -1,11 +1,10 @@
 """From recordings to timelines: frames are sampled, persons followed, windows answered and joined into segments."""
 
 import logging
-import math
 import platform
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -21,11 +20,12 @@ from modeling_clipcaer.models.frame_encoder import describe_tower_dtype
 from modeling_clipcaer.models.frozen_parts import FrozenParts
 from modeling_clipcaer.names import printable, public_name
 from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor
-from modeling_clipcaer.recordings.crops import CropCutter
-from modeling_clipcaer.recordings.people import Clip, People, PeopleFollower, WindowClips
-from modeling_clipcaer.recordings.recording import Recording, Stretch
+from modeling_clipcaer.recordings.crops import CropCutter, PersonCrops, WindowCrops
+from modeling_clipcaer.recordings.people import People, PeopleFollower
 from modeling_clipcaer.recordings.scoring import WindowScorer
+from modeling_clipcaer.recordings.settings import TimelineSettings
 from modeling_clipcaer.recordings.stage_clock import StageClock
+from modeling_clipcaer.recordings.stretches import Recording, Stretch
 from modeling_clipcaer.recordings.timeline import NO_PICTURE, ROOM, UNCERTAIN, Timeline, TimelineWindow, join_notes
 from modeling_clipcaer.recordings.windows import Grid, build_segments, plan_grid
 
@@ -35,46 +35,9 @@ logger = logging.getLogger(__name__)
 # Seconds for which a frame may stand still and still be what is seen; then there is no picture.
 MAX_HOLD = 2.0
 PACKAGES = ("clipcaer", "torch", "transformers", "av", "opencv-python-headless")
+# What a timeline does not tell of its settings: how the recording was opened, and a path of this machine.
+ELSEWHERE = ("fps", "duration", "face_detector_weights")
 OnWindow = Callable[[TimelineWindow], None]
-
-
-@dataclass(frozen=True)
-class AnalysisSettings:
-    """How recordings are cut into windows, and windows joined into segments.
-
-    Args:
-        window (`float`): seconds of a window, over which as many frames are sampled as the processor asks for.
-        stride (`float`): seconds between the starts of windows.
-        smoothing (`int`): odd number of neighbouring windows whose mean makes segments; 1 for none.
-        hysteresis (`float`): by how much another label must lead before a segment ends; 0 for none.
-        threshold (`float`): a score below it is labelled "uncertain".
-        context (`str`, *optional*): "body" for the supplied box or else one grown around the face, "frame" for the
-            whole frame; the processor's `context` by default, which is what the model was trained on.
-        max_gap (`float`, *optional*): seconds for which a person may be out of sight and keep the number; two windows
-            by default, so that a window without the face is still the person's.
-        batch_size (`int`): crops that the tower encodes at a time.
-    """
-
-    window: float = 10.0
-    stride: float = 5.0
-    smoothing: int = 3
-    hysteresis: float = 0.1
-    threshold: float = 0.0
-    context: str | None = None
-    max_gap: float | None = None
-    batch_size: int = 32
-
-    def __post_init__(self):
-        for name in ("window", "stride", "max_gap"):
-            value = getattr(self, name)
-            known = value is not None and math.isfinite(value) and value > 0
-            _require(known or (name == "max_gap" and value is None), name, value, "seconds above 0")
-        _require(self.stride <= self.window, "stride", self.stride, f"at most the window, {self.window:g} seconds")
-        _require(self.smoothing >= 1 and self.smoothing % 2 == 1, "smoothing", self.smoothing, "odd")
-        _require(0 <= self.hysteresis <= 1, "hysteresis", self.hysteresis, "from 0 to 1")
-        _require(0 <= self.threshold <= 1, "threshold", self.threshold, "from 0 to 1")
-        _require(self.context in (None, "body", "frame"), "context", self.context, "'body' or 'frame'")
-        _require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
 
 
 class RecordingAnalyzer:
@@ -82,12 +45,10 @@ class RecordingAnalyzer:
 
     Args:
         model, processor: of one checkpoint. The model is put into evaluation mode.
-        settings: see [`AnalysisSettings`].
-        face_detector: one of the kinds of [`~face_detection.build_face_detector`], or any
-            [`~face_detection.FaceDetector`]. It is built when a recording without face boxes needs it.
-        face_detector_weights (`str`, *optional*): its file.
+        settings: see [`TimelineSettings`]. `fps` and `duration` are for whoever opens the recordings.
+        detector ([`~face_detection.FaceDetector`], *optional*): finds faces in place of the settings' detector, which
+            is built when a recording without face boxes needs it.
         zero_shot (`bool`): mark the timelines as those of a model that nothing was learned for.
-        tower_dtype (`str`): type that the vision tower computes in, see [`~frame_encoder.FrameEncoder`].
 
     Attributes:
         clock ([`StageClock`]): seconds of "decode", "detect", "crop", "encode" and "classify" so far.
@@ -97,21 +58,19 @@ class RecordingAnalyzer:
         self,
         model: ClipCaerForVideoClassification,
         processor: ClipCaerVideoProcessor,
-        settings: AnalysisSettings | None = None,
-        face_detector: str | FaceDetector = "auto",
-        face_detector_weights: str | None = None,
+        settings: TimelineSettings | None = None,
+        detector: FaceDetector | None = None,
         zero_shot: bool = False,
-        tower_dtype: str = "float32",
     ):
-        self.model, self.tower_dtype = model.eval(), tower_dtype
-        self.processor = processor
-        self.settings = settings or AnalysisSettings()
-        self.face_detector = face_detector
-        self.face_detector_weights = face_detector_weights
-        self.zero_shot = zero_shot
+        self.model, self.processor = model.eval(), processor
+        self.settings = settings or TimelineSettings()
+        self.detector, self.zero_shot = detector, zero_shot
         self.clock = StageClock()
         step, stride = self.settings.window / processor.num_frames, self.settings.stride
-        _require(stride >= step, "stride", stride, f"at least the {step:g} seconds between two sampled frames")
+        if stride < step:
+            raise InputError(
+                f"`stride` must be at least the {step:g} seconds between two sampled frames, got {stride!r}"
+            )
 
     def analyze(self, recordings: Iterable[Recording], on_window: OnWindow | None = None) -> Iterator[Timeline]:
         """Yield the timeline of each of `recordings`, in their order.
@@ -125,7 +84,7 @@ class RecordingAnalyzer:
             on_window: called with every row as soon as nothing can change it any more: window by window, each
                 person's row and then the room's.
         """
-        parts = FrozenParts(self.model, self.tower_dtype)
+        parts = FrozenParts(self.model, self.settings.tower_dtype)
         scorer = WindowScorer(parts, self.processor, self.settings.batch_size, self.clock)
         runs: deque[_Run] = deque()
         for recording in recordings:
@@ -159,13 +118,13 @@ class RecordingAnalyzer:
             "model_revision": self.model_revision,
             "streams": config.streams,
             "num_frames": self.processor.num_frames,
-            **asdict(self.settings),
-            "max_gap": self._get_max_gap(),
+            **{name: value for name, value in asdict(self.settings).items() if name not in ELSEWHERE},
+            "max_gap": self.settings.longest_gap,
             "context": context if config.context_stream else "none",
             "body_boxes": "supplied" if recording.body_boxes else "grown",
             "face_detector": detector,
             "device": str(self.model.device),
-            "tower_dtype": describe_tower_dtype(self.tower_dtype, self.model),
+            "tower_dtype": describe_tower_dtype(self.settings.tower_dtype, self.model),
             "zero_shot": self.zero_shot,
             "calibrated": config.calibration_temperature is not None,
             "calibration_temperature": config.calibration_temperature,
@@ -174,7 +133,7 @@ class RecordingAnalyzer:
         labels = [config.id2label[index] for index in range(config.num_labels)]
         return Timeline(recording.name, 0.0, 0, 0, labels, settings=settings)
 
-    def _cut_windows(self, recording: Recording, timeline: Timeline) -> Iterator[WindowClips]:
+    def _cut_windows(self, recording: Recording, timeline: Timeline) -> Iterator[WindowCrops]:
         """Follow the persons of a recording through its sampled frames, as far as it can be read."""
         people, number, at = People(), 0, 0.0
         gaps: list[tuple[float, float]] = []
@@ -200,7 +159,7 @@ class RecordingAnalyzer:
         timeline.duration, timeline.sightings = at, people.sightings
         timeline.notes = [*recording.notes, *_describe_gaps(gaps), *timeline.notes, *_describe_people(people)]
 
-    def _follow_stretch(self, follower: PeopleFollower, stretch: Stretch, timeline: Timeline) -> Iterator[WindowClips]:
+    def _follow_stretch(self, follower: PeopleFollower, stretch: Stretch, timeline: Timeline) -> Iterator[WindowCrops]:
         try:
             for shown in self.clock.over("decode", stretch.shown):
                 timeline.height, timeline.width = shown.frame.shape[-2:]
@@ -221,7 +180,7 @@ class RecordingAnalyzer:
             CropCutter(self.processor, config.face_stream, config.context_stream, context),
             self._get_detector() if self._finds_faces(recording) else None,
             self.processor.num_frames,
-            self._get_max_gap(),
+            self.settings.longest_gap,
             self.clock,
         )
 
@@ -255,12 +214,9 @@ class RecordingAnalyzer:
             yield timeline
 
     def _get_detector(self) -> FaceDetector:
-        if isinstance(self.face_detector, str):
-            self.face_detector = build_face_detector(self.face_detector, self.face_detector_weights)
-        return self.face_detector
-
-    def _get_max_gap(self) -> float:
-        return self.settings.max_gap or 2 * self.settings.window
+        if self.detector is None:
+            self.detector = build_face_detector(self.settings.face_detector, self.settings.face_detector_weights)
+        return self.detector
 
 
 class _Run:
@@ -275,43 +231,43 @@ class _Run:
     def is_answered(self) -> bool:
         return self.has_ended and self._open == 0
 
-    def ask(self, window: WindowClips, scorer: WindowScorer) -> None:
+    def ask(self, window: WindowCrops, scorer: WindowScorer) -> None:
         """Ask for the persons of a window, or for the room where there is nobody."""
         self._open += 1
-        # Keep: asked without clips too. Rows of the others must not overtake it.
-        clips = window.people or ([window.room] if window.room.context else [])
-        scorer.submit(clips, lambda probabilities: self._receive(window, clips, probabilities))
+        # Keep: asked without crops too. Rows of the others must not overtake it.
+        asked = window.people or ([window.room] if window.room.context else [])
+        scorer.submit(asked, lambda probabilities: self._receive(window, probabilities))
 
-    def _receive(self, window: WindowClips, clips: list[Clip], probabilities: np.ndarray) -> None:
+    def _receive(self, window: WindowCrops, probabilities: np.ndarray) -> None:
         self._open -= 1
         if window.room.face_status == NO_PICTURE:
             self._keep(self._make_row(window, window.room, label=None, score=None, probabilities={}))
             return
         num_labels = len(self.timeline.labels)
-        known = len(clips) > 0
+        known = len(probabilities) > 0
         # A model of faces alone says nothing of a room without any: every label is as likely.
         room = probabilities.mean(axis=0) if known else np.full(num_labels, 1 / num_labels)
-        for clip, row in zip(window.people, probabilities, strict=False):
-            self._add(window, clip, row, known)
+        for person, row in zip(window.people, probabilities, strict=False):
+            self._add(window, person, row, known)
         self._add(window, window.room, room, known)
 
-    def _add(self, window: WindowClips, clip: Clip, probabilities: np.ndarray, known: bool) -> None:
+    def _add(self, window: WindowCrops, person: PersonCrops, probabilities: np.ndarray, known: bool) -> None:
         best = int(probabilities.argmax())
         score = float(probabilities[best])
         label = self.timeline.labels[best] if known and score >= self.threshold else UNCERTAIN
         by_label = dict(zip(self.timeline.labels, probabilities.tolist(), strict=True))
-        self._keep(self._make_row(window, clip, label=label, score=score, probabilities=by_label))
+        self._keep(self._make_row(window, person, label=label, score=score, probabilities=by_label))
 
-    def _make_row(self, window: WindowClips, clip: Clip, **answer: Any) -> TimelineWindow:
+    def _make_row(self, window: WindowCrops, person: PersonCrops, **answer: Any) -> TimelineWindow:
         return TimelineWindow(
             source=self.timeline.source,
-            person=clip.person,
+            person=person.name,
             window=window.number,
             start=window.start,
             end=window.end,
-            face_status=clip.face_status,
-            face_frames=clip.face_frames,
-            num_frames=clip.num_frames,
+            face_status=person.face_status,
+            face_frames=person.face_frames,
+            num_frames=person.num_frames,
             **answer,
         )
 
@@ -321,8 +277,8 @@ class _Run:
             self.on_window(row)
 
 
-def _without_picture(number: int, start: float, end: float) -> WindowClips:
-    return WindowClips(number, start, end, [], Clip(ROOM, NO_PICTURE, 0, 0, [], []))
+def _without_picture(number: int, start: float, end: float) -> WindowCrops:
+    return WindowCrops(number, start, end, [], PersonCrops(ROOM, NO_PICTURE, 0, 0, [], []))
 
 
 def _describe_gaps(gaps: Sequence[tuple[float, float]]) -> list[str]:
@@ -342,11 +298,6 @@ def _describe_people(people: People) -> list[str]:
         seen, left = ("1 face was", "is") if passing == 1 else (f"{passing} faces were", "are")
         notes.append(f"{seen} found too rarely to be followed and {left} left out")
     return notes
-
-
-def _require(sound: bool, name: str, value: object, expected: str) -> None:
-    if not sound:
-        raise InputError(f"`{name}` must be {expected}, got {value!r}")
 
 
 def _installed(package: str) -> str | None:

@@ -1,12 +1,12 @@
-"""The squares of pixels that are kept of a frame, cut as the processor cuts them."""
+"""What answers are drawn from: squares of pixels of a frame, cut as the processor cuts them, and those of a window."""
+
+from dataclasses import dataclass
 
 import torch
 
+from modeling_clipcaer.faces.boxes import Box
 from modeling_clipcaer.pixels import crop_box
 from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor
-
-
-Box = tuple[float, float, float, float]
 
 
 class Crop:
@@ -22,6 +22,31 @@ class Crop:
     def __init__(self, pixels: torch.Tensor):
         self.content = pixels
         self.is_asked = self.is_encoded = False
+
+
+@dataclass
+class PersonCrops:
+    """What one answer is drawn from: a crop for each sampled frame and stream, none of the face where nobody saw it
+    and none of a stream that the model has not. Counts are of different frames: one may be sampled repeatedly."""
+
+    name: str
+    face_status: str
+    face_frames: int
+    num_frames: int
+    context: list[Crop]
+    face: list[Crop]
+
+
+@dataclass
+class WindowCrops:
+    """A window, in seconds: the crops of each person, and the room's own, which answers where there is nobody. The
+    room's `face_frames` are those on which there is any face."""
+
+    number: int
+    start: float
+    end: float
+    people: list[PersonCrops]
+    room: PersonCrops
 
 
 class CropCutter:

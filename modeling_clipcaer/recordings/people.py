@@ -1,4 +1,4 @@
-"""Who is seen in a recording: persons followed from frame to frame, and the clips that windows are made of.
+"""Who is seen in a recording: persons followed from frame to frame, and the crops that windows are answered from.
 
 Frames are held for the length of a window, until it is known where the faces of persons who are not seen on them are
 likely to be; then only squares of pixels remain, and those only as long as a window may need them.
@@ -13,12 +13,13 @@ import numpy as np
 import torch
 
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.faces.face_detection import FaceDetector, grow_context_box
+from modeling_clipcaer.faces.boxes import Box, grow_context_box
+from modeling_clipcaer.faces.face_detection import FaceDetector
 from modeling_clipcaer.faces.tracking import FaceTracker
 from modeling_clipcaer.frames import sample_frame_indices
-from modeling_clipcaer.recordings.crops import Box, Crop, CropCutter
-from modeling_clipcaer.recordings.recording import Recording, Shown, Stretch
+from modeling_clipcaer.recordings.crops import Crop, CropCutter, PersonCrops, WindowCrops
 from modeling_clipcaer.recordings.stage_clock import StageClock
+from modeling_clipcaer.recordings.stretches import Recording, Shown, Stretch
 from modeling_clipcaer.recordings.timeline import FACE_STATUSES, ROOM, FaceSighting
 from modeling_clipcaer.scene_cuts import is_cut, is_other, see_face
 
@@ -26,31 +27,6 @@ from modeling_clipcaer.scene_cuts import is_cut, is_other, see_face
 # A person has rows once the detector found the face on so many sampled frames; fewer are taken for a false alarm.
 MIN_SIGHTINGS = 3
 SEEN = ("detected", "supplied")
-
-
-@dataclass
-class Clip:
-    """What one answer is drawn from: a crop for each sampled frame and stream, none of the face where nobody saw it
-    and none of a stream that the model has not. Counts are of different frames: one may be sampled repeatedly."""
-
-    person: str
-    face_status: str
-    face_frames: int
-    num_frames: int
-    context: list[Crop]
-    face: list[Crop]
-
-
-@dataclass
-class WindowClips:
-    """A window, in seconds: of each person a clip, and the room's own, which answers where there is nobody. The room's
-    `face_frames` are those on which there is any face."""
-
-    number: int
-    start: float
-    end: float
-    people: list[Clip]
-    room: Clip
 
 
 @dataclass
@@ -66,11 +42,11 @@ class _Moment:
 
     scene: Crop | None
     boxes: dict[int | str, Box]
-    faces: dict["_Track", _Face] = field(default_factory=dict)
+    faces: dict["_Person", _Face] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
-class _Track:
+class _Person:
     """A person: places on the grid of the first and last sighting, and the box of the last one. Before `begin` and
     from `end` on, behind a cut, nothing is known of the person."""
 
@@ -102,7 +78,7 @@ class People:
 
 
 class PeopleFollower:
-    """Turns the sampled frames of a stretch of a recording into windows of clips.
+    """Turns the sampled frames of a stretch of a recording into windows of crops.
 
     Args:
         recording: of which the supplied boxes are taken.
@@ -146,10 +122,10 @@ class PeopleFollower:
         self._suspects: set[int | str] = set()  # whose places were cut since they were last seen
         self._begins: dict[int | str, int] = {}  # of those who begin with a cut
         self._looks: dict[int | str, np.ndarray] = {}  # of the faces of this moment
-        self._present: dict[int | str, _Track] = {}
-        self._gone: list[_Track] = []
-        self._followed: list[_Track] = []  # in order of appearance
-        self._passing: list[_Track] = []  # seen too rarely
+        self._present: dict[int | str, _Person] = {}
+        self._gone: list[_Person] = []
+        self._followed: list[_Person] = []  # in order of appearance
+        self._passing: list[_Person] = []  # seen too rarely
 
     def add(self, shown: Shown) -> None:
         """Take the frame of the next time."""
@@ -164,7 +140,7 @@ class PeopleFollower:
                 self._sight(key, place, box)
             self._release(place - self.grid.places + 1)
         longest = self.max_gap / self.grid.step
-        for key in [key for key, track in self._present.items() if place - track.last > longest]:
+        for key in [key for key, person in self._present.items() if place - person.last > longest]:
             self._dismiss(key)
         self._shown, self.total = shown.number, place + 1
 
@@ -178,15 +154,15 @@ class PeopleFollower:
         self._ended = True
         self.people.sightings += self._list_sightings()
 
-    def windows(self) -> Iterator[WindowClips]:
+    def windows(self) -> Iterator[WindowCrops]:
         """The next windows, as far as later frames cannot change them."""
         while (first := self._next_start()) is not None:
             stop = min(first + self.grid.places, self.total)
             places = (first + sample_frame_indices(stop - first, self.num_frames, "eval")).tolist()
-            tracks = [track for track in (*self._gone, *self._present.values()) if track.first < stop]
-            if any(self._is_open(track, first, places) for track in tracks):
+            near = [person for person in (*self._gone, *self._present.values()) if person.first < stop]
+            if any(self._is_open(person, first, places) for person in near):
                 return
-            yield self._cut_window(first, stop, places, tracks)
+            yield self._cut_window(first, stop, places, near)
             self._number += 1
             self._forget()
 
@@ -213,10 +189,10 @@ class PeopleFollower:
         """Where every face was from the first to the last sighting, in order of time. Also of those who were seen too
         rarely, as "passing-1", ...: whoever shows the recording may have to hide them."""
         found = [
-            FaceSighting(track.name, self.start + (place + 0.5) * self.grid.step, *seen)
-            for track in (*self._followed, *self._passing)
-            for place, seen in track.path.items()
-            if track.first <= place <= track.last
+            FaceSighting(person.name, self.start + (place + 0.5) * self.grid.step, *seen)
+            for person in (*self._followed, *self._passing)
+            for place, seen in person.path.items()
+            if person.first <= place <= person.last
         ]
         yield from sorted(found, key=lambda sighting: sighting.time)
 
@@ -243,7 +219,7 @@ class PeopleFollower:
         """Whose place is cut is followed no further where the whole picture is cut; where it is not, whoever is found
         there next must look like the one before."""
         height, width = shown.frame.shape[-2:]
-        cut = {key for key, track in self._present.items() if is_cut(cells, track.box, height, width)}
+        cut = {key for key, person in self._present.items() if is_cut(cells, person.box, height, width)}
         if not is_cut(cells, (0, 0, width, height), height, width):
             self._suspects |= cut
             return
@@ -278,62 +254,62 @@ class PeopleFollower:
 
     def _sight(self, key: int | str, place: int, box: Box) -> None:
         """A person is seen; the frames before on which the person was not are given a likely box."""
-        track = self._present.get(key)
-        if track is None:
+        person = self._present.get(key)
+        if person is None:
             begin = self._begins.pop(key, self._cut)
-            track = self._present[key] = _Track(place, place, box, begin=begin)
+            person = self._present[key] = _Person(place, place, box, begin=begin)
             if isinstance(key, str):
-                self._name(track, key)
-        held = range(max(place - self.grid.places + 1, track.begin), place)
-        if not track.sightings:
+                self._name(person, key)
+        held = range(max(place - self.grid.places + 1, person.begin), place)
+        if not person.sightings:
             for before in held:
-                self._place_face(track, before, box, "bridged")
-        for gap in range(max(track.last + 1, held.start), place):
-            share = (gap - track.last) / (place - track.last)
-            between = [old + share * (new - old) for old, new in zip(track.box, box, strict=True)]
-            self._place_face(track, gap, _to_box(between), "bridged")
-        self._place_face(track, place, box, "supplied" if self.recording.face_boxes else "detected")
-        track.last, track.box, track.sightings = place, box, track.sightings + 1
-        track.look = self._looks.pop(key, track.look)
-        if not track.name and track.sightings >= min(MIN_SIGHTINGS, self.num_frames):
+                self._place_face(person, before, box, "bridged")
+        for gap in range(max(person.last + 1, held.start), place):
+            share = (gap - person.last) / (place - person.last)
+            between = [old + share * (new - old) for old, new in zip(person.box, box, strict=True)]
+            self._place_face(person, gap, _to_box(between), "bridged")
+        self._place_face(person, place, box, "supplied" if self.recording.face_boxes else "detected")
+        person.last, person.box, person.sightings = place, box, person.sightings + 1
+        person.look = self._looks.pop(key, person.look)
+        if not person.name and person.sightings >= min(MIN_SIGHTINGS, self.num_frames):
             self.people.num_followed += 1
-            self._name(track, f"person-{self.people.num_followed}")
+            self._name(person, f"person-{self.people.num_followed}")
 
-    def _name(self, track: _Track, name: str) -> None:
-        track.name = name
-        self._followed.append(track)
+    def _name(self, person: _Person, name: str) -> None:
+        person.name = name
+        self._followed.append(person)
 
-    def _place_face(self, track: _Track, place: int, box: Box, status: str) -> None:
+    def _place_face(self, person: _Person, place: int, box: Box, status: str) -> None:
         moment = self._moments[place]
-        if track not in moment.faces:
+        if person not in moment.faces:
             frame = self._frames[place]
             face, context = self.cutter.cut_face(frame, box), moment.scene
             if self.cutter.context == "body" and ROOM not in self.recording.body_boxes:
-                known = self.recording.body_boxes.get(track.name)
+                known = self.recording.body_boxes.get(person.name)
                 height, width = frame.shape[-2:]
                 context = self.cutter.cut_context(frame, known or grow_context_box(box, height, width))
-            moment.faces[track] = _Face(status, face, context)
-        track.path[place] = (box, status)
+            moment.faces[person] = _Face(status, face, context)
+        person.path[place] = (box, status)
 
     def _release(self, place: int) -> None:
         """Let go of a frame, after everybody who may be on it has a box there: that of the last sighting."""
         if place < 0:
             return
-        for track in (*self._gone, *self._present.values()):
-            is_near = place - track.last < self.grid.places or track in self._present.values()
-            if track.last < place < track.end and is_near:
-                self._place_face(track, place, track.box, "bridged")
+        for person in (*self._gone, *self._present.values()):
+            is_near = place - person.last < self.grid.places or person in self._present.values()
+            if person.last < place < person.end and is_near:
+                self._place_face(person, place, person.box, "bridged")
         del self._frames[place]
 
     def _dismiss(self, key: int | str) -> None:
-        track = self._present.pop(key)
+        person = self._present.pop(key)
         self._suspects.discard(key)
-        if track.name:
-            self._gone.append(track)
+        if person.name:
+            self._gone.append(person)
         else:
             self.people.num_passing += 1
-            self._passing.append(track)
-            track.name = f"passing-{self.people.num_passing}"
+            self._passing.append(person)
+            person.name = f"passing-{self.people.num_passing}"
 
     def _next_start(self) -> int | None:
         start = self._number * self.grid.stride
@@ -342,43 +318,43 @@ class PeopleFollower:
         starts = self.grid.starts(self.total) if self._ended else []
         return starts[self._number] if self._number < len(starts) else None
 
-    def _is_open(self, track: _Track, first: int, places: list[int]) -> bool:
+    def _is_open(self, person: _Person, first: int, places: list[int]) -> bool:
         """Whether later frames may change what a window shows of a person."""
-        known = (place for place in places if track.begin <= place < track.end)
-        if track.last >= first and any(track not in self._moments[place].faces for place in known):
+        known = (place for place in places if person.begin <= place < person.end)
+        if person.last >= first and any(person not in self._moments[place].faces for place in known):
             return True
-        return track not in self._gone and (not track.name or track.last < first)
+        return person not in self._gone and (not person.name or person.last < first)
 
-    def _cut_window(self, first: int, stop: int, places: list[int], tracks: list[_Track]) -> WindowClips:
+    def _cut_window(self, first: int, stop: int, places: list[int], near: list[_Person]) -> WindowCrops:
         moments = [self._moments[place] for place in places]
-        seen = [track for track in self._followed if track in tracks and track.last >= first]
-        people = [clip for track in seen if (clip := self._cut_clip(track, places)) is not None]
+        seen = [person for person in self._followed if person in near and person.last >= first]
+        people = [crops for person in seen if (crops := self._cut_person(person, places)) is not None]
         if not self.cutter.context_stream:  # nothing can be said of who shows no face
-            people = [clip for clip in people if clip.face]
+            people = [crops for crops in people if crops.face]
         distinct = _distinct(moments)
-        face_frames = sum(any(_is_seen(moment, track) for track in seen) for moment in distinct)
-        status = min((clip.face_status for clip in people), key=FACE_STATUSES.index, default="none")
+        face_frames = sum(any(_is_seen(moment, person) for person in seen) for moment in distinct)
+        status = min((crops.face_status for crops in people), key=FACE_STATUSES.index, default="none")
         scenes = [moment.scene for moment in moments if moment.scene is not None]
         start, end = self.start + first * self.grid.step, self._covered(stop)
         if end != self.end_of_stretch:
             end = min(end, start + self.grid.window)
-        room = Clip(ROOM, status, face_frames, len(distinct), scenes, [])
-        return WindowClips(self.next_window, start, end, people, room)
+        room = PersonCrops(ROOM, status, face_frames, len(distinct), scenes, [])
+        return WindowCrops(self.next_window, start, end, people, room)
 
-    def _cut_clip(self, track: _Track, places: list[int]) -> Clip | None:
-        """The clip of a person; `None` where none of the sampled frames is on the person's side of a cut."""
-        moments = [moment for place in places if track in (moment := self._moments[place]).faces]
+    def _cut_person(self, person: _Person, places: list[int]) -> PersonCrops | None:
+        """The crops of a person; `None` where none of the sampled frames is on the person's side of a cut."""
+        moments = [moment for place in places if person in (moment := self._moments[place]).faces]
         if not moments:
             return None
         distinct = _distinct(moments)
-        statuses = [moment.faces[track].status for moment in distinct]
+        statuses = [moment.faces[person].status for moment in distinct]
         seen = sum(status in SEEN for status in statuses)
         if len(moments) < self.num_frames:
             kept = sample_frame_indices(len(moments), self.num_frames, "eval").tolist()
             moments = [moments[index] for index in kept]
-        faces = [moment.faces[track] for moment in moments]
-        return Clip(
-            track.name,
+        faces = [moment.faces[person] for moment in moments]
+        return PersonCrops(
+            person.name,
             Counter(statuses).most_common(1)[0][0] if seen and self.cutter.face_stream else "none",
             seen,
             len(distinct),
@@ -392,7 +368,7 @@ class PeopleFollower:
         oldest = min(self._number * self.grid.stride, self.total - self.grid.places)
         for place in [place for place in self._moments if place < oldest]:
             del self._moments[place]
-        self._gone = [track for track in self._gone if track.last >= oldest]
+        self._gone = [person for person in self._gone if person.last >= oldest]
 
 
 def _distinct(moments: Sequence[_Moment]) -> list[_Moment]:
@@ -400,8 +376,8 @@ def _distinct(moments: Sequence[_Moment]) -> list[_Moment]:
     return list({id(moment): moment for moment in moments}.values())
 
 
-def _is_seen(moment: _Moment, track: _Track) -> bool:
-    return track in moment.faces and moment.faces[track].status in SEEN
+def _is_seen(moment: _Moment, person: _Person) -> bool:
+    return person in moment.faces and moment.faces[person].status in SEEN
 
 
 def _to_box(sides: Sequence[float]) -> Box:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields
 from typing import Any
 
 from torch.utils.data import Dataset
@@ -10,17 +11,12 @@ from transformers import Pipeline
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.frames import is_image_path, is_loaded_frame
 from modeling_clipcaer.models.frozen_parts import FrozenParts
+from modeling_clipcaer.recordings.settings import TimelineSettings
 from modeling_clipcaer.recordings.timeline import Timeline, TimelineWindow, join_notes
 from modeling_clipcaer.video_classification import iterate_clips
 
 
-# How recordings are opened, how they are analysed, and where their faces come from.
-RECORDING_OPTIONS = ("fps", "duration")
-SETTINGS = ("stride", "smoothing", "hysteresis", "threshold", "context", "max_gap")
-DETECTOR_OPTIONS = ("face_detector", "face_detector_weights")
-TIMELINE_OPTIONS = ("window", *SETTINGS, *DETECTOR_OPTIONS, *RECORDING_OPTIONS, "on_window")
-DEFAULT_WINDOW = 10.0
-DEFAULT_BATCH_SIZE = 32
+OPTIONS = (*(setting.name for setting in fields(TimelineSettings) if setting.name != "batch_size"), "on_window")
 
 
 class ClipCaerPipeline(Pipeline):
@@ -29,19 +25,20 @@ class ClipCaerPipeline(Pipeline):
 
     The builtin `video-classification` pipeline takes a clip alone, and works where this package is not installed. This
     one also finds faces and follows persons, or takes boxes. The arguments of a call may also be given when the
-    pipeline is made. Only then `tower_dtype` is: the type that the vision tower computes in, "float32" by default,
-    "bfloat16", or "auto" for bfloat16 where the device multiplies matrices in it.
+    pipeline is made.
 
     Args of a call:
         inputs: the path or http(s) address of a video, a folder of frames, an array of frames, a camera
             ("/dev/video0"), a mapping `{"video": ..., "face_boxes": ..., "body_box": ...}` (see
-            [`~recordings.open_recording`]), or a list of any of them. A list is never one clip: a clip as a list of
+            [`~recording.open_recording`]), or a list of any of them. A list is never one clip: a clip as a list of
             frames goes into a mapping. A list's recordings are analysed together, in batches that fill across them.
         window (`float`, *optional*): seconds of a window, 10 by default. `None` takes the whole input for one clip,
             whose streams both see the whole frame where no boxes are given.
-        stride, smoothing, hysteresis, threshold, context, max_gap: see [`~recording_analysis.AnalysisSettings`].
-        face_detector, face_detector_weights: see [`~recording_analysis.RecordingAnalyzer`].
-        fps, duration: see [`~recordings.open_recording`].
+        stride, smoothing, hysteresis, threshold, context, max_gap, face_detector, face_detector_weights, fps,
+            duration: see [`~settings.TimelineSettings`]. `face_detector` may also be a detector, see
+            [`~face_detection.FaceDetector`].
+        tower_dtype (`str`, *optional*): the type that the vision tower computes in, "float32" by default, "bfloat16",
+            or "auto" for bfloat16 where the device multiplies matrices in it.
         on_window (`Callable[[TimelineWindow], None]`, *optional*): called with every row as soon as it is final.
         batch_size (`int`, *optional*): crops that are encoded at a time, 32 by default; with `window=None` clips of a
             list that the model sees at a time, 1 by default.
@@ -60,26 +57,26 @@ class ClipCaerPipeline(Pipeline):
     _load_feature_extractor = False
     _load_tokenizer = False
 
-    def __init__(self, *args, tower_dtype: str = "float32", **kwargs):
-        self._timeline_defaults = {name: kwargs.pop(name) for name in TIMELINE_OPTIONS if name in kwargs}
+    def __init__(self, *args, **kwargs):
+        # Keep: not the settings' default. A pipeline answers as `video-classification` does, in the weights' own type.
+        self._options = {"tower_dtype": "float32"} | _take_options(kwargs)
         super().__init__(*args, **kwargs)
-        self.tower_dtype = tower_dtype
 
     def __call__(self, inputs, *, batch_size: int | None = None, num_workers: int | None = None, **kwargs):
         """See the class."""
-        given = {name: kwargs.pop(name) for name in TIMELINE_OPTIONS if name in kwargs}
+        given = _take_options(kwargs)
         self._sanitize_parameters(**kwargs)
-        options = {"window": DEFAULT_WINDOW} | self._timeline_defaults | given
-        whole = options["window"] is None
+        options = self._options | given
+        whole = options.get("window", TimelineSettings.window) is None
         of_clips = kwargs if num_workers is None else {**kwargs, "num_workers": num_workers}
-        for name in sorted(set(given) - {"window"} if whole else of_clips):
+        for name in sorted(set(given) - {"window", "tower_dtype"} if whole else of_clips):
             raise InputError(f"`{name}` goes with {'windows' if whole else '`window=None`'}")
         if whole:
             if isinstance(inputs, list) and not inputs:  # of which the base class asks for the first
                 return []
             # Keep: of all iterators the base class knows generators alone.
             inputs = (item for item in inputs) if isinstance(inputs, Iterator) else inputs
-            parts = FrozenParts(self.model, self.tower_dtype)
+            parts = FrozenParts(self.model, options["tower_dtype"])
             return super().__call__(inputs, num_workers=num_workers, batch_size=batch_size, parts=parts, **kwargs)
         many = isinstance(inputs, list | Iterator | Dataset)
         timelines = self._analyze(inputs if many else [inputs], batch_size, **options)
@@ -91,28 +88,23 @@ class ClipCaerPipeline(Pipeline):
         self,
         inputs: Iterable,
         batch_size: int | None,
-        face_detector: Any = "auto",
-        face_detector_weights: str | None = None,
-        fps: float | None = None,
-        duration: float | None = None,
+        face_detector: Any = TimelineSettings.face_detector,
         on_window: Callable[[TimelineWindow], None] | None = None,
-        **settings,
+        **options,
     ) -> Iterator[Timeline]:
         # Keep: imported here. OpenCV and SciPy would make the import of the package slower.
-        from modeling_clipcaer.recordings.analysis import AnalysisSettings, RecordingAnalyzer
+        from modeling_clipcaer.recordings.analysis import RecordingAnalyzer
         from modeling_clipcaer.recordings.recording import open_recording
 
-        if batch_size is None:
-            batch_size = self._batch_size or DEFAULT_BATCH_SIZE
-        analyzer = RecordingAnalyzer(
-            self.model,
-            self.video_processor,
-            AnalysisSettings(**settings, batch_size=batch_size),
-            face_detector,
-            face_detector_weights,
-            tower_dtype=self.tower_dtype,
-        )
-        recordings = (open_recording(fps=fps, duration=duration, **_unpack(item)) for item in inputs)
+        batch_size = self._batch_size if batch_size is None else batch_size
+        if batch_size is not None:
+            options["batch_size"] = batch_size
+        detector = None if isinstance(face_detector, str) else face_detector
+        if detector is None:
+            options["face_detector"] = face_detector
+        settings = TimelineSettings(**options)
+        analyzer = RecordingAnalyzer(self.model, self.video_processor, settings, detector)
+        recordings = (open_recording(fps=settings.fps, duration=settings.duration, **_unpack(item)) for item in inputs)
         for timeline in analyzer.analyze(recordings, on_window):
             if not timeline.windows:
                 raise InputError(f"{timeline.source}: expected frames to analyse: {join_notes(timeline.notes)}")
@@ -129,7 +121,7 @@ class ClipCaerPipeline(Pipeline):
 
     def _sanitize_parameters(self, top_k: int | None = None, parts: FrozenParts | None = None, **kwargs):
         if kwargs:
-            known = ", ".join(f"`{name}`" for name in ("top_k", *TIMELINE_OPTIONS))
+            known = ", ".join(f"`{name}`" for name in ("top_k", *OPTIONS))
             raise ValueError(f"unknown argument `{min(kwargs)}`; the pipeline takes {known}")
         return {}, {"parts": parts}, {} if top_k is None else {"top_k": top_k}
 
@@ -155,6 +147,11 @@ class ClipCaerPipeline(Pipeline):
         scores = (model_outputs["logits"][0].float() / temperature).softmax(-1)
         order = scores.argsort(descending=True)[:top_k].tolist()
         return [{"label": self.model.config.id2label[index], "score": scores[index].item()} for index in order]
+
+
+def _take_options(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Those of `kwargs` that are about timelines, which are taken from there."""
+    return {name: kwargs.pop(name) for name in OPTIONS if name in kwargs}
 
 
 def _unpack(inputs: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Probabilities of clips, in batches that fill across windows, persons and recordings."""
+"""Probabilities of persons in windows, in batches that fill across windows, persons and recordings."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -8,21 +8,20 @@ import torch
 
 from modeling_clipcaer.models.frozen_parts import FrozenParts
 from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor
-from modeling_clipcaer.recordings.crops import Crop
-from modeling_clipcaer.recordings.people import Clip
+from modeling_clipcaer.recordings.crops import Crop, PersonCrops
 from modeling_clipcaer.recordings.stage_clock import StageClock
 
 
 class WindowScorer:
-    """Answers clips in the order in which they come.
+    """Answers for persons in windows, in the order in which they come.
 
-    A crop is encoded once, when a first clip needs it, in batches of `batch_size` crops; then every clip whose crops
+    A crop is encoded once, when a first window needs it, in batches of `batch_size` crops; then everybody whose crops
     are all encoded is classified.
 
     Args:
         parts: of the model, which is in evaluation mode.
         processor: normalises the crops, on the model's device.
-        batch_size (`int`): crops a pass of the tower, and clips a pass of what follows it.
+        batch_size (`int`): crops a pass of the tower, and persons a pass of what follows it.
         clock: counts the seconds of "encode" and "classify".
     """
 
@@ -37,16 +36,16 @@ class WindowScorer:
         self.processor, self.batch_size, self.clock = processor, batch_size, clock
         self.temperature = self.model.config.calibration_temperature or 1.0
         self._crops: deque[Crop] = deque()
-        self._jobs: deque[tuple[Sequence[Clip], Callable[[np.ndarray], None]]] = deque()
+        self._jobs: deque[tuple[Sequence[PersonCrops], Callable[[np.ndarray], None]]] = deque()
 
-    def submit(self, clips: Sequence[Clip], receive: Callable[[np.ndarray], None]) -> None:
-        """Ask for the probabilities of `clips`: `receive` is called with (num_clips, num_labels), in turn."""
-        for clip in clips:
-            for crop in (*clip.context, *clip.face):
+    def submit(self, people: Sequence[PersonCrops], receive: Callable[[np.ndarray], None]) -> None:
+        """Ask for the probabilities of `people`: `receive` is called with (num_people, num_labels), in turn."""
+        for person in people:
+            for crop in (*person.context, *person.face):
                 if not crop.is_asked:
                     crop.is_asked = True
                     self._crops.append(crop)
-        self._jobs.append((clips, receive))
+        self._jobs.append((people, receive))
         while len(self._crops) >= self.batch_size:
             self._encode()
         self._answer()
@@ -71,32 +70,32 @@ class WindowScorer:
         ready = []
         while self._jobs and all(crop.is_encoded for crop in _crops_of(self._jobs[0][0])):
             ready.append(self._jobs.popleft())
-        clips = [clip for asked, _ in ready for clip in asked]
-        batches = [clips[start : start + self.batch_size] for start in range(0, len(clips), self.batch_size)]
+        people = [person for asked, _ in ready for person in asked]
+        batches = [people[start : start + self.batch_size] for start in range(0, len(people), self.batch_size)]
         with self.clock("classify"):
             answers = iter([row for batch in batches for row in self._classify(batch)])
         for asked, receive in ready:
             receive(np.array([next(answers) for _ in asked]).reshape(len(asked), self.model.config.num_labels))
 
     @torch.no_grad()
-    def _classify(self, clips: Sequence[Clip]) -> np.ndarray:
+    def _classify(self, people: Sequence[PersonCrops]) -> np.ndarray:
         config = self.model.config
-        context = torch.stack([_stack(clip.context) for clip in clips]) if config.context_stream else None
+        context = torch.stack([_stack(person.context) for person in people]) if config.context_stream else None
         face = present = None
         if config.face_stream:
-            present = torch.tensor([bool(clip.face) for clip in clips], device=self.model.device)
+            present = torch.tensor([bool(person.face) for person in people], device=self.model.device)
             # What stands for a face that is not there is left out. Keep: no zeros, which have no unit embedding.
-            face = torch.stack([_stack(clip.face or clip.context) for clip in clips])
+            face = torch.stack([_stack(person.face or person.context) for person in people])
         streams = {"context_embeds": context, "face_embeds": face, "face_present": present}
         inputs = self.parts({**streams, "use_soft_prompts": config.soft_prompts_classify})
         logits = self.model(**inputs).logits
         return (logits.cpu().double() / self.temperature).softmax(-1).numpy()
 
 
-def _crops_of(clips: Sequence[Clip]) -> Iterator[Crop]:
-    for clip in clips:
-        yield from clip.context
-        yield from clip.face
+def _crops_of(people: Sequence[PersonCrops]) -> Iterator[Crop]:
+    for person in people:
+        yield from person.context
+        yield from person.face
 
 
 def _stack(crops: Sequence[Crop]) -> torch.Tensor:

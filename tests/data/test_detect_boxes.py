@@ -24,7 +24,7 @@ from modeling_clipcaer.data.clip_search import FoundClip, find_clips
 from modeling_clipcaer.data.detection import detect_boxes
 from modeling_clipcaer.data.detection_files import format_coverage
 from modeling_clipcaer.errors import InputError, run_command
-from modeling_clipcaer.faces.face_detection import grow_context_box
+from modeling_clipcaer.faces.boxes import grow_context_box
 
 
 OUTPUTS = ("face.json", "body.json", "detection.json")

@@ -15,7 +15,7 @@ from modeling_clipcaer.data.build_raer import build_dataset
 from modeling_clipcaer.data.clip_search import FoundClip
 from modeling_clipcaer.data.detection import detect_boxes
 from modeling_clipcaer.data.source_rows import ReadTask, SourceClip, read_clip
-from modeling_clipcaer.faces.face_detection import grow_context_box
+from modeling_clipcaer.faces.boxes import grow_context_box
 
 
 LARGE, SMALL = (160, 120), (80, 60)  # the same scene, at half the size in every second frame

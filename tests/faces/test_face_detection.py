@@ -14,7 +14,8 @@ from skimage import data
 
 from helpers.places import ROOT, YUNET, needs_yunet
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.faces.face_detection import build_face_detector, grow_context_box
+from modeling_clipcaer.faces.boxes import grow_context_box
+from modeling_clipcaer.faces.face_detection import build_face_detector
 
 
 FACE = (180, 70, 268, 180)  # of the astronaut, in her picture

@@ -178,7 +178,7 @@ def test_a_file_of_another_input_size_finds_the_same(yunet, form, tmp_path, capf
 
 def test_a_file_that_is_not_the_published_one_is_told(tmp_path, monkeypatch):
     said = []
-    monkeypatch.setattr("modeling_clipcaer.faces.face_detection.logger.warning", said.append)
+    monkeypatch.setattr("modeling_clipcaer.faces.yunet.logger.warning", said.append)
     build_face_detector("yunet", str(save_form(tmp_path / "mine.onnx", FORMS["dynamic"])))
     (line,) = said
     assert "mine.onnx is not face_detection_yunet_2023mar.onnx as published" in line and "\n" not in line

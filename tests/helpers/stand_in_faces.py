@@ -3,7 +3,7 @@
 import torch
 
 from helpers.videos import BLUE, GREEN, RED
-from modeling_clipcaer.faces.face_detection import FaceDetection
+from modeling_clipcaer.faces.boxes import FaceDetection
 
 
 class SquareDetector:

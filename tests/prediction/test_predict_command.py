@@ -24,18 +24,22 @@ from helpers.stand_in_faces import SquareDetector
 from helpers.tiny import tiny_model
 from modeling_clipcaer import ClipCaerVideoProcessor
 from modeling_clipcaer.commands import predict
+from modeling_clipcaer.common.flags import parse_arguments
 from modeling_clipcaer.common.notice import RESPONSIBLE_USE
+from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.exports import elan
 from modeling_clipcaer.exports.timeline_json import load_timeline
 from modeling_clipcaer.models.checkpoints import load_checkpoint, save_checkpoint
 from modeling_clipcaer.models.measurement import read_measurement
 from modeling_clipcaer.names import identity_key
-from modeling_clipcaer.prediction import files as prediction_files
+from modeling_clipcaer.prediction import loading
 from modeling_clipcaer.prediction import recordings as recording_predictions
-from modeling_clipcaer.prediction.arguments import name_inputs
+from modeling_clipcaer.prediction.arguments import PredictionArguments
 from modeling_clipcaer.prediction.inputs import find_recordings, name_folders
 from modeling_clipcaer.recordings.addresses import is_address
-from modeling_clipcaer.recordings.analysis import AnalysisSettings, RecordingAnalyzer
+from modeling_clipcaer.recordings.analysis import RecordingAnalyzer
 from modeling_clipcaer.recordings.recording import open_recording
+from modeling_clipcaer.recordings.settings import TimelineSettings
 from modeling_clipcaer.recordings.timeline import ROOM, SCHEMA_VERSION
 
 
@@ -58,7 +62,7 @@ def lessons(tmp_path_factory):
 @pytest.fixture
 def squares(monkeypatch):
     """Squares are faces."""
-    monkeypatch.setattr(predict, "build_face_detector", lambda kind, weights: SquareDetector())
+    monkeypatch.setattr(loading, "build_face_detector", lambda kind, weights: SquareDetector())
 
 
 def run(*flags):
@@ -67,6 +71,10 @@ def run(*flags):
         return run_main(predict.main, *flags)
     except SystemExit as error:
         return error.code
+
+
+def parse(words):
+    return parse_arguments((PredictionArguments, TimelineSettings), words, "")
 
 
 def start(*words):
@@ -120,7 +128,7 @@ def everything(trained, lessons, tmp_path_factory):
     folder = tmp_path_factory.mktemp("everything") / "out"
     formats = ("csv", "jsonl", "parquet", "vtt", "elan", "label_studio", "fiftyone")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(predict, "build_face_detector", lambda kind, weights: SquareDetector())
+        patch.setattr(loading, "build_face_detector", lambda kind, weights: SquareDetector())
         flags = (*QUICK, "--hysteresis", 0, "--smoothing", 1, "--threshold", 0.2, "--output_dir", folder)
         assert run("--formats", *formats, lessons, "--model", trained, *flags) == 0
     return folder
@@ -159,7 +167,7 @@ def test_every_table_holds_every_window_of_every_recording(everything):
 
 
 def test_the_figures_are_the_analyzers(everything, trained, lessons):
-    settings = AnalysisSettings(window=3, stride=2, hysteresis=0, smoothing=1, threshold=0.2)
+    settings = TimelineSettings(window=3, stride=2, hysteresis=0, smoothing=1, threshold=0.2, tower_dtype="float32")
     model, processor = load_checkpoint(str(trained))
     analyzer = RecordingAnalyzer(model, processor, settings, SquareDetector())
     (timeline,) = analyzer.analyze([open_recording(str(lessons / "walk.mp4"))])
@@ -224,7 +232,7 @@ def test_zero_shot_answers_are_marked_in_every_output(tmp_path, lessons, tiny_cl
 
 
 def test_a_model_without_a_face_stream_looks_for_no_face(lessons, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(predict, "build_face_detector", None)
+    monkeypatch.setattr(loading, "build_face_detector", None)
     processor = ClipCaerVideoProcessor(num_frames=3, image_size=32)
     save_checkpoint(tiny_model(num_frames=3, streams="context"), processor, tmp_path / "model")
     flags = (lessons / "walk.mp4", "--model", tmp_path / "model", *QUICK, "--output_dir", tmp_path / "out")
@@ -411,18 +419,27 @@ def test_folders_are_searched_for_videos_and_for_folders_of_frames(tmp_path):
 
 
 def test_inputs_are_told_from_flags_and_their_values():
-    words = "a.mp4 --formats csv vtt b.mp4 --overlay c --report true --window 3 --model=m --show-faces d --inputs e"
-    inputs = ["a.mp4", "b.mp4", "c", "d", "e"]
-    flags = ["--formats", "csv", "vtt", "--overlay", "--report", "true", "--window", "3", "--model=m", "--show-faces"]
-    assert name_inputs(words.split()) == ["--inputs", *inputs, *flags]
-    assert name_inputs(["a.mp4", "--formats", "mp3"]) == ["--inputs", "a.mp4", "--formats", "mp3"]
-    assert name_inputs(["--help"]) == ["--help"]
+    words = "a.mp4 --formats csv vtt b.mp4 --overlay c --report true --window 30 --model=m --show-faces d --inputs e"
+    args, settings = parse(words.split())
+    assert args.inputs == ["a.mp4", "b.mp4", "c", "d", "e"] and args.formats == ["csv", "vtt"]
+    assert args.overlay and args.report and args.show_faces and (args.model, settings.window) == ("m", 30)
+    with pytest.raises(InputError, match="argument --formats: invalid choice: 'mp3'"):
+        parse(["a.mp4", "--model", "m", "--formats", "mp3"])
+
+
+def test_inputs_of_a_config_file_come_first(tmp_path):
+    config = tmp_path / "predict.yaml"
+    config.write_text(yaml.safe_dump({"model": "m", "inputs": ["a.mp4", "b.mp4"], "formats": ["csv", "vtt"]}))
+    args, _ = parse(["--config", str(config), "--overlay", "c.mp4"])
+    assert args.inputs == ["a.mp4", "b.mp4", "c.mp4"] and args.formats == ["csv", "vtt"]
+    args, _ = parse(["--config", str(config)])
+    assert args.inputs == ["a.mp4", "b.mp4"]
 
 
 def test_a_file_whose_name_begins_like_a_flag_is_an_input(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "-x.mp4").touch()
-    assert name_inputs(["-x.mp4", "a.mp4", "--model", "m"]) == ["--inputs", "./-x.mp4", "a.mp4", "--model", "m"]
+    assert parse(["-x.mp4", "a.mp4", "--model", "m"])[0].inputs == ["./-x.mp4", "a.mp4"]
 
 
 # Failure
@@ -496,7 +513,7 @@ def test_a_writer_that_fails_fails_one_recording_and_keeps_what_was_analysed(
             raise KeyError("label")
         path.write_text("fine")
 
-    monkeypatch.setattr(prediction_files, "write_elan", write)
+    monkeypatch.setattr(elan, "write_elan", write)
     assert run(*flags, "--formats", "csv", "elan") == 1
     assert [entry["status"] for entry in recordings(tmp_path / "out")] == ["done", "failed"]
     assert (tmp_path / "out" / "walk" / "timeline.eaf").read_text() == "fine"
@@ -534,7 +551,7 @@ def test_where_nothing_can_be_read_there_is_a_manifest_alone(trained, tmp_path):
     [
         (("no.mp4",), ["no.mp4", "found nothing"]),
         (("walk.mp4", "empty.d"), ["empty.d", "a folder without any"]),
-        ((), ["--inputs"]),
+        ((), ["required: inputs"]),
         (("walk.mp4", "--window", "0"), ["`window`", "0"]),
         (("walk.mp4", "--smoothing", "2"), ["`smoothing`", "2"]),
         (("walk.mp4", "--threshold", "1.5"), ["`threshold`", "1.5"]),

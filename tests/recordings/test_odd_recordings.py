@@ -30,8 +30,11 @@ from modeling_clipcaer import ClipCaerVideoProcessor
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.exports.overlay import write_overlay
 from modeling_clipcaer.frame_fitting import FrameFitter
-from modeling_clipcaer.recordings.analysis import AnalysisSettings, RecordingAnalyzer
-from modeling_clipcaer.recordings.recording import LiveRecording, find_stretches, open_recording
+from modeling_clipcaer.recordings.analysis import RecordingAnalyzer
+from modeling_clipcaer.recordings.camera import LiveRecording
+from modeling_clipcaer.recordings.recording import open_recording
+from modeling_clipcaer.recordings.settings import TimelineSettings
+from modeling_clipcaer.recordings.stretches import find_stretches
 from modeling_clipcaer.recordings.timeline import NO_PICTURE, ROOM
 from modeling_clipcaer.video_frames import VideoFrames, continue_times
 
@@ -51,8 +54,10 @@ def analyze(model):
 
     def run(source, detector=None, duration=None, fps=None, boxes=None, **settings):
         processor = ClipCaerVideoProcessor(num_frames=4, image_size=32, face_margin=4)
-        settings = AnalysisSettings(**{"window": 2.0, "stride": 1.0, **settings})
-        analyzer = RecordingAnalyzer(model, processor, settings, detector or SquareDetector())
+        settings = TimelineSettings(**{"window": 2.0, "stride": 1.0, "tower_dtype": "float32", **settings})
+        if settings.face_detector == "auto":
+            detector = detector or SquareDetector()
+        analyzer = RecordingAnalyzer(model, processor, settings, detector)
         (timeline,) = analyzer.analyze([open_recording(source, fps, duration, boxes)])
         return timeline
 
@@ -130,7 +135,7 @@ def test_an_overlay_hides_the_face_before_and_after_a_change_of_size(tmp_path, a
     small = shrink(large, 480, 320)
     pieces = [large, small, large] if order == "large first" else [small, large, small]
     path = write_pieces(tmp_path / f"call{suffix}", pieces, codec=codec, sound=(0.0, 4.5))
-    timeline = analyze(path, "haar")
+    timeline = analyze(path, face_detector="haar")
     timeline.windows, timeline.segments = [], []  # whose lines and words have detail of their own
     write_overlay(timeline, path, tmp_path / "hidden.mp4")
     times, hidden = read_back(tmp_path / "hidden.mp4")

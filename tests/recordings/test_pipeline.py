@@ -11,8 +11,9 @@ from helpers.small_run import write_clip
 from helpers.stand_in_faces import SquareDetector
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerPipeline, ClipCaerVideoProcessor
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.recordings.analysis import AnalysisSettings, RecordingAnalyzer
+from modeling_clipcaer.recordings.analysis import RecordingAnalyzer
 from modeling_clipcaer.recordings.recording import open_recording
+from modeling_clipcaer.recordings.settings import TimelineSettings
 from modeling_clipcaer.recordings.timeline import SCHEMA_VERSION, Timeline
 
 
@@ -144,7 +145,7 @@ def test_an_unknown_key_beside_the_clip_is_refused(pipe, video):
 
 def test_a_recording_gives_the_timeline_of_the_analysis(watch, lesson):
     timeline = watch(lesson)
-    settings = AnalysisSettings(window=3.0, stride=1.0)
+    settings = TimelineSettings(window=3.0, stride=1.0, tower_dtype="float32")
     analyzer = RecordingAnalyzer(watch.model, watch.video_processor, settings, SquareDetector())
     (expected,) = analyzer.analyze([open_recording(lesson)])
     assert timeline == expected and timeline.persons == ["person-1", "person-2"]

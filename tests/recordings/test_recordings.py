@@ -11,7 +11,8 @@ from PIL import Image
 
 from helpers import videos
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.recordings.recording import LiveRecording, StoredRecording, open_recording
+from modeling_clipcaer.recordings.camera import LiveRecording
+from modeling_clipcaer.recordings.recording import StoredRecording, open_recording
 from modeling_clipcaer.video_frames import VideoFrames
 
 
@@ -150,7 +151,7 @@ def test_an_open_recording_is_taken_as_it_is_and_impossible_numbers_are_refused(
     with pytest.raises(InputError, match="expected no boxes"):
         open_recording(recording, body_box=[0, 0, 5, 5])
     for name in ("fps", "duration"):
-        with pytest.raises(InputError, match=f"`{name}` must be a number above 0, got 0"):
+        with pytest.raises(InputError, match=f"`{name}` must be above 0, got 0"):
             open_recording(np.zeros((3, 40, 50, 3), dtype=np.uint8), **{name: 0})
 
 

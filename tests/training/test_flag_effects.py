@@ -18,7 +18,7 @@ from helpers.places import ROOT
 from helpers.small_material import make_material, run_main
 from helpers.tiny import tiny_model
 from modeling_clipcaer import ClipCaerTrainer, ClipCaerVideoProcessor
-from modeling_clipcaer.commands import predict, train
+from modeling_clipcaer.commands import train
 from modeling_clipcaer.common.flag_effects import describe_unused
 from modeling_clipcaer.common.flags import given_flags, parse_arguments
 from modeling_clipcaer.data.loading import get_labels
@@ -26,6 +26,8 @@ from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.models.building import build_model, build_processor
 from modeling_clipcaer.models.trainable import limit_training, prepare_lora
 from modeling_clipcaer.prediction.arguments import PredictionArguments
+from modeling_clipcaer.prediction.flag_effects import describe_idle_flags
+from modeling_clipcaer.recordings.settings import TimelineSettings
 from modeling_clipcaer.training.arguments import ARGUMENT_TYPES, TRAINER_ARGUMENTS_REFUSED
 from modeling_clipcaer.training.flag_effects import REFUSED, RULES, check_flags
 
@@ -475,15 +477,15 @@ def test_a_run_names_its_idle_flags_once_and_in_its_report(material, tmp_path, c
         ("both", "--fps 10", ["a.mp4"], "fps"),
     ],
 )
-def test_a_prediction_names_its_idle_flags(tmp_path, monkeypatch, capsys, streams, words, sources, named):
+def test_a_prediction_names_its_idle_flags(tmp_path, monkeypatch, streams, words, sources, named):
     monkeypatch.chdir(tmp_path)
     Path("folder").mkdir()
     argv = ["--inputs", *sources, "--model", "m", *words.split()]
-    (args,) = parse_arguments((PredictionArguments,), argv, "")
+    types = (PredictionArguments, TimelineSettings)
+    args, settings = parse_arguments(types, argv, "")
     model, processor = tiny_model(streams=streams), ClipCaerVideoProcessor()
-    predict.note_unused(args, given_flags((PredictionArguments,), argv), sources, model, processor)
-    told = capsys.readouterr().err
-    assert told.startswith(f"note: not used in this run: `{named}`") if named else told == ""
+    told = describe_idle_flags(args, settings, given_flags(types, argv), sources, model, processor)
+    assert told.startswith(f"not used in this run: `{named}`") if named else told == ""
 
 
 @pytest.mark.parametrize("flag", ["prediction_loss_only", "do_train=false", "load_best_model_at_end", "fsdp"])
