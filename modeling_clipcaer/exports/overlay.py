@@ -1,4 +1,4 @@
-"""A recording with its timeline on it: an H.264 video that plays in browsers, its sound kept, faces unrecognisable."""
+"""Overlays: a recording with its timeline drawn on it, as H.264 in an mp4, sound kept, faces hidden."""
 
 import heapq
 import logging

@@ -1,4 +1,4 @@
-"""What an overlay shows on a frame: hidden faces, boxes with labels, and a line about the room."""
+"""Painting of an overlay's frames: hidden faces, boxes with labels, a line about the room."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from modeling_clipcaer.common.lettering import Lettering
-from modeling_clipcaer.exports.face_paths import Box, follow_faces, hide_face
+from modeling_clipcaer.exports.face_paths import Box, follow_faces, hide_between
 from modeling_clipcaer.exports.look import (
     UNCERTAIN_COLOUR,
     label_colours,
@@ -60,7 +60,7 @@ class OverlayPainter:
             for path in self.paths.values():
                 boxes = path.boxes_to_hide(time)
                 if len(boxes):
-                    hide_face(frame, boxes * self.scale)
+                    hide_between(frame, boxes * self.scale)
         unseen, shown = [], []
         for person in self.persons:
             path, segment = self.paths.get(person), self._segment_at(person, time)

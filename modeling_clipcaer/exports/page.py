@@ -1,4 +1,4 @@
-"""A page about recordings: timelines, shares, confidence, what to check, and how it came about. No picture in it."""
+"""The HTML page about recordings: timelines, shares, confidence, what to check, how they were made."""
 
 import json
 import logging
