@@ -29,9 +29,10 @@ def option(
 
     Args:
         default: the default, a function that makes it, or `MISSING` for a flag that has to be given.
-        text: what it does, for the flag's help and the documentation of the class.
+        text: what it does, for the flag's help and the documentation of the class. A first help stops at its first
+            `;`, `:` or full stop.
         least, most, above, below: its range, ends included (`least`, `most`) or not.
-        rare: left out of a command's first help.
+        rare: left out of that first help, for `--help-all`.
         kwargs: of [`argparse.ArgumentParser.add_argument`], as `choices` and `nargs`; `aliases` are other flags that
             mean it.
     """

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from modeling_clipcaer.common.flags import option, parse_arguments
 from modeling_clipcaer.errors import run_command
-from modeling_clipcaer.models.arguments import TOWER_DTYPES
+from modeling_clipcaer.models.arguments import tower_dtype_option
 
 
 if TYPE_CHECKING:
@@ -27,15 +27,11 @@ class EvaluationArguments:
     dataset: str = option(MISSING, "Folder written by data_scripts/build_raer.py.")
     output_dir: str = option(MISSING, "Folder for report.json, report.md and plots.")
     split: str = option("test", "Split to measure.")
-    batch_size: int = option(8, "Clips a step and process.")
-    num_workers: int = option(2, "Processes that decode frames, for each evaluating process.")
-    tower_dtype: str = option(
-        "auto",
-        "Type in which the vision tower computes; auto is bfloat16 where the hardware multiplies in it.",
-        choices=list(TOWER_DTYPES),
-    )
+    batch_size: int = option(8, "Clips a step and process.", least=1)
+    num_workers: int = option(2, "Processes that decode frames; each evaluating process has so many.", least=0)
+    tower_dtype: str = tower_dtype_option()
     bf16: bool = option(False, "Compute everything in bfloat16.")
-    seed: int = option(42, "Seed of the bootstrap.")
+    seed: int = option(42, "Seed of the bootstrap.", least=0)
 
 
 def main() -> None:

@@ -18,21 +18,10 @@ from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type
 from modeling_clipcaer.common.presets import find_preset
 from modeling_clipcaer.common.yaml_files import read_yaml
 from modeling_clipcaer.errors import InputError, first_line
-from modeling_clipcaer.settings_clipcaer import check_ranges, option, rare_option
+from modeling_clipcaer.settings_clipcaer import check_ranges as check_ranges
+from modeling_clipcaer.settings_clipcaer import option as option
+from modeling_clipcaer.settings_clipcaer import rare_option as rare_option
 
-
-__all__ = [
-    "CommandParser",
-    "check_ranges",
-    "flags_with_choices",
-    "given_flags",
-    "option",
-    "parse_arguments",
-    "rare_option",
-    "show_help",
-    "spell_flag",
-    "split_configs",
-]
 
 LONGEST_MESSAGE = 500  # characters; argparse repeats a value whole
 # Of a field's metadata, what argparse takes.
@@ -43,7 +32,7 @@ _SWITCHES = {
     **dict.fromkeys(("no", "false", "f", "n", "0"), False),
 }
 HELP_COLUMN = 32
-HELP_END = "Dashes and underscores in flags are the same."
+HELP_END = "Dashes and underscores in flags are the same; --no-NAME turns off what is on."
 
 
 class CommandParser(argparse.ArgumentParser):

@@ -16,8 +16,16 @@ OPENAI_CHECKPOINTS = {
 }
 
 
-# Types in which the vision tower computes where no gradient of it is kept; auto goes by what the hardware multiplies.
 TOWER_DTYPES = ("auto", "float32", "bfloat16")
+
+
+def tower_dtype_option(**kwargs):
+    """The flag `tower_dtype` of the commands in which a vision tower computes."""
+    text = (
+        "Type in which the vision tower computes where no gradient of it is kept; auto is bfloat16 where the hardware "
+        "multiplies in it. The weights stay float32."
+    )
+    return option("auto", text, choices=list(TOWER_DTYPES), **kwargs)
 
 
 @dataclass
@@ -26,7 +34,7 @@ class ModelArguments(ModelSettings):
 
     clip_model: str = option(
         "openai/clip-vit-base-patch32",
-        "On the Hub or in a folder; ViT-B/32, ViT-B/16 and ViT-L/14 mean OpenAI's.",
+        "CLIP checkpoint; on the Hub or in a folder. ViT-B/32, ViT-B/16 and ViT-L/14 mean OpenAI's.",
         aliases=["--clip_path", "--clip-path"],
     )
     labels_file: str | None = option(

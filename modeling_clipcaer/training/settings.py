@@ -11,7 +11,7 @@ from modeling_clipcaer.common.flags import check_ranges, option, rare_option
 from modeling_clipcaer.data.arguments import DataArguments
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.losses.table import CLASSIFICATION_LOSSES, add_flags
-from modeling_clipcaer.models.arguments import TOWER_DTYPES, ModelArguments, TrainableArguments
+from modeling_clipcaer.models.arguments import ModelArguments, TrainableArguments, tower_dtype_option
 from modeling_clipcaer.settings_clipcaer import PixelSettings
 
 
@@ -51,12 +51,7 @@ class RunSettings:
         "clips and flags of this run, is then on trust.",
     )
     bf16: bool = option(False, "Compute in bfloat16; weights stay in float32.")
-    tower_dtype: str = rare_option(
-        "auto",
-        "Type in which the vision tower computes where no gradient of it is kept, in evaluation and when it is "
-        "frozen; auto is bfloat16 where the hardware multiplies in it. The weights stay float32.",
-        choices=list(TOWER_DTYPES),
-    )
+    tower_dtype: str = tower_dtype_option(rare=True)
     dataloader_num_workers: int = option(
         count_default_workers,
         "Processes that decode frames; each training process has its share of the cores, up to 8, by default.",

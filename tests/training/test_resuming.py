@@ -18,6 +18,7 @@ from helpers.small_training import logged, make_trainer
 from modeling_clipcaer import ClipCaerTrainingArguments
 from modeling_clipcaer.commands import train
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.training.arguments import ARGUMENT_TYPES
 from modeling_clipcaer.training.checkpoints import (
     adopt_best,
     check_whole,
@@ -299,7 +300,7 @@ def test_a_failed_start_leaves_no_folder_and_changed_files_of_raer_no_other_data
 
 def test_every_flag_is_of_one_kind_and_none_is_of_a_name_that_is_gone():
     kinds = (PLACES, CHANGE_NO_NUMBER, CHANGE_ROUNDING, OF_LAYOUT)
-    names = {field.name for kind in train.ARGUMENT_TYPES for field in dataclasses.fields(kind) if field.init}
+    names = {field.name for kind in ARGUMENT_TYPES for field in dataclasses.fields(kind) if field.init}
     assert set().union(*kinds) <= names and len(set().union(*kinds)) == sum(map(len, kinds))
 
 
