@@ -28,6 +28,7 @@ from modeling_clipcaer.losses.functions import agreement_loss
 from modeling_clipcaer.prediction.arguments import PredictionArguments
 from modeling_clipcaer.prediction.files import name_outputs, write_recording
 from modeling_clipcaer.prediction.manifest import Job
+from modeling_clipcaer.recordings.settings import TimelineSettings
 from modeling_clipcaer.recordings.timeline import Timeline, TimelineSegment
 from modeling_clipcaer.training.flag_effects import RULES
 
@@ -43,7 +44,7 @@ args = PredictionArguments(["a.mp4"], "model", formats=["audacity"])
 timeline = Timeline("a.mp4", 2.0, 8, 8, ["calm"], settings={})
 timeline.segments.append(TimelineSegment("a.mp4", "room", 0.0, 2.0, "calm", 0.9, 1))
 job = Job("a.mp4", folder, {}, name_outputs(args))
-write_recording(timeline, job, args, None, folder)
+write_recording(timeline, job, args, TimelineSettings(), folder)
 rule = next(rule for rule in RULES if "agreement_ramp_epochs" in rule.names)
 print(json.dumps({
     "losses": losses,

@@ -56,7 +56,7 @@ class PredictionArguments:
 
     @property
     def wanted_formats(self) -> list[str]:
-        """The words of `--formats` in their own order, or those that stand for it where it is not given."""
+        """The formats, in the order of `NAMES`."""
         return [name for name in NAMES if name in (self.formats or DEFAULT_NAMES)]
 
 

@@ -8,6 +8,7 @@ from modeling_clipcaer.exports.formats import FORMATS, Format
 from modeling_clipcaer.exports.timeline_json import RECORDING, FinishedRecordings, save_timeline
 from modeling_clipcaer.prediction.arguments import PredictionArguments
 from modeling_clipcaer.prediction.manifest import JOINED, Job, write_manifest
+from modeling_clipcaer.recordings.settings import TimelineSettings
 from modeling_clipcaer.recordings.timeline import Timeline
 
 
@@ -25,11 +26,13 @@ def name_outputs(args: PredictionArguments) -> list[str]:
     ]
 
 
-def write_recording(timeline: Timeline, job: Job, args: PredictionArguments, fps: float | None, folder: Path) -> None:
-    """Write the files of one recording, of `fps` frames a second where it is a folder of them, into `folder`."""
+def write_recording(
+    timeline: Timeline, job: Job, args: PredictionArguments, settings: TimelineSettings, folder: Path
+) -> None:
+    """Write the files of one recording into `folder`."""
     for row in list_wanted(args):
         if row.write:
-            row.write_files(row.write, timeline, folder, {**vars(args), "fps": fps})
+            row.write_files(row.write, timeline, folder, vars(args) | vars(settings))
     save_timeline(timeline, folder / RECORDING, made_from=job.made_from, outputs=job.outputs)
 
 

@@ -86,7 +86,7 @@ def do_job(
             recording = open_with_boxes(job.source, boxes, analyzer.settings)
             timeline = analyse(recording, analyzer, folder / "windows.jsonl", advance)
             timeline.settings["measured"] = job.made_from["measured"]
-        write_recording(timeline, job, args, analyzer.settings.fps, folder)
+        write_recording(timeline, job, args, analyzer.settings, folder)
 
 
 def open_with_boxes(source: str, boxes: ClipBoxes, settings: TimelineSettings) -> Recording:
