@@ -105,6 +105,11 @@ def draw_blanks(spans: Sequence[Span], duration: float, limit: int) -> list[Cell
     return [_draw_cell(span, duration, "no picture") for span in coarsen(spans, duration, limit)]
 
 
+def mean_score(windows: Sequence[TimelineWindow]) -> float:
+    """The mean score of windows that have a picture."""
+    return fmean(window.score for window in windows if window.score is not None)
+
+
 def part_at_absences(windows: Sequence[TimelineWindow]) -> list[list[TimelineWindow]]:
     """A person's windows, parted where the person was away."""
     parts = itertools.groupby(enumerate(windows), key=lambda item: item[1].window - item[0])
@@ -141,7 +146,7 @@ def draw_confidence(windows: Sequence[TimelineWindow], duration: float) -> str:
         points = []
         for place in range(0, len(stretch), step):
             part = stretch[place : place + step]
-            time, score = (part[0].start + part[-1].end) / 2, fmean(window.score for window in part)
+            time, score = (part[0].start + part[-1].end) / 2, mean_score(part)
             points.append((round(PATH_WIDTH * time / duration), round(PATH_HEIGHT * (1 - score))))
         moves = [(after[0] - before[0], after[1] - before[1]) for before, after in itertools.pairwise(points)]
         # Keep: a stretch of one window would be a line without length, which is not drawn.
