@@ -17,7 +17,7 @@ TEXT = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 LOSS, FORMAT = re.findall(r"```diff\n(.*?)```", TEXT, re.S)
 # Trains a step with the loss and writes the format, then says what came of it.
 SCRIPT = """
-import json, math, sys
+import json, sys
 from pathlib import Path
 
 import torch
@@ -30,8 +30,7 @@ from modeling_clipcaer.prediction.files import name_outputs, write_recording
 from modeling_clipcaer.prediction.manifest import Job
 from modeling_clipcaer.recordings.settings import TimelineSettings
 from modeling_clipcaer.recordings.timeline import Timeline, TimelineSegment
-from modeling_clipcaer.training.flag_effects import RULES, find_unused
-from types import SimpleNamespace
+from modeling_clipcaer.training.flag_effects import RULES
 
 clip, dataset, folder = map(Path, sys.argv[1:])
 losses = {}

@@ -27,7 +27,7 @@ from modeling_clipcaer.data.audit.plots import draw_page as draw_audit
 from modeling_clipcaer.data.clip_search import name_suffix
 from modeling_clipcaer.data.contact_sheet import ClipView, draw_page
 from modeling_clipcaer.data.labels_file import read_label_entries
-from modeling_clipcaer.data.parquet_card import render_card as render_dataset_card
+from modeling_clipcaer.data.parquet_card import render_dataset_card
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.exports.elan import write_elan
 from modeling_clipcaer.exports.fiftyone import write_fiftyone
@@ -51,7 +51,7 @@ from modeling_clipcaer.recordings.timeline import ROOM, UNCERTAIN
 from modeling_clipcaer.reports import evaluation as reporting
 from modeling_clipcaer.reports.evaluation import build_report, render_report, write_report
 from modeling_clipcaer.reports.model_card import render_model_card
-from modeling_clipcaer.research_code.report import render_card as render_converted_card
+from modeling_clipcaer.research_code.report import render_converted_card
 
 
 # Markup of HTML, Markdown, Jinja, YAML, XML, WebVTT, matplotlib and LaTeX; a line break, a colour, a turned direction.

@@ -90,7 +90,12 @@ def write_converted(args: ConversionArguments, output_dir: Path) -> None:
     from modeling_clipcaer.models.checkpoints import save_checkpoint
     from modeling_clipcaer.research_code.checkpoint import read_original_checkpoint
     from modeling_clipcaer.research_code.model import build_model
-    from modeling_clipcaer.research_code.report import LICENCE_NOTICE, render_card, render_flags, render_table
+    from modeling_clipcaer.research_code.report import (
+        LICENCE_NOTICE,
+        render_converted_card,
+        render_flags,
+        render_table,
+    )
 
     with naming(args.checkpoint):
         checkpoint = read_original_checkpoint(args.checkpoint, args.trust_checkpoint)
@@ -108,7 +113,7 @@ def write_converted(args: ConversionArguments, output_dir: Path) -> None:
     )
     with locked_folder(output_dir), staged_folder(output_dir) as folder:
         save_checkpoint(model, processor, folder)
-        card = render_card(config, Path(args.checkpoint).name, file_sha256(args.checkpoint))
+        card = render_converted_card(config, Path(args.checkpoint).name, file_sha256(args.checkpoint))
         (folder / "README.md").write_text(card, encoding="utf-8")
     print(render_table(checkpoint))
     print(f"\nas if trained with: {render_flags(config)}")

@@ -16,7 +16,7 @@ from pathlib import Path
 from modeling_clipcaer.common.files import write_json
 from modeling_clipcaer.common.flags import CommandParser, spell_flag
 from modeling_clipcaer.common.progress import tell
-from modeling_clipcaer.data.parquet_card import EMBEDDED, LICENCE, NOTICES, render_card
+from modeling_clipcaer.data.parquet_card import EMBEDDED, LICENCE, NOTICES, render_dataset_card
 from modeling_clipcaer.errors import InputError, run_command
 
 
@@ -55,7 +55,7 @@ def main() -> None:
             # Keep: without the code that a checkpoint's processor names, which is not beside it here.
             settings = {name: value for name, value in processor.to_dict().items() if name != "auto_map"}
             write_json(settings, folder / PROCESSOR_NAME)
-        card = render_card(clips.num_rows, get_labels(clips), output.name, args.embed)
+        card = render_dataset_card(clips.num_rows, get_labels(clips), output.name, args.embed)
         (folder / CARD_NAME).write_text(card, encoding="utf-8")
     print(f"parquet shards: {args.output}")
 

@@ -1,4 +1,4 @@
-"""Text from outside in CSV files, which people open in spreadsheets."""
+"""Cells of CSV files that no spreadsheet takes for a formula."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the disk refuses, in one line: no room, no permission, a folder that is a file."""
+"""Errors of the disk as one line, and room on it."""
 
 import errno
 import os

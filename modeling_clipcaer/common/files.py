@@ -1,8 +1,7 @@
-"""The one writer of files: a temporary name beside the target, synced, then renamed.
+"""Atomic files and folders: a temporary name beside the target, synced, then renamed.
 
-A file of a run is there and whole, or not there. `complete_file` writes one, `staged_folder` several into a folder
-that holds others, `complete_folder` a folder anew, `working_folder` with `replace_folder` a folder that takes scratch
-space to make.
+`complete_file` writes one file, `staged_folder` several into a folder that holds others, `complete_folder` a folder
+anew, `working_folder` with `replace_folder` a folder that takes scratch space to make.
 """
 
 import errno

@@ -1,4 +1,4 @@
-"""What keeps two runs apart that write to one place."""
+"""Locks on folders and names, for one run at a time."""
 
 import errno
 import logging

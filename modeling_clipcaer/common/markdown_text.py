@@ -1,4 +1,4 @@
-"""Text from outside in Markdown, which pages show as HTML."""
+"""Text from outside as Markdown that is no markup."""
 
 import re
 

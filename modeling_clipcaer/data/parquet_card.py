@@ -47,7 +47,7 @@ A row holds {embedded}.
 {people}"""
 
 
-def render_card(sizes: Mapping[str, int], labels: Iterable[str], name: str, embed: str) -> str:
+def render_dataset_card(sizes: Mapping[str, int], labels: Iterable[str], name: str, embed: str) -> str:
     """The dataset card, which says which files are which split and what must not be done with them."""
     return CARD.format(
         name=markdown_text(name),

@@ -1,4 +1,4 @@
-"""A timeline as a document of ELAN."""
+"""Documents of ELAN, one of each recording."""
 
 import itertools
 import mimetypes

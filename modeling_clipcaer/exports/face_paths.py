@@ -1,4 +1,4 @@
-"""Where a face is between the few frames in which it was looked for, and how it is made unrecognisable."""
+"""Places of faces between the frames in which they were looked for, and what hides them."""
 
 from collections.abc import Sequence
 
@@ -74,7 +74,7 @@ def follow_faces(sightings: Sequence[FaceSighting]) -> dict[str, FacePath]:
     return {name: FacePath([seen for seen in sightings if seen.person == name], step) for name in persons}
 
 
-def hide_face(frame: np.ndarray, boxes: np.ndarray) -> None:
+def hide_between(frame: np.ndarray, boxes: np.ndarray) -> None:
     """Make what lies in and between `boxes` unrecognisable, in place.
 
     Args:

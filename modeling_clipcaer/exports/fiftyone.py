@@ -1,4 +1,4 @@
-"""Timelines as a data set of FiftyOne."""
+"""Data set of FiftyOne, of all recordings."""
 
 import re
 from collections.abc import Iterable, Iterator

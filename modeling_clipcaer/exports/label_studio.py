@@ -1,4 +1,4 @@
-"""Timelines as tasks of Label Studio, and the labelling configuration that its project needs."""
+"""Tasks for Label Studio, of all recordings, and the labelling configuration that their project needs."""
 
 import json
 import math

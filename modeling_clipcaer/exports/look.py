@@ -1,4 +1,4 @@
-"""What formats share: a colour for each label, times, shares, texts, and what a reader must know of the scores."""
+"""What formats share: colours of labels, times, shares, texts, what a reader must know of the scores."""
 
 import re
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""A recording with its timeline on it: an H.264 video that plays in browsers, its sound kept, faces unrecognisable."""
+"""Overlays: a recording with its timeline drawn on it, as H.264 in an mp4, sound kept, faces hidden."""
 
 import heapq
 import logging
@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -16,8 +17,7 @@ from modeling_clipcaer.common.files import complete_file
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.exports.overlay_drawing import OverlayPainter
 from modeling_clipcaer.names import printable
-from modeling_clipcaer.recordings.recording import STATED_EXCESS, open_recording
-from modeling_clipcaer.recordings.stretches import Recording
+from modeling_clipcaer.recordings.recording import STATED_EXCESS, StoredRecording, open_recording
 from modeling_clipcaer.recordings.timeline import Timeline
 from modeling_clipcaer.video_frames import OPEN_OPTIONS
 
@@ -71,6 +71,8 @@ def write_overlay(
             f"{timeline.source}: no faces were looked for, so none can be hidden; allow faces to be shown"
         )
     recording = open_recording(video, fps)
+    if not isinstance(recording, StoredRecording):
+        raise InputError(f"{timeline.source}: expected no camera, which cannot be read again")
     # Keep: no more of the recording than was analysed. Faces in the rest are not known, and would be shown.
     is_whole = timeline.duration >= recording.duration - 0.001
     times = recording.seconds if is_whole else [time for time in recording.seconds if time < timeline.duration]
@@ -91,7 +93,7 @@ def encode_picture(container, frames: Iterator[av.VideoFrame], duration: float) 
     """Add a stream for `frames` to `container`, and yield its packets."""
     first = next(frames)
     stream = add_picture(container, first.width, first.height)
-    before = None
+    before: Any = None
     for frame in chain([first], frames, [None]):
         for packet in stream.encode(frame):
             if before is not None:
@@ -115,7 +117,7 @@ def add_picture(container, width: int, height: int) -> av.VideoStream:
 
 
 def paint_frames(
-    recording: Recording, times: Sequence[float], timeline: Timeline, show_faces: bool
+    recording: StoredRecording, times: Sequence[float], timeline: Timeline, show_faces: bool
 ) -> Iterator[av.VideoFrame]:
     """The frames at `times`, painted, in the form that browsers play: of the timeline's size, in even numbers."""
     width, height = (max(side // 2 * 2, 2) for side in (timeline.width, timeline.height))

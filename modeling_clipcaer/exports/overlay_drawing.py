@@ -1,4 +1,4 @@
-"""What an overlay shows on a frame: hidden faces, boxes with labels, and a line about the room."""
+"""Painting of an overlay's frames: hidden faces, boxes with labels, a line about the room."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from modeling_clipcaer.common.lettering import Lettering
-from modeling_clipcaer.exports.face_paths import Box, follow_faces, hide_face
+from modeling_clipcaer.exports.face_paths import Box, follow_faces, hide_between
 from modeling_clipcaer.exports.look import (
     UNCERTAIN_COLOUR,
     label_colours,
@@ -57,15 +57,15 @@ class OverlayPainter:
         """Paint on `frame` (height, width, 3), uint8 RGB, what is known at `time`, in place."""
         if not self.show_faces:
             # Keep: all who were seen, also those followed too shortly for a timeline of their own.
-            for path in self.paths.values():
-                boxes = path.boxes_to_hide(time)
+            for seen in self.paths.values():
+                boxes = seen.boxes_to_hide(time)
                 if len(boxes):
-                    hide_face(frame, boxes * self.scale)
+                    hide_between(frame, boxes * self.scale)
         unseen, shown = [], []
         for person in self.persons:
             path, segment = self.paths.get(person), self._segment_at(person, time)
             box = path.box_at(time) if path else None
-            if box is not None:
+            if path is not None and box is not None:
                 shown.append((person, self._in_pixels(box), segment, path.is_found_at(time)))
             elif segment is not None:
                 unseen.append((f"{_number(person)}, face not seen", segment))
@@ -94,7 +94,8 @@ class OverlayPainter:
             (box[0] - self.line, box[1] - self.line, box[2] + self.line, box[3] + self.line) for _, box, _, _ in shown
         ]
         room = (self.width, self.height - self._footer_height())
-        strips, places = [], []
+        strips: list[np.ndarray] = []
+        places: list[Rectangle] = []
         for (person, _, segment, is_found), face in zip(shown, faces, strict=True):
             strips.append(self._row(self._list_chips(person, segment, is_found), 1.0))
             height, width = strips[-1].shape[:2]

@@ -1,4 +1,4 @@
-"""Where a face's label stands on a frame: beside it, and over no other label, nor over a face where there is room."""
+"""Places of labels on an overlay's frames."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""A page about recordings: timelines, shares, confidence, what to check, and how it came about. No picture in it."""
+"""The HTML page about recordings: timelines, shares, confidence, what to check, how they were made."""
 
 import json
 import logging
@@ -149,7 +149,7 @@ def summarise_person(timeline: Timeline, person: str) -> Lane:
         seconds=total,
         faces=page_charts.draw_faces(windows, timeline.duration),
         confidence=page_charts.draw_confidence(windows, timeline.duration),
-        mean_score=fmean(window.score for window in windows) if windows else None,
+        mean_score=page_charts.mean_score(windows) if windows else None,
     )
 
 
@@ -229,7 +229,7 @@ def _check_faces(timeline: Timeline) -> list[Check]:
 
 
 def _check_scores(timeline: Timeline) -> list[Check]:
-    mean, chance = fmean(window.score for window in with_picture(timeline)), 1 / len(timeline.labels)
+    mean, chance = page_charts.mean_score(with_picture(timeline)), 1 / len(timeline.labels)
     text = f"Mean confidence is {show_percent(mean)}; guessing has {show_percent(chance)}."
     return [Check("check" if mean < 1.5 * chance else "good", text)]
 

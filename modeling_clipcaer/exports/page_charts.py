@@ -1,4 +1,4 @@
-"""The geometry of a report's charts: places in percent of a recording's length, so that charts fit every screen."""
+"""Geometry of the page's charts, in percent of a recording's length."""
 
 import itertools
 from collections import Counter
@@ -105,7 +105,12 @@ def draw_blanks(spans: Sequence[Span], duration: float, limit: int) -> list[Cell
     return [_draw_cell(span, duration, "no picture") for span in coarsen(spans, duration, limit)]
 
 
-def find_stretches(windows: Sequence[TimelineWindow]) -> list[list[TimelineWindow]]:
+def mean_score(windows: Sequence[TimelineWindow]) -> float:
+    """The mean score of windows that have a picture."""
+    return fmean(window.score for window in windows if window.score is not None)
+
+
+def part_at_absences(windows: Sequence[TimelineWindow]) -> list[list[TimelineWindow]]:
     """A person's windows, parted where the person was away."""
     parts = itertools.groupby(enumerate(windows), key=lambda item: item[1].window - item[0])
     return [[window for _, window in part] for _, part in parts]
@@ -114,7 +119,7 @@ def find_stretches(windows: Sequence[TimelineWindow]) -> list[list[TimelineWindo
 def list_face_spans(windows: Sequence[TimelineWindow]) -> list[Span]:
     """A person's face status over time; a window owns the time up to the middle between it and the next one."""
     spans = []
-    for stretch in find_stretches(windows):
+    for stretch in part_at_absences(windows):
         centres = [(window.start + window.end) / 2 for window in stretch]
         middles = [(before + after) / 2 for before, after in itertools.pairwise(centres)]
         bounds = itertools.pairwise([stretch[0].start, *middles, stretch[-1].end])
@@ -137,11 +142,11 @@ def draw_confidence(windows: Sequence[TimelineWindow], duration: float) -> str:
     with gaps where the person was away."""
     step = -(-len(windows) // MOST_POINTS)
     path = ""
-    for stretch in find_stretches(windows):
+    for stretch in part_at_absences(windows):
         points = []
         for place in range(0, len(stretch), step):
             part = stretch[place : place + step]
-            time, score = (part[0].start + part[-1].end) / 2, fmean(window.score for window in part)
+            time, score = (part[0].start + part[-1].end) / 2, mean_score(part)
             points.append((round(PATH_WIDTH * time / duration), round(PATH_HEIGHT * (1 - score))))
         moves = [(after[0] - before[0], after[1] - before[1]) for before, after in itertools.pairwise(points)]
         # Keep: a stretch of one window would be a line without length, which is not drawn.

@@ -1,4 +1,4 @@
-"""Tables of windows and of segments, as CSV, JSON lines and Parquet, under one schema: docs/timeline.md."""
+"""Tables of windows and of segments: CSV, JSON lines, Parquet. docs/timeline.md has their schema."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""All that is known of a recording, as one JSON file, from which its other files can be written again."""
+"""recording.json: a whole timeline, from which its other files can be written again."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass

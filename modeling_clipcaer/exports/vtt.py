@@ -1,4 +1,4 @@
-"""Subtitles of a timeline, as WebVTT."""
+"""Subtitles of a recording, as WebVTT."""
 
 import html
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The losses of training, as pure functions of tensors, and the table of them.
+"""The losses of training, and the table of them.
 
 Logits, text embeddings and labels come in; a scalar goes out.
 Start with `functions.py`; `table.py` says by which flags each is used.

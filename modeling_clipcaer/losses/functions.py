@@ -1,4 +1,4 @@
-"""Losses of training, as pure functions of tensors. A weight of 0 switches a term off in the trainer, not here."""
+"""Losses of training, as functions of tensors."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The table of losses: what each is called, which function computes it, and by which flags. Imports no torch."""
+"""The table of losses: names, functions, flags. Imports no torch."""
 
 import math
 from collections.abc import Mapping
@@ -35,6 +35,10 @@ class ClassificationLoss:
     def own_flags(self) -> dict[str, Any]:
         """The flags that its parameters are."""
         return {f"{self.name}_{name}": parameter for name, parameter in self.parameters.items()}
+
+    def is_chosen(self, args: Any) -> bool:
+        """Whether the training arguments `args` choose it."""
+        return args.classification_loss == self.name
 
     def compute(self, args: Any, logits, labels, **others):
         """The loss, with the parameters that the training arguments `args` have for it, and with `others`."""

@@ -14,7 +14,7 @@ from modeling_clipcaer.faces.face_detection import build_face_detector
 from modeling_clipcaer.models.arguments import ModelArguments
 from modeling_clipcaer.models.building import build_model, build_processor
 from modeling_clipcaer.models.checkpoints import load_checkpoint
-from modeling_clipcaer.models.frame_encoder import describe_tower_dtype
+from modeling_clipcaer.models.frozen_parts import describe_tower_dtype
 from modeling_clipcaer.models.zero_shot import ZeroShotModel
 from modeling_clipcaer.prediction.arguments import PredictionArguments
 from modeling_clipcaer.recordings.analysis import RecordingAnalyzer

@@ -1,4 +1,4 @@
-"""What a run leaves to read: report.json, report.md, the confusion matrix, two diagrams."""
+"""The report of an evaluation: report.json, report.md, the confusion matrix, two diagrams."""
 
 import csv
 import os

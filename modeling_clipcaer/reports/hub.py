@@ -1,4 +1,4 @@
-"""The result of a run to the Hub."""
+"""Pushing the result of a run to the Hub."""
 
 import os
 import shlex

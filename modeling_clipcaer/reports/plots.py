@@ -1,4 +1,4 @@
-"""The pictures of a report and of a training run. matplotlib is imported where a figure begins, not on import."""
+"""Pictures of a report and of a training run."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ and its processor's settings select that code's behaviour where ClipCaer's own d
 """
 
 
-def render_card(config: ClipCaerConfig, name: str, digest: str) -> str:
+def render_converted_card(config: ClipCaerConfig, name: str, digest: str) -> str:
     """README.md of a converted checkpoint."""
     return CARD.format(
         labels=", ".join(map(markdown_text, config.id2label.values())),

@@ -5,7 +5,6 @@ to something which is switched off is named, and the run goes on. What is named 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -58,12 +57,7 @@ def _loss_rules() -> Iterator[Rule]:
         yield Rule(added.ramp_flags, added.is_on, f"`{added.weight_flag}` is 0")
         yield Rule((added.weight_flag, added.ramp_flags[1]), added.sets_in, "the run ends before its warm-up does")
     for name, loss in CLASSIFICATION_LOSSES.items():
-        works = partial(_has_choice, "classification_loss", name)
-        yield Rule(tuple(loss.own_flags), works, f"`classification_loss` is not {name}")
-
-
-def _has_choice(flag: str, choice: str, run: SimpleNamespace) -> bool:
-    return getattr(run, flag) == choice
+        yield Rule(tuple(loss.own_flags), loss.is_chosen, f"`classification_loss` is not {name}")
 
 
 RULES = (

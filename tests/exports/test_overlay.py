@@ -16,7 +16,7 @@ from helpers.videos import (
     write_video,
 )
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.exports.face_paths import FacePath, follow_faces, hide_face
+from modeling_clipcaer.exports.face_paths import FacePath, follow_faces, hide_between
 from modeling_clipcaer.exports.look import label_colours, luminance, name_caveats, show_time, text_colour
 from modeling_clipcaer.exports.overlay import write_overlay
 from modeling_clipcaer.exports.overlay_drawing import OverlayPainter
@@ -252,7 +252,7 @@ def test_a_face_is_hidden_that_was_seen_too_shortly_for_a_timeline_of_its_own():
 def test_hiding_covers_the_whole_box_and_its_way_and_nothing_else():
     frame = next(noise(1, (400, 300)))
     hidden = frame.copy()
-    hide_face(hidden, np.array([[100, 120, 140, 170], [220, 130, 260, 180]], dtype=float))
+    hide_between(hidden, np.array([[100, 120, 140, 170], [220, 130, 260, 180]], dtype=float))
     changed = (hidden != frame).any(axis=2)
     assert changed[125:170, 105:255].mean() > 0.95
     for y, x in [(121, 101), (121, 138), (168, 101), (178, 258), (131, 258)]:
@@ -267,7 +267,7 @@ def test_hiding_covers_the_whole_box_and_its_way_and_nothing_else():
 )
 def test_faces_at_and_beyond_the_edges_are_hidden_without_a_crash(box):
     frame = next(noise(1, (400, 300)))
-    hide_face(frame, np.array([box], dtype=float))
+    hide_between(frame, np.array([box], dtype=float))
     timeline = build_timeline(1.0, (400, 300), [seen("person-1", 0.5, box)], [segment("person-1", 0, 1)])
     OverlayPainter(timeline, 400, 300, False).paint(frame, 0.5)
 
