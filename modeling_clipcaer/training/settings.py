@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from modeling_clipcaer.common.flags import check_ranges, option, rare_option
 from modeling_clipcaer.data.arguments import DataArguments
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.models.arguments import ModelArguments, TrainableArguments, tower_dtype_option
 from modeling_clipcaer.losses.table import CLASSIFICATION_LOSSES, add_flags
+from modeling_clipcaer.models.arguments import ModelArguments, TrainableArguments, tower_dtype_option
 from modeling_clipcaer.settings_clipcaer import PixelSettings
 
 
