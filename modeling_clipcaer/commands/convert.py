@@ -19,7 +19,7 @@ from modeling_clipcaer.settings_clipcaer import ModelSettings
 
 
 if TYPE_CHECKING:
-    from modeling_clipcaer import ClipCaerConfig
+    from modeling_clipcaer.configuration_clipcaer import ClipCaerConfig
 
 
 # How the research code makes pixels; each setting is explained at `ClipCaerVideoProcessor`.
@@ -84,10 +84,10 @@ def naming(path: str) -> Iterator[None]:
 
 def write_converted(args: ConversionArguments, output_dir: Path) -> None:
     """The ClipCaer folder of a checkpoint of the research code."""
-    from modeling_clipcaer import ClipCaerVideoProcessor
     from modeling_clipcaer.common.files import file_sha256, staged_folder
     from modeling_clipcaer.common.locks import locked_folder
     from modeling_clipcaer.models.checkpoints import save_checkpoint
+    from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor
     from modeling_clipcaer.research_code.checkpoint import read_original_checkpoint
     from modeling_clipcaer.research_code.model import build_model
     from modeling_clipcaer.research_code.report import (

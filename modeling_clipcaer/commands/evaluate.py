@@ -16,7 +16,7 @@ from modeling_clipcaer.models.arguments import tower_dtype_option
 
 
 if TYPE_CHECKING:
-    from modeling_clipcaer import ClipCaerTrainingArguments
+    from modeling_clipcaer.training.arguments import ClipCaerTrainingArguments
 
 
 @dataclass
@@ -36,10 +36,10 @@ class EvaluationArguments:
 
 def main() -> None:
     (args,) = parse_arguments((EvaluationArguments,), sys.argv[1:], __doc__)
-    from modeling_clipcaer import ClipCaerTrainingArguments
     from modeling_clipcaer.common.locks import locked_folder
     from modeling_clipcaer.common.progress import hide_progress_bars
     from modeling_clipcaer.models.checkpoints import check_output_dir
+    from modeling_clipcaer.training.arguments import ClipCaerTrainingArguments
 
     hide_progress_bars()
     check_output_dir(args.output_dir)
@@ -60,11 +60,11 @@ def main() -> None:
 
 def evaluate(args: EvaluationArguments, trainer_args: ClipCaerTrainingArguments) -> None:
     """Report of a checkpoint on a split."""
-    from modeling_clipcaer import ClipCaerTrainer
     from modeling_clipcaer.common.files import staged_folder
     from modeling_clipcaer.data.loading import load_clips, read_split_protocol
     from modeling_clipcaer.models.checkpoints import load_checkpoint, weights_revision
     from modeling_clipcaer.reports.evaluation import build_report, describe_computation, tell_result, write_report
+    from modeling_clipcaer.training.trainer import ClipCaerTrainer
 
     model, processor = load_checkpoint(args.model)
     labels = [model.config.id2label[index] for index in range(model.config.num_labels)]

@@ -24,7 +24,8 @@ from modeling_clipcaer.names import public_name
 
 
 if TYPE_CHECKING:
-    from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
+    from modeling_clipcaer.modeling_clipcaer import ClipCaerForVideoClassification
+    from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor
 
 
 FILES = {"onnx": "model.onnx", "torch_export": "model.pt2"}

@@ -33,7 +33,7 @@ from modeling_clipcaer.recordings.settings import TimelineSettings
 if TYPE_CHECKING:
     from accelerate import PartialState
 
-    from modeling_clipcaer import ClipCaerConfig
+    from modeling_clipcaer.configuration_clipcaer import ClipCaerConfig
 
 
 def main() -> None:

@@ -22,7 +22,8 @@ from modeling_clipcaer.training.settings import HELP_TYPES
 if TYPE_CHECKING:
     from datasets import DatasetDict
 
-    from modeling_clipcaer import ClipCaerTrainer, ClipCaerTrainingArguments
+    from modeling_clipcaer.training.arguments import ClipCaerTrainingArguments
+    from modeling_clipcaer.training.trainer import ClipCaerTrainer
 
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,6 @@ from datasets.utils.py_utils import size_str
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from modeling_clipcaer import ClipCaerVideoProcessor
 from modeling_clipcaer.common.progress import tell
 from modeling_clipcaer.data.clip_rows import find_form
 from modeling_clipcaer.data.loading import count_frames
@@ -18,6 +17,7 @@ from modeling_clipcaer.data.parquet_shards import (
     ShardWriter,
 )
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor
 
 
 def choose_rows(

@@ -12,12 +12,12 @@ from typing import Any
 from datasets import Dataset, Features, List, Value
 from PIL import Image
 
-from modeling_clipcaer import ClipCaerVideoProcessor
 from modeling_clipcaer.data.cached_clips import CROPS_COLUMNS, ClipCutter
 from modeling_clipcaer.data.clip_rows import BOX_COLUMNS, find_form, open_row
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.frame_files import check_regular
 from modeling_clipcaer.frames import sample_frame_indices
+from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor
 
 
 CLIP_COLUMNS = ("clip_id", "person_id", "label")

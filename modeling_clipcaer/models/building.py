@@ -2,10 +2,11 @@
 
 from huggingface_hub.errors import StrictDataclassError
 
-from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
 from modeling_clipcaer.data.labels_file import read_labels_file
 from modeling_clipcaer.errors import InputError, first_line
+from modeling_clipcaer.modeling_clipcaer import ClipCaerForVideoClassification
 from modeling_clipcaer.models.arguments import ModelArguments
+from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor
 from modeling_clipcaer.settings_clipcaer import PixelSettings
 
 

@@ -8,12 +8,14 @@ import torch
 from safetensors import safe_open
 from transformers.utils import CONFIG_NAME
 
-from modeling_clipcaer import ClipCaerConfig, ClipCaerForVideoClassification, ClipCaerVideoProcessor
 from modeling_clipcaer.common.disk import check_room
 from modeling_clipcaer.common.files import file_sha256
+from modeling_clipcaer.configuration_clipcaer import ClipCaerConfig
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.json_files import read_object
+from modeling_clipcaer.modeling_clipcaer import ClipCaerForVideoClassification
 from modeling_clipcaer.models.trainable import NOTES, PLAIN_WEIGHTS, load_trainable
+from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor
 from modeling_clipcaer.strict_loading import check_found, tell_loading
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers.utils import cached_file
 
-from modeling_clipcaer import ClipCaerConfig
+from modeling_clipcaer.configuration_clipcaer import ClipCaerConfig
 from modeling_clipcaer.errors import InputError, first_line
 from modeling_clipcaer.json_files import read_object
 from modeling_clipcaer.models.checkpoints import weights_revision

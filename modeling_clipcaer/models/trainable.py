@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from modeling_clipcaer import ClipCaerConfig, ClipCaerForVideoClassification
 from modeling_clipcaer.clip_loading import load_clip_weights
+from modeling_clipcaer.configuration_clipcaer import ClipCaerConfig
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.json_files import describe_json, read_object
+from modeling_clipcaer.modeling_clipcaer import ClipCaerForVideoClassification
 from modeling_clipcaer.models.arguments import TrainableArguments
 from modeling_clipcaer.strict_loading import check_found, check_weights, tell_loading
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch.export import Dim, ExportedProgram
 
-from modeling_clipcaer import ClipCaerForVideoClassification
+from modeling_clipcaer.modeling_clipcaer import ClipCaerForVideoClassification
 from modeling_clipcaer.prototypes import instance_logits
 
 

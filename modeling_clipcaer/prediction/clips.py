@@ -4,7 +4,6 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
 from modeling_clipcaer.common.csv_text import safe_row
 from modeling_clipcaer.common.files import staged_folder, write_json
 from modeling_clipcaer.common.notice import RESPONSIBLE_USE
@@ -12,9 +11,11 @@ from modeling_clipcaer.data.clip_boxes import ClipBoxes
 from modeling_clipcaer.errors import check_utf8
 from modeling_clipcaer.frame_files import list_frame_names
 from modeling_clipcaer.frames import open_clip
+from modeling_clipcaer.modeling_clipcaer import ClipCaerForVideoClassification
 from modeling_clipcaer.names import printable, public_name
 from modeling_clipcaer.prediction.arguments import PredictionArguments
 from modeling_clipcaer.prediction.failures import Outcome, one_line, take_away_log, tell_failure
+from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor
 from modeling_clipcaer.recordings.pipeline import ClipCaerPipeline
 
 

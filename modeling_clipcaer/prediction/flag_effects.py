@@ -10,7 +10,8 @@ from modeling_clipcaer.recordings.settings import TimelineSettings
 
 
 if TYPE_CHECKING:
-    from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
+    from modeling_clipcaer.modeling_clipcaer import ClipCaerForVideoClassification
+    from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor
 
 
 # A run has, beside the flags, the model's `config`, and `reads_frames` for inputs that are folders.

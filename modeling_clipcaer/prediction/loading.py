@@ -6,17 +6,18 @@ from datetime import timedelta
 import torch
 from accelerate import PartialState
 
-from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
 from modeling_clipcaer.data.clip_boxes import ClipBoxes
 from modeling_clipcaer.data.labels_file import read_label_entries
 from modeling_clipcaer.errors import InputError, first_line
 from modeling_clipcaer.faces.face_detection import build_face_detector
+from modeling_clipcaer.modeling_clipcaer import ClipCaerForVideoClassification
 from modeling_clipcaer.models.arguments import ModelArguments
 from modeling_clipcaer.models.building import build_model, build_processor
 from modeling_clipcaer.models.checkpoints import load_checkpoint
 from modeling_clipcaer.models.frozen_parts import describe_tower_dtype
 from modeling_clipcaer.models.zero_shot import ZeroShotModel
 from modeling_clipcaer.prediction.arguments import PredictionArguments
+from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor
 from modeling_clipcaer.recordings.analysis import RecordingAnalyzer
 from modeling_clipcaer.recordings.settings import TimelineSettings
 from modeling_clipcaer.settings_clipcaer import PixelSettings

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from modeling_clipcaer import ClipCaerConfig
 from modeling_clipcaer.common.files import write_json
 from modeling_clipcaer.common.notice import RESPONSIBLE_USE
+from modeling_clipcaer.configuration_clipcaer import ClipCaerConfig
 from modeling_clipcaer.errors import InputError, check_utf8
 from modeling_clipcaer.exports.formats import JOINED_FILES
 from modeling_clipcaer.exports.timeline_json import RECORDING, load_timeline

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from modeling_clipcaer import ClipCaerTrainer
 from modeling_clipcaer.common.csv_text import safe_row
 from modeling_clipcaer.common.files import complete_file, staged_folder, write_json
 from modeling_clipcaer.common.markdown_text import markdown_code, markdown_text
@@ -33,6 +32,7 @@ from modeling_clipcaer.metrics import (
 from modeling_clipcaer.models.frozen_parts import describe_tower_dtype
 from modeling_clipcaer.names import public_name
 from modeling_clipcaer.reports.plots import draw_confusion_matrix, draw_reliability, draw_training_curves
+from modeling_clipcaer.training.trainer import ClipCaerTrainer
 
 
 PACKAGES = ("clipcaer", "torch", "transformers", "datasets", "accelerate", "numpy", "av", "pillow")

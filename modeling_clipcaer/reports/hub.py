@@ -9,12 +9,14 @@ from pathlib import Path
 from huggingface_hub import CommitOperationAdd, HfApi, get_token
 from transformers.trainer_utils import HubStrategy
 
-from modeling_clipcaer import ClipCaerConfig, ClipCaerTrainingArguments, ClipCaerVideoProcessor
 from modeling_clipcaer.common.files import render_json
 from modeling_clipcaer.common.progress import tell
+from modeling_clipcaer.configuration_clipcaer import ClipCaerConfig
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.json_files import read_object
+from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor
 from modeling_clipcaer.reports.evaluation import REPORT_FIELDS
+from modeling_clipcaer.training.arguments import ClipCaerTrainingArguments
 
 
 # What others get of a result, beside the model's code. What is not named here is not pushed.

@@ -7,8 +7,9 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from transformers import CLIPConfig
 
-from modeling_clipcaer import ClipCaerConfig, ClipCaerForVideoClassification
+from modeling_clipcaer.configuration_clipcaer import ClipCaerConfig
 from modeling_clipcaer.errors import InputError, first_line
+from modeling_clipcaer.modeling_clipcaer import ClipCaerForVideoClassification
 from modeling_clipcaer.raer_labels import RAER_LABELS
 from modeling_clipcaer.research_code.keys import (
     DESCRIPTIVE_ROWS,

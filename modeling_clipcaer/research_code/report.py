@@ -3,9 +3,9 @@
 import re
 from collections import Counter
 
-from modeling_clipcaer import ClipCaerConfig
 from modeling_clipcaer.common.markdown_text import markdown_code, markdown_text
 from modeling_clipcaer.common.notice import RESPONSIBLE_USE
+from modeling_clipcaer.configuration_clipcaer import ClipCaerConfig
 from modeling_clipcaer.research_code.checkpoint import OriginalCheckpoint
 from modeling_clipcaer.research_code.keys import DESCRIPTIVE_ROWS, TOKEN_PREFIX, TOKEN_SUFFIX
 from modeling_clipcaer.research_code.model import find_places

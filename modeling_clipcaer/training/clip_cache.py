@@ -21,7 +21,6 @@ from datasets.arrow_writer import ArrowWriter
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerTrainingArguments, ClipCaerVideoProcessor
 from modeling_clipcaer.common.disk import as_size, check_room, tell_disk_errors
 from modeling_clipcaer.common.files import complete_file
 from modeling_clipcaer.common.locks import shared_folder
@@ -30,9 +29,12 @@ from modeling_clipcaer.data.cached_clips import CROPS_COLUMNS, EMBEDS_COLUMNS, C
 from modeling_clipcaer.data.clip_rows import BOX_COLUMNS, find_form
 from modeling_clipcaer.data.loading import count_frames
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.modeling_clipcaer import ClipCaerForVideoClassification
 from modeling_clipcaer.models.checkpoints import check_output_dir
 from modeling_clipcaer.models.frozen_parts import FrozenParts, describe_tower_dtype
 from modeling_clipcaer.models.trainable import fingerprint_weights
+from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor
+from modeling_clipcaer.training.arguments import ClipCaerTrainingArguments
 from modeling_clipcaer.training.settings import CacheArguments
 
 

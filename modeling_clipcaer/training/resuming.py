@@ -8,16 +8,18 @@ from pathlib import Path
 
 from datasets import DatasetDict
 
-from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerTrainer, ClipCaerTrainingArguments
 from modeling_clipcaer.common.files import complete_file, write_json
 from modeling_clipcaer.common.progress import tell
 from modeling_clipcaer.data.loading import load_clips
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.modeling_clipcaer import ClipCaerForVideoClassification
 from modeling_clipcaer.models.arguments import TrainableArguments
 from modeling_clipcaer.models.trainable import NOTES, PLAIN_WEIGHTS, WEIGHTS, fingerprint_weights, restore_weights
+from modeling_clipcaer.training.arguments import ClipCaerTrainingArguments
 from modeling_clipcaer.training.checkpoints import adopt_best, check_whole, find_last, list_checkpoints, read_record
 from modeling_clipcaer.training.run_comparison import compare_clips, fingerprint_clips
 from modeling_clipcaer.training.settings import CacheArguments
+from modeling_clipcaer.training.trainer import ClipCaerTrainer
 
 
 RESULT = "report.json"  # the last file of a finished run
