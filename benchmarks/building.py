@@ -20,7 +20,7 @@ from PIL import Image
 
 from modeling_clipcaer.common.flags import option, parse_arguments
 from modeling_clipcaer.data.audit.dataset import audit_dataset
-from modeling_clipcaer.data.build_raer import build_dataset
+from modeling_clipcaer.data.layouts.raer import build_dataset
 from modeling_clipcaer.errors import run_command
 
 

@@ -28,7 +28,7 @@ from modeling_clipcaer.data.audit.dataset import (
     write_outputs,
 )
 from modeling_clipcaer.data.audit.thresholds import AuditThresholds
-from modeling_clipcaer.data.build_raer import build_dataset
+from modeling_clipcaer.data.layouts.raer import build_dataset
 from modeling_clipcaer.errors import InputError, run_command
 
 

@@ -9,7 +9,8 @@ import os
 import posixpath
 import sys
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
@@ -58,6 +59,10 @@ class PackedBoxes(Mapping[str, Box]):
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def unpack(self) -> dict[str, Box]:
+        sides = iter(self.numbers)
+        return dict(zip(self.names, zip(sides, sides, sides, sides, strict=True), strict=True))
 
 
 def pack_entry(entry: Entry) -> Entry:
@@ -118,6 +123,33 @@ def parse_box(value: Any, place: str, otherwise: str = "") -> Box:
     if not all(map(math.isfinite, (left, top, right, bottom))):
         raise InputError(f"{place}: expected 4 finite numbers, found {describe_json(value)}")
     return min(left, right), min(top, bottom), max(left, right), max(top, bottom)
+
+
+def match_boxes(file: Path, entries: Mapping[str, Entry], paths: Iterable[str]) -> tuple[dict[str, Entry], int]:
+    """The entry of every path that has one, and how many keys belong to none.
+
+    A key is a path, or so many of its last parts that it means one clip alone.
+
+    Raises:
+        InputError: a key means several clips, two keys mean one clip, or no key means any.
+    """
+    owners: dict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        parts = Path(path).parts
+        for start in range(len(parts)):
+            owners[normalise(Path(*parts[start:]).as_posix())].append(path)
+    found: dict[str, tuple[str, Entry]] = {}
+    for key, entry in entries.items():
+        meant = owners.get(posixpath.normpath(key), [])
+        if len(meant) > 1:
+            raise InputError(
+                f"{file}: '{key}' means {len(meant)} clips, {meant[0]} and others; expected more of the path"
+            )
+        if meant and found.setdefault(meant[0], (key, entry))[0] != key:
+            raise InputError(f"{file}: '{found[meant[0]][0]}' and '{key}' are one clip; expected one entry")
+    if not found:
+        raise InputError(f"{file}: no key is a clip of the source; the first is '{next(iter(entries), '')}'")
+    return {path: entry for path, (_, entry) in found.items()}, len(entries) - len(found)
 
 
 def explain_missing_box(clip_id: str, raer: Path, entries: Mapping[str, Entry]) -> str | None:

@@ -31,7 +31,7 @@ from modeling_clipcaer.commands import view as view_samples
 from modeling_clipcaer.common.disk import check_room, tell_disk_errors
 from modeling_clipcaer.common.files import complete_file, complete_folder, staged_folder
 from modeling_clipcaer.common.locks import locked_folder, locked_name
-from modeling_clipcaer.data.build_raer import build_dataset
+from modeling_clipcaer.data.layouts.raer import build_dataset
 from modeling_clipcaer.errors import InputError, check_readable
 from modeling_clipcaer.models.checkpoints import load_checkpoint
 from modeling_clipcaer.models.face_adapter_files import save_face_adapter

@@ -1,30 +1,36 @@
 """Build CAER, or any videos in folders of their label, into a dataset on disk.
 
-    python data_scripts/build_caer.py --root CAER --output OUT
+    clipcaer build folders --root CAER --output OUT
 
 reads CAER/{train,validation,test}/LABEL/*.avi, or videos of any other kind. Nothing in CAER says who is seen: each
 video counts as a person of its own, unless --person-pattern finds the person in the paths.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
-from modeling_clipcaer.data.build import build_dataset, make_parser, parse_flags
+from modeling_clipcaer.common.command_flags import flag
 from modeling_clipcaer.data.clip_search import VIDEO_SUFFIXES, is_video
-from modeling_clipcaer.data.source_rows import SourceClip
-from modeling_clipcaer.data.source_splits import SPLITS, find_split
-from modeling_clipcaer.errors import InputError, check_readable, run_command
+from modeling_clipcaer.data.settings import BuildSettings
+from modeling_clipcaer.data.source_clips import SPLITS, Source, SourceClip, find_split
+from modeling_clipcaer.errors import InputError, check_readable
 from modeling_clipcaer.frame_files import natural_key
 
 
-def main() -> None:
-    parser = make_parser(__doc__)
-    parser.add_argument(
-        "--root", required=True, metavar="DIR", help="the folder with train, validation and test in it"
+@dataclass(kw_only=True)
+class Settings(BuildSettings):
+    """The folder of folders."""
+
+    root: str = flag(metavar="DIR", help="the folder with train, validation and test in it")
+    labels: list[str] | None = flag(
+        None, nargs="+", metavar="NAME", help="the labels' folders, in order (default: A to Z)"
     )
-    parser.add_argument("--labels", nargs="+", metavar="NAME", help="the labels' folders, in order (default: A to Z)")
-    args = parse_flags(parser)
-    clips, other_files = list_clips(Path(args.root).absolute())
-    build_dataset(clips, args.labels, args, files_that_are_no_video=other_files)
+
+
+def find_clips(settings: Settings) -> Source:
+    """The videos below the folder."""
+    clips, other_files = list_clips(Path(settings.root).absolute())
+    return Source(clips, settings.labels, findings={"files_that_are_no_video": other_files})
 
 
 def list_clips(root: Path) -> tuple[list[SourceClip], int]:
@@ -58,7 +64,3 @@ def list_clips(root: Path) -> tuple[list[SourceClip], int]:
 
 def list_folders(folder: Path) -> list[Path]:
     return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-
-
-if __name__ == "__main__":
-    raise SystemExit(run_command(main))
