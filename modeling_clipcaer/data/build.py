@@ -74,11 +74,12 @@ def build(
         raise InputError(f"{output}: exists and is no dataset of a builder; expected a new or an empty folder")
     source = find_clips(settings)
     plan = plan_build(source, settings)
+    arguments = {**vars(settings), **source.arguments, "output": str(output), "num_proc": num_proc}
     with working_folder(output) as working:
         rows, skipped, notes = read_splits(plan, num_proc, working)
         check_skipped(rows, skipped, settings.skip_unreadable)
         record = {
-            **make_record(rows, plan.files, {**vars(settings), "output": str(output), "num_proc": num_proc}),
+            **make_record(rows, plan.files, arguments),
             **plan.record,
             "unreadable_clips_left_out": skipped,
             "notes_on_videos": notes,

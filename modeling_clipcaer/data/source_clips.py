@@ -69,7 +69,8 @@ class Source:
         labels: names of the labels in their order; by default those of the clips, in alphabetical order.
         files: lists and tables that were read.
         lists: whose splits they are.
-        findings: what the layout itself has to say in the build's record.
+        arguments: settings as they turned out, for the build's record.
+        findings: what the layout itself has to say there.
         notes: and in what is printed.
         box_keys: of box files that the layout has read itself, how many keys they have, and how many of these belong
             to no clip.
@@ -82,6 +83,7 @@ class Source:
     labels: Sequence[str] | None = None
     files: Sequence[Path] = ()
     lists: str = "official"
+    arguments: Mapping[str, Any] = field(default_factory=dict)
     findings: Mapping[str, Any] = field(default_factory=dict)
     notes: Sequence[str] = ()
     box_keys: Mapping[str, tuple[int, int]] | None = None

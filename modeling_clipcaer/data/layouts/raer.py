@@ -184,7 +184,7 @@ def find_clips(settings: Settings) -> Source:
         if file is None
     ]
     read = [file for file in files.values() if file is not None]
-    return Source(clips, settings.labels, read, notes=notes, box_keys=keys, box_files=boxes, is_strict=True)
+    return Source(clips, settings.labels, read, arguments={"root": str(raer)}, notes=notes, box_keys=keys, box_files=boxes, is_strict=True)
 
 
 def locate_sources(settings: Settings) -> tuple[Path, dict[str, Path | None]]:
