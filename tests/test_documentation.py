@@ -14,7 +14,7 @@ from helpers.places import ROOT
 
 
 MODULES = [
-    import_module(f"modeling_clipcaer.{module.name}") for module in pkgutil.iter_modules(modeling_clipcaer.__path__)
+    import_module(module.name) for module in pkgutil.walk_packages(modeling_clipcaer.__path__, "modeling_clipcaer.")
 ]
 
 

@@ -20,7 +20,6 @@ from PIL import Image
 from test_timeline_files import make_timeline
 
 from modeling_clipcaer import ClipCaerConfig
-from modeling_clipcaer.commands.parquet import render_card as render_dataset_card
 from modeling_clipcaer.common import lettering
 from modeling_clipcaer.common.markdown_text import markdown_code, markdown_text
 from modeling_clipcaer.data.audit.dataset import format_findings
@@ -28,6 +27,7 @@ from modeling_clipcaer.data.audit.plots import draw_page as draw_audit
 from modeling_clipcaer.data.clip_search import name_suffix
 from modeling_clipcaer.data.contact_sheet import ClipView, draw_page
 from modeling_clipcaer.data.labels_file import read_label_entries
+from modeling_clipcaer.data.parquet_card import render_card as render_dataset_card
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.exports.annotation_files import (
     render_label_studio_config,
@@ -175,8 +175,7 @@ def test_cards_of_converted_weights_and_of_shards(monkeypatch):
     config = type("Config", (), {"id2label": dict(enumerate(names))})
     monkeypatch.setattr("modeling_clipcaer.research_code.report.render_flags", lambda config: "")
     card = render_converted_card(config, HOSTILE, "0" * 64)
-    monkeypatch.setattr("modeling_clipcaer.commands.parquet.get_labels", lambda clips: list(names))
-    for text in (card, render_dataset_card({"train": [1]}, HOSTILE, "none")):
+    for text in (card, render_dataset_card({"train": 1}, names, HOSTILE, "none")):
         page = read_markdown(ModelCard(text).text)
         assert "script" not in page.tags and page.text.count(printable(HOSTILE)) == 2 and not OBEYED.search(text)
 

@@ -12,12 +12,12 @@ from datasets import Dataset
 from helpers.builders import builder
 from helpers.miniatures import write_clip
 from helpers.raer_tree import FACE_BOX, Clip, make_tree, write_frames
-from modeling_clipcaer.commands.view import choose_clips
 from modeling_clipcaer.data.audit.dataset import audit_dataset
 from modeling_clipcaer.data.clip_boxes import ClipBoxes, read_boxes
 from modeling_clipcaer.data.clip_keys import find_spelled
 from modeling_clipcaer.data.loading import load_clips
 from modeling_clipcaer.data.record import count_shared_persons
+from modeling_clipcaer.data.sample_views import choose_clips
 from modeling_clipcaer.data.source_clips import check_labels
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.names import describe_merged, identity_key, merge_names, printable

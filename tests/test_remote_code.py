@@ -15,25 +15,7 @@ from modeling_clipcaer.models.checkpoints import load_checkpoint
 from modeling_clipcaer.video_classification import name_pipelines
 
 
-# What stays behind: the training side, and what is registered where the package is installed.
-STAYING = {
-    *("__init__", "data_collator", "losses", "metrics", "parameter_groups", "trainer", "training_arguments"),
-    *("peft_adapter", "pipeline_clipcaer", "frame_encoder", "frozen_parts", "cached_clips", "clip_rows"),
-    *("clip_labels", "measured_clips"),
-    *("training_checkpoints", "run_comparison", "resumable_trainer"),
-    *(
-        "recordings",
-        "face_detection",
-        "tracking",
-        "people",
-        "fitted_frames",
-        "crops",
-        "window_scoring",
-        "recording_analysis",
-    ),
-    *("stage_clock", "timeline", "timeline_windows"),
-}
-CODE = {path.stem for path in (ROOT / "modeling_clipcaer").glob("*.py")} - STAYING
+CODE = {path.stem for path in (ROOT / "modeling_clipcaer").glob("*.py")} - {"__init__"}
 
 
 def answer_here(clip, folder) -> dict:

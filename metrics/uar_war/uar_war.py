@@ -1,4 +1,4 @@
-"""UAR and WAR for `evaluate.load("metrics/uar_war")`. The formulas live in `modeling_clipcaer.metrics`."""
+"""UAR and WAR for `evaluate.load`: those of `modeling_clipcaer.metrics`, by which training and evaluation go too."""
 
 import datasets
 import evaluate

@@ -15,21 +15,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import datasets
-
 from modeling_clipcaer.common.command_flags import CommandParser, spell_flag
-from modeling_clipcaer.data.audit.checks import make_finding
-from modeling_clipcaer.data.audit.dataset import (
-    AUDIT_FOLDER,
-    OFFICIAL,
-    audit_dataset,
-    format_table,
-    make_report,
-    write_outputs,
-)
+from modeling_clipcaer.common.progress import tell
 from modeling_clipcaer.data.audit.thresholds import AuditThresholds
-from modeling_clipcaer.data.layouts.raer import build_dataset
 from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.names import printable
 
 
 # 2 is a wrong command, as everywhere.
@@ -71,6 +61,10 @@ def audit_root(
     root: str, thresholds: AuditThresholds, decode: bool, num_proc: int, output: str | None
 ) -> dict[str, Any]:
     """Build RAER into a temporary folder and audit that; a refusal of the build is the one finding."""
+    from modeling_clipcaer.data.audit.checks import make_finding
+    from modeling_clipcaer.data.audit.dataset import OFFICIAL, audit_dataset, make_report, write_outputs
+    from modeling_clipcaer.data.layouts.raer import build_dataset
+
     with tempfile.TemporaryDirectory(prefix="audit-") as temporary:
         try:
             build_dataset(root, Path(temporary, "dataset"), num_proc=num_proc)
@@ -94,6 +88,11 @@ def choose_status(severities: dict[str, int], fail_on: str) -> int:
 def main() -> None:
     options = parse_arguments(sys.argv[1:])
     thresholds = AuditThresholds(**{limit.name: getattr(options, limit.name) for limit in fields(AuditThresholds)})
+    tell(printable(f"auditing {options.dataset or options.root}"))
+    import datasets
+
+    from modeling_clipcaer.data.audit.dataset import AUDIT_FOLDER, audit_dataset, format_table
+
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()
     shared = {"decode": options.decode, "num_proc": options.num_proc}

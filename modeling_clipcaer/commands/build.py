@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from modeling_clipcaer.common.command_flags import CommandParser, add_flags, spell_flag
+from modeling_clipcaer.common.progress import tell
 from modeling_clipcaer.data.layouts import LAYOUTS
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.names import printable
@@ -32,7 +33,7 @@ def main() -> None:
     output, num_proc = options.pop("output"), options.pop("num_proc")
     settings = layout.Settings(**options)
     # Keep: before the imports, which take seconds.
-    print(printable(f"building {output} from data in the layout {name}"), flush=True)
+    tell(printable(f"building {output} from data in the layout {name}"))
 
     import datasets
 

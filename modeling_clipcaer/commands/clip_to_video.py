@@ -1,6 +1,6 @@
 """Write clips of a dataset as a video, with boxes, to see a prediction on a video file.
 
-    python data_scripts/clip_to_video.py --dataset DIR --split test --clip 0 --output clip.mp4
+    clipcaer clip-to-video --dataset DIR --split test --clip 0 --output clip.mp4
 
 writes clip.mp4 (H.264), clip.face.json and clip.body.json. Several clips follow one another, each cut to its body box
 and fitted into a square: a recording has one body box at most, which is then the whole frame. The video shows a
@@ -8,43 +8,24 @@ person: keep it where the data may be.
 """
 
 import argparse
-import json
 import sys
-from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 
-import av
-import numpy as np
-from datasets import load_from_disk
-from PIL import Image
-
 from modeling_clipcaer.common.command_flags import CommandParser, spell_flag
-from modeling_clipcaer.common.files import staged_folder
-from modeling_clipcaer.common.locks import locked_name
-from modeling_clipcaer.data.clip_rows import BOX_COLUMNS, open_row
-from modeling_clipcaer.errors import InputError, check_readable, run_command
-from modeling_clipcaer.processing_clipcaer import boxes_per_frame
-
-
-SQUARE = 360  # side in pixels
+from modeling_clipcaer.common.progress import tell
+from modeling_clipcaer.errors import run_command
+from modeling_clipcaer.names import printable
 
 
 def main() -> None:
     args = parse_arguments(sys.argv[1:])
+    tell(printable(f"reading the split `{args.split}` of {args.dataset}"))
+    from modeling_clipcaer.data.clip_video import read_clip, view_clips, write_clip_video
+
     clips = [read_clip(args.dataset, args.split, number) for number in args.clip]
-    if len(clips) > 1:
-        views = [fit_to_square(*view) for clip in clips for view in read_views(clip)]
-    else:
-        views = [(frame, face) for frame, face, _ in read_views(clips[0])]
     output = Path(args.output)
-    name = output.name
-    faces = {str(number): box for number, (_, box) in enumerate(views) if box}
-    bodies = clips[0]["body_boxes"] if len(clips) == 1 else []
-    with locked_name(output), staged_folder(output.parent, last=name) as folder:
-        write_video([frame for frame, _ in views], folder / name, args.fps)
-        write_json({name: faces} if faces else {}, (folder / name).with_suffix(".face.json"))
-        write_json({name: bodies[0]} if bodies else {}, (folder / name).with_suffix(".body.json"))
+    views = view_clips(clips)
+    write_clip_video(clips, views, output, args.fps)
     print(f"{output}: {len(views)} frames of {', '.join(clip['clip_id'] for clip in clips)}")
 
 
@@ -56,56 +37,6 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--output", required=True, metavar="FILE", help="video to write")
     parser.add_argument("--fps", type=int, default=8, help="frames a second")
     return parser.parse_args([spell_flag(argument) for argument in arguments])
-
-
-def read_clip(dataset: str, split: str, number: int) -> dict:
-    """Row `number` of a split."""
-    check_readable(dataset, depth=2)
-    try:
-        rows = load_from_disk(dataset)[split]
-    except (FileNotFoundError, KeyError) as error:
-        raise InputError(f"{dataset}: expected a dataset with a split `{split}`") from error
-    if not 0 <= number < len(rows):
-        raise InputError(f"{dataset}: split `{split}` has clips 0 to {len(rows) - 1}, asked for {number}")
-    return rows[number]
-
-
-def read_views(clip: dict) -> Iterator[tuple[Image.Image, list[float], list[float]]]:
-    """Frames of a clip, each with its face box and its body box, `None` or empty where there is none."""
-    source = open_row(clip)
-    boxes = (boxes_per_frame(clip[name], len(source)) for name in BOX_COLUMNS)
-    for frame, face, body in zip(source.read(range(len(source))), *boxes, strict=True):
-        yield Image.fromarray(frame.permute(1, 2, 0).numpy()), face, body
-
-
-def fit_to_square(frame: Image.Image, face: list[float], body: list[float]) -> tuple[Image.Image, list[float]]:
-    """What `body` (empty: the whole frame) shows of `frame`, centred on a black square, and the face box there."""
-    left, top, right, bottom = body or (0, 0, *frame.size)
-    scale = SQUARE / max(right - left, bottom - top)
-    width, height = round((right - left) * scale), round((bottom - top) * scale)
-    corner = ((SQUARE - width) // 2, (SQUARE - height) // 2)
-    square = Image.new("RGB", (SQUARE, SQUARE))
-    square.paste(frame.resize((width, height), Image.Resampling.BICUBIC, box=(left, top, right, bottom)), corner)
-    if not face:
-        return square, []
-    sides = zip(face, (left, top, left, top), corner * 2, strict=True)
-    return square, [(side - start) * scale + shift for side, start, shift in sides]
-
-
-def write_video(frames: list[Image.Image], output: Path, fps: int) -> None:
-    """Frames at a steady rate and high quality, in the first one's size, cut to even sides as H.264 wants them."""
-    with av.open(str(output), "w") as container:
-        stream = container.add_stream("libx264", rate=Fraction(fps), options={"crf": "12"})
-        stream.width, stream.height = frames[0].width // 2 * 2, frames[0].height // 2 * 2
-        stream.pix_fmt = "yuv420p"
-        for frame in frames:
-            pixels = np.ascontiguousarray(np.asarray(frame)[: stream.height, : stream.width])
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-        container.mux(stream.encode())
-
-
-def write_json(content: dict, path: Path) -> None:
-    path.write_text(json.dumps(content) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

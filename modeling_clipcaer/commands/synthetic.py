@@ -1,6 +1,6 @@
 """Draw a data set of student scenes in RAER's own layout: frames, annotation, boxes, and a caption per frame.
 
-    python data_scripts/make_synthetic_raer.py --output data/drawn --seed 0
+    clipcaer synthetic --output data/drawn --seed 0
 
 writes `data/drawn/RAER/{images,annotation,bounding_box}` and `data/drawn/RAER/captions.jsonl`. The same seed gives the
 same bytes, whatever the number of processes. Persons of the test split do not occur in training, and the test split
@@ -8,47 +8,14 @@ has at least 30 clips of each label (a fifth where it has fewer than 150 clips),
 """
 
 import argparse
-import json
 import os
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from modeling_clipcaer.common.command_flags import CommandParser
 from modeling_clipcaer.common.files import working_folder
+from modeling_clipcaer.common.progress import tell
 from modeling_clipcaer.errors import InputError, run_command
-from modeling_clipcaer.raer_labels import RAER_LABELS
-from modeling_clipcaer.synthetic.drawing import Stage, draw_moment
-from modeling_clipcaer.synthetic.words import describe_context, describe_face, join_context_caption, join_face_caption
-from modeling_clipcaer.synthetic.world import PLACES, SCENES, Person, draw_scene, make_person, plan_clip
-
-
-LABEL_SHARES = {
-    "raer": (1383, 129, 30, 157, 422),
-    "mild": (30, 18, 15, 16, 21),
-    "none": (1, 1, 1, 1, 1),
-}
-CLIPS_PER_PERSON = 10
-NUM_FRAMES = (10, 13)  # fewest and most frames of a clip
-WRONG_LABEL_SHARE = 0.03  # of the training split: annotators err
-MISSING_FACE_SHARE = 0.03
-MISSING_FACES_SHARE = 0.01  # of the clips: no face found in any frame
-MIN_TEST_CLIPS = 30  # of each label
-
-
-@dataclass(frozen=True)
-class ClipPlan:
-    """All that a process needs to draw one clip."""
-
-    seed: int
-    index: int
-    split: str
-    label: int
-    person: Person
-    clip_dir: str
+from modeling_clipcaer.synthetic.data_set import LABEL_SHARES, draw_dataset, plan_dataset
 
 
 def main() -> None:
@@ -63,6 +30,7 @@ def main() -> None:
             raise InputError(f"--{name.replace('_', '-')}: expected at least 1, found {getattr(args, name)}")
     if args.seed < 0:
         raise InputError(f"--seed: expected 0 or more, found {args.seed}")
+    tell(f"drawing {args.clips_train} training clips and {args.clips_test} test clips")
     plans = plan_dataset(args.seed, args.imbalance, args.clips_train, args.clips_test)
     with working_folder(target) as working:
         draw_dataset(plans, working / target.name, args.num_workers)
@@ -81,100 +49,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--clips-test", "--clips_test", type=int, default=180)
     parser.add_argument("--num-workers", "--num_workers", type=int, default=os.cpu_count(), help="drawing processes")
     return parser.parse_args()
-
-
-def plan_dataset(seed: int, imbalance: str, clips_train: int, clips_test: int) -> list[ClipPlan]:
-    """Who shows which label in which clip, for both splits."""
-    shares = np.array(LABEL_SHARES[imbalance], dtype=float)
-    floor = min(MIN_TEST_CLIPS, clips_test // len(RAER_LABELS))
-    test_counts = floor + share_out(clips_test - floor * len(RAER_LABELS), shares)
-    rng = np.random.default_rng([seed, 0])
-    plans: list[ClipPlan] = []
-    for split, counts in (("train", share_out(clips_train, shares)), ("test", test_counts)):
-        plans += plan_split(rng, seed, split, counts, first=len(plans))
-    return plans
-
-
-def share_out(total: int, shares: np.ndarray) -> np.ndarray:
-    """Whole numbers in proportion to `shares` that sum to `total` (largest remainders)."""
-    exact = total * shares / shares.sum()
-    counts = np.floor(exact).astype(int)
-    counts[np.argsort(counts - exact, kind="stable")[: total - counts.sum()]] += 1
-    return counts
-
-
-def plan_split(rng: np.random.Generator, seed: int, split: str, counts: np.ndarray, first: int) -> list[ClipPlan]:
-    labels = rng.permutation(np.repeat(np.arange(len(counts)), counts))
-    folders: list[tuple[Person, str]] = []
-    plans = []
-    for position, label in enumerate(labels.tolist()):
-        if position % CLIPS_PER_PERSON == 0:
-            number = first // CLIPS_PER_PERSON + len(folders) + 1 + (split == "test")
-            person = make_person(rng, PLACES[len(folders) % len(PLACES)])
-            folders.append((person, f"{name_place(person.place, number)}/P{number:03d}"))
-        person, folder = folders[-1]
-        clip_dir = f"RAER/images/{folder}/{position % CLIPS_PER_PERSON + 1:03d}"
-        plans.append(ClipPlan(seed, first + position, split, label, person, clip_dir))
-    return plans
-
-
-def name_place(place: str, number: int) -> str:
-    return (
-        f"Class/Classroom/Class{number // 12 + 1:03d}" if place == "classroom" else f"SelfStudy/{place.capitalize()}"
-    )
-
-
-def draw_dataset(plans: list[ClipPlan], root: Path, num_workers: int) -> None:
-    """Write every clip under `root`, which stands for the folder RAER, and then the files that list them."""
-    with ProcessPoolExecutor(num_workers) as pool:
-        clips = list(pool.map(draw_clip, plans, [root] * len(plans), chunksize=4))
-    for split in ("train", "test"):
-        lines = (clip["annotation"] for clip, plan in zip(clips, plans, strict=True) if plan.split == split)
-        write_lines(root / "annotation" / f"{split}.txt", lines)
-    faces = {plan.clip_dir: clip["faces"] for clip, plan in zip(clips, plans, strict=True)}
-    # RAER's own files do not spell their clip folders alike; readers have to bear it.
-    bodies = {f"RAER/{plan.clip_dir}": clip["body"] for clip, plan in zip(clips, plans, strict=True)}
-    write_lines(root / "bounding_box" / "face.json", [json.dumps(faces)])
-    write_lines(root / "bounding_box" / "body.json", [json.dumps(bodies)])
-    write_lines(root / "captions.jsonl", (json.dumps(caption) for clip in clips for caption in clip["captions"]))
-
-
-def write_lines(path: Path, lines: Iterator[str] | list[str]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-
-
-def draw_clip(plan: ClipPlan, root: Path) -> dict:
-    """Write the frames of one clip; returns its annotation line, boxes and captions."""
-    rng = np.random.default_rng([plan.seed, 1, plan.index])
-    num_frames = int(rng.integers(NUM_FRAMES[0], NUM_FRAMES[1] + 1))
-    setting, moments = plan_clip(rng, plan.person, draw_scene(rng, RAER_LABELS[plan.label]), num_frames)
-    stage = Stage(plan.person, setting)
-    folder = root.joinpath(*Path(plan.clip_dir).parts[1:])
-    folder.mkdir(parents=True)
-    faces, bodies, captions = {}, [], []
-    for number, moment in enumerate(moments, start=1):
-        picture, face, body = draw_moment(stage, moment, rng)
-        picture.save(folder / f"{number}.jpg", quality=85)
-        bodies.append(body)
-        if rng.random() >= MISSING_FACE_SHARE:
-            faces[f"{number}.jpg"] = [round(side + rng.normal(0, 0.7), 2) for side in face]
-        captions.append(
-            {
-                "frame": f"{plan.clip_dir}/{number}.jpg",
-                "face": join_face_caption(describe_face(moment)),
-                "context": join_context_caption(describe_context(plan.person, setting, moment)),
-            }
-        )
-    wrong = plan.split == "train" and rng.random() < WRONG_LABEL_SHARE
-    label = int(rng.integers(len(SCENES))) if wrong else plan.label
-    lost = rng.random() < MISSING_FACES_SHARE
-    return {
-        "annotation": f"{plan.clip_dir} {num_frames} {label + 1}",
-        "faces": {} if lost else faces,
-        "body": [round(side, 2) for side in np.mean(bodies, axis=0).tolist()],
-        "captions": captions,
-    }
 
 
 if __name__ == "__main__":

@@ -39,6 +39,13 @@ from modeling_clipcaer.metrics import calibrate_temperature, compute_uar_war
 from modeling_clipcaer.models.arguments import ModelArguments, ProcessorArguments
 from modeling_clipcaer.models.building import build_model, build_processor
 from modeling_clipcaer.models.checkpoints import check_output_dir, save_checkpoint, weights_revision
+from modeling_clipcaer.models.trainable import (
+    TrainableArguments,
+    complete_model,
+    limit_training,
+    prepare_lora,
+    restore_weights,
+)
 from modeling_clipcaer.names import printable
 from modeling_clipcaer.reports.evaluation import (
     build_report,
@@ -62,13 +69,6 @@ from modeling_clipcaer.training.resuming import (
     collect_facts,
     find_resume_checkpoint,
     removed_if_not_begun,
-)
-from modeling_clipcaer.training.trainable import (
-    TrainableArguments,
-    complete_model,
-    limit_training,
-    prepare_lora,
-    restore_weights,
 )
 
 
@@ -116,7 +116,8 @@ def train_and_test(arguments: list, words: list[str], unused: dict[str, str]) ->
     with training_args.main_process_first(desc="building the dataset"):
         build_dir, is_main_process = Path(training_args.output_dir, BUILD), training_args.process_index == 0
         build = partial(prepare_clips, data_args, model_args.labels_file, is_main_process=is_main_process)
-        if checkpoint is not None and is_main_process and build_dir.exists() and data_args.dataset is None:
+        rebuilds = is_main_process and build_dir.exists() and data_args.dataset is None
+        if checkpoint is not None and rebuilds and not training_args.resume_without_record:
             check_rebuilt_clips(checkpoint, build)
         dataset = build(build_dir)
     clips = load_clips(dataset, ("train", "validation", "test"))
@@ -136,13 +137,14 @@ def train_and_test(arguments: list, words: list[str], unused: dict[str, str]) ->
         processing_class=processor,
         compute_metrics=compute_uar_war,
     )
-    trainer.notes = limit_training(trainer, trainable_args, model_args.resolve_clip())
+    trainer.notes = limit_training(trainer.model, trainable_args, model_args.resolve_clip())
     trainer.facts = facts
     trainer.train(resume_from_checkpoint=checkpoint)
     report = test_once(trainer, clips, str(dataset)) | {"unused_flags": unused}
     if trainer.is_world_process_zero():
         flags, presets = given_flags(ARGUMENT_TYPES, words), [Path(path).stem for path in split_configs(words)[0]]
-        if not training_args.resume_without_optimizer:  # as if it had never been stopped
+        # As if it had never been stopped.
+        if not (training_args.resume_without_optimizer or training_args.resume_without_record):
             flags.pop("resume_from_checkpoint", None)
         write_results(trainer, report, model_args.resolve_clip(), flags, presets, repository)
 
@@ -235,7 +237,7 @@ def test_once(trainer: ClipCaerTrainer, clips: DatasetDict, dataset: str) -> dic
     report = last
     if best_step != state.global_step:
         selected = Path(trainer.args.output_dir, f"checkpoint-{best_step}")
-        check_whole(selected, optimizer=False)
+        check_whole(selected, optimizer=False, recorded=not trainer.args.resume_without_record)
         restore_weights(trainer.accelerator.unwrap_model(trainer.model), selected)
         fit = calibrate()
         report = measure()

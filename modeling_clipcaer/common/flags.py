@@ -11,6 +11,7 @@ from transformers import HfArgumentParser
 from transformers.hf_argparser import string_to_bool
 from transformers.utils import logging
 
+from modeling_clipcaer.common.presets import find_preset
 from modeling_clipcaer.common.yaml_files import read_yaml
 from modeling_clipcaer.errors import InputError, first_line
 
@@ -38,7 +39,9 @@ class _Parser(HfArgumentParser):
 
 
 def _add_config(parser: _Parser) -> _Parser:
-    parser.add_argument("--config", action="append", default=[], metavar="FILE", help="YAML file of flags.")
+    parser.add_argument(
+        "--config", action="append", default=[], metavar="FILE", help="YAML file of flags, or the name of a preset."
+    )
     return parser
 
 
@@ -123,6 +126,7 @@ def _keys(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
 
 def _read_yaml_flags(path: str, parser: argparse.ArgumentParser) -> list[str]:
     """The entries of a YAML file as command-line words; a bad one is named with its line."""
+    path = find_preset(path)
     values, lines = read_yaml(path)
     values = {} if values is None else values
     if not isinstance(values, dict):

@@ -1,5 +1,6 @@
 """Labels and prompts from a YAML file, so that new classes need no code."""
 
+from modeling_clipcaer.common.presets import find_preset
 from modeling_clipcaer.common.yaml_files import read_yaml
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.label_texts import check_distinct
@@ -16,9 +17,13 @@ def read_label_entries(path: str) -> dict[str, dict]:
         descriptive: [a sentence, another]
     ```
 
+    Args:
+        path: the file, or the name of one that comes with the code, as "demo_labels".
+
     Raises:
         InputError: the file has another form.
     """
+    path = find_preset(path)
     content, lines = read_yaml(path)
     entries = content.get("labels") if isinstance(content, dict) else None
     if not isinstance(entries, dict) or not entries or not all(isinstance(entry, dict) for entry in entries.values()):

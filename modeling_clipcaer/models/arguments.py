@@ -8,6 +8,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from modeling_clipcaer import ClipCaerConfig, ClipCaerVideoProcessor
 from modeling_clipcaer.common.flags import option
+from modeling_clipcaer.common.presets import find_preset
 from modeling_clipcaer.errors import InputError
 
 
@@ -89,7 +90,7 @@ class ModelArguments:
 
     def resolve_clip(self) -> str:
         """Hub id or folder of the CLIP checkpoint."""
-        return OPENAI_CHECKPOINTS.get(self.clip_model, self.clip_model)
+        return OPENAI_CHECKPOINTS.get(self.clip_model) or find_preset(self.clip_model, suffix="")
 
 
 def _setting(name: str, text: str, **kwargs):

@@ -13,8 +13,8 @@ from modeling_clipcaer.common.disk import check_room
 from modeling_clipcaer.common.files import file_sha256
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.json_files import read_object
+from modeling_clipcaer.models.trainable import NOTES, PLAIN_WEIGHTS, load_trainable
 from modeling_clipcaer.strict_loading import check_found, tell_loading
-from modeling_clipcaer.training.trainable import NOTES, PLAIN_WEIGHTS, load_trainable
 
 
 def check_output_dir(path: str | os.PathLike) -> None:

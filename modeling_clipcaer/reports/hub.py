@@ -10,8 +10,8 @@ from pathlib import Path
 from huggingface_hub import CommitOperationAdd, HfApi, get_token
 from transformers.trainer_utils import HubStrategy
 
-import modeling_clipcaer
 from modeling_clipcaer import ClipCaerConfig, ClipCaerTrainingArguments, ClipCaerVideoProcessor
+from modeling_clipcaer.common.progress import tell
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.json_files import read_object
 from modeling_clipcaer.reports.evaluation import REPORT_FIELDS
@@ -90,7 +90,7 @@ def push_files(folder: str | os.PathLike, names: Iterable[str], repo_id: str, re
     folder = Path(folder)
     files, withheld = collect_published(folder, names)
     for words in withheld:
-        print(f"not pushed: {words}")
+        tell(f"not pushed: {words}")
     operations = [CommitOperationAdd(name, content) for name, content in files.items()]
     try:
         commit = HfApi().create_commit(
@@ -111,7 +111,7 @@ def collect_published(folder: Path, names: Iterable[str]) -> tuple[dict[str, Pat
         Name of each file and where it is, or its content where fields are left out of it; and words for each file or
         field that stays here.
     """
-    code = {path.name for path in Path(modeling_clipcaer.__file__).parent.glob("*.py")}
+    code = {path.name for path in Path(__file__).parents[1].glob("*.py")}
     files: dict[str, Path | bytes] = {}
     withheld = []
     for path in (folder / name for name in sorted(names)):

@@ -11,6 +11,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from modeling_clipcaer import ClipCaerTrainingArguments
 from modeling_clipcaer.common.markdown_text import markdown_code, markdown_text
 from modeling_clipcaer.common.notice import RESPONSIBLE_USE
+from modeling_clipcaer.common.presets import find_preset
 from modeling_clipcaer.models.arguments import ModelArguments, ProcessorArguments
 from modeling_clipcaer.names import printable, public_name
 from modeling_clipcaer.reports.evaluation import list_caveats, tell_calibration
@@ -176,7 +177,7 @@ def render_model_card(
 
 def render_licence(report: dict[str, Any], base_model: str) -> str:
     """LICENSE of a checkpoint: what holds for the weights, then the text of the code's licence."""
-    code = Path(__file__).parent.parent / "LICENSE"
+    code = Path(find_preset("LICENSE", suffix=""))
     return f"{_licence(report, base_model)}\n\n\n{code.read_text(encoding='utf-8')}"
 
 

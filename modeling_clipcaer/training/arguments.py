@@ -121,6 +121,11 @@ class ClipCaerTrainingArguments(TrainingArguments):
         False,
         "Resume from a checkpoint's weights and step alone: the optimizer and the random draws start afresh.",
     )
+    resume_without_record: bool = option(
+        False,
+        "Resume also from a checkpoint of an earlier version, which has no resume.json: that it is whole, and has the "
+        "clips and flags of this run, is then on trust.",
+    )
 
     per_device_train_batch_size: int = option(
         8, "Clips a training step and process.", aliases=["--batch_size", "--batch-size"]

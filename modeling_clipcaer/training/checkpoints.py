@@ -42,7 +42,8 @@ def read_record(checkpoint: str | os.PathLike) -> dict[str, Any]:
     if not path.is_file():
         if Path(checkpoint, TRAINER_STATE).is_file():
             raise InputError(
-                f"{checkpoint}: has no {RECORD}, which says what it was made with: nothing goes on from it"
+                f"{checkpoint}: has no {RECORD}, which says what it was made with; if it is of an earlier version, "
+                "--resume_without_record goes on from it"
             )
         raise InputError(f"{checkpoint}: is no checkpoint of a training run")
     try:
@@ -57,20 +58,22 @@ def read_record(checkpoint: str | os.PathLike) -> dict[str, Any]:
     raise InputError(f"{path}: is of format {version}, expected {FORMAT_VERSION}: written by another version")
 
 
-def check_whole(checkpoint: str | os.PathLike, optimizer: bool = True) -> dict[str, Any]:
+def check_whole(checkpoint: str | os.PathLike, optimizer: bool = True, recorded: bool = True) -> dict[str, Any]:
     """The record of a checkpoint all of whose files are as they were written.
 
     Args:
         checkpoint: its folder.
         optimizer: whether what a run goes on with besides the weights is needed: the state of optimizer, schedule
             and random numbers.
+        recorded: whether it must have a record. Of one that has none there is what its own files say, on trust.
 
     Raises:
         InputError: a file is missing or was changed, or what is needed was not saved.
     """
-    record = read_record(checkpoint)
+    has_record = recorded or Path(checkpoint, RECORD).exists()
+    record = read_record(checkpoint) if has_record else _read_unrecorded(Path(checkpoint))
     for name, described in record["files"].items():
-        if optimizer or not _is_optimizer_state(name):
+        if has_record and (optimizer or not _is_optimizer_state(name)):
             _check_file(Path(checkpoint, name), described)
     missing = [name for name in _optimizer_files(record) if name not in record["files"]] if optimizer else []
     if missing:
@@ -118,8 +121,9 @@ def find_last(output_dir: str | os.PathLike, optimizer: bool = True) -> tuple[Pa
     raise InputError(f"{output_dir}: holds no checkpoint to go on from: {'; '.join(passed_over)}{hint}")
 
 
-def check_best(checkpoint: Path) -> None:
+def check_best(checkpoint: Path, recorded: bool = True) -> None:
     """Refuse a checkpoint whose run has had a better one that is no longer whole: it could not end with the best.
+    `recorded` as in `check_whole`.
 
     Raises:
         InputError: the best one is missing or damaged.
@@ -128,7 +132,7 @@ def check_best(checkpoint: Path) -> None:
     best = state.get("best_global_step")
     if best and best != state["global_step"]:
         try:
-            check_whole(checkpoint.with_name(f"checkpoint-{best}"), optimizer=False)
+            check_whole(checkpoint.with_name(f"checkpoint-{best}"), optimizer=False, recorded=recorded)
         except InputError as error:
             raise InputError(f"{checkpoint}: the best checkpoint of its run so far cannot be used: {error}") from error
 
@@ -141,6 +145,19 @@ def adopt_best(checkpoint: Path, output_dir: str | os.PathLike) -> None:
         if not target.is_dir():
             with complete_folder(target) as folder:
                 shutil.copytree(source, folder, dirs_exist_ok=True)
+
+
+def _read_unrecorded(checkpoint: Path) -> dict[str, Any]:
+    """In place of a record: what a checkpoint of an earlier version, which has none, says by its other files."""
+    check_readable(checkpoint)
+    state = _read_json(checkpoint / TRAINER_STATE)
+    try:
+        step, layout = state["global_step"], {"batch_size": state["train_batch_size"], "steps": state["max_steps"]}
+    except (KeyError, TypeError):
+        raise InputError(f"{checkpoint / TRAINER_STATE}: does not say at which step of how many a run was") from None
+    names = [path.name for path in checkpoint.iterdir()]
+    layout["processes"] = max(sum(name.startswith("rng_state_") for name in names), 1)
+    return {"step": step, "files": dict.fromkeys(names), "run": {"layout": layout}}
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -27,13 +27,14 @@ from modeling_clipcaer.common.disk import as_size, check_room, tell_disk_errors
 from modeling_clipcaer.common.files import complete_file
 from modeling_clipcaer.common.flags import option
 from modeling_clipcaer.common.locks import shared_folder
+from modeling_clipcaer.common.progress import tell
 from modeling_clipcaer.data.cached_clips import CROPS_COLUMNS, EMBEDS_COLUMNS, ClipCutter, augments
 from modeling_clipcaer.data.clip_rows import BOX_COLUMNS, find_form
 from modeling_clipcaer.data.loading import count_frames
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.models.checkpoints import check_output_dir
 from modeling_clipcaer.models.frame_encoder import FrameEncoder, describe_tower_dtype
-from modeling_clipcaer.training.trainable import fingerprint_weights
+from modeling_clipcaer.models.trainable import fingerprint_weights
 
 
 # Of the files' layout and of how pixels and embeddings are computed; raise it when either changes.
@@ -244,7 +245,7 @@ def _announce(plans: list[_Plan], keep, folder: Path) -> None:
     if PartialState().is_main_process:
         num_clips = sum(len(plan.rows) for plan in plans)
         sizes = f"{as_size(total)} in {folder}, {as_size(sum(shares))} of it to be made"
-        print(f"{keep.name} of {num_clips} clips: {sizes}", flush=True)
+        tell(f"{keep.name} of {num_clips} clips: {sizes}")
     check_room(folder, sum(shares))
     folder.mkdir(parents=True, exist_ok=True)
 

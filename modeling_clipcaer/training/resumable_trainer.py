@@ -21,6 +21,7 @@ from modeling_clipcaer.common.disk import check_room, tell_disk_errors
 from modeling_clipcaer.common.files import complete_file, finish_folder, staged_folder
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.models.frame_encoder import describe_tower_dtype
+from modeling_clipcaer.strict_loading import tell_loading
 from modeling_clipcaer.training.checkpoints import check_best, check_whole, find_last, remove_old, write_record
 from modeling_clipcaer.training.run_comparison import (
     Comparison,
@@ -28,6 +29,7 @@ from modeling_clipcaer.training.run_comparison import (
     choose_settings,
     compare_runs,
     describe_layout,
+    describe_model,
     fingerprint_clips,
 )
 
@@ -114,22 +116,29 @@ class ResumableTrainer(Trainer):
 
     def describe_run(self) -> dict[str, Any]:
         """What the run is made with, as JSON: what the one that goes on from its checkpoint is compared by."""
-        config, tower_dtype = self.model.config, describe_tower_dtype(self.args.tower_dtype, self.model)
+        tower_dtype = describe_tower_dtype(self.args.tower_dtype, self.model)
         settings = {
             "training": {**self.args.to_dict(), "tower_dtype": tower_dtype},
-            "model": config.to_dict(),
-            "processor": self.processing_class.to_dict(),
             "device": {"device": self.args.device.type, "mixed_precision": self.accelerator.mixed_precision},
             **self.facts.get("settings", {}),
         }
         splits = {"train": self.train_dataset, "validation": self.eval_dataset, **self.facts.get("splits", {})}
-        run = {
-            "labels": [config.id2label[number] for number in range(config.num_labels)],
-            "settings": {section: choose_settings(values) for section, values in settings.items()},
-            "clips": {split: fingerprint_clips(rows) for split, rows in splits.items()},
-            "layout": asdict(self._describe_layout()),
-        }
+        run = describe_model(self.model.config, self.processing_class)
+        run["settings"] |= {section: choose_settings(values) for section, values in settings.items()}
+        run["clips"] = {split: fingerprint_clips(rows) for split, rows in splits.items()}
+        run["layout"] = asdict(self._describe_layout())
         return json.loads(json.dumps(run, default=str))
+
+    def _complete_record(self, record: Mapping[str, Any], checkpoint: str | os.PathLike) -> Mapping[str, Any]:
+        """What a checkpoint's run was made with. Where that has no record, what its files do not say is as here."""
+        if "labels" in record["run"]:
+            return record["run"]
+        logger.warning("%s: has no record: that its clips and flags were those of this run is on trust", checkpoint)
+        with tell_loading(checkpoint, "model's and processor's configuration"):
+            parts = [type(part).from_pretrained(checkpoint) for part in (self.model.config, self.processing_class)]
+        run = json.loads(json.dumps(describe_model(*parts), default=str))
+        layout = self.run["layout"] | record["run"]["layout"]
+        return self.run | run | {"settings": self.run["settings"] | run["settings"], "layout": layout}
 
     def check_resumable(self, checkpoint: str | os.PathLike) -> Comparison:
         """Refuse to go on from a checkpoint that is not whole or of another run; say what differs and may.
@@ -137,12 +146,12 @@ class ResumableTrainer(Trainer):
         Raises:
             InputError: that is so.
         """
-        optimizer = not self.args.resume_without_optimizer
-        record = check_whole(checkpoint, optimizer)
-        check_best(Path(checkpoint))
+        optimizer, recorded = not self.args.resume_without_optimizer, not self.args.resume_without_record
+        record = check_whole(checkpoint, optimizer, recorded)
+        check_best(Path(checkpoint), recorded)
         if self.args.ignore_data_skip:
             raise InputError("`ignore_data_skip` would show the clips of a resumed epoch again: leave it out")
-        found, steps = compare_runs(record["run"], self.run), self.run["layout"]["steps"]
+        found, steps = compare_runs(self._complete_record(record, checkpoint), self.run), self.run["layout"]["steps"]
         if found.refused:
             raise InputError(
                 f"{checkpoint}: its run had {'; '.join(found.refused)}: go on with the run's own, or start another one"
@@ -174,7 +183,8 @@ class ResumableTrainer(Trainer):
 
     def _load_optimizer_and_scheduler(self, checkpoint):
         if checkpoint is None or not self.args.resume_without_optimizer:
-            super()._load_optimizer_and_scheduler(checkpoint)
+            with tell_loading(checkpoint or "", "state of the optimizer"):
+                super()._load_optimizer_and_scheduler(checkpoint)
             return
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of steps of a schedule before those of its optimizer
@@ -182,7 +192,8 @@ class ResumableTrainer(Trainer):
                 self.lr_scheduler.step()
 
     def _load_rng_state(self, checkpoint):
-        super()._load_rng_state(None if self.args.resume_without_optimizer else checkpoint)
+        with tell_loading(checkpoint or "", "state of the random draws"):
+            super()._load_rng_state(None if self.args.resume_without_optimizer else checkpoint)
 
     def _load_scaler(self, checkpoint):
         super()._load_scaler(None if self.args.resume_without_optimizer else checkpoint)

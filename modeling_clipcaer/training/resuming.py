@@ -11,12 +11,10 @@ from datasets import DatasetDict
 
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerTrainer, ClipCaerTrainingArguments
 from modeling_clipcaer.common.files import complete_file
+from modeling_clipcaer.common.progress import tell
 from modeling_clipcaer.data.loading import load_clips
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.training.checkpoints import adopt_best, check_whole, find_last, list_checkpoints, read_record
-from modeling_clipcaer.training.clip_cache import CacheArguments
-from modeling_clipcaer.training.run_comparison import compare_clips, fingerprint_clips
-from modeling_clipcaer.training.trainable import (
+from modeling_clipcaer.models.trainable import (
     NOTES,
     PLAIN_WEIGHTS,
     WEIGHTS,
@@ -24,6 +22,9 @@ from modeling_clipcaer.training.trainable import (
     fingerprint_weights,
     restore_weights,
 )
+from modeling_clipcaer.training.checkpoints import adopt_best, check_whole, find_last, list_checkpoints, read_record
+from modeling_clipcaer.training.clip_cache import CacheArguments
+from modeling_clipcaer.training.run_comparison import compare_clips, fingerprint_clips
 
 
 RESULT = "report.json"  # the last file of a finished run
@@ -69,17 +70,20 @@ def find_resume_checkpoint(args: ClipCaerTrainingArguments) -> Path | None:
     """
     output_dir, wanted = Path(args.output_dir), args.resume_from_checkpoint
     optimizer = not args.resume_without_optimizer
-    if wanted is None and not optimizer:
-        raise InputError("`resume_without_optimizer` belongs to `resume_from_checkpoint`, which is not given")
+    for name in ("resume_without_optimizer", "resume_without_record"):
+        if wanted is None and getattr(args, name):
+            raise InputError(f"`{name}` belongs to `resume_from_checkpoint`, which is not given")
     if wanted == "last":
+        if args.resume_without_record:
+            raise InputError("`resume_without_record` needs the checkpoint's path: which one is whole cannot be told")
         checkpoint, passed_over = find_last(output_dir, optimizer)
         if args.process_index == 0:
             for words in passed_over:
-                print(f"passed over: {words}", flush=True)
-            print(f"going on from {checkpoint}", flush=True)
+                tell(f"passed over: {words}")
+            tell(f"going on from {checkpoint}")
         return checkpoint
     if wanted is not None:
-        check_whole(wanted, optimizer)
+        check_whole(wanted, optimizer, recorded=not args.resume_without_record)
         # Keep: as what it is. Through a symlink neither its run's folder nor the best checkpoint beside it is found.
         checkpoint = Path(wanted).resolve()
         if checkpoint.parent == output_dir.resolve():

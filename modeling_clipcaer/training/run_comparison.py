@@ -29,6 +29,7 @@ CHANGE_NO_NUMBER = {
     *("hub_always_push", "hub_revision", "dataloader_num_workers", "dataloader_pin_memory"),
     *("dataloader_persistent_workers", "dataloader_prefetch_factor", "dataloader_multiprocessing_context"),
     *("torch_empty_cache_steps", "ddp_timeout", "local_rank", "resume_from_checkpoint", "resume_without_optimizer"),
+    "resume_without_record",
     *("ignore_data_skip", "restore_callback_states_from_checkpoint", "do_train", "do_eval", "do_predict"),
 }
 CHANGE_ROUNDING = {
@@ -103,6 +104,12 @@ def choose_settings(values: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in values.items()
         if name not in left_out and not name.startswith("_")
     }
+
+
+def describe_model(config: Any, processor: Any) -> dict[str, Any]:
+    """Of a run, what the configurations of its model and processor say: its labels and these settings."""
+    settings = {"model": choose_settings(config.to_dict()), "processor": choose_settings(processor.to_dict())}
+    return {"labels": [config.id2label[number] for number in range(config.num_labels)], "settings": settings}
 
 
 def fingerprint_clips(rows: Any) -> dict[str, Any] | None:

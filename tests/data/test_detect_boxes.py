@@ -16,10 +16,11 @@ from PIL import Image
 from helpers.raer_tree import make_tree, write_frames
 from helpers.stand_in_faces import SquareDetector
 from helpers.videos import GREEN, RED, draw_faces, plain, squares, write_truncated, write_video
-from modeling_clipcaer.commands.detect_boxes import detect_boxes, main
+from modeling_clipcaer.commands.detect_boxes import main
 from modeling_clipcaer.data.box_detection import detect_clip
 from modeling_clipcaer.data.boxes import read_body_file, read_face_file
 from modeling_clipcaer.data.clip_search import FoundClip, find_clips
+from modeling_clipcaer.data.detection import detect_boxes
 from modeling_clipcaer.data.detection_files import format_coverage
 from modeling_clipcaer.data.layouts.raer import build_dataset
 from modeling_clipcaer.errors import InputError, run_command

@@ -14,7 +14,7 @@ from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.models.arguments import ModelArguments
 from modeling_clipcaer.models.building import build_model
 from modeling_clipcaer.models.checkpoints import load_checkpoint, save_checkpoint
-from modeling_clipcaer.training.trainable import restore_weights
+from modeling_clipcaer.models.trainable import restore_weights
 
 
 LABELS = ["calm", "glad"]

@@ -12,7 +12,7 @@ from modeling_clipcaer.models.frame_encoder import (
     resolve_tower_dtype,
 )
 from modeling_clipcaer.models.frozen_parts import FrozenParts
-from modeling_clipcaer.training.trainable import add_lora
+from modeling_clipcaer.models.trainable import add_lora
 
 
 def test_a_tower_in_bfloat16_gives_nearly_the_same_logits():

@@ -12,10 +12,11 @@ import pytest
 from PIL import Image
 
 from helpers.places import ROOT
-from modeling_clipcaer.commands.synthetic import LABEL_SHARES, draw_dataset, main, plan_dataset, share_out
+from modeling_clipcaer.commands.synthetic import main
 from modeling_clipcaer.errors import run_command
 from modeling_clipcaer.raer_labels import RAER_LABELS
 from modeling_clipcaer.synthetic.canvas import FRAME_SIZE
+from modeling_clipcaer.synthetic.data_set import LABEL_SHARES, draw_dataset, plan_dataset, share_out
 from modeling_clipcaer.synthetic.drawing import Stage, draw_moment
 from modeling_clipcaer.synthetic.words import describe_context, describe_face
 from modeling_clipcaer.synthetic.world import SCENES, Moment, make_person, plan_clip, tell_dozing, tell_reading

@@ -24,10 +24,10 @@ from modeling_clipcaer.common.flags import given_flags, parse_arguments
 from modeling_clipcaer.data.loading import get_labels
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.models.building import build_model, build_processor
+from modeling_clipcaer.models.trainable import limit_training, prepare_lora
 from modeling_clipcaer.prediction.arguments import PredictionArguments
 from modeling_clipcaer.training.arguments import TRAINER_ARGUMENTS_REFUSED
 from modeling_clipcaer.training.flag_effects import REFUSED, RULES, check_flags, describe_unused
-from modeling_clipcaer.training.trainable import limit_training, prepare_lora
 
 
 FLAGS = {field.name for kind in ARGUMENT_TYPES for field in fields(kind) if field.init}
@@ -37,7 +37,7 @@ RECIPES = sorted(path for path in (ROOT / "recipes").glob("*.yaml") if not path.
 PLACES = {
     *("clip_model", "labels_file", "dataset", "root_dir", "train_annotation", "val_annotation", "test_annotation"),
     *("bounding_box_face", "bounding_box_body", "cache_dir", "output_dir", "exper_name", "resume_from_checkpoint"),
-    "resume_without_optimizer",
+    *("resume_without_optimizer", "resume_without_record"),
     *("push_to_hub", "hub_model_id", "hub_token", "hub_private_repo", "hub_strategy", "hub_revision"),
 }
 # How fast, on what and in how much memory the run computes, and what is told of it; figures differ by rounding alone.
@@ -320,7 +320,7 @@ def fingerprint(material, clips, words: str, **flags: str) -> dict:
     processor = build_processor(model, processor_args)
     splits = {"train_dataset": clips["train"], "eval_dataset": clips["validation"]}
     trainer = ClipCaerTrainer(model, args, processing_class=processor, **splits)
-    limit_training(trainer, trainable_args, "clip")
+    limit_training(trainer.model, trainable_args, "clip")
     return {
         "model": model.config.to_diff_dict(),
         "weights": {name: value.double().abs().sum().item() for name, value in model.named_parameters()},

@@ -15,7 +15,7 @@ from huggingface_hub import HfApi, ModelCard
 from huggingface_hub.cli.hf import app as hf
 from huggingface_hub.errors import EntryNotFoundError
 from huggingface_hub.utils import filter_repo_objects
-from peft import get_peft_model
+from peft import LoraConfig, get_peft_model
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from test_remote_code import CODE, answer_here
@@ -28,7 +28,7 @@ from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.models.arguments import ModelArguments, ProcessorArguments
 from modeling_clipcaer.models.building import build_model, build_processor
 from modeling_clipcaer.models.checkpoints import load_checkpoint
-from modeling_clipcaer.models.face_adapter_files import FaceAdapterConfig, save_face_adapter
+from modeling_clipcaer.models.face_adapter_files import save_face_adapter
 from modeling_clipcaer.reports.hub import push_files
 
 
@@ -254,7 +254,8 @@ def test_nothing_that_leaves_a_run_says_whose_machine_it_was(hub, home):
     model.push_to_hub("me/by-hand")
     processor.push_to_hub("me/by-hand")
     save_face_adapter(model, home / "adapter")
-    get_peft_model(model, FaceAdapterConfig()).save_pretrained(home / "peft")
+    alone = LoraConfig(target_modules="dummy-target-modules", modules_to_save=["face_adapter"])
+    get_peft_model(model, alone).save_pretrained(home / "peft")
     for folder in (hub.folder, home / "adapter", home / "peft"):
         assert not find_name(folder, "mallory"), folder
     assert json.loads((home / "adapter" / "adapter_config.json").read_text())["base_model_name_or_path"] == "raer"

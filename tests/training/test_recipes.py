@@ -3,6 +3,7 @@
 import re
 import shlex
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 import yaml
@@ -11,6 +12,7 @@ from accelerate.commands.config.config_args import load_config_from_file
 from helpers.places import ROOT
 from modeling_clipcaer import ClipCaerConfig, ClipCaerTrainingArguments
 from modeling_clipcaer.common.flags import parse_arguments
+from modeling_clipcaer.common.presets import find_preset
 from modeling_clipcaer.data.arguments import DataArguments
 from modeling_clipcaer.data.labels_file import read_labels_file
 from modeling_clipcaer.models.arguments import ModelArguments, ProcessorArguments
@@ -21,7 +23,7 @@ TYPES = (ModelArguments, ProcessorArguments, DataArguments, CacheArguments, Clip
 LABEL_FILES = sorted((ROOT / "recipes").glob("*labels.yaml"))
 RAER_LABEL_FILES = [path for path in LABEL_FILES if path.stem.startswith(("raer", "demo"))]
 RECIPES = sorted(path for path in (ROOT / "recipes").glob("*.yaml") if path not in LABEL_FILES)
-DOCUMENTS = [ROOT / "README.md", ROOT / "recipes" / "README.md", ROOT / "recipes" / "demo.sh", *RECIPES]
+DOCUMENTS = [ROOT / "README.md", ROOT / "recipes" / "README.md", *RECIPES]
 
 
 def parse(*words):
@@ -38,7 +40,7 @@ def test_a_recipe_is_understood_whole(path):
             expected = float(given[name]) if isinstance(value, float) else given[name]
             assert getattr(value, "value", value) == expected, name
     if model.labels_file:
-        assert (ROOT / model.labels_file).is_file()
+        assert Path(find_preset(model.labels_file)).is_file()
 
 
 @pytest.mark.parametrize("path", RAER_LABEL_FILES, ids=lambda path: path.stem)

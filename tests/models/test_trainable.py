@@ -16,8 +16,8 @@ from modeling_clipcaer import ClipCaerTrainer
 from modeling_clipcaer.commands import train
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.models.checkpoints import load_checkpoint
+from modeling_clipcaer.models.trainable import add_lora
 from modeling_clipcaer.training.parameter_groups import freeze_parameters
-from modeling_clipcaer.training.trainable import add_lora
 
 
 PARTS = ["face_adapter", "face_temporal_encoder", "context_temporal_encoder", "fusion", "prompt_learner"]

@@ -2,6 +2,7 @@ import json
 import math
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -15,13 +16,11 @@ from helpers.places import ROOT
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.metrics import (
     absent_labels,
-    assign_folds,
     bootstrap_confidence_intervals,
     calibrate_temperature,
     compute_uar_war,
     confusion_matrix,
     expected_calibration_error,
-    fit_temperature,
     macro_f1,
     mean_log_loss,
     per_class_scores,
@@ -31,6 +30,7 @@ from modeling_clipcaer.metrics import (
     unweighted_average_recall,
     weighted_average_recall,
 )
+from modeling_clipcaer.metrics.calibration import assign_folds, fit_temperature
 
 
 METRIC = ROOT / "metrics" / "uar_war"
@@ -222,22 +222,29 @@ def test_the_trainer_gets_percent_from_logits_or_from_a_tuple_that_begins_with_t
 PROCESS = """
 import json, sys
 import evaluate
+import modeling_clipcaer.metrics
 path, rank, clips = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
+assert not path.startswith(modeling_clipcaer.metrics.__path__[0])
+installed = modeling_clipcaer.metrics.__path__[0] + "/uar_war"
 metric = evaluate.load(path, num_process=2, process_id=rank, experiment_id="test")
 metric.add_batch(**{name: labels[rank::2] for name, labels in clips.items()})
-alone = evaluate.load(path, experiment_id=f"alone{rank}").compute(**clips)
+alone = evaluate.load(installed, experiment_id=f"alone{rank}").compute(**clips)
 print(json.dumps([metric.compute(), alone]))
 """
 
 
 @pytest.mark.slow
-def test_the_evaluate_metric_loads_offline_and_sums_over_two_processes(tmp_path):
-    environment = os.environ | {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+def test_the_evaluate_metric_loads_offline_from_clone_and_package_and_sums_over_two_processes(tmp_path):
+    installed = tmp_path / "site-packages" / "modeling_clipcaer"
+    shutil.copytree(METRIC.parents[1] / "modeling_clipcaer", installed)
+    shutil.copytree(METRIC, installed / "metrics" / "uar_war")
+    environment = os.environ | {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(installed.parent)}
     clips = json.dumps({"references": REFERENCES, "predictions": PREDICTIONS})
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", PROCESS, str(METRIC), str(rank), clips],
             env=environment,
+            cwd=tmp_path,
             stdout=subprocess.PIPE,
             text=True,
         )

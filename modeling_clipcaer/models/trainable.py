@@ -1,4 +1,4 @@
-"""Training a part of CLIP or none of it: LoRA on the vision tower, and checkpoints without the frozen weights."""
+"""LoRA on CLIP's vision tower, and checkpoints of training without CLIP's frozen weights."""
 
 import hashlib
 import os
@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, LoraModel
 from safetensors.torch import load_file
 
-from modeling_clipcaer import ClipCaerConfig, ClipCaerForVideoClassification, ClipCaerTrainer
+from modeling_clipcaer import ClipCaerConfig, ClipCaerForVideoClassification
 from modeling_clipcaer.clip_loading import load_clip_weights
 from modeling_clipcaer.common.flags import option
 from modeling_clipcaer.errors import InputError
@@ -19,9 +18,10 @@ from modeling_clipcaer.strict_loading import check_found, check_weights, tell_lo
 
 
 # A checkpoint of training that is no plain model has its weights by this name, and beside them what completes them.
-# Keep: not model.safetensors. `from_pretrained` would take it, fill in random weights, and only log that it did.
+# Keep: not model.safetensors, by which others would take the folder for a model, and fill in random weights.
 WEIGHTS, NOTES = "trainable.safetensors", "trainable.json"
 PLAIN_WEIGHTS = "model.safetensors"
+OF_CLIP = "model.clip."  # how the names of CLIP's weights begin
 
 
 @dataclass
@@ -46,19 +46,12 @@ class TrainableArguments:
                 raise InputError(f"`{name}` must be above 0, got {getattr(self, name)}")
 
 
-def add_lora(model: ClipCaerForVideoClassification, rank: int, alpha: float) -> LoraModel:
-    """Put LoRA on the queries and values of the vision tower, in place. It starts as no change."""
+def add_lora(model: ClipCaerForVideoClassification, rank: int, alpha: float):
+    """Put LoRA, at first no change, on the queries and values of the vision tower, in place. Returns PEFT's tuner."""
+    from peft import LoraConfig, LoraModel
+
     target = r".*\.vision_model\..*\.(q_proj|v_proj)"
     return LoraModel(model, LoraConfig(r=rank, lora_alpha=alpha, target_modules=target), "default")
-
-
-def merge_lora(model: ClipCaerForVideoClassification) -> None:
-    """Add LoRA's updates to the weights they are of, in place, so that the model is a plain one again."""
-    for name, layer in [(name, module) for name, module in model.named_modules() if hasattr(module, "lora_A")]:
-        layer.merge(safe_merge=True)
-        model.set_submodule(name, layer.get_base_layer())
-    if hasattr(model, "peft_config"):
-        del model.peft_config
 
 
 def prepare_lora(model: ClipCaerForVideoClassification, args: TrainableArguments, learning_rate: float) -> None:
@@ -69,27 +62,31 @@ def prepare_lora(model: ClipCaerForVideoClassification, args: TrainableArguments
         add_lora(model, args.lora_rank, args.lora_alpha)
 
 
-def limit_training(trainer: ClipCaerTrainer, args: TrainableArguments, base_model: str) -> dict | None:
+def limit_training(model: ClipCaerForVideoClassification, args: TrainableArguments, base_model: str) -> dict | None:
     """Leave CLIP's frozen weights out of checkpoints where the flags ask for it.
 
     Returns:
         What completes the checkpoints; `None`: they are plain models.
     """
-    model, frozen = trainer.model, set()
-    for name, parameter in model.named_parameters():
-        if name.startswith("model.clip.") and not parameter.requires_grad:
-            frozen.add(name)
+    if not (args.use_lora or args.save_trainable_only):
+        return None
     notes = {"lora": {"rank": args.lora_rank, "alpha": args.lora_alpha} if args.use_lora else None, "base_model": None}
     if args.save_trainable_only:
+        frozen = {
+            name for name, weight in model.named_parameters() if name.startswith(OF_CLIP) and not weight.requires_grad
+        }
         model._keys_to_ignore_on_save = frozen
         notes["base_model"] = str(Path(base_model).resolve()) if Path(base_model).exists() else base_model
         notes["frozen_sha256"] = fingerprint_weights(model.state_dict(), frozen)
-    return notes if args.use_lora or args.save_trainable_only else None
+    return notes
 
 
 def complete_model(model: ClipCaerForVideoClassification) -> None:
-    """After training: a plain model that is saved whole."""
-    merge_lora(model)
+    """After training: a plain model that is saved whole, LoRA's updates added to the weights they are of."""
+    for name, layer in [(name, module) for name, module in model.named_modules() if hasattr(module, "lora_A")]:
+        layer.merge(safe_merge=True)
+        model.set_submodule(name, layer.get_base_layer())
+    model.__dict__.pop("peft_config", None)
     model._keys_to_ignore_on_save = None
 
 
@@ -115,11 +112,9 @@ def load_trainable(folder: str, config: ClipCaerConfig) -> ClipCaerForVideoClass
     if notes["lora"]:
         add_lora(model, **notes["lora"])
     if notes["base_model"]:
-        found = read_weights(folder)
-        model._keys_to_ignore_on_save = {
-            name for name in model.state_dict() if name.startswith("model.clip.") and name not in found
-        }
-        if fingerprint_weights(model.state_dict(), model._keys_to_ignore_on_save) != notes["frozen_sha256"]:
+        state, (_, trained) = model.state_dict(), read_weights(folder)
+        model._keys_to_ignore_on_save = {name for name in state if name.startswith(OF_CLIP) and name not in trained}
+        if fingerprint_weights(state, model._keys_to_ignore_on_save) != notes["frozen_sha256"]:
             raise InputError(f"{folder}: `{notes['base_model']}` is not the CLIP checkpoint that this was trained on")
     restore_weights(model, folder)
     complete_model(model)
@@ -132,32 +127,26 @@ def read_notes(path: Path) -> dict[str, Any]:
     Raises:
         InputError: the file is broken, or holds something else.
     """
-    notes = read_object(path)
-    lora, base_model = notes.get("lora"), notes.get("base_model")
-    if not (base_model is None or (isinstance(base_model, str) and isinstance(notes.get("frozen_sha256"), str))):
+    notes = {"lora": None, "base_model": None, "frozen_sha256": None} | read_object(path)
+    lora, base = notes["lora"], (notes["base_model"], notes["frozen_sha256"])
+    if base[0] is not None and not all(isinstance(words, str) for words in base):
         raise InputError(f"{path}: expected `base_model` with `frozen_sha256`, found {describe_json(notes)}")
     if lora is not None:
         sound = isinstance(lora, dict) and lora.keys() == {"rank", "alpha"}
         sound = sound and type(lora["rank"]) is int and type(lora["alpha"]) in (int, float)
         if not sound or not (0 < lora["rank"] <= 4096 and 0 < lora["alpha"] <= 1e6):
             raise InputError(f"{path}: expected `lora` with `rank` and `alpha`, found {describe_json(lora)}")
-    return {"frozen_sha256": None, **notes, "lora": lora, "base_model": base_model}
+    return notes
 
 
-def find_weights(checkpoint: str | os.PathLike) -> Path:
-    """The weights in a folder, whole or not."""
-    path = Path(checkpoint, WEIGHTS)
-    return path if path.is_file() else path.with_name(PLAIN_WEIGHTS)
-
-
-def read_weights(checkpoint: str | os.PathLike) -> dict[str, torch.Tensor]:
-    """All that stands in the weights of a folder, whole or not, each of them finite."""
+def read_weights(checkpoint: str | os.PathLike) -> tuple[Path, dict[str, torch.Tensor]]:
+    """The file of weights in a folder, whole or not, and what stands in it, all of it finite."""
     check_found(checkpoint)
-    path = find_weights(checkpoint)
+    path = Path(checkpoint, WEIGHTS if Path(checkpoint, WEIGHTS).is_file() else PLAIN_WEIGHTS)
     with tell_loading(path, "weights of a checkpoint"):
         weights = load_file(path)
         check_weights(weights)
-    return weights
+    return path, weights
 
 
 def restore_weights(model: ClipCaerForVideoClassification, checkpoint: str | os.PathLike) -> None:
@@ -167,12 +156,11 @@ def restore_weights(model: ClipCaerForVideoClassification, checkpoint: str | os.
         InputError: there is no safetensors file, or a weight in it is missing, unexpected, of another shape or not
             finite.
     """
-    path, weights = find_weights(checkpoint), read_weights(checkpoint)
+    path, found = read_weights(checkpoint)
     left_out = model._keys_to_ignore_on_save or ()
-    found = {name: tuple(value.shape) for name, value in weights.items()}
-    expected = {name: tuple(value.shape) for name, value in model.state_dict().items() if name not in left_out}
+    expected = {name: value for name, value in model.state_dict().items() if name not in left_out}
     for name in sorted(found.keys() | expected.keys()):
-        if found.get(name) != expected.get(name):
-            shapes = (found.get(name, "nothing"), expected.get(name, "nothing"))
+        shapes = [tuple(part[name].shape) if name in part else "nothing" for part in (found, expected)]
+        if shapes[0] != shapes[1]:
             raise InputError("{}: weight `{}`: found {}, expected {}".format(path, name, *shapes))
-    model.load_state_dict(weights, strict=False)
+    model.load_state_dict(found, strict=False)

@@ -1,0 +1,56 @@
+"""A command answers at once: what takes seconds to import is imported when it is needed."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from modeling_clipcaer.commands.build import LAYOUTS
+from modeling_clipcaer.commands.main import COMMANDS
+
+
+HEAVY = {
+    *("torch", "transformers", "peft", "accelerate", "datasets", "evaluate"),
+    *("matplotlib", "scipy", "cv2", "av", "pyarrow", "pandas"),
+}
+HELPS = [[], *([name] for name in COMMANDS), *(["build", layout] for layout in LAYOUTS)]
+
+
+def start(*words) -> tuple[str, set[str]]:
+    """What a command says, and the heavy packages that it had imported by the first line of it."""
+    command = [sys.executable, "-u", "-X", "importtime", "-m", "modeling_clipcaer.commands.main", *words]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    imports, said = set(), []
+    for line in done.stdout.splitlines():
+        if found := re.fullmatch(r"import time: .*\| +([\w.]+)", line):
+            imports |= set() if said else {found[1].partition(".")[0]}
+        elif not line.startswith("import time:"):
+            said.append(line)
+    return "\n".join(said), imports & HEAVY
+
+
+@pytest.mark.parametrize("words", HELPS, ids=" ".join)
+def test_help_needs_nothing_heavy(words):
+    said, heavy = start(*words, "--help")
+    assert said.startswith("usage: clipcaer") and not heavy
+
+
+FIRST_LINES = [
+    "synthetic --output drawn --clips-train 1 --clips-test 5 --num-workers 1",
+    "build raer --root nowhere --output built",
+    "build csv --csv nowhere.csv --output built",
+    "audit nowhere",
+    "detect-boxes nowhere --output boxes",
+    "view nowhere --output sheet.png",
+    "parquet nowhere --output shards --embed none",
+    "clip-to-video --dataset nowhere --output clip.mp4",
+    "pretrain-tiny-clip --output_dir tiny --num_clips 1 --steps 1 --num_workers 1",
+]
+
+
+@pytest.mark.parametrize("line", FIRST_LINES, ids=lambda line: line.partition(" --")[0])
+def test_a_data_command_says_something_before_anything_heavy_is_imported(line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said, heavy = start(*line.split())
+    assert said and not said.startswith("error:") and not heavy
