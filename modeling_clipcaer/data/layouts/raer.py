@@ -183,8 +183,16 @@ def find_clips(settings: Settings) -> Source:
         for kind, file in boxes.items()
         if file is None
     ]
-    read = [file for file in files.values() if file is not None]
-    return Source(clips, settings.labels, read, arguments={"root": str(raer)}, notes=notes, box_keys=keys, box_files=boxes, is_strict=True)
+    return Source(
+        clips,
+        settings.labels,
+        [file for file in files.values() if file is not None],
+        arguments={"root": str(raer)},
+        notes=notes,
+        box_keys=keys,
+        box_files=boxes,
+        is_strict=True,
+    )
 
 
 def locate_sources(settings: Settings) -> tuple[Path, dict[str, Path | None]]:
