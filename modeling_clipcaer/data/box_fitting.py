@@ -1,8 +1,9 @@
 """The boxes of a clip on its frames: one for every frame, within it, and what had to be repaired."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from modeling_clipcaer.data.boxes import (
@@ -33,7 +34,7 @@ def place_boxes(
     entries: Mapping[str, Entry | None],
     names: Sequence[str],
     sizes: Sequence[Size],
-    places: Mapping[str, str],
+    name_boxes: Callable[[str], str],
     outside_boxes: str,
 ) -> dict[str, Any]:
     """The box columns of a row: clamped to the frames, filled in for frames without one; and their counts.
@@ -42,13 +43,16 @@ def place_boxes(
         entries: the boxes of a clip, by kind.
         names: of its frames.
         sizes: of its frames.
-        places: what messages call the boxes of a kind.
+        name_boxes: what messages call the boxes of a kind.
         outside_boxes: what a box wholly outside its frame is, an "error" or "missing".
 
     Raises:
         InputError: there is such a box, and it is an error.
     """
-    fitted = {kind: fit_entry(entry, names, sizes, places[kind], outside_boxes) for kind, entry in entries.items()}
+    fitted = {
+        kind: fit_entry(entry, names, sizes, partial(name_boxes, kind), outside_boxes)
+        for kind, entry in entries.items()
+    }
     bodies, body_sources = fill_boxes(fitted["body"].boxes, sizes)
     faces, face_sources = fill_face_boxes(fitted["face"].boxes, bodies, sizes)
     return {
@@ -74,7 +78,7 @@ class FittedBoxes:
 
 
 def fit_entry(
-    entry: Entry | None, names: Sequence[str], sizes: Sequence[Size], place: str, outside_boxes: str
+    entry: Entry | None, names: Sequence[str], sizes: Sequence[Size], place: Callable[[], str], outside_boxes: str
 ) -> FittedBoxes:
     """Find the frames of a clip's boxes, clamp the boxes to them, and leave out, or refuse, those wholly outside.
 
@@ -94,7 +98,7 @@ def fit_entry(
     if outside and outside_boxes == "error":
         width, height = size_of[outside[0]]
         raise InputError(
-            f"{place}, {outside[0]}: box {list(given[outside[0]])} covers no pixel of the {width}x{height} frame; "
+            f"{place()}, {outside[0]}: box {list(given[outside[0]])} covers no pixel of the {width}x{height} frame; "
             "expected a box inside it (--outside-boxes missing treats such boxes as missing)"
         )
     return FittedBoxes(

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from modeling_clipcaer.data.clip_keys import clip_key, find_folder, normalise
+from modeling_clipcaer.data.clip_keys import clip_key, normalise
 from modeling_clipcaer.data.frame_names import find_twins, match_frames
 from modeling_clipcaer.data.json_members import iterate_members
 from modeling_clipcaer.errors import InputError
@@ -152,8 +152,8 @@ def match_boxes(file: Path, entries: Mapping[str, Entry], paths: Iterable[str]) 
     return {path: entry for path, (_, entry) in found.items()}, len(entries) - len(found)
 
 
-def explain_missing_box(clip_id: str, raer: Path, entries: Mapping[str, Entry]) -> str | None:
-    """Why a clip of the folder `raer` has no box, or `None` if it has one.
+def explain_missing_box(clip_id: str, folder: str | Path, entries: Mapping[str, Entry]) -> str | None:
+    """Why a clip whose frames are in `folder` has no box, or `None` if it has one.
 
     Looks for the frames too: an entry whose frame names are not in the folder loses its boxes just as quietly.
     """
@@ -164,9 +164,10 @@ def explain_missing_box(clip_id: str, raer: Path, entries: Mapping[str, Entry]) 
         return None
     if not entry:
         return f"'{clip_id}' has an empty entry"
-    folder = find_folder(raer, clip_id)
     # Keep: whether a file is there is asked first; listing every folder twice would double the build's reading.
-    if any(os.path.exists(folder / name) for name in entry) or match_frames(entry, list_frame_names(folder)):
+    if any(os.path.exists(os.path.join(folder, name)) for name in entry) or match_frames(
+        entry, list_frame_names(folder)
+    ):
         return None
     return f"'{clip_id}' has boxes for '{next(iter(entry))}' and others, none of which is in its folder"
 

@@ -14,7 +14,7 @@ from datasets.arrow_writer import ArrowWriter
 from tqdm import tqdm
 
 from modeling_clipcaer.common.files import is_replaceable, replace_folder, working_folder
-from modeling_clipcaer.data.boxes import check_not_swapped, match_boxes, pack_entry, read_box_file
+from modeling_clipcaer.data.boxes import Entry, check_not_swapped, pack_entry, read_box_file
 from modeling_clipcaer.data.record import (
     RECORD_NAME,
     format_table,
@@ -22,7 +22,7 @@ from modeling_clipcaer.data.record import (
     make_record,
     say_findings,
 )
-from modeling_clipcaer.data.rows import COUNTS, Reading, ReadOptions, make_features, read_clip
+from modeling_clipcaer.data.rows import COUNTS, Reading, make_features, read_clip
 from modeling_clipcaer.data.settings import BuildSettings
 from modeling_clipcaer.data.source_clips import Source, SourceClip, check_labels, settle_persons, shorten_names
 from modeling_clipcaer.errors import InputError
@@ -39,14 +39,12 @@ class Plan:
     Args:
         splits: the clips of every split, with the numbers of their labels, their persons and their boxes.
         features: columns of the dataset.
-        options: how clips are read.
         record: what the build's record says of all this.
         files: that were read.
     """
 
     splits: dict[str, list[SourceClip]]
     features: datasets.Features
-    options: ReadOptions
     record: dict[str, Any]
     files: list[Path]
 
@@ -76,7 +74,7 @@ def build(
     plan = plan_build(source, settings)
     arguments = {**vars(settings), **source.arguments, "output": str(output), "num_proc": num_proc}
     with working_folder(output) as working:
-        rows, skipped, notes = read_splits(plan, num_proc, working)
+        rows, skipped, notes = read_splits(plan, settings, num_proc, working)
         check_skipped(rows, skipped, settings.skip_unreadable)
         record = {
             **make_record(rows, plan.files, arguments),
@@ -99,25 +97,23 @@ def plan_build(source: Source, settings: BuildSettings) -> Plan:
     clips, persons_merged = settle_persons(shorten_names(source.clips), settings.find_person)
     splits, split = settings.cut_splits(clips, labels, source.lists)
     split |= {"persons_merged": persons_merged} if persons_merged else {}
-    files, box_keys = list(source.files), source.box_keys
-    if box_keys is None:
-        splits, box_keys, box_files = find_boxes(splits, settings)
-        files += box_files
+    boxes, keys, box_files = find_boxes([clip for part in splits.values() for clip in part], settings)
     number = {name: place for place, name in enumerate(labels)}
+
+    def complete(clip: SourceClip) -> SourceClip:
+        face, body = (getattr(clip, kind) or boxes[kind].get(clip.path) for kind in boxes)
+        return replace(clip, label=number.get(clip.label, clip.label), face=face, body=body)
+
     return Plan(
-        {
-            name: [replace(clip, label=number.get(clip.label, clip.label)) for clip in part]
-            for name, part in splits.items()
-        },
+        {name: list(map(complete, part)) for name, part in splits.items()},
         make_features(labels, clips[0].is_folder),
-        ReadOptions(settings.outside_boxes, settings.check_frames, source.is_strict, source.box_files),
         {
             "split": split,
-            "box_keys": {kind: total for kind, (_, total) in box_keys.items()},
-            "box_keys_without_clip": {kind: unused for kind, (unused, _) in box_keys.items()},
+            "box_keys": {kind: total for kind, (_, total) in keys.items()},
+            "box_keys_without_clip": {kind: unused for kind, (unused, _) in keys.items()},
             **source.findings,
         },
-        files,
+        [*source.files, *box_files],
     )
 
 
@@ -127,33 +123,25 @@ def describe_rows(protocol: str) -> str:
 
 
 def find_boxes(
-    splits: Mapping[str, Sequence[SourceClip]], settings: BuildSettings
-) -> tuple[dict[str, list[SourceClip]], dict[str, tuple[int, int]], list[Path]]:
-    """The clips with the boxes of box files; of each kind, how many keys belong to no clip, and how many there are;
-    and these files."""
-    clips = [clip for part in splits.values() for clip in part]
-    paths = {clip.path for clip in clips}
-    found, keys, entries, files = {}, {}, {}, {}
-    for kind in ("face", "body"):
-        given = getattr(settings, f"bounding_box_{kind}")
-        if given is not None and any(getattr(clip, kind) for clip in clips):
-            raise InputError(f"--bounding-box-{kind}: the table has {kind} boxes too; expected one of the two")
-        files |= {kind: Path(given)} if given is not None else {}
-        entries[kind] = read_box_file(Path(given), pack_entry) if given is not None else {}
-        found[kind], unused = match_boxes(Path(given), entries[kind], paths) if given is not None else ({}, 0)
-        keys[kind] = (unused, len(entries[kind]))
+    clips: Sequence[SourceClip], settings: BuildSettings
+) -> tuple[dict[str, dict[str, Entry]], dict[str, tuple[int, int]], list[Path]]:
+    """The boxes of box files, by kind and by their clip's path; of each kind, how many keys belong to no clip, and how
+    many there are; and the files."""
+    files = {kind: settings.find_box_file(kind) for kind in ("face", "body")}
+    entries = {kind: {} if file is None else read_box_file(file, pack_entry) for kind, file in files.items()}
     if entries["face"] and entries["body"]:
         check_not_swapped(files["face"], files["body"], entries["face"], entries["body"])
-
-    def add_boxes(clip: SourceClip) -> SourceClip:
-        face, body = (getattr(clip, kind) or found[kind].get(clip.path) for kind in ("face", "body"))
-        return replace(clip, face=face, body=body)
-
-    return {split: list(map(add_boxes, part)) for split, part in splits.items()}, keys, list(files.values())
+    found, keys = {}, {}
+    for kind, file in files.items():
+        if file is not None and any(getattr(clip, kind) for clip in clips):
+            raise InputError(f"--bounding-box-{kind}: the table has {kind} boxes too; expected one of the two")
+        found[kind], unused = ({}, 0) if file is None else settings.match_boxes(kind, file, entries[kind], clips)
+        keys[kind] = (unused, len(entries[kind]))
+    return found, keys, [file for file in files.values() if file is not None]
 
 
 def read_splits(
-    plan: Plan, num_proc: int, folder: Path
+    plan: Plan, settings: BuildSettings, num_proc: int, folder: Path
 ) -> tuple[datasets.DatasetDict, list[dict[str, str]], dict[str, list[str]]]:
     """The rows of every split, written to `folder` as they come, what cannot be read, and what there is to know of
     videos, by clip."""
@@ -163,7 +151,7 @@ def read_splits(
     skipped, notes = [], {}
     with ExitStack() as stack:
         writers = {split: stack.enter_context(ArrowWriter(path=paths[split], features=features)) for split in paths}
-        readings = read_all([clip for _, clip in ordered], plan.options, num_proc, stack)
+        readings = read_all([clip for _, clip in ordered], settings, num_proc, stack)
         bar = tqdm(zip(ordered, readings, strict=True), "reading", len(ordered), unit="clip", disable=None)
         for (split, clip), reading in bar:
             if reading.row is not None:
@@ -182,9 +170,11 @@ def read_splits(
     return datasets.DatasetDict(rows), skipped, notes
 
 
-def read_all(clips: Sequence[SourceClip], options: ReadOptions, num_proc: int, stack: ExitStack) -> Iterator[Reading]:
+def read_all(
+    clips: Sequence[SourceClip], settings: BuildSettings, num_proc: int, stack: ExitStack
+) -> Iterator[Reading]:
     """The readings of `clips`, in their order."""
-    read = partial(read_clip, options=options)
+    read = partial(read_clip, settings=settings)
     if num_proc == 1:
         return map(read, clips)
     # Keep: fork would copy the locks of threads that this process has used, and the copy waits for ever.

@@ -1,8 +1,9 @@
 """From a labelled clip to its row: its frames, its boxes, and what had to be repaired."""
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from modeling_clipcaer.data.boxes import BOX_SOURCES, PackedBoxes, Size
 from modeling_clipcaer.data.clip_rows import VideoStretch, open_video
 from modeling_clipcaer.data.frame_names import check_frame_names, match_frames
 from modeling_clipcaer.data.image_damage import check_whole
+from modeling_clipcaer.data.settings import BuildSettings
 from modeling_clipcaer.data.source_clips import SourceClip
 from modeling_clipcaer.errors import InputError, check_utf8
 from modeling_clipcaer.frame_files import IMAGE_SUFFIXES, list_frame_names
@@ -54,23 +56,6 @@ FEATURES = make_features(RAER_LABELS)
 
 
 @dataclass(frozen=True)
-class ReadOptions:
-    """How clips are read.
-
-    Args:
-        outside_boxes: what a box wholly outside its frame is, an "error" or "missing".
-        check_frames: whether to decode every frame; a clip ends at the last that can be read.
-        is_strict: see `Source`.
-        box_files: the files that boxes are from, by kind, where messages are to name them and not the clip's place.
-    """
-
-    outside_boxes: str = "error"
-    check_frames: bool = False
-    is_strict: bool = False
-    box_files: Mapping[str, Path | None] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Reading:
     """The row of a clip with the counts of its repairs and what a reader must know of its video, or why it cannot be
     read."""
@@ -80,7 +65,7 @@ class Reading:
     notes: Sequence[str] = ()
 
 
-def read_clip(clip: SourceClip, options: ReadOptions) -> Reading:
+def read_clip(clip: SourceClip, settings: BuildSettings) -> Reading:
     """Find the frames of a clip, decode all of them where that is asked for, and place its boxes on them.
 
     Boxes are fitted to each frame's own size: of every frame the header is read.
@@ -92,18 +77,18 @@ def read_clip(clip: SourceClip, options: ReadOptions) -> Reading:
     try:
         check_utf8(clip.path)
         columns, names, source = locate_frames(clip)
-        if options.is_strict:
+        if settings.is_strict:
             check_frame_names(Path(clip.path), names)
         found = len(names)
-        if options.check_frames:
+        if settings.check_frames:
             names = names[: count_readable(source)]
             columns |= {"frame_names": names} if clip.is_folder else {"num_frames": len(names)}
-        if clip.face or clip.body or options.is_strict:
+        if clip.face or clip.body or settings.is_strict:
             sizes = read_sizes(source)[: len(names)]
     except InputError as error:
         return Reading(None, str(error))
     entries = {kind: find_entry(clip, kind, names) for kind in ("face", "body")}
-    places = {kind: name_boxes(clip, kind, options.box_files.get(kind)) for kind in entries}
+    sizes = sizes or [(1, 1)] * len(names)
     row = {
         "clip_id": clip.clip_id,
         "person_id": clip.person_id,
@@ -113,7 +98,7 @@ def read_clip(clip: SourceClip, options: ReadOptions) -> Reading:
         "found_frames": len(names),
         "frames_cut": found - len(names),
         **columns,
-        **place_boxes(entries, names, sizes or [(1, 1)] * len(names), places, options.outside_boxes),
+        **place_boxes(entries, names, sizes, partial(settings.name_boxes, clip), settings.outside_boxes),
     }
     return Reading(row, notes=source.video.notes if isinstance(source, VideoStretch) else ())
 
@@ -125,11 +110,6 @@ def find_entry(clip: SourceClip, kind: str, names: Sequence[str]) -> Any:
         entry = entry.unpack()
     is_stretch = clip.start or clip.end
     return match_frames(entry, names) if isinstance(entry, dict) and is_stretch else entry
-
-
-def name_boxes(clip: SourceClip, kind: str, file: Path | None) -> str:
-    """What messages call the boxes of a clip: where they are from."""
-    return f"{clip.place}: {kind} boxes of '{clip.clip_id}'" if file is None else f"{file}: clip '{clip.clip_id}'"
 
 
 def locate_frames(clip: SourceClip) -> tuple[dict[str, Any], list[str], FrameSource]:

@@ -1,13 +1,12 @@
-"""Settings that every build has, whatever the layout of its files; each is a flag of `clipcaer build`.
-
-Standard library only.
-"""
+"""Settings that every build has, whatever the layout of its files; each is a flag of `clipcaer build`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar
 
 from modeling_clipcaer.common.command_flags import flag
+from modeling_clipcaer.data.boxes import Entry, match_boxes
 from modeling_clipcaer.data.clip_keys import PathPatterns
 from modeling_clipcaer.data.source_clips import SourceClip
 from modeling_clipcaer.errors import InputError
@@ -15,16 +14,11 @@ from modeling_clipcaer.errors import InputError
 
 VAL_SHARE = 0.1
 SEED = 42
-
-
-def person_flag(default: str | None) -> Any:
-    """The flag `--person-pattern` of a layout whose paths name persons by `default`, or not at all."""
-    none = "; without it each clip's file is a person" if default is None else ""
-    return flag(default, metavar="REGEX", help=f"whose group finds the person in a clip's path{none}")
-
-
-def labels_flag(default: str) -> Any:
-    return flag(None, nargs="+", metavar="NAME", help=f"the labels, in order (default: {default}, A to Z)")
+VAL_HELP = f"of training that becomes validation, by person, where none is listed (default {VAL_SHARE})"
+TEST_HELP = "of training that becomes the test split, by person; no default"
+BOX_HELP = "%s boxes in RAER's form, keys: a clip's path or name"
+CHECK_HELP = "decode all frames; a clip ends at the last that can be read"
+PERSON_HELP = "whose group finds the person in a clip's path"
 
 
 @dataclass(kw_only=True)
@@ -35,41 +29,31 @@ class BuildSettings:
         InputError: a value is not what it may be.
     """
 
-    person_pattern: str | None = person_flag(None)
-    val_share: float | None = flag(
-        None,
-        type=float,
-        metavar="SHARE",
-        help=f"of training that becomes validation, by person, where none is listed (default {VAL_SHARE})",
-    )
-    test_share: float | None = flag(
-        None, type=float, metavar="SHARE", help="of training that becomes the test split, by person; no default"
-    )
+    # Whether a frame that is there twice, and a first frame that cannot be read, is a clip's failure also where no box
+    # needs it.
+    is_strict: ClassVar[bool] = False
+
+    person_pattern: str | None = flag(None, metavar="REGEX", help=f"{PERSON_HELP}; without it each file is a person")
+    val_share: float | None = flag(None, type=float, metavar="SHARE", help=VAL_HELP)
+    test_share: float | None = flag(None, type=float, metavar="SHARE", help=TEST_HELP)
     seed: int | None = flag(None, type=int, metavar="N", help=f"of these cuts (default {SEED})")
-    bounding_box_face: str | None = flag(
-        None, metavar="FILE", help="face boxes in RAER's form, keys: a clip's path or name"
-    )
-    bounding_box_body: str | None = flag(
-        None, metavar="FILE", help="body boxes in RAER's form, keys: a clip's path or name"
-    )
+    bounding_box_face: str | None = flag(None, metavar="FILE", help=BOX_HELP % "face")
+    bounding_box_body: str | None = flag(None, metavar="FILE", help=BOX_HELP % "body")
     outside_boxes: str = flag("error", choices=("error", "missing"), help="a box wholly outside its frame is this")
-    check_frames: bool = flag(
-        False, action="store_true", help="decode all frames; a clip ends at the last that can be read"
-    )
-    skip_unreadable: bool = flag(False, action="store_true", help="leave clips out that cannot be read, and list them")
+    check_frames: bool = flag(False, action="store_true", help=CHECK_HELP)
+    skip_unreadable: bool = flag(False, action="store_true", help="leave out clips that cannot be read, and list them")
 
     def __post_init__(self) -> None:
+        for setting in fields(self):
+            value, choices = getattr(self, setting.name), setting.metadata.get("flag", {}).get("choices")
+            if choices is not None and value not in choices:
+                expected = ", ".join(map(str, choices))
+                raise InputError(f"`{setting.name}` is '{value}', expected one of {expected}")
         for name in ("val_share", "test_share"):
             share = getattr(self, name)
             if share is not None and not 0 < share < 1:
                 raise InputError(f"`{name}` is {share}, expected a number between 0 and 1, both excluded")
-        self.check_choice("outside_boxes", ("error", "missing"))
         PathPatterns(self.person_pattern)  # refuses a pattern that is none before anything is read
-
-    def check_choice(self, name: str, allowed: Sequence[Any]) -> None:
-        if getattr(self, name) not in allowed:
-            expected = ", ".join(map(str, allowed))
-            raise InputError(f"`{name}` is '{getattr(self, name)}', expected one of {expected}")
 
     @classmethod
     def check_given(cls, given: Mapping[str, Any]) -> None:
@@ -87,6 +71,20 @@ class BuildSettings:
         self, clips: Sequence[SourceClip], labels: Sequence[str], lists: str
     ) -> tuple[dict[str, list[SourceClip]], dict[str, Any]]:
         """The clips of every split, and what the build's record says of that; `lists` is whose splits are listed."""
-        from modeling_clipcaer.data.protocols import cut_listed  # imports numpy, which `--help` does not wait for
+        from modeling_clipcaer.data.protocols import cut_listed
 
         return cut_listed(clips, labels, self, lists)
+
+    def find_box_file(self, kind: str) -> Path | None:
+        given = getattr(self, f"bounding_box_{kind}")
+        return None if given is None else Path(given)
+
+    def match_boxes(
+        self, kind: str, file: Path, entries: Mapping[str, Entry], clips: Sequence[SourceClip]
+    ) -> tuple[dict[str, Entry], int]:
+        """The entry of every clip's path that has one in a box file, and how many keys belong to none."""
+        return match_boxes(file, entries, {clip.path for clip in clips})
+
+    def name_boxes(self, clip: SourceClip, kind: str) -> str:
+        """What messages call the boxes of a clip."""
+        return f"{clip.place}: {kind} boxes of '{clip.clip_id}'"

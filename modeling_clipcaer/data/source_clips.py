@@ -72,11 +72,6 @@ class Source:
         arguments: settings as they turned out, for the build's record.
         findings: what the layout itself has to say there.
         notes: and in what is printed.
-        box_keys: of box files that the layout has read itself, how many keys they have, and how many of these belong
-            to no clip.
-        box_files: these files, by kind.
-        is_strict: whether a frame that is there twice, and a first frame that cannot be read, is a clip's failure
-            also where no box needs it.
     """
 
     clips: list[SourceClip]
@@ -86,9 +81,6 @@ class Source:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     findings: Mapping[str, Any] = field(default_factory=dict)
     notes: Sequence[str] = ()
-    box_keys: Mapping[str, tuple[int, int]] | None = None
-    box_files: Mapping[str, Path | None] = field(default_factory=dict)
-    is_strict: bool = False
 
 
 def find_split(name: str) -> str | None:

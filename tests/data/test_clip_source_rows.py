@@ -12,7 +12,8 @@ from helpers.miniatures import write_frames
 from modeling_clipcaer import ClipCaerCollator, ClipCaerVideoProcessor
 from modeling_clipcaer.data.boxes import match_boxes
 from modeling_clipcaer.data.clip_rows import open_row
-from modeling_clipcaer.data.rows import ReadOptions, find_stretch, make_features, read_clip
+from modeling_clipcaer.data.rows import find_stretch, make_features, read_clip
+from modeling_clipcaer.data.settings import BuildSettings
 from modeling_clipcaer.data.source_clips import SourceClip
 from modeling_clipcaer.errors import InputError
 
@@ -23,7 +24,7 @@ SIZE = (64, 48)
 def read(path, start=0.0, end=None, face=None, body=None, check_frames=False, outside_boxes="error", is_folder=False):
     boxes = {"face": face, "body": body}
     clip = SourceClip(str(path), path.name, 0, "clips.csv:7", start=start, end=end, is_folder=is_folder, **boxes)
-    return read_clip(clip, ReadOptions(outside_boxes, check_frames))
+    return read_clip(clip, BuildSettings(outside_boxes=outside_boxes, check_frames=check_frames))
 
 
 def tell_places(row):

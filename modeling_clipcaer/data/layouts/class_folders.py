@@ -28,17 +28,12 @@ class Settings(BuildSettings):
 
 
 def find_clips(settings: Settings) -> Source:
-    """The videos below the folder."""
-    clips, other_files = list_clips(Path(settings.root).absolute())
-    return Source(clips, settings.labels, findings={"files_that_are_no_video": other_files})
-
-
-def list_clips(root: Path) -> tuple[list[SourceClip], int]:
-    """The videos below `root` in natural order, and how many other files lie among them.
+    """The videos below the folder in natural order, and how many other files lie among them.
 
     Raises:
         InputError: a folder is no split, or a label's folder holds no video.
     """
+    root = Path(settings.root).absolute()
     check_readable(root, depth=0)
     if not root.is_dir():
         raise InputError(f"{root}: expected a folder, found {'a file' if root.exists() else 'nothing'}")
@@ -59,7 +54,7 @@ def list_clips(root: Path) -> tuple[list[SourceClip], int]:
                 clips.append(SourceClip(str(video), name, label.name, place=str(label), split=name_of_split))
     if not clips:
         raise InputError(f"{root}: expected videos in {'|'.join(SPLITS)}/LABEL/, found none")
-    return clips, other_files
+    return Source(clips, settings.labels, findings={"files_that_are_no_video": other_files})
 
 
 def list_folders(folder: Path) -> list[Path]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from modeling_clipcaer.common.command_flags import flag
 from modeling_clipcaer.data.clip_search import is_video
-from modeling_clipcaer.data.settings import BuildSettings, person_flag
+from modeling_clipcaer.data.settings import PERSON_HELP, BuildSettings
 from modeling_clipcaer.data.source_clips import Source, SourceClip
 from modeling_clipcaer.data.tables import read_csv, read_table
 from modeling_clipcaer.errors import InputError
@@ -30,7 +30,7 @@ class Settings(BuildSettings):
 
     root: str = flag(metavar="DIR", help="the folder with DataSet and Labels in it")
     affect: str = flag("Engagement", choices=AFFECTS, help="whose level is the label")
-    person_pattern: str | None = person_flag(PERSON_PATTERN)
+    person_pattern: str | None = flag(PERSON_PATTERN, metavar="REGEX", help=PERSON_HELP)
 
 
 def find_clips(settings: Settings) -> Source:

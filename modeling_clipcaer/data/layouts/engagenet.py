@@ -16,7 +16,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from modeling_clipcaer.common.command_flags import flag
-from modeling_clipcaer.data.settings import BuildSettings, person_flag
+from modeling_clipcaer.data.settings import PERSON_HELP, BuildSettings
 from modeling_clipcaer.data.source_clips import SPLITS, Source, SourceClip
 from modeling_clipcaer.data.tables import read_csv, read_table
 from modeling_clipcaer.errors import InputError, check_readable
@@ -34,7 +34,7 @@ class Settings(BuildSettings):
     """The folder."""
 
     root: str = flag(metavar="DIR", help="the folder with the tables and the videos in it")
-    person_pattern: str | None = person_flag(PERSON_PATTERN)
+    person_pattern: str | None = flag(PERSON_PATTERN, metavar="REGEX", help=PERSON_HELP)
 
 
 def find_clips(settings: Settings) -> Source:

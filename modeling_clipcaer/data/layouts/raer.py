@@ -10,6 +10,7 @@ holds their paths.
 import os
 import posixpath
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,13 +18,7 @@ from typing import Any
 
 from modeling_clipcaer.common.command_flags import flag
 from modeling_clipcaer.data.annotations import read_lines
-from modeling_clipcaer.data.boxes import (
-    check_coverage,
-    check_not_swapped,
-    explain_missing_box,
-    pack_entry,
-    read_box_file,
-)
+from modeling_clipcaer.data.boxes import Entry, check_coverage, explain_missing_box
 from modeling_clipcaer.data.clip_keys import PathPatterns, clip_key, find_folder
 from modeling_clipcaer.data.protocols import OPTIONS_OF, cut_by_protocol, record_protocol
 from modeling_clipcaer.data.settings import BuildSettings
@@ -45,6 +40,8 @@ class Settings(BuildSettings):
     them anew, "person" into parts with nobody in two of them, "kfold" by person into folds of which one is the test
     split, "leave-one-place-out" takes the clips of a place for the test split.
     """
+
+    is_strict = True
 
     root: str = flag(metavar="DIR", help="the RAER folder or its parent")
     split: str = flag("official", choices=tuple(OPTIONS_OF), help="official keeps the lists; the others cut anew")
@@ -77,12 +74,6 @@ class Settings(BuildSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, allowed in (
-            ("split", tuple(OPTIONS_OF)),
-            ("val_split", ("clip", "person")),
-            ("first_label", (0, 1)),
-        ):
-            self.check_choice(name, allowed)
         for name in ("min_face_share", "min_body_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"`{name}` is {getattr(self, name)}, expected a number from 0 to 1")
@@ -145,6 +136,26 @@ class Settings(BuildSettings):
         splits = cut_by_protocol(clips, self)
         return splits, record_protocol(self, splits)
 
+    def find_box_file(self, kind: str) -> Path | None:
+        return locate_sources(self)[1][kind]
+
+    def match_boxes(
+        self, kind: str, file: Path, entries: Mapping[str, Entry], clips: Sequence[SourceClip]
+    ) -> tuple[dict[str, Entry], int]:
+        """By the one key of a clip. A file that misses too many clips of a list is refused."""
+        known = {clip.clip_id for clip in clips}
+        unused = [key for key in entries if key not in known]
+        gaps = defaultdict(list)  # by list, since spellings differ between files, and a validation list may be tiny
+        for clip in clips:
+            gaps[clip.place.rpartition(":")[0]].append(explain_missing_box(clip.clip_id, clip.path, entries))
+        for annotation, missing in gaps.items():
+            minimum = getattr(self, f"min_{kind}_share")
+            check_coverage(file, annotation, missing, unused, minimum, f"min-{kind}-share")
+        return {clip.path: entries[clip.clip_id] for clip in clips if clip.clip_id in entries}, len(unused)
+
+    def name_boxes(self, clip: SourceClip, kind: str) -> str:
+        return f"{self.find_box_file(kind)}: clip '{clip.clip_id}'"
+
 
 def build_dataset(root: str | Path, output: str | Path, num_proc: int = 1, **options: Any) -> dict[str, Any]:
     """Build the dataset of `root` into `output` and return its record, which is also written there, as `build.json`.
@@ -167,7 +178,7 @@ def build_dataset(root: str | Path, output: str | Path, num_proc: int = 1, **opt
 
 
 def find_clips(settings: Settings) -> Source:
-    """The clips of the lists, with their boxes."""
+    """The clips of the lists."""
     raer, files = locate_sources(settings)
     annotations = {split: file for split, file in files.items() if split not in ("face", "body") and file is not None}
     lists = {
@@ -176,23 +187,12 @@ def find_clips(settings: Settings) -> Source:
     }
     check_disjoint(lists)
     clips = find_folders([clip for clips in lists.values() for clip in clips], raer)
-    boxes = {kind: files[kind] for kind in ("face", "body")}
-    clips, keys = attach_boxes(settings, clips, raer, boxes)
     notes = [
         f"no {kind} boxes were given: see the lines above for what stands in"
-        for kind, file in boxes.items()
-        if file is None
+        for kind in ("face", "body")
+        if files[kind] is None
     ]
-    return Source(
-        clips,
-        settings.labels,
-        [file for file in files.values() if file is not None],
-        arguments={"root": str(raer)},
-        notes=notes,
-        box_keys=keys,
-        box_files=boxes,
-        is_strict=True,
-    )
+    return Source(clips, settings.labels, list(annotations.values()), arguments={"root": str(raer)}, notes=notes)
 
 
 def locate_sources(settings: Settings) -> tuple[Path, dict[str, Path | None]]:
@@ -288,29 +288,6 @@ def find_folders(clips: Sequence[SourceClip], raer: Path) -> list[SourceClip]:
                 f"{clip.place}: '{clip.clip_id}' is '{earlier.clip_id}' of {earlier.place}; expected it once"
             )
     return found
-
-
-def attach_boxes(
-    settings: Settings, clips: Sequence[SourceClip], raer: Path, files: Mapping[str, Path | None]
-) -> tuple[list[SourceClip], dict[str, tuple[int, int]]]:
-    """The clips with their boxes, and how many keys each box file has and how many of them belong to no clip."""
-    boxes = {kind: read_box_file(file, pack_entry) if file is not None else {} for kind, file in files.items()}
-    if files["face"] is not None and files["body"] is not None:
-        check_not_swapped(files["face"], files["body"], boxes["face"], boxes["body"])
-    known = {clip.clip_id for clip in clips}
-    unused = {kind: [key for key in entries if key not in known] for kind, entries in boxes.items()}
-    # By list, since spellings differ between files, and a validation list may be tiny.
-    for annotation in dict.fromkeys(clip.place.rpartition(":")[0] for clip in clips):
-        listed = [clip.clip_id for clip in clips if clip.place.rpartition(":")[0] == annotation]
-        for kind, file in files.items():
-            if file is not None:
-                gaps = [explain_missing_box(clip_id, raer, boxes[kind]) for clip_id in listed]
-                minimum = getattr(settings, f"min_{kind}_share")
-                check_coverage(file, annotation, gaps, unused[kind], minimum, f"min-{kind}-share")
-    attached = [
-        replace(clip, face=boxes["face"].get(clip.clip_id), body=boxes["body"].get(clip.clip_id)) for clip in clips
-    ]
-    return attached, {kind: (len(unused[kind]), len(entries)) for kind, entries in boxes.items()}
 
 
 def person_of(clip_id: str) -> str:

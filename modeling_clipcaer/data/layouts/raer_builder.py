@@ -15,7 +15,7 @@ from modeling_clipcaer.data import build, layouts
 from modeling_clipcaer.data.build import describe_rows, plan_build
 from modeling_clipcaer.data.layouts import raer
 from modeling_clipcaer.data.protocols import name_protocol
-from modeling_clipcaer.data.rows import COUNTS, ReadOptions, make_features, read_clip
+from modeling_clipcaer.data.rows import COUNTS, make_features, read_clip
 from modeling_clipcaer.data.source_clips import SourceClip
 from modeling_clipcaer.errors import InputError
 
@@ -64,16 +64,14 @@ class Raer(datasets.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
         plan = plan_build(raer.find_clips(self.config), self.config)
         return [
-            datasets.SplitGenerator(name=split, gen_kwargs={"shards": cut_shards(clips), "options": plan.options})
+            datasets.SplitGenerator(name=split, gen_kwargs={"shards": cut_shards(clips)})
             for split, clips in plan.splits.items()
         ]
 
-    def _generate_examples(
-        self, shards: list[list[SourceClip]], options: ReadOptions
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _generate_examples(self, shards: list[list[SourceClip]]) -> Iterator[tuple[str, dict[str, Any]]]:
         for shard in shards:
             for clip in shard:
-                reading = read_clip(clip, options)
+                reading = read_clip(clip, self.config)
                 if reading.row is None:
                     raise InputError(f"{clip.place}: {reading.problem}")
                 yield clip.clip_id, reading.row
