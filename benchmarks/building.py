@@ -1,6 +1,7 @@
 """Building and auditing a dataset of paths: time and memory against the number of clips.
 
 python benchmarks/building.py
+python benchmarks/building.py --num-clips 20000 --by-builder
 
 Clips in RAER's layout with a face box for every frame and a body box, jpg files that are links to a few pictures. Each
 build runs in a process of its own, with its workers; memory is that of the largest of them.
@@ -20,7 +21,8 @@ from PIL import Image
 
 from modeling_clipcaer.common.flags import option, parse_arguments
 from modeling_clipcaer.data.audit.dataset import audit_dataset
-from modeling_clipcaer.data.build_raer import build_dataset
+from modeling_clipcaer.data.layouts.raer import build_dataset
+from modeling_clipcaer.data.layouts.raer_builder import Raer
 from modeling_clipcaer.errors import run_command
 
 
@@ -35,6 +37,7 @@ class BuildingBenchmarkArguments:
 
     num_clips: list[int] = option(None, "Clips of a dataset; 1,000, 10,000 and 100,000 by default.", nargs="+")
     clip_frames: int = option(8, "Frames of a clip.")
+    by_builder: bool = option(False, "Prepare the same rows by the builder of the `datasets` library, too.")
     num_proc: int = option(os.cpu_count() or 1, "Processes of a build; all cores by default.")
 
 
@@ -46,11 +49,12 @@ def main() -> None:
             raer, output = Path(name, "RAER"), Path(name, "dataset")
             write_raer(raer, num_clips, args.clip_frames)
             cells = []
-            for function in (time_build, time_audit):
+            for function in (time_build, time_audit, time_builder)[: 3 if args.by_builder else 2]:
                 (seconds, workers_mb), own_mb = run_apart(function, raer, output, args.num_proc)
                 cells += [f"{seconds:.3g}", f"{num_clips / seconds:.0f}", f"{max(workers_mb, own_mb):.0f}"]
             rows.append([f"{num_clips:,}", *cells])
-    header = ["clips", "build, s", "clips/s", "peak memory, MB", "audit, s", "clips/s", "peak memory, MB"]
+    steps = ("build", "audit", "builder")[: 3 if args.by_builder else 2]
+    header = ["clips", *(title for step in steps for title in (f"{step}, s", "clips/s", "peak memory, MB"))]
     notes = f"{args.clip_frames} frames a clip, {args.num_proc} processes. Files in the page cache."
     print_report(load_before, notes, render_table(header, rows), packages=("datasets", "pillow"))
 
@@ -66,6 +70,15 @@ def time_audit(raer: Path, output: Path, num_proc: int) -> tuple[float, float]:
     """The same of an audit that decodes nothing."""
     start = time.perf_counter()
     audit_dataset(output, num_proc=num_proc)
+    return time.perf_counter() - start, read_workers_mb()
+
+
+def time_builder(raer: Path, output: Path, num_proc: int) -> tuple[float, float]:
+    """The same of the rows alone, without a record, by `datasets`' own machine."""
+    start = time.perf_counter()
+    builder = Raer.create(cache_dir=output.with_name("cache"), root=raer)
+    builder.download_and_prepare(num_proc=num_proc)
+    builder.as_dataset()
     return time.perf_counter() - start, read_workers_mb()
 
 

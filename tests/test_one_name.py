@@ -9,25 +9,23 @@ from types import SimpleNamespace
 import pytest
 from datasets import Dataset
 
+from helpers.builders import builder
 from helpers.miniatures import write_clip
 from helpers.raer_tree import FACE_BOX, Clip, make_tree, write_frames
-from modeling_clipcaer.data import build_raer
 from modeling_clipcaer.data.audit.dataset import audit_dataset
-from modeling_clipcaer.data.build import check_labels
 from modeling_clipcaer.data.clip_boxes import ClipBoxes, read_boxes
 from modeling_clipcaer.data.clip_keys import find_spelled
-from modeling_clipcaer.data.layouts import class_folders as build_caer
-from modeling_clipcaer.data.layouts import csv as build_csv
-from modeling_clipcaer.data.layouts import frame_lists as build_frame_lists
 from modeling_clipcaer.data.loading import load_clips
+from modeling_clipcaer.data.record import count_shared_persons
 from modeling_clipcaer.data.sample_views import choose_clips
-from modeling_clipcaer.data.summary import count_shared_persons
+from modeling_clipcaer.data.source_clips import check_labels
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.names import describe_merged, identity_key, merge_names, printable
 from modeling_clipcaer.prediction.inputs import find_recordings, name_folders
 from modeling_clipcaer.prediction.manifest import plan_jobs, write_manifest
 
 
+build_raer, build_caer, build_csv, build_frame_lists = map(builder, ("raer", "folders", "csv", "frame-lists"))
 COMPOSED, DECOMPOSED = "Zo\xeb", "Zoe\u0308"
 ONE_PERSON = (
     "Zo\xeb",

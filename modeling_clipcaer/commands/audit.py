@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from modeling_clipcaer.common.flags import CommandParser, spell_flag
-from modeling_clipcaer.common.progress import tell
+from modeling_clipcaer.common.progress import hide_progress_bars, tell
 from modeling_clipcaer.data.audit.thresholds import AuditThresholds
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.names import printable
@@ -63,7 +63,7 @@ def audit_root(
     """Build RAER into a temporary folder and audit that; a refusal of the build is the one finding."""
     from modeling_clipcaer.data.audit.checks import make_finding
     from modeling_clipcaer.data.audit.dataset import OFFICIAL, audit_dataset, make_report, write_outputs
-    from modeling_clipcaer.data.build_raer import build_dataset
+    from modeling_clipcaer.data.layouts.raer import build_dataset
 
     with tempfile.TemporaryDirectory(prefix="audit-") as temporary:
         try:
@@ -89,12 +89,9 @@ def main() -> None:
     options = parse_arguments(sys.argv[1:])
     thresholds = AuditThresholds(**{limit.name: getattr(options, limit.name) for limit in fields(AuditThresholds)})
     tell(printable(f"auditing {options.dataset or options.root}"))
-    import datasets
-
     from modeling_clipcaer.data.audit.dataset import AUDIT_FOLDER, audit_dataset, format_table
 
-    if not sys.stderr.isatty():
-        datasets.disable_progress_bars()
+    hide_progress_bars(of_models=False)
     shared = {"decode": options.decode, "num_proc": options.num_proc}
     if options.root is None:
         output = Path(options.dataset, AUDIT_FOLDER) if options.output is None else Path(options.output)

@@ -1,33 +1,68 @@
 """Build clips on disk into a dataset, by the layout of their files.
 
-clipcaer build csv --csv clips.csv --output data/own
+    clipcaer build csv --csv clips.csv --output data/own
+
+`clipcaer build --help` lists the layouts, `clipcaer build LAYOUT --help` the flags of one.
 """
 
 import sys
+from dataclasses import MISSING, dataclass
 from importlib import import_module
+from pathlib import Path
+from types import ModuleType
 
+from modeling_clipcaer.common.flags import given_flags, parse_arguments
+from modeling_clipcaer.common.progress import hide_progress_bars, tell
+from modeling_clipcaer.data.layouts import LAYOUTS
 from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.names import printable
+from modeling_clipcaer.settings_clipcaer import option
 
 
-LAYOUTS = {
-    "raer": "modeling_clipcaer.data.build_raer",
-    "folders": "modeling_clipcaer.data.layouts.class_folders",
-    "csv": "modeling_clipcaer.data.layouts.csv",
-    "daisee": "modeling_clipcaer.data.layouts.daisee",
-    "engagenet": "modeling_clipcaer.data.layouts.engagenet",
-    "frame-lists": "modeling_clipcaer.data.layouts.frame_lists",
-}
+USAGE = "usage: clipcaer build LAYOUT [FLAGS], and clipcaer build LAYOUT --help for the flags of a layout"
+
+
+@dataclass
+class BuildArguments:
+    """What is written, and how fast."""
+
+    output: str = option(MISSING, "The dataset to write, or to replace.", metavar="DIR")
+    num_proc: int = option(1, "Processes to read with.", least=1)
 
 
 def main() -> None:
-    layout = sys.argv[1] if len(sys.argv) > 1 else "--help"
-    if layout in ("-h", "--help"):
-        print(f"usage: clipcaer build LAYOUT [FLAGS]; layouts: {', '.join(LAYOUTS)}")
+    name, *words = sys.argv[1:] or ["--help"]
+    if name in ("-h", "--help"):
+        lines = [f"  {layout:12}  {first_line(load_layout(layout))}" for layout in LAYOUTS]
+        print("\n".join([USAGE, "", *lines]))
         return
-    if layout not in LAYOUTS:
-        raise InputError(f"unknown layout '{layout}'; expected one of {', '.join(LAYOUTS)}")
-    sys.argv = [f"{sys.argv[0]} {layout}", *sys.argv[2:]]
-    import_module(LAYOUTS[layout]).main()
+    layout = load_layout(name)
+    sys.argv[0] = f"clipcaer build {name}"
+    types = (BuildArguments, layout.Settings)
+    args, settings = parse_arguments(types, words, layout.__doc__)
+    settings.check_given(given_flags(types, words))
+    # Keep: before the imports, which take seconds.
+    tell(printable(f"building {args.output} from data in the layout {name}"))
+
+    from modeling_clipcaer.data.audit.dataset import audit_build
+    from modeling_clipcaer.data.build import build
+    from modeling_clipcaer.data.record import RECORD_NAME
+
+    hide_progress_bars(of_models=False)
+    _, lines = build(layout.find_clips, settings, args.output, args.num_proc)
+    print("\n".join([*lines, audit_build(Path(args.output), args.num_proc)]))
+    print(f"dataset and {RECORD_NAME}: {args.output}")
+
+
+def load_layout(name: str) -> ModuleType:
+    """The module of a layout, by what the command calls it."""
+    if name not in LAYOUTS:
+        raise InputError(f"unknown layout '{name}'; expected one of {', '.join(LAYOUTS)}")
+    return import_module(f"modeling_clipcaer.data.layouts.{LAYOUTS[name]}")
+
+
+def first_line(module: ModuleType) -> str:
+    return (module.__doc__ or "").split("\n")[0]
 
 
 if __name__ == "__main__":

@@ -9,11 +9,14 @@ def tell(line: str) -> None:
     sys.stdout.flush()
 
 
-def hide_progress_bars() -> None:
-    """Where no person looks on, as in a log, let transformers and datasets draw no bars."""
-    if not sys.stderr.isatty():
-        import datasets
+def hide_progress_bars(of_models: bool = True) -> None:
+    """Where no person looks on, as in a log, let datasets draw no bars, nor transformers where models are loaded."""
+    if sys.stderr.isatty():
+        return
+    import datasets
+
+    datasets.disable_progress_bars()
+    if of_models:
         from transformers.utils import logging
 
         logging.disable_progress_bar()
-        datasets.disable_progress_bars()

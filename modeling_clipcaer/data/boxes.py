@@ -9,14 +9,15 @@ import os
 import posixpath
 import sys
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from modeling_clipcaer.data.clip_keys import clip_key, find_folder, normalise
+from modeling_clipcaer.data.clip_keys import clip_key, normalise
 from modeling_clipcaer.data.frame_names import find_twins, match_frames
 from modeling_clipcaer.data.json_members import iterate_members
 from modeling_clipcaer.errors import InputError
@@ -58,6 +59,10 @@ class PackedBoxes(Mapping[str, Box]):
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def unpack(self) -> dict[str, Box]:
+        sides = iter(self.numbers)
+        return dict(zip(self.names, zip(sides, sides, sides, sides, strict=True), strict=True))
 
 
 def pack_entry(entry: Entry) -> Entry:
@@ -120,8 +125,35 @@ def parse_box(value: Any, place: str, otherwise: str = "") -> Box:
     return min(left, right), min(top, bottom), max(left, right), max(top, bottom)
 
 
-def explain_missing_box(clip_id: str, raer: Path, entries: Mapping[str, Entry]) -> str | None:
-    """Why a clip of the folder `raer` has no box, or `None` if it has one.
+def match_boxes(file: Path, entries: Mapping[str, Entry], paths: Iterable[str]) -> tuple[dict[str, Entry], int]:
+    """The entry of every path that has one, and how many keys belong to none.
+
+    A key is a path, or so many of its last parts that it means one clip alone.
+
+    Raises:
+        InputError: a key means several clips, two keys mean one clip, or no key means any.
+    """
+    owners: dict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        parts = Path(path).parts
+        for start in range(len(parts)):
+            owners[normalise(Path(*parts[start:]).as_posix())].append(path)
+    found: dict[str, tuple[str, Entry]] = {}
+    for key, entry in entries.items():
+        meant = owners.get(posixpath.normpath(key), [])
+        if len(meant) > 1:
+            raise InputError(
+                f"{file}: '{key}' means {len(meant)} clips, {meant[0]} and others; expected more of the path"
+            )
+        if meant and found.setdefault(meant[0], (key, entry))[0] != key:
+            raise InputError(f"{file}: '{found[meant[0]][0]}' and '{key}' are one clip; expected one entry")
+    if not found:
+        raise InputError(f"{file}: no key is a clip of the source; the first is '{next(iter(entries), '')}'")
+    return {path: entry for path, (_, entry) in found.items()}, len(entries) - len(found)
+
+
+def explain_missing_box(clip_id: str, folder: str | Path, entries: Mapping[str, Entry]) -> str | None:
+    """Why a clip whose frames are in `folder` has no box, or `None` if it has one.
 
     Looks for the frames too: an entry whose frame names are not in the folder loses its boxes just as quietly.
     """
@@ -132,9 +164,10 @@ def explain_missing_box(clip_id: str, raer: Path, entries: Mapping[str, Entry]) 
         return None
     if not entry:
         return f"'{clip_id}' has an empty entry"
-    folder = find_folder(raer, clip_id)
     # Keep: whether a file is there is asked first; listing every folder twice would double the build's reading.
-    if any(os.path.exists(folder / name) for name in entry) or match_frames(entry, list_frame_names(folder)):
+    if any(os.path.exists(os.path.join(folder, name)) for name in entry) or match_frames(
+        entry, list_frame_names(folder)
+    ):
         return None
     return f"'{clip_id}' has boxes for '{next(iter(entry))}' and others, none of which is in its folder"
 

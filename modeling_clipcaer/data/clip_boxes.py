@@ -4,9 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modeling_clipcaer.data.annotations import clip_key
 from modeling_clipcaer.data.boxes import Box, fill_face_boxes, read_body_file, read_face_file
-from modeling_clipcaer.data.clip_keys import normalise
+from modeling_clipcaer.data.clip_keys import clip_key, normalise
 from modeling_clipcaer.errors import InputError
 
 

@@ -1,4 +1,4 @@
-"""RAER's folders: the one key of a clip however its path is spelled, its person and its place.
+"""Paths of clips: the one key of a clip however its path is spelled, and whom and where its parts name.
 
 Standard library only.
 """
@@ -30,33 +30,13 @@ def clip_key(spelling: str) -> str | None:
     return "/".join(parts[starts[-1] :]) if starts else None
 
 
-def person_of(clip_id: str) -> str:
-    """The person of a clip: `(session, place, class folder, PNNN)` of its path, e.g. `Class/Classroom/Class003/P007`.
-
-    PNNN alone is no person: numbering starts again in every class and place.
-    """
-    return posixpath.dirname(clip_id).removeprefix("images/")
-
-
-def has_person_folder(clip_id: str) -> bool:
-    """Whether the folder above the clip is named like RAER's persons (`P012`)."""
-    return re.fullmatch(r"P\d+", posixpath.basename(posixpath.dirname(clip_id))) is not None
-
-
-def place_of(clip_id: str) -> str | None:
-    """The place of a clip, the folder below the session: `Library` of `images/SelfStudy/Library/P012/003`."""
-    parts = clip_id.split("/")
-    return parts[2] if len(parts) >= 5 else None
-
-
 @dataclass(frozen=True)
-class Layout:
+class PathPatterns:
     """How a clip's path names its person and its place.
 
     Args:
-        person_pattern, place_pattern: a regular expression searched for in the path from `images/` on, whose group of
-            that name (`(?P<person>...)`), or else whose first group, is the person or the place; RAER's folders by
-            default.
+        person_pattern, place_pattern: a regular expression searched for in the path, whose group of that name
+            (`(?P<person>...)`), or else whose first group, is the person or the place.
     """
 
     person_pattern: str | None = None
@@ -72,28 +52,24 @@ class Layout:
             if not groups:
                 raise InputError(f"--{name}-pattern '{pattern}': expected a group, as in '/(?P<{name}>[^/]+)/'")
 
-    def find_person(self, clip_id: str) -> str | None:
-        """The person; `None` where the pattern finds none."""
-        return person_of(clip_id) if self.person_pattern is None else _find(self.person_pattern, "person", clip_id)
+    def find_person(self, path: str) -> str | None:
+        """The person; `None` where there is no pattern, or where it finds none."""
+        return _find(self.person_pattern, "person", path)
 
-    def find_place(self, clip_id: str) -> str | None:
-        """The place; `None` where the pattern, or RAER's layout, finds none."""
-        return place_of(clip_id) if self.place_pattern is None else _find(self.place_pattern, "place", clip_id)
+    def find_place(self, path: str) -> str | None:
+        """The place; `None` where there is no pattern, or where it finds none."""
+        return _find(self.place_pattern, "place", path)
 
-    def names_persons(self, clip_id: str) -> bool:
-        """Whether what `find_person` finds is a person, and not just some folder above the clip."""
-        return self.person_pattern is not None or has_person_folder(clip_id)
-
-    def check(self, clip_id: str, place: str) -> None:
-        """Refuse a clip in whose path a given pattern finds nothing; `place` is its `file:line`."""
-        for name, found in (("person", self.find_person(clip_id)), ("place", self.find_place(clip_id))):
+    def check(self, path: str, place: str) -> None:
+        """Refuse a path in which a given pattern finds nothing; `place` is its `file:line`."""
+        for name, found in (("person", self.find_person(path)), ("place", self.find_place(path))):
             pattern = getattr(self, f"{name}_pattern")
             if pattern is not None and not found:
-                raise InputError(f"{place}: --{name}-pattern '{pattern}' finds no {name} in '{clip_id}'")
+                raise InputError(f"{place}: --{name}-pattern '{pattern}' finds no {name} in '{path}'")
 
 
-def _find(pattern: str, name: str, clip_id: str) -> str | None:
-    match = re.search(pattern, clip_id)
+def _find(pattern: str | None, name: str, path: str) -> str | None:
+    match = None if pattern is None else re.search(pattern, path)
     if match is None:
         return None
     return match[name] if name in match.re.groupindex else match[1]

@@ -74,11 +74,11 @@ def open_row(row: Mapping[str, Any]) -> FrameSource:
     if "frames" in form:
         return ImageFrames(row["frames"], row["frame_names"])
     if "video" in form:
-        return VideoStretch(_open_video(row["video"]), row["first_frame"], row["num_frames"])
+        return VideoStretch(open_video(row["video"]), row["first_frame"], row["num_frames"])
     return ImageFrames([Path(row["frame_dir"], name) for name in row["frame_names"]])
 
 
 @lru_cache(maxsize=4)
-def _open_video(path: str) -> VideoFrames:
+def open_video(path: str) -> VideoFrames:
     # Keep: the clips of a lesson are often stretches of one long file, whose packets take seconds to go through.
     return VideoFrames(path)

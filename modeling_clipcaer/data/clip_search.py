@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from PIL import Image
 
-from modeling_clipcaer.data.annotations import clip_key
+from modeling_clipcaer.data.clip_keys import clip_key
 from modeling_clipcaer.errors import InputError, check_readable
 from modeling_clipcaer.frame_files import IMAGE_SUFFIXES, natural_key
 from modeling_clipcaer.names import printable

@@ -11,12 +11,13 @@ from datasets import Dataset, DatasetDict, Features, load_dataset, load_from_dis
 from datasets.exceptions import DatasetGenerationError
 
 from modeling_clipcaer.data.arguments import DataArguments
-from modeling_clipcaer.data.build_raer import AUDIT_NAME, build_dataset
 from modeling_clipcaer.data.cached_clips import CROPS_COLUMNS
 from modeling_clipcaer.data.clip_labels import align_labels, name_labels
 from modeling_clipcaer.data.clip_rows import BOX_COLUMNS, describe_forms, find_form
 from modeling_clipcaer.data.labels_file import read_label_entries
+from modeling_clipcaer.data.layouts.raer import build_dataset
 from modeling_clipcaer.data.parquet_shards import find_shards
+from modeling_clipcaer.data.record import RECORD_NAME
 from modeling_clipcaer.errors import InputError, check_readable, first_line
 from modeling_clipcaer.json_files import read_object
 
@@ -141,7 +142,7 @@ def get_labels(clips: DatasetDict) -> list[str]:
 def read_split_protocol(folder: str | Path) -> str | None:
     """How the splits of the dataset in `folder` were made; `None` where its build did not record it."""
     try:
-        return read_object(Path(folder, AUDIT_NAME))["split"]["name"]
+        return read_object(Path(folder, RECORD_NAME))["split"]["name"]
     except (InputError, LookupError, TypeError):
         return None
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from modeling_clipcaer.common.files import replace_folder, working_folder, write_json
-from modeling_clipcaer.data.build_raer import AUDIT_NAME
+from modeling_clipcaer.data.record import RECORD_NAME
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.json_files import read_object
 from modeling_clipcaer.names import public_name
@@ -114,7 +114,7 @@ def replaced_folder(output: Path) -> Iterator[Path]:
     Raises:
         InputError: `output` holds something else than an earlier writing, or cannot be written.
     """
-    known = {AUDIT_NAME, CARD_NAME, PROCESSOR_NAME}
+    known = {RECORD_NAME, CARD_NAME, PROCESSOR_NAME}
     foreign = [path.name for path in output.iterdir()] if output.is_dir() else [output.name] * output.exists()
     foreign = [name for name in foreign if name not in known and not SHARD_NAME.fullmatch(name)]
     if foreign:
@@ -140,9 +140,9 @@ def without_paths(content: Any) -> Any:
 
 def publish_record(dataset: Path, folder: Path) -> None:
     """Copy of the record of the dataset's build, which names its split, what is known to hold no path."""
-    if not (dataset / AUDIT_NAME).exists():
+    if not (dataset / RECORD_NAME).exists():
         return
-    record = read_object(dataset / AUDIT_NAME)
+    record = read_object(dataset / RECORD_NAME)
     published = {name: record[name] for name in PUBLISHED if name in record}
     if "sources" in record:
         published["sources"] = without_paths(record["sources"])
@@ -152,4 +152,4 @@ def publish_record(dataset: Path, folder: Path) -> None:
     if skipped := record.get("unreadable_clips_left_out"):
         # Keep: their number alone; what is wrong with them is told with the paths of their files.
         published["unreadable_clips_left_out"] = len(skipped)
-    write_json(published, folder / AUDIT_NAME)
+    write_json(published, folder / RECORD_NAME)

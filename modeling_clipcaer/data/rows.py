@@ -1,101 +1,173 @@
-"""One clip of RAER to one row: frames, a box for every frame, and what had to be repaired."""
+"""From a labelled clip to its row: its frames, its boxes, and what had to be repaired."""
 
-from collections import Counter
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from datasets import ClassLabel, Features, List, Value
 
-from modeling_clipcaer.data.annotations import AnnotatedClip
-from modeling_clipcaer.data.boxes import BOX_SOURCES, Box, Entry, Size, fill_boxes, fill_face_boxes, fit_box, scale_box
-from modeling_clipcaer.data.clip_keys import find_folder
+from modeling_clipcaer.data.box_fitting import BOX_COUNTS, place_boxes
+from modeling_clipcaer.data.boxes import BOX_SOURCES, PackedBoxes, Size
+from modeling_clipcaer.data.clip_rows import VideoStretch, open_video
 from modeling_clipcaer.data.frame_names import check_frame_names, match_frames
-from modeling_clipcaer.data.raer_config import Sources
+from modeling_clipcaer.data.image_damage import check_whole
+from modeling_clipcaer.data.settings import BuildSettings
+from modeling_clipcaer.data.source_clips import SourceClip
 from modeling_clipcaer.errors import InputError, check_utf8
 from modeling_clipcaer.frame_files import IMAGE_SUFFIXES, list_frame_names
+from modeling_clipcaer.frames import FrameSource, ImageFrames
 from modeling_clipcaer.image_files import read_image_size
 from modeling_clipcaer.raer_labels import RAER_LABELS
+from modeling_clipcaer.video_frames import VideoFrames
 
 
-FEATURES = Features(
-    {
-        "clip_id": Value("string"),
-        "person_id": Value("string"),
-        "frame_dir": Value("string"),
-        "frame_names": List(Value("string")),
-        "face_boxes": List(List(Value("float32"))),
-        "face_box_sources": List(ClassLabel(names=list(BOX_SOURCES))),
-        "body_boxes": List(List(Value("float32"))),
-        "label": ClassLabel(names=list(RAER_LABELS)),
-    }
-)
-# What can be said of the boxes of one kind in one clip: how many its file gives, and of these, how many are cut at the
-# frame's edge, outside it, for a frame that is not there, for a frame of another spelling, one for all frames.
-FINDINGS = ("given", "clamped", "outside", "without_frame", "respelled", "for_all")
+# Times in a list are decimal, those of a video are fractions of its clock.
+ROUNDING = 1e-6
+# A file may state a length beyond its last frame by the sound's last packets; more than this is missing pictures.
+STATED_EXCESS, STATED_EXCESS_SHARE = 1.0, 0.1
+
+FOLDER_COLUMNS = {"frame_dir": Value("string"), "frame_names": List(Value("string"))}
+VIDEO_COLUMNS = {"video": Value("string"), "first_frame": Value("int32"), "num_frames": Value("int32")}
 # Counts of what was repaired in a row. They are columns because rows are made in several processes; the build sums
 # them up and leaves them out of the dataset on disk.
-AUDIT_FEATURES = Features(
-    {
-        name: Value("int32")
-        for name in (
-            *("listed_frames", "list_lines", "found_frames"),
-            *(f"{kind}_boxes_{finding}" for kind in ("face", "body") for finding in FINDINGS),
-            *(f"{kind}_boxes_{source}" for kind in ("face", "body") for source in BOX_SOURCES),
-        )
-    }
-)
-ALL_FRAMES = "all frames"
+REPAIRS = ("listed_frames", "list_lines", "found_frames", "frames_cut", "beyond_video", "ends_early")
+COUNTS = Features({name: Value("int32") for name in (*REPAIRS, *BOX_COUNTS)})
 
 
-def make_features(labels: Sequence[str]) -> Features:
-    """Columns of a dataset whose labels have these names."""
-    return Features({**FEATURES, "label": ClassLabel(names=list(labels))})
+def make_features(labels: Sequence[str], is_folder: bool = True) -> Features:
+    """Columns of a dataset of folders of frames, or of videos, whose labels have these names."""
+    return Features(
+        {
+            "clip_id": Value("string"),
+            "person_id": Value("string"),
+            **(FOLDER_COLUMNS if is_folder else VIDEO_COLUMNS),
+            "face_boxes": List(List(Value("float32"))),
+            "face_box_sources": List(ClassLabel(names=list(BOX_SOURCES))),
+            "body_boxes": List(List(Value("float32"))),
+            "label": ClassLabel(names=list(labels)),
+        }
+    )
+
+
+FEATURES = make_features(RAER_LABELS)
 
 
 @dataclass(frozen=True)
-class ClipTask:
-    """A clip with what the box files say about it."""
+class Reading:
+    """The row of a clip with the counts of its repairs and what a reader must know of its video, or why it cannot be
+    read."""
 
-    clip: AnnotatedClip
-    face: Entry | None
-    body: Entry | None
+    row: dict[str, Any] | None
+    problem: str = ""
+    notes: Sequence[str] = ()
 
 
-def make_row(task: ClipTask, sources: Sources, outside_boxes: str) -> dict[str, Any]:
-    """The row of a clip: its frames in natural order, a box for every frame, and what had to be repaired.
+def read_clip(clip: SourceClip, settings: BuildSettings) -> Reading:
+    """Find the frames of a clip, decode all of them where that is asked for, and place its boxes on them.
 
     Boxes are fitted to each frame's own size: of every frame the header is read.
+
+    Raises:
+        InputError: a box is wholly outside its frame, and that is to be an error.
     """
-    clip = task.clip
-    folder = find_folder(sources.raer, clip.clip_id) or sources.raer / clip.clip_id
-    names = list_frame_names(folder)
-    if not names:
-        raise InputError(f"{clip.place}: {folder}: expected frames ({', '.join(IMAGE_SUFFIXES)}), found none")
-    for name in names:
-        check_utf8(f"{folder}/{name}")
-    check_frame_names(folder, names)
-    sizes = read_frame_sizes([folder / name for name in names])
-    faces = fit_entry(task.face, names, sizes, f"{sources.face}: clip '{clip.clip_id}'", outside_boxes)
-    bodies = fit_entry(task.body, names, sizes, f"{sources.body}: clip '{clip.clip_id}'", outside_boxes)
-    body_boxes, body_sources = fill_boxes(bodies.boxes, sizes)
-    face_boxes, face_sources = fill_face_boxes(faces.boxes, body_boxes, sizes)
-    return {
+    sizes: list[Size] = []
+    try:
+        check_utf8(clip.path)
+        columns, names, source = locate_frames(clip)
+        if settings.is_strict:
+            check_frame_names(Path(clip.path), names)
+        found = len(names)
+        if settings.check_frames:
+            names = names[: count_readable(source)]
+            columns |= {"frame_names": names} if clip.is_folder else {"num_frames": len(names)}
+        if clip.face or clip.body or settings.is_strict:
+            sizes = read_sizes(source)[: len(names)]
+    except InputError as error:
+        return Reading(None, str(error))
+    entries = {kind: find_entry(clip, kind, names) for kind in ("face", "body")}
+    sizes = sizes or [(1, 1)] * len(names)
+    row = {
         "clip_id": clip.clip_id,
         "person_id": clip.person_id,
-        "frame_dir": str(folder),
-        "frame_names": names,
-        "face_boxes": [box or [] for box in face_boxes],
-        "face_box_sources": face_sources,
-        "body_boxes": [] if body_boxes[0] is None else body_boxes[:1] if bodies.for_all else body_boxes,
         "label": clip.label,
-        "listed_frames": clip.listed_frames,
+        "listed_frames": found if clip.listed_frames is None else clip.listed_frames,
         "list_lines": clip.num_lines,
         "found_frames": len(names),
-        **count_findings("face", faces, face_sources),
-        **count_findings("body", bodies, body_sources),
+        "frames_cut": found - len(names),
+        **columns,
+        **place_boxes(entries, names, sizes, partial(settings.name_boxes, clip), settings.outside_boxes),
     }
+    return Reading(row, notes=source.video.notes if isinstance(source, VideoStretch) else ())
+
+
+def find_entry(clip: SourceClip, kind: str, names: Sequence[str]) -> Any:
+    """The boxes of a clip's frames, unpacked, without those of a video's other clips."""
+    entry = getattr(clip, kind)
+    if isinstance(entry, PackedBoxes):
+        entry = entry.unpack()
+    is_stretch = clip.start or clip.end
+    return match_frames(entry, names) if isinstance(entry, dict) and is_stretch else entry
+
+
+def locate_frames(clip: SourceClip) -> tuple[dict[str, Any], list[str], FrameSource]:
+    """The columns that name the frames of a clip, what box files call each of them, and the frames."""
+    if clip.is_folder:
+        names = list_frame_names(clip.path)
+        if not names:
+            raise InputError(f"{clip.path}: expected frames ({', '.join(IMAGE_SUFFIXES)}), found none")
+        for name in names:
+            check_utf8(f"{clip.path}/{name}")
+        columns = {"frame_dir": clip.path, "frame_names": names, "beyond_video": 0, "ends_early": 0}
+        return columns, names, ImageFrames([Path(clip.path, name) for name in names])
+    video = open_video(clip.path)
+    times = [time - video.seconds[0] for time in video.seconds]
+    first, stop = find_stretch(clip, times)
+    shown = times[-1] / max(len(times) - 1, 1)  # how long a frame is shown, at the mean
+    columns = {"video": clip.path, "first_frame": first, "num_frames": stop - first}
+    columns["beyond_video"] = int(clip.end is not None and clip.end > times[-1] + 2 * shown)
+    end = max(times[-1], (video.sound_end or 0.0) - video.seconds[0])
+    columns["ends_early"] = int(stop == len(times) and ends_early(video, end + 2 * shown))
+    return columns, [str(number) for number in range(first, stop)], VideoStretch(video, first, stop - first)
+
+
+def ends_early(video: VideoFrames, end: float) -> bool:
+    """Whether a file states more than it holds until `end`, in seconds from its first frame: a copy that broke off."""
+    stated = 0.0 if video.stated_end is None else video.stated_end - video.seconds[0]
+    return video.missing_frames > 0 or stated > end + min(STATED_EXCESS, STATED_EXCESS_SHARE * stated)
+
+
+def find_stretch(clip: SourceClip, times: Sequence[float]) -> tuple[int, int]:
+    """Places of the first frame at or after `start`, and of the first at or after `end`."""
+    first = bisect_left(times, clip.start - ROUNDING)
+    stop = len(times) if clip.end is None else bisect_left(times, clip.end - ROUNDING)
+    if first >= stop:
+        end = "the end" if clip.end is None else f"{clip.end} s"
+        raise InputError(
+            f"fields `start` and `end` are {clip.start} s and {end}, between which {clip.path} has no frame; expected "
+            f"times from 0 to {times[-1]:.3f} s"
+        )
+    return first, stop
+
+
+def count_readable(source: FrameSource) -> int:
+    """How many frames can be read before the first that cannot.
+
+    Raises:
+        InputError: the first one cannot be read.
+    """
+    readable = 0
+    try:
+        for index, _ in enumerate(source.read(range(len(source)))):
+            if isinstance(source, ImageFrames):
+                check_whole(source.images[index], str(source.images[index]))
+            readable += 1
+    except InputError:
+        if not readable:
+            raise
+    return readable
 
 
 def read_frame_sizes(images: Sequence[str | Path | bytes]) -> list[Size]:
@@ -118,58 +190,9 @@ def read_frame_sizes(images: Sequence[str | Path | bytes]) -> list[Size]:
     return sizes
 
 
-@dataclass(frozen=True)
-class FittedBoxes:
-    """A clip's boxes of one kind, one for each frame, `None` where it has none, and what happened to them."""
-
-    boxes: list[Box | None]
-    given: int
-    clamped: int
-    outside: int
-    without_frame: int
-    respelled: int
-    for_all: int
-
-
-def fit_entry(
-    entry: Entry | None, names: Sequence[str], sizes: Sequence[Size], place: str, outside_boxes: str
-) -> FittedBoxes:
-    """Find the frames of a clip's boxes, clamp the boxes to them, and leave out, or refuse, those wholly outside.
-
-    One box for all frames is in pixels of the first; where frames differ in size, it becomes a box for each.
-    """
-    size_of = {**dict(zip(names, sizes, strict=True)), ALL_FRAMES: sizes[0]}
-    is_one = isinstance(entry, tuple)
-    for_all = is_one and len(set(sizes)) == 1
-    if is_one:
-        values = dict.fromkeys([ALL_FRAMES] if for_all else names, entry)
-        given = {name: scale_box(entry, sizes[0], size_of[name]) for name in values}
-    else:
-        values = entry or {}
-        given = match_frames(values, names)
-    fitted = {name: fit_box(box, *size_of[name]) for name, box in given.items()}
-    outside = [name for name, box in fitted.items() if box is None]
-    if outside and outside_boxes == "error":
-        width, height = size_of[outside[0]]
-        raise InputError(
-            f"{place}, {outside[0]}: box {list(given[outside[0]])} covers no pixel of the {width}x{height} frame; "
-            "expected a box inside it (--outside-boxes missing treats such boxes as missing)"
-        )
-    return FittedBoxes(
-        boxes=[fitted.get(ALL_FRAMES if for_all else name) for name in names],
-        given=1 if is_one else len(values),
-        clamped=sum(box is not None and box != given[name] for name, box in fitted.items()),
-        outside=len(outside),
-        without_frame=0 if for_all else len(values) - len(given),
-        respelled=0 if for_all else sum(name not in values for name in given),
-        for_all=int(for_all),
-    )
-
-
-def count_findings(kind: str, fitted: FittedBoxes, sources: Sequence[str]) -> dict[str, int]:
-    counts = {
-        **{name: getattr(fitted, name) for name in FINDINGS},
-        **dict.fromkeys(BOX_SOURCES, 0),
-        **Counter(sources),
-    }
-    return {f"{kind}_boxes_{name}": count for name, count in counts.items()}
+def read_sizes(source: FrameSource) -> list[Size]:
+    """(width, height) of every frame, upright, as boxes mean it: image files each have their own, a video has one."""
+    if isinstance(source, ImageFrames):
+        return read_frame_sizes(source.images)
+    height, width = next(iter(source.read([0]))).shape[1:]
+    return [(width, height)] * len(source)

@@ -1,49 +1,54 @@
 """Cutting a part off a list of clips: by clip or by person, stratified by label."""
 
 import random
-from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
 
-from modeling_clipcaer.data.annotations import AnnotatedClip
+from modeling_clipcaer.data.source_clips import SourceClip
 from modeling_clipcaer.errors import InputError
 
 
-Clips = list[AnnotatedClip]
+Clips = list[SourceClip]
 
 
 def cut_part(
-    clips: Sequence[AnnotatedClip], share: float, by: str, seed: int, part: str = "validation"
+    clips: Sequence[SourceClip],
+    share: float,
+    by: str,
+    seed: int,
+    part: str = "validation split",
+    labels: Sequence[str] | None = None,
 ) -> tuple[Clips, Clips]:
     """Split clips into the rest and a part, stratified by label; both keep the order of `clips`.
 
-    The choice depends on the clips, `share`, `by` and `seed` alone, not on the order of the lines.
+    The choice depends on the clips, `share`, `by`, `seed` and the order of `labels` alone, not on that of the lines.
 
     Args:
         share: the part's share of the clips of every label, at least one clip where the label has two.
         by: "clip" draws clips, as the official test split does; "person" draws whole persons: nobody is in both.
-        part: what it is for, for the message where it cannot be cut.
+        part: what it is, for the message where it cannot be cut.
+        labels: those of the clips in their order, by default sorted.
     """
-    chosen = draw_clips(clips, share, seed) if by == "clip" else draw_persons(clips, share, seed)
+    chosen = draw_clips(clips, share, seed) if by == "clip" else draw_persons(clips, share, seed, labels)
     if not chosen:
+        place = f"{clips[0].place}: " if clips else ""
         raise InputError(
-            f"{clips[0].place}: no {part} split by {by} that leaves the rest every label can be cut from "
-            f"{len(clips)} clips of {len({clip.person_id for clip in clips})} persons; expected more, "
-            "or a list of its own"
+            f"{place}no {part} by {by} that leaves training every label can be cut from {len(clips)} clips of "
+            f"{len({clip.person_id for clip in clips})} persons; expected more, or a list of its own"
         )
     rest = [clip for clip in clips if clip.clip_id not in chosen]
     return rest, [clip for clip in clips if clip.clip_id in chosen]
 
 
-def cut_folds(clips: Sequence[AnnotatedClip], folds: int, seed: int) -> list[Clips]:
+def cut_folds(clips: Sequence[SourceClip], folds: int, seed: int) -> list[Clips]:
     """`folds` parts of about the same size and the same labels, with nobody in two of them.
 
     One after the other is cut off what is left, so that a fold depends on the clips, `folds` and `seed` alone.
     """
     rest, parts = list(clips), []
     for left in range(folds, 1, -1):
-        rest, part = cut_part(rest, 1 / left, "person", seed, f"{folds}-fold")
+        rest, part = cut_part(rest, 1 / left, "person", seed, f"{folds}-fold split")
         parts.append(part)
     return [*parts, rest]
 
@@ -53,7 +58,7 @@ def count_targets(totals: Sequence[int], share: float) -> list[int]:
     return [min(total - 1, max(1, round(total * share))) if total > 1 else 0 for total in totals]
 
 
-def draw_clips(clips: Sequence[AnnotatedClip], share: float, seed: int) -> set[str]:
+def draw_clips(clips: Sequence[SourceClip], share: float, seed: int) -> set[str]:
     chosen: set[str] = set()
     for label in sorted({clip.label for clip in clips}):
         clip_ids = sorted(clip.clip_id for clip in clips if clip.label == label)
@@ -62,26 +67,25 @@ def draw_clips(clips: Sequence[AnnotatedClip], share: float, seed: int) -> set[s
     return chosen
 
 
-def draw_persons(clips: Sequence[AnnotatedClip], share: float, seed: int) -> set[str]:
+def draw_persons(
+    clips: Sequence[SourceClip], share: float, seed: int, labels: Sequence[str] | None = None
+) -> set[str]:
     """Whole persons in a seeded order, greedily: first one for every label, the rarest first; then persons enter or
     leave as long as that brings the counts closer to the targets. The distance is relative to each label's target, so
     that rare labels weigh as much as common ones. The rest never loses its last clip of a label.
     """
-    clips_of: dict[str, list[AnnotatedClip]] = defaultdict(list)
-    for clip in clips:
-        if not clip.layout.names_persons(clip.clip_id):
-            raise InputError(
-                f"{clip.place}: clip '{clip.clip_id}', expected a person folder like P012 above the clip; "
-                "--person-pattern tells persons in other layouts"
-            )
-        clips_of[clip.person_id].append(clip)
-    persons = sorted(clips_of)
+    persons = sorted({clip.person_id for clip in clips})
+    if len(persons) == len(clips):
+        # Keep: moving persons one by one takes minutes where each of 100,000 clips has one of its own.
+        return draw_clips(clips, share, seed)
     random.Random(str(seed)).shuffle(persons)
-    num_labels = max(clip.label for clip in clips) + 1
-    counts = np.array(
-        [np.bincount([clip.label for clip in clips_of[person]], minlength=num_labels) for person in persons]
-    )
-    return {clip.clip_id for index in np.flatnonzero(choose_rows(counts, share)) for clip in clips_of[persons[index]]}
+    order = sorted({clip.label for clip in clips}) if labels is None else labels
+    rows, columns = ({name: place for place, name in enumerate(names)} for names in (persons, order))
+    counts = np.zeros((len(rows), len(columns)), dtype=int)
+    for clip in clips:
+        counts[rows[clip.person_id], columns[clip.label]] += 1
+    chosen = {persons[row] for row in np.flatnonzero(choose_rows(counts, share))}
+    return {clip.clip_id for clip in clips if clip.person_id in chosen}
 
 
 def choose_rows(counts: np.ndarray, share: float) -> np.ndarray:

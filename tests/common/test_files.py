@@ -31,7 +31,7 @@ from modeling_clipcaer.commands import view as view_samples
 from modeling_clipcaer.common.disk import check_room, tell_disk_errors
 from modeling_clipcaer.common.files import complete_file, complete_folder, staged_folder
 from modeling_clipcaer.common.locks import locked_folder, locked_name
-from modeling_clipcaer.data.build_raer import build_dataset
+from modeling_clipcaer.data.layouts.raer import build_dataset
 from modeling_clipcaer.errors import InputError, check_readable
 from modeling_clipcaer.models.checkpoints import load_checkpoint
 from modeling_clipcaer.models.face_adapter_files import save_face_adapter
@@ -329,7 +329,7 @@ from modeling_clipcaer.commands import evaluate
 from modeling_clipcaer.commands import predict
 from modeling_clipcaer.commands import train
 from modeling_clipcaer.commands import audit as audit_raer
-from modeling_clipcaer.data import build_raer
+from modeling_clipcaer.commands import build
 # then as nobody
 def run(main, *words):
     sys.argv = ["command", *map(str, words)]
@@ -341,7 +341,7 @@ for closed in (model, folder + "/closed/model"):
     assert run(evaluate.main, "--model", closed, "--dataset", dataset, "--output_dir", out) == 2
 assert run(predict.main, folder + "/closed/lesson.mp4", "--model", folder + "/open/model", "--output_dir", out) == 2
 assert run(audit_raer.main, folder + "/closed/dataset") == 2
-assert run(build_raer.main, "--root", folder + "/closed", "--output", out) == 2
+assert run(build.main, "raer", "--root", folder + "/closed", "--output", out) == 2
 assert run(train.main, "--config", folder + "/closed/run.yaml", "--output_dir", out) == 2
 for source in (folder + "/closed/lesson.mp4", folder + "/closed"):
     try:

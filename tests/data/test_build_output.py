@@ -14,7 +14,7 @@ from modeling_clipcaer.commands import clip_to_video, detect_boxes
 from modeling_clipcaer.commands import synthetic as make_synthetic_raer
 from modeling_clipcaer.commands import view as view_samples
 from modeling_clipcaer.common.files import REPLACED, replace_folder, working_folder
-from modeling_clipcaer.data.build_raer import build_dataset
+from modeling_clipcaer.data.layouts.raer import build_dataset
 from modeling_clipcaer.errors import InputError
 
 

@@ -7,10 +7,9 @@ import pytest
 from PIL import Image
 
 from helpers import videos
-from modeling_clipcaer.data.clip_keys import Layout
 from modeling_clipcaer.data.clip_search import find_clips, is_video, say_passed_over
-from modeling_clipcaer.data.source_rows import SourceClip
-from modeling_clipcaer.data.source_splits import find_person, shorten_names
+from modeling_clipcaer.data.settings import BuildSettings
+from modeling_clipcaer.data.source_clips import SourceClip, shorten_names
 from modeling_clipcaer.frames import open_clip
 
 
@@ -66,4 +65,5 @@ def test_a_stretch_keeps_its_name_and_a_pattern_still_sees_the_whole_path():
     stretches = [clip("/home/alice/P7/1.mp4", start=0.0, end=1.0), clip("/home/alice/P7/1.mp4", start=1.0, end=2.0)]
     named = shorten_names(stretches)
     assert [found.clip_id for found in named] == ["1.mp4#0.0-1.0", "1.mp4#1.0-2.0"]
-    assert find_person(named[0], Layout(r"/(P\d+)/")) == "P7" and find_person(named[0], Layout()) == "1.mp4"
+    assert BuildSettings(person_pattern=r"/(P\d+)/").find_person(named[0]) == "P7"
+    assert BuildSettings().find_person(named[0]) == "1.mp4"

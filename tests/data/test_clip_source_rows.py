@@ -10,15 +10,11 @@ from av.stream import Disposition
 from helpers import videos
 from helpers.miniatures import write_frames
 from modeling_clipcaer import ClipCaerCollator, ClipCaerVideoProcessor
+from modeling_clipcaer.data.boxes import match_boxes
 from modeling_clipcaer.data.clip_rows import open_row
-from modeling_clipcaer.data.source_rows import (
-    ReadTask,
-    SourceClip,
-    find_stretch,
-    make_features,
-    match_boxes,
-    read_clip,
-)
+from modeling_clipcaer.data.rows import find_stretch, make_features, read_clip
+from modeling_clipcaer.data.settings import BuildSettings
+from modeling_clipcaer.data.source_clips import SourceClip
 from modeling_clipcaer.errors import InputError
 
 
@@ -26,8 +22,9 @@ SIZE = (64, 48)
 
 
 def read(path, start=0.0, end=None, face=None, body=None, check_frames=False, outside_boxes="error", is_folder=False):
-    clip = SourceClip(str(path), path.name, "a", "clips.csv:7", start=start, end=end, is_folder=is_folder)
-    return read_clip(ReadTask(clip, 0, "ann", face, body, outside_boxes, check_frames))
+    boxes = {"face": face, "body": body}
+    clip = SourceClip(str(path), path.name, 0, "clips.csv:7", start=start, end=end, is_folder=is_folder, **boxes)
+    return read_clip(clip, BuildSettings(outside_boxes=outside_boxes, check_frames=check_frames))
 
 
 def tell_places(row):

@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 
+from helpers.builders import builder as make_builder
 from helpers.miniatures import (
     CAER_LABELS,
     DFEW_LABELS,
@@ -28,14 +29,12 @@ from helpers.miniatures import (
 from helpers.places import ROOT
 from modeling_clipcaer import ClipCaerCollator, ClipCaerVideoProcessor
 from modeling_clipcaer.data.labels_file import read_label_entries, read_labels_file
-from modeling_clipcaer.data.layouts import class_folders as build_caer
-from modeling_clipcaer.data.layouts import csv as build_csv
-from modeling_clipcaer.data.layouts import daisee as build_daisee
-from modeling_clipcaer.data.layouts import engagenet as build_engagenet
-from modeling_clipcaer.data.layouts import frame_lists as build_frame_lists
 from modeling_clipcaer.data.loading import load_clips
 
 
+build_caer, build_csv, build_daisee, build_engagenet, build_frame_lists = map(
+    make_builder, ("folders", "csv", "daisee", "engagenet", "frame-lists")
+)
 LABELS = {
     "caer": list(CAER_LABELS),
     "own_data": ["confused", "focused", "tired"],

@@ -11,10 +11,12 @@ from helpers.stand_in_faces import SquareDetector
 from helpers.videos import RED, squares
 from modeling_clipcaer.data.box_detection import detect_clip
 from modeling_clipcaer.data.boxes import fill_boxes, read_body_file
-from modeling_clipcaer.data.build_raer import build_dataset
 from modeling_clipcaer.data.clip_search import FoundClip
 from modeling_clipcaer.data.detection import detect_boxes
-from modeling_clipcaer.data.source_rows import ReadTask, SourceClip, read_clip
+from modeling_clipcaer.data.layouts.raer import build_dataset
+from modeling_clipcaer.data.rows import read_clip
+from modeling_clipcaer.data.settings import BuildSettings
+from modeling_clipcaer.data.source_clips import SourceClip
 from modeling_clipcaer.faces.boxes import grow_context_box
 
 
@@ -32,8 +34,8 @@ def save_sizes(folder, sizes, orientation=None):
 
 
 def read(folder, face=None, body=None):
-    clip = SourceClip(str(folder), folder.name, "a", "list.txt:7", is_folder=True)
-    return read_clip(ReadTask(clip, 0, "ann", face, body, "error", False)).row
+    clip = SourceClip(str(folder), folder.name, 0, "list.txt:7", is_folder=True, face=face, body=body)
+    return read_clip(clip, BuildSettings()).row
 
 
 def test_every_box_is_fitted_to_its_own_frame(tmp_path):

@@ -8,7 +8,9 @@ from PIL import Image
 
 from helpers.miniatures import write_frames
 from modeling_clipcaer.data.image_damage import check_whole
-from modeling_clipcaer.data.source_rows import ReadTask, SourceClip, read_clip
+from modeling_clipcaer.data.rows import read_clip
+from modeling_clipcaer.data.settings import BuildSettings
+from modeling_clipcaer.data.source_clips import SourceClip
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.image_files import read_image
 
@@ -81,6 +83,6 @@ def test_a_clip_ends_before_a_damaged_frame_where_frames_are_checked(tmp_path):
     folder = write_frames(tmp_path / "00001", 6)
     whole = encode(draw_photo())
     (folder / "5.jpg").write_bytes(whole[: len(whole) // 2] + b"\xff" * 9 + whole[len(whole) // 2 + 9 :])
-    clip = SourceClip(str(folder), folder.name, "a", "list.txt:7", is_folder=True)
-    rows = [read_clip(ReadTask(clip, 0, "ann", None, None, "error", check)).row for check in (False, True)]
+    clip = SourceClip(str(folder), folder.name, 0, "list.txt:7", is_folder=True)
+    rows = [read_clip(clip, BuildSettings(check_frames=check)).row for check in (False, True)]
     assert [len(row["frame_names"]) for row in rows] == [6, 4] and rows[1]["frames_cut"] == 2

@@ -1,7 +1,7 @@
 import pytest
 
-from modeling_clipcaer.data.annotations import check_disjoint, read_annotation
-from modeling_clipcaer.data.clip_keys import clip_key, has_person_folder, person_of
+from modeling_clipcaer.data.clip_keys import clip_key
+from modeling_clipcaer.data.layouts.raer import check_disjoint, has_person_folder, person_of, read_annotation
 from modeling_clipcaer.errors import InputError
 
 

@@ -118,9 +118,9 @@ def test_a_clip_without_face_boxes_takes_the_upper_body_and_without_that_the_who
 def test_a_clip_counts_as_covered_only_if_a_frame_of_the_entry_exists(tmp_path):
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "1.jpg").touch()
-    assert explain_missing_box("c", tmp_path, {"c": {"9.jpg": BOX, "1.jpg": BOX}}) is None
-    assert "'c' has no entry" in explain_missing_box("c", tmp_path, {"d": {"1.jpg": BOX}})
-    assert "empty entry" in explain_missing_box("c", tmp_path, {"c": {}})
+    assert explain_missing_box("c", tmp_path / "c", {"c": {"9.jpg": BOX, "1.jpg": BOX}}) is None
+    assert "'c' has no entry" in explain_missing_box("c", tmp_path / "c", {"d": {"1.jpg": BOX}})
+    assert "empty entry" in explain_missing_box("c", tmp_path / "c", {"c": {}})
     assert "'002.jpg' and others, none of which is in its folder" in explain_missing_box(
         "c", tmp_path, {"c": {"002.jpg": BOX}}
     )

@@ -3,15 +3,14 @@ from dataclasses import replace
 
 import pytest
 from datasets import load_from_disk
-from test_raer_splits import make_clip, raer_like_clips
+from test_raer_splits import make_clip, make_listed, raer_like_clips
 
 from helpers.raer_tree import make_tree
-from modeling_clipcaer.data.annotations import AnnotatedClip
-from modeling_clipcaer.data.build_raer import build_dataset, parse_arguments
-from modeling_clipcaer.data.clip_keys import Layout
+from modeling_clipcaer.commands.build import load_layout, parse_arguments
+from modeling_clipcaer.data.layouts.raer import Settings, build_dataset
 from modeling_clipcaer.data.loading import read_split_protocol
-from modeling_clipcaer.data.protocols import name_protocol, split_lists
-from modeling_clipcaer.data.raer_config import RaerConfig
+from modeling_clipcaer.data.protocols import cut_by_protocol, name_protocol
+from modeling_clipcaer.data.source_clips import settle_persons
 from modeling_clipcaer.errors import InputError
 
 
@@ -28,7 +27,13 @@ def ids(clips):
 
 
 def split(lists=LISTS, **options):
-    return split_lists(lists, RaerConfig(**options))
+    settings = Settings(root=".", **options)
+    clips = [replace(clip, split=name) for name, clips in lists.items() for clip in clips]
+    return cut_by_protocol(settle_persons(clips, settings.find_person)[0], settings)
+
+
+def place_name(clip):
+    return Settings(root=".").find_place(clip)
 
 
 def is_disjoint(splits):
@@ -38,7 +43,7 @@ def is_disjoint(splits):
 
 def test_official_keeps_the_test_list_and_cuts_validation_from_training():
     splits = split()
-    assert splits["test"] == LISTS["test"]
+    assert [clip.clip_id for clip in splits["test"]] == [clip.clip_id for clip in LISTS["test"]]
     assert ids(splits["train"]) | ids(splits["validation"]) == ids(LISTS["train"])
     assert len(splits["train"]) + len(splits["validation"]) == len(LISTS["train"])
 
@@ -72,14 +77,14 @@ def test_a_cut_depends_on_the_seed_and_not_on_the_lists_it_came_in():
 
 def in_places(*places):
     clips = [make_clip(person, label * 10 + person, label) for person in range(8) for label in range(5)]
-    renamed = [replace(clip, clip_id=clip.clip_id.replace("Library", place)) for place in places for clip in clips]
+    renamed = [replace(clip, name=clip.name.replace("Library", place)) for place in places for clip in clips]
     return {"train": renamed[::2], "test": renamed[1::2]}
 
 
 def test_a_place_left_out_is_the_test_split_and_nothing_else_is():
     splits = split(in_places("Library", "Classroom", "Lab"), split="leave-one-place-out", place="Classroom")
-    assert {clip.place_name for clip in splits["test"]} == {"Classroom"}
-    assert {clip.place_name for part in ("train", "validation") for clip in splits[part]} == {"Library", "Lab"}
+    assert {place_name(clip) for clip in splits["test"]} == {"Classroom"}
+    assert {place_name(clip) for part in ("train", "validation") for clip in splits[part]} == {"Library", "Lab"}
     assert is_disjoint(splits) and len(splits["test"]) == 40
 
 
@@ -100,25 +105,21 @@ def test_a_place_that_cannot_be_left_out_is_refused(places, place, message):
 
 
 def test_other_layouts_name_person_and_place_by_patterns():
-    layout = Layout(r"/subject(?P<person>\d+)/", r"images/([^/]+)/")
-    clip = AnnotatedClip("images/hall/subject07/a", 0, 3, "train.txt:1", layout=layout)
-    assert (clip.person_id, clip.place_name) == ("07", "hall")
+    settings = Settings(root=".", person_pattern=r"/subject(?P<person>\d+)/", place_pattern=r"images/([^/]+)/")
+    clip = make_listed("images/hall/subject07/a", 0, "train.txt:1")
+    assert (settings.find_person(clip), settings.find_place(clip)) == ("07", "hall")
     with pytest.raises(InputError, match=r"train.txt:9: --person-pattern .* finds no person in 'images/hall/x/a'"):
-        layout.check("images/hall/x/a", "train.txt:9")
+        settings.find_person(make_listed("images/hall/x/a", 0, "train.txt:9"))
     for pattern, message in (("[", "no regular expression"), ("/x/", "expected a group")):
         with pytest.raises(InputError, match=f"--person-pattern .*{message}"):
-            RaerConfig(person_pattern=pattern)
+            Settings(root=".", person_pattern=pattern)
 
 
 def test_clips_of_one_name_of_a_pattern_are_one_person():
-    layout = Layout(r"_s(\d+)_")
     names = ["images/a/x_s1_0/c", "images/b/y_s1_1/c", "images/a/x_s2_0/c", "images/a/x_s3_0/c", "images/a/x_s4_0/c"]
-    clips = [
-        AnnotatedClip(f"{name}{label}", label, 3, f"train.txt:{label}", layout=layout)
-        for name in names
-        for label in range(2)
-    ]
-    assert is_disjoint(split({"train": clips, "test": []}, split="person", test_share=0.3))
+    clips = [make_listed(f"{name}{label}", label, f"train.txt:{label}") for name in names for label in range(2)]
+    lists, pattern = {"train": clips, "test": []}, r"_s(\d+)_"
+    assert is_disjoint(split(lists, split="person", test_share=0.3, person_pattern=pattern))
 
 
 @pytest.mark.parametrize(
@@ -133,13 +134,13 @@ def test_clips_of_one_name_of_a_pattern_are_one_person():
 )
 def test_protocols_that_say_too_little_are_refused(options, message):
     with pytest.raises(InputError, match=message):
-        RaerConfig(**options)
+        Settings(root=".", **options)
 
 
 @pytest.mark.parametrize("flags", [["--fold", "1"], ["--split", "person", "--folds", "3"], ["--place", "Library"]])
 def test_a_flag_of_another_protocol_is_refused(flags):
     with pytest.raises(InputError, match="has no effect with --split"):
-        parse_arguments(["--root", "a", "--output", "b", *flags])
+        parse_arguments(load_layout("raer"), ["--root", "a", "--output", "b", *flags])
 
 
 @pytest.mark.parametrize(
@@ -153,7 +154,7 @@ def test_a_flag_of_another_protocol_is_refused(flags):
     ],
 )
 def test_the_protocol_has_a_name(options, name):
-    assert name_protocol(RaerConfig(**options)) == name
+    assert name_protocol(Settings(root=".", **options)) == name
 
 
 def test_the_protocol_is_stored_with_the_dataset_and_read_for_reports(tmp_path):

@@ -3,7 +3,9 @@ from collections import Counter
 
 import pytest
 
-from modeling_clipcaer.data.annotations import AnnotatedClip
+from modeling_clipcaer.data.layouts.raer import Settings, person_of
+from modeling_clipcaer.data.protocols import cut_by_protocol
+from modeling_clipcaer.data.source_clips import SourceClip
 from modeling_clipcaer.data.splits import cut_part
 from modeling_clipcaer.errors import InputError
 
@@ -12,7 +14,11 @@ RAER_COUNTS = (1383, 129, 30, 157, 422)
 
 
 def make_clip(person, number, label):
-    return AnnotatedClip(f"images/SelfStudy/Library/P{person:03d}/{number:03d}", label, 30, f"train.txt:{number}")
+    return make_listed(f"images/SelfStudy/Library/P{person:03d}/{number:03d}", label, f"train.txt:{number}")
+
+
+def make_listed(clip_id, label, place, split="train"):
+    return SourceClip(clip_id, clip_id, label, place, split, is_folder=True, person_id=person_of(clip_id))
 
 
 def raer_like_clips(num_persons=140, seed=0):
@@ -85,6 +91,6 @@ def test_one_person_cannot_be_cut_by_person():
 
 
 def test_by_person_needs_person_folders():
-    clips = [AnnotatedClip("images/SelfStudy/Library/anna/001", 0, 30, "train.txt:7")]
+    clips = [make_listed("images/SelfStudy/Library/anna/001", 0, "train.txt:7")]
     with pytest.raises(InputError, match=r"train.txt:7: .*expected a person folder like P012"):
-        cut_part(clips, 0.1, "person", seed=42)
+        cut_by_protocol(clips, Settings(root=".", val_split="person"))

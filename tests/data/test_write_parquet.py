@@ -21,13 +21,13 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from helpers import videos
+from helpers.builders import builder
 from helpers.small_material import make_material, run_main
 from helpers.small_training import logged, make_trainer
 from modeling_clipcaer import ClipCaerTrainer, ClipCaerVideoProcessor
 from modeling_clipcaer.commands.parquet import SHARE_FLAG, main
 from modeling_clipcaer.data import parquet_rows, parquet_shards
 from modeling_clipcaer.data.cached_clips import find_collator
-from modeling_clipcaer.data.layouts import csv as build_csv
 from modeling_clipcaer.data.loading import get_labels, load_clips
 from modeling_clipcaer.data.parquet_card import LICENCE
 from modeling_clipcaer.data.rows import FEATURES
@@ -224,7 +224,7 @@ def test_nothing_that_is_published_of_videos_elsewhere_tells_this_machines_folde
     table.write_text("\n".join(lines) + "\n")
     flags = ("--csv", table, "--output", home / "dataset", "--skip-unreadable")
     monkeypatch.setattr(sys, "argv", ["build_csv.py", *map(str, flags)])
-    build_csv.main()
+    builder("csv").main()
     rows = load_from_disk(home / "dataset")
     assert rows["train"]["clip_id"][:] == rows["train"]["person_id"][:] == ["0.mp4", "1.mp4"]
     write(home / "dataset", tmp_path / "out", "--embed", embed, SHARE_FLAG)

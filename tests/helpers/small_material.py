@@ -13,7 +13,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer, set_seed
 
 from helpers.raer_tree import BODY_BOX, FACE_BOX, HEIGHT, WIDTH, Clip, RaerTree
-from modeling_clipcaer.data.build_raer import build_dataset
+from modeling_clipcaer.data.layouts.raer import build_dataset
 from modeling_clipcaer.errors import run_command
 
 

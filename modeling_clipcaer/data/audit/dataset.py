@@ -30,13 +30,14 @@ from modeling_clipcaer.data.audit.clips import NUM_EXAMPLES, Tally, look_at_clip
 from modeling_clipcaer.data.audit.plots import draw_page
 from modeling_clipcaer.data.audit.thresholds import AuditThresholds
 from modeling_clipcaer.data.clip_rows import BOX_COLUMNS, describe_forms, find_form
+from modeling_clipcaer.data.record import RECORD_NAME
 from modeling_clipcaer.errors import InputError, check_readable, first_line
 from modeling_clipcaer.json_files import read_object
 from modeling_clipcaer.names import printable
 
 
 AUDIT_FOLDER = "audit"
-REPORT_NAME, PAGE_NAME, RECORD_NAME = "audit.json", "audit.png", "build.json"
+REPORT_NAME, PAGE_NAME = "audit.json", "audit.png"
 NEEDED = ("clip_id", "label", *BOX_COLUMNS)
 USEFUL = ("person_id", "face_box_sources")
 OFFICIAL = {"protocol": "official"}  # how splits were made of which no record says it

@@ -1,5 +1,15 @@
 """How a data set lays out its files.
 
-Folders, lists and tables come in; labelled clips go out.
-Start with `csv.py`, the plainest.
+Settings, each a flag, come in; labelled clips go out.
+Start with `csv.py`, the plainest. A layout is a module with `Settings` and `find_clips`, and a line in `LAYOUTS`.
 """
+
+# What `clipcaer build` calls a layout, and its module.
+LAYOUTS = {
+    "raer": "raer",
+    "folders": "class_folders",
+    "csv": "csv",
+    "daisee": "daisee",
+    "engagenet": "engagenet",
+    "frame-lists": "frame_lists",
+}

@@ -1,38 +1,37 @@
 """Build CAER, or any videos in folders of their label, into a dataset on disk.
 
-    python data_scripts/build_caer.py --root CAER --output OUT
+    clipcaer build folders --root CAER --output OUT
 
 reads CAER/{train,validation,test}/LABEL/*.avi, or videos of any other kind. Nothing in CAER says who is seen: each
 video counts as a person of its own, unless --person-pattern finds the person in the paths.
 """
 
+from dataclasses import MISSING, dataclass
 from pathlib import Path
 
-from modeling_clipcaer.data.build import build_dataset, make_parser, parse_flags
 from modeling_clipcaer.data.clip_search import VIDEO_SUFFIXES, is_video
-from modeling_clipcaer.data.source_rows import SourceClip
-from modeling_clipcaer.data.source_splits import SPLITS, find_split
-from modeling_clipcaer.errors import InputError, check_readable, run_command
+from modeling_clipcaer.data.settings import BuildSettings
+from modeling_clipcaer.data.source_clips import SPLITS, Source, SourceClip, find_split
+from modeling_clipcaer.errors import InputError, check_readable
 from modeling_clipcaer.frame_files import natural_key
+from modeling_clipcaer.settings_clipcaer import option
 
 
-def main() -> None:
-    parser = make_parser(__doc__)
-    parser.add_argument(
-        "--root", required=True, metavar="DIR", help="the folder with train, validation and test in it"
-    )
-    parser.add_argument("--labels", nargs="+", metavar="NAME", help="the labels' folders, in order (default: A to Z)")
-    args = parse_flags(parser)
-    clips, other_files = list_clips(Path(args.root).absolute())
-    build_dataset(clips, args.labels, args, files_that_are_no_video=other_files)
+@dataclass(kw_only=True)
+class Settings(BuildSettings):
+    """The folder of folders."""
+
+    root: str = option(MISSING, "the folder with train, validation and test in it", metavar="DIR")
+    labels: list[str] | None = option(None, "the labels' folders, in order (default: A to Z)", metavar="NAME")
 
 
-def list_clips(root: Path) -> tuple[list[SourceClip], int]:
-    """The videos below `root` in natural order, and how many other files lie among them.
+def find_clips(settings: Settings) -> Source:
+    """The videos below the folder in natural order, and how many other files lie among them.
 
     Raises:
         InputError: a folder is no split, or a label's folder holds no video.
     """
+    root = Path(settings.root).absolute()
     check_readable(root, depth=0)
     if not root.is_dir():
         raise InputError(f"{root}: expected a folder, found {'a file' if root.exists() else 'nothing'}")
@@ -53,12 +52,8 @@ def list_clips(root: Path) -> tuple[list[SourceClip], int]:
                 clips.append(SourceClip(str(video), name, label.name, place=str(label), split=name_of_split))
     if not clips:
         raise InputError(f"{root}: expected videos in {'|'.join(SPLITS)}/LABEL/, found none")
-    return clips, other_files
+    return Source(clips, settings.labels, findings={"files_that_are_no_video": other_files})
 
 
 def list_folders(folder: Path) -> list[Path]:
     return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-
-
-if __name__ == "__main__":
-    raise SystemExit(run_command(main))

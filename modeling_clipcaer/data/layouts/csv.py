@@ -1,6 +1,6 @@
 """Build your own videos and a table of their labels into a dataset on disk.
 
-    python data_scripts/build_csv.py --csv clips.csv --output OUT --test-share 0.2
+    clipcaer build csv --csv clips.csv --output OUT --test-share 0.2
 
 reads a CSV file with the columns
 
@@ -18,15 +18,16 @@ and no others. The boxes of a clip may be empty, all four.
 import math
 import os
 from collections.abc import Mapping
+from dataclasses import MISSING, dataclass
 from pathlib import Path
 
 from modeling_clipcaer.data.boxes import Box, parse_box
-from modeling_clipcaer.data.build import build_dataset, make_parser, parse_flags
 from modeling_clipcaer.data.clip_keys import find_spelled
-from modeling_clipcaer.data.source_rows import SourceClip
-from modeling_clipcaer.data.source_splits import SPLITS, find_split
-from modeling_clipcaer.data.source_tables import read_csv, read_table
-from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.data.settings import BuildSettings
+from modeling_clipcaer.data.source_clips import SPLITS, Source, SourceClip, find_split
+from modeling_clipcaer.data.tables import read_csv, read_table
+from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.settings_clipcaer import option
 
 
 SIDES = ("left", "top", "right", "bottom")
@@ -34,21 +35,25 @@ BOX_COLUMNS = {kind: [f"{kind}_{side}" for side in SIDES] for kind in ("face", "
 OPTIONAL = ("start", "end", "person", "split", *BOX_COLUMNS["face"], *BOX_COLUMNS["body"])
 
 
-def main() -> None:
-    parser = make_parser(__doc__)
-    columns = f"columns video, label and perhaps {', '.join(OPTIONAL)}"
-    parser.add_argument("--csv", required=True, metavar="FILE", help=f"the table of clips: {columns}")
-    parser.add_argument("--root", metavar="DIR", help="what paths are relative to (default: the folder of the table)")
-    parser.add_argument(
-        "--labels", nargs="+", metavar="NAME", help="the labels, in order (default: those found, A to Z)"
+@dataclass(kw_only=True)
+class Settings(BuildSettings):
+    """The table."""
+
+    csv: str = option(
+        MISSING, f"the table of clips: columns video, label and perhaps {', '.join(OPTIONAL)}", metavar="FILE"
     )
-    parser.add_argument("--ignore-columns", action="store_true", help="pass over columns of other names")
-    args = parse_flags(parser)
-    table = Path(args.csv)
-    root = find_spelled(Path(os.path.abspath(table.parent if args.root is None else args.root)))
-    optional = None if args.ignore_columns else OPTIONAL
+    root: str | None = option(None, "what paths are relative to (default: the folder of the table)", metavar="DIR")
+    labels: list[str] | None = option(None, "the labels, in order (default: those found, A to Z)", metavar="NAME")
+    ignore_columns: bool = option(False, "pass over columns of other names")
+
+
+def find_clips(settings: Settings) -> Source:
+    """The clips of the table's lines."""
+    table = Path(settings.csv)
+    root = find_spelled(Path(os.path.abspath(table.parent if settings.root is None else settings.root)))
+    optional = None if settings.ignore_columns else OPTIONAL
     lines = read_table(read_csv(table), table, ("video", "label"), optional, "--ignore-columns passes over others")
-    build_dataset([parse_line(line, place, root) for place, line in lines], args.labels, args, [table], "listed")
+    return Source([parse_line(line, place, root) for place, line in lines], settings.labels, [table], "listed")
 
 
 def parse_line(line: Mapping[str, str], place: str, root: Path) -> SourceClip:
@@ -103,7 +108,3 @@ def parse_number(text: str, where: str, expected: str) -> float:
     if not math.isfinite(number):
         raise InputError(f"{where} is '{text}'; expected {expected}")
     return number
-
-
-if __name__ == "__main__":
-    raise SystemExit(run_command(main))

@@ -1,6 +1,6 @@
 """Build EngageNet into a dataset on disk.
 
-    python data_scripts/build_engagenet.py --root EngageNet --output OUT
+    clipcaer build engagenet --root EngageNet --output OUT
 
 reads the tables EngageNet/{train,validation,test}_engagement_labels.xlsx (or .csv) of `chunk`, a video's name, and
 `label`, and the videos in EngageNet/{Train,Validation,Test}/. A person is the subject in a video's name, as in
@@ -11,15 +11,16 @@ counted.
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import MISSING, dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from modeling_clipcaer.data.build import build_dataset, make_parser, parse_flags
-from modeling_clipcaer.data.source_rows import SourceClip
-from modeling_clipcaer.data.source_splits import SPLITS
-from modeling_clipcaer.data.source_tables import read_csv, read_table
-from modeling_clipcaer.errors import InputError, check_readable, run_command
+from modeling_clipcaer.data.settings import PERSON_HELP, BuildSettings
+from modeling_clipcaer.data.source_clips import SPLITS, Source, SourceClip
+from modeling_clipcaer.data.tables import read_csv, read_table
+from modeling_clipcaer.errors import InputError, check_readable
 from modeling_clipcaer.names import identity_key
+from modeling_clipcaer.settings_clipcaer import option
 
 
 LABELS = ("Not-Engaged", "Barely-Engaged", "Engaged", "Highly-Engaged")
@@ -28,17 +29,23 @@ PERSON_PATTERN = r"(?:^|/)(subject_[^_/]+)_"
 SHEET = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 
 
-def main() -> None:
-    parser = make_parser(__doc__, PERSON_PATTERN)
-    parser.add_argument("--root", required=True, metavar="DIR", help="the folder with the tables and the videos in it")
-    args = parse_flags(parser)
-    root = Path(args.root).absolute()
+@dataclass(kw_only=True)
+class Settings(BuildSettings):
+    """The folder."""
+
+    root: str = option(MISSING, "the folder with the tables and the videos in it", metavar="DIR")
+    person_pattern: str | None = option(PERSON_PATTERN, PERSON_HELP, metavar="REGEX")
+
+
+def find_clips(settings: Settings) -> Source:
+    """The clips of the tables that show a subject."""
+    root = Path(settings.root).absolute()
     tables = {split: table for split in SPLITS if (table := find_table(root, split)) is not None}
     left_out: Counter[str] = Counter()
     clips = [clip for split, table in tables.items() for clip in list_clips(root, split, table, left_out)]
-    if left_out:
-        print(f"{left_out.total()} clips without a subject are left out")
-    build_dataset(clips, LABELS, args, tables.values(), subject_not_present=dict(left_out))
+    notes = [f"{left_out.total()} clips without a subject are left out"] if left_out else []
+    findings = {"subject_not_present": dict(left_out)}
+    return Source(clips, LABELS, list(tables.values()), findings=findings, notes=notes)
 
 
 def find_table(root: Path, split: str) -> Path | None:
@@ -103,7 +110,3 @@ def column_of(reference: str, following: int) -> int:
     for letter in letters:
         number = 26 * number + ord(letter) - ord("A") + 1
     return number - 1 if letters else following
-
-
-if __name__ == "__main__":
-    raise SystemExit(run_command(main))

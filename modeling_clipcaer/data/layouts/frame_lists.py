@@ -1,6 +1,6 @@
 """Build lists of frame folders in the style of DFEW, FERV39k and MAFW into a dataset on disk.
 
-    python data_scripts/build_frame_lists.py --train-annotation train.txt --test-annotation test.txt \\
+    clipcaer build frame-lists --train-annotation train.txt --test-annotation test.txt \\
         --frames-root DFEW/Clip/clip_224x224_16f --labels Happy Sad Neutral Angry Surprise Disgust Fear --output OUT
 
 reads lists of `<path> <num_frames> <label>`, the label a number from --first-label on. Lists carry the paths of the
@@ -10,47 +10,49 @@ named after labels, as FERV39k's Action/Happy/0267, must say the same as the num
 """
 
 from collections.abc import Sequence
+from dataclasses import MISSING, dataclass
 from pathlib import Path, PurePosixPath
 
-from modeling_clipcaer.data.annotations import explain_labels
-from modeling_clipcaer.data.build import build_dataset, make_parser, parse_flags
+from modeling_clipcaer.data.annotations import read_lines
 from modeling_clipcaer.data.clip_keys import find_spelled
-from modeling_clipcaer.data.source_rows import SourceClip
-from modeling_clipcaer.data.source_splits import SPLITS
-from modeling_clipcaer.errors import InputError, check_readable, run_command
-from modeling_clipcaer.json_files import read_text
+from modeling_clipcaer.data.settings import BuildSettings
+from modeling_clipcaer.data.source_clips import SPLITS, Source, SourceClip
+from modeling_clipcaer.errors import InputError, check_readable
 from modeling_clipcaer.names import identity_key
+from modeling_clipcaer.settings_clipcaer import option
 
 
-FORM = "<path> <num_frames> <label>"
+@dataclass(kw_only=True)
+class Settings(BuildSettings):
+    """The lists, the folder that their paths lie in, and what their numbers mean."""
+
+    frames_root: str = option(MISSING, "the folder that the frame folders lie in", metavar="DIR")
+    train_annotation: str = option(MISSING, "list of training clips", metavar="FILE")
+    val_annotation: str | None = option(
+        None, "list of validation clips; by default they are cut from training", metavar="FILE"
+    )
+    test_annotation: str | None = option(None, "list of test clips", metavar="FILE")
+    labels: list[str] = option(MISSING, "what the numbers mean, in order", metavar="NAME")
+    first_label: int = option(1, "the number of the first label", metavar="N")
 
 
-def main() -> None:
-    parser = make_parser(__doc__)
-    add = parser.add_argument
-    add("--frames-root", required=True, metavar="DIR", help="the folder that the frame folders lie in")
-    add("--train-annotation", required=True, metavar="FILE", help="list of training clips")
-    add("--val-annotation", metavar="FILE", help="list of validation clips; by default they are cut from training")
-    add("--test-annotation", metavar="FILE", help="list of test clips")
-    add("--labels", nargs="+", required=True, metavar="NAME", help="what the numbers mean, in order")
-    add("--first-label", type=int, default=1, help="the number of the first label (default 1)")
-    args = parse_flags(parser)
-    root = find_spelled(Path(args.frames_root).absolute())
-    given = (args.train_annotation, args.val_annotation, args.test_annotation)
+def find_clips(settings: Settings) -> Source:
+    """The clips of the lists."""
+    root = find_spelled(Path(settings.frames_root).absolute())
+    given = (settings.train_annotation, settings.val_annotation, settings.test_annotation)
     lists = {split: Path(file) for split, file in zip(SPLITS, given, strict=True) if file is not None}
     clips = []
     for split, file in lists.items():
-        clips += read_list(file, split, root, args.labels, args.first_label)
-    build_dataset(clips, args.labels, args, lists.values())
+        clips += read_list(file, split, root, settings.labels, settings.first_label)
+    return Source(clips, settings.labels, list(lists.values()))
 
 
 def read_list(file: Path, split: str, root: Path, labels: Sequence[str], first_label: int) -> list[SourceClip]:
-    """The clips of a list, in its order; blank lines are passed over."""
-    # Keep: str.splitlines would also break lines at form feeds and other characters that a folder's name may hold.
-    lines = [(f"{file}:{number}", line.strip()) for number, line in enumerate(read_text(file).split("\n"), start=1)]
-    fields = [(place, *parse_line(line, place, labels, first_label)) for place, line in lines if line]
-    if not fields:
-        raise InputError(f"{file}: expected lines '{FORM}', found none")
+    """The clips of a list, in its order."""
+    fields = [
+        (line.place, PurePosixPath(line.path.replace("\\", "/")), line.listed_frames, labels[line.label])
+        for line in read_lines(file, labels, first_label)
+    ]
     front = find_front([path for _, path, _, _ in fields], root, file)
     clips, keys = [], set(map(identity_key, labels))
     for place, path, listed_frames, label in fields:
@@ -69,18 +71,6 @@ def read_list(file: Path, split: str, root: Path, labels: Sequence[str], first_l
     return clips
 
 
-def parse_line(line: str, place: str, labels: Sequence[str], first_label: int) -> tuple[PurePosixPath, int, str]:
-    """Path, frames and label of a line, read from the right, so that paths may hold spaces."""
-    fields = line.rsplit(maxsplit=2)
-    if len(fields) < 3 or not (fields[1].isdecimal() and fields[2].isdecimal()):
-        raise InputError(f"{place}: expected '{FORM}', found '{line}'")
-    number = int(fields[2]) - first_label
-    if not 0 <= number < len(labels):
-        expected = explain_labels(number, labels, first_label)
-        raise InputError(f"{place}: unknown label {fields[2]}, expected one of: {expected}")
-    return PurePosixPath(fields[0].replace("\\", "/")), int(fields[1]), labels[number]
-
-
 def find_front(paths: Sequence[PurePosixPath], root: Path, file: Path) -> tuple[str, ...]:
     """What the paths of a list have in front of the folders below `root`, by the first folder that is there.
 
@@ -92,7 +82,3 @@ def find_front(paths: Sequence[PurePosixPath], root: Path, file: Path) -> tuple[
             if find_spelled(root.joinpath(*path.parts[length:])).is_dir():
                 return path.parts[:length]
     raise InputError(f"{file}: none of its {len(paths)} folders lies below {root}; the first is '{paths[0]}'")
-
-
-if __name__ == "__main__":
-    raise SystemExit(run_command(main))

@@ -13,7 +13,7 @@ from PIL import Image
 from helpers.places import ROOT
 from helpers.raer_tree import make_tree
 from modeling_clipcaer.commands import audit as audit_raer
-from modeling_clipcaer.data.build_raer import build_dataset
+from modeling_clipcaer.data.layouts.raer import build_dataset
 from modeling_clipcaer.errors import run_command
 
 

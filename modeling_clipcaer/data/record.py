@@ -1,19 +1,24 @@
-"""What a build found, filled in and left out: the numbers of build.json and their table."""
+"""The build's record, `build.json`: what a build found, filled in and left out, as numbers, a table and sentences."""
 
+import platform
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from importlib.metadata import version
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from datasets import Dataset
+from datasets import Dataset, DatasetDict
 
+from modeling_clipcaer.common.files import file_sha256
+from modeling_clipcaer.data.box_fitting import FINDINGS
 from modeling_clipcaer.data.boxes import BOX_SOURCES
 from modeling_clipcaer.data.label_counts import find_absent, find_few, tell_absent, tell_few
-from modeling_clipcaer.data.rows import FINDINGS
 from modeling_clipcaer.names import identity_key, printable
 
 
+RECORD_NAME = "build.json"
 SOURCE_TITLES = {"annotated": "%s box of the frame itself", "frame": "  whole frame"}
 FINDING_TITLES = {
     "clamped": "%s boxes cut at the frame's edge",
@@ -23,8 +28,28 @@ FINDING_TITLES = {
 }
 
 
+def make_record(rows: DatasetDict, files: Iterable[Path], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """What can be said of any build.
+
+    Args:
+        rows: with their counts of repairs.
+        files: lists, tables and box files that were read.
+        arguments: of the build.
+    """
+    return {
+        "splits": {split: {**summarise_split(rows[split]), **sum_repairs(rows[split])} for split in rows},
+        "shared_persons": count_shared_persons({split: rows[split]["person_id"][:] for split in rows}),
+        "sources": {str(path.absolute()): file_sha256(path) for path in files},
+        "arguments": dict(arguments),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("datasets", "numpy", "av")},
+        },
+    }
+
+
 def summarise_split(rows: Dataset) -> dict[str, Any]:
-    """Counts of one split, from its rows with their audit columns."""
+    """Counts of one split, from its rows with their counts of repairs."""
     # Keep the [:]: a column read item by item decodes its whole row each time.
     lengths, listed = (np.array(rows[name][:]) for name in ("found_frames", "listed_frames"))
     names = rows.features["label"].names
@@ -82,6 +107,15 @@ def summarise_boxes(rows: Dataset, kind: str, num_frames: int) -> dict[str, Any]
     }
 
 
+def sum_repairs(rows: Dataset) -> dict[str, int]:
+    """How often a clip was cut at a frame that cannot be read, ends with a video that holds less than it states, and
+    is listed to end beyond its video."""
+    cut = rows["frames_cut"][:]
+    beyond, early = (sum(rows[name][:]) for name in ("beyond_video", "ends_early"))
+    counts = {"frames_cut": sum(cut), "clips_cut": sum(map(bool, cut))}
+    return {**counts, "clips_ending_early": early, "clips_beyond_video": beyond}
+
+
 def share(count: int, total: int) -> float:
     """Of nothing, nothing: a file may give no boxes at all."""
     return round(count / max(total, 1), 4)
@@ -93,9 +127,9 @@ def count_shared_persons(persons: Mapping[str, Iterable[str]]) -> dict[str, int]
     return {f"{first}/{second}": len(sets[first] & sets[second]) for first, second in combinations(sets, 2)}
 
 
-def format_table(audit: Mapping[str, Any]) -> str:
-    """The audit as aligned text, one column per split."""
-    splits = audit["splits"]
+def format_table(record: Mapping[str, Any]) -> str:
+    """The record as aligned text, one column per split."""
+    splits = record["splits"]
     rows = [("", list(splits)), *list_clip_cells(splits)]
     for kind in ("face", "body"):
         rows += list_box_cells(splits, kind)
@@ -105,14 +139,14 @@ def format_table(audit: Mapping[str, Any]) -> str:
         f"{title:<{title_width}}" + "".join(f"  {cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
         for title, cells in rows
     ]
-    shared = ", ".join(f"{pair} {count}" for pair, count in audit["shared_persons"].items())
+    shared = ", ".join(f"{pair} {count}" for pair, count in record["shared_persons"].items())
     absent = [sentence for name, split in splits.items() for sentence in tell_absent(name, split["labels"])]
-    return "\n".join([f"split: {audit['split']['name']}", *lines, f"persons in two splits: {shared}", *absent])
+    return "\n".join([f"split: {record['split']['name']}", *lines, f"persons in two splits: {shared}", *absent])
 
 
-def list_few_clips(audit: Mapping[str, Any]) -> list[str]:
+def list_few_clips(record: Mapping[str, Any]) -> list[str]:
     """A warning for each split that has few clips of a label."""
-    splits = audit["splits"].items()
+    splits = record["splits"].items()
     return [f"warning: {sentence}" for name, split in splits for sentence in tell_few(name, split["labels"])]
 
 
@@ -149,3 +183,32 @@ def list_box_cells(splits: Mapping[str, Any], kind: str) -> list[tuple[str, list
 
 def with_share(count: int, total: int) -> str:
     return f"{count} ({count / max(total, 1):.1%})"
+
+
+def say_findings(record: Mapping[str, Any]) -> list[str]:
+    """What a reader must know beside the table."""
+    sentences = []
+    if persons_from := record["split"].get("persons_from"):
+        sentences.append(f"persons: {persons_from}")
+    if merged := record["split"].get("persons_merged"):
+        sentences.append(merged)
+    for split, counts in record["splits"].items():
+        if counts["clips_beyond_video"]:
+            clips = with_share(counts["clips_beyond_video"], counts["num_clips"])
+            sentences.append(f"{split}: {clips} clips are listed beyond their video's end and end with it")
+        if counts["clips_ending_early"]:
+            clips = with_share(counts["clips_ending_early"], counts["num_clips"])
+            sentences.append(f"{split}: {clips} clips end early, with a video that holds less than it states")
+        if counts["clips_cut"]:
+            clips = with_share(counts["clips_cut"], counts["num_clips"])
+            sentences.append(f"{split}: {clips} clips end at a frame that cannot be read: {counts['frames_cut']} cut")
+    for kind, count in record["box_keys_without_clip"].items():
+        if count:
+            share = count / record["box_keys"][kind]
+            sentences.append(f"{count} keys of the {kind} box file belong to no clip, {share:.1%} of all")
+    if notes := record["notes_on_videos"]:
+        clip, found = next(iter(notes.items()))
+        sentences.append(f"{len(notes)} clips are of videos to know something of, see build.json; {clip}: {found[0]}")
+    if skipped := record["unreadable_clips_left_out"]:
+        sentences.append(f"{len(skipped)} clips cannot be read and are left out; the first: {skipped[0]['problem']}")
+    return sentences
