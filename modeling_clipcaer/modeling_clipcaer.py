@@ -82,8 +82,8 @@ class ClipCaerPreTrainedModel(PreTrainedModel):
         # Keep: transformers names the class alone that is saved, and `AutoModel` would find none in the folder.
         self.config.auto_map = {
             "AutoConfig": "configuration_clipcaer.ClipCaerConfig",
-            "AutoModel": "modeling_clipcaer.modeling_clipcaer.ClipCaerModel",
-            "AutoModelForVideoClassification": "modeling_clipcaer.modeling_clipcaer.ClipCaerForVideoClassification",
+            "AutoModel": "modeling_clipcaer.ClipCaerModel",
+            "AutoModelForVideoClassification": "modeling_clipcaer.ClipCaerForVideoClassification",
         }
         self.config.custom_pipelines = name_pipelines()
         super().save_pretrained(save_directory, **kwargs)

@@ -282,7 +282,7 @@ def test_bad_input_to_the_prediction_of_clips_is_named(material, trained, tmp_pa
     (tmp_path / "empty").mkdir()
     expect_error(predict.main, tmp_path / "empty", *flags, fragments=[tmp_path / "empty", "a folder without any"])
     expect_error(predict.main, good, *flags, "--device", "abacus", fragments=["device", "abacus"])
-    expect_error(predict.main, *flags, fragments=["--inputs"])
+    expect_error(predict.main, *flags, fragments=["inputs"])
     assert not (tmp_path / "out").exists()
     (tmp_path / "text.mp4").write_text("no video")
     expect_failed(capsys, good, tmp_path / "text.mp4", *flags, fragments=[tmp_path / "text.mp4"])

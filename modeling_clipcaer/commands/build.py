@@ -14,6 +14,7 @@ from types import ModuleType
 from modeling_clipcaer.common.flags import given_flags, parse_arguments
 from modeling_clipcaer.common.progress import hide_progress_bars, tell
 from modeling_clipcaer.data.layouts import LAYOUTS
+from modeling_clipcaer.data.settings import BuildSettings
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.names import printable
 from modeling_clipcaer.settings_clipcaer import option
@@ -38,9 +39,7 @@ def main() -> None:
         return
     layout = load_layout(name)
     sys.argv[0] = f"clipcaer build {name}"
-    types = (BuildArguments, layout.Settings)
-    args, settings = parse_arguments(types, words, layout.__doc__)
-    settings.check_given(given_flags(types, words))
+    args, settings = read_flags(layout, words)
     # Keep: before the imports, which take seconds.
     tell(printable(f"building {args.output} from data in the layout {name}"))
 
@@ -52,6 +51,14 @@ def main() -> None:
     _, lines = build(layout.find_clips, settings, args.output, args.num_proc)
     print("\n".join([*lines, audit_build(Path(args.output), args.num_proc)]))
     print(f"dataset and {RECORD_NAME}: {args.output}")
+
+
+def read_flags(layout: ModuleType, words: list[str]) -> tuple[BuildArguments, BuildSettings]:
+    """What is written, and the layout's settings."""
+    types = (BuildArguments, layout.Settings)
+    args, settings = parse_arguments(types, words, layout.__doc__ or "")
+    settings.check_given(given_flags(types, words))
+    return args, settings
 
 
 def load_layout(name: str) -> ModuleType:

@@ -201,19 +201,19 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def render_json(content: Any, indent: int | None = 2) -> str:
+def render_json(content: Any, indent: int | None = 2, allow_nan: bool = False) -> str:
     """`content` as JSON, with a line break at its end.
 
     Raises:
-        ValueError: it holds NaN or an infinite number, which JSON does not have.
+        ValueError: it holds NaN or an infinite number, which JSON does not have, and `allow_nan` does not let it.
     """
-    return json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=allow_nan) + "\n"
 
 
-def write_json(content: Any, path: Path, indent: int | None = 2) -> None:
+def write_json(content: Any, path: Path, indent: int | None = 2, allow_nan: bool = False) -> None:
     """Write `content` as JSON to `path`, which lies in a folder that is not yet complete, or is such a file."""
     # Keep: a name that is not UTF-8 is told by its bytes, which JSON reads back.
-    path.write_text(render_json(content, indent), encoding="utf-8", errors="backslashreplace")
+    path.write_text(render_json(content, indent, allow_nan), encoding="utf-8", errors="backslashreplace")
 
 
 def file_sha256(path: str | os.PathLike) -> str:

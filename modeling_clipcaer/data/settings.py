@@ -45,7 +45,7 @@ class BuildSettings:
 
     def __post_init__(self) -> None:
         for setting in fields(self):
-            value, choices = getattr(self, setting.name), setting.metadata.get("flag", {}).get("choices")
+            value, choices = getattr(self, setting.name), setting.metadata.get("choices")
             if choices is not None and value not in choices:
                 expected = ", ".join(map(str, choices))
                 raise InputError(f"`{setting.name}` is '{value}', expected one of {expected}")

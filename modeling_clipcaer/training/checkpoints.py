@@ -28,7 +28,7 @@ def write_record(folder: Path, step: int, run: Mapping[str, Any]) -> None:
     record = {"format_version": FORMAT_VERSION, "step": step, "run": run, "files": described}
     record["sha256"] = _hash_record(record)
     with complete_file(folder / RECORD) as path:
-        write_json(record, path, indent=None)
+        write_json(record, path, indent=None, allow_nan=True)  # a flag may be infinite
 
 
 def read_record(checkpoint: str | os.PathLike) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from datasets import load_from_disk
 from helpers.builders import builder
 from helpers.places import ROOT
 from helpers.raer_tree import FACE_BOX, make_tree, write_frames
-from modeling_clipcaer.commands.build import load_layout, parse_arguments
+from modeling_clipcaer.commands.build import BuildArguments, load_layout, read_flags
+from modeling_clipcaer.common.flags import given_flags
 from modeling_clipcaer.data.layouts.raer import build_dataset
 from modeling_clipcaer.data.record import format_table, list_few_clips
 from modeling_clipcaer.data.rows import FEATURES
@@ -118,11 +119,11 @@ def lose_list(tree):
 
 
 def misspell_flag(tree):
-    return ["--val-shar", "0.2"], "unrecognized arguments: --val-shar 0.2"
+    return ["--val-shar", "0.2"], "unknown argument --val-shar; did you mean --val_share?"
 
 
 def mistype_number(tree):
-    return ["--val-share", "ten"], "argument --val-share: invalid float value: 'ten'"
+    return ["--val-share", "ten"], "--val-share: invalid float value: 'ten'"
 
 
 def contradict(tree):
@@ -268,7 +269,7 @@ def test_an_output_folder_with_other_content_is_refused_and_kept(tree):
 def test_dashes_and_underscores_are_the_same_and_values_stay_as_they_are():
     words = ["--root", "my_data", "--output=out_dir", "--val_split", "person", "--min_face_share=0.9"]
     given = {"root": "my_data", "output": "out_dir", "val_split": "person", "min_face_share": 0.9}
-    assert parse_arguments(load_layout("raer"), words) == {**given, "num_proc": 1}
+    assert given_flags((BuildArguments, load_layout("raer").Settings), words) == given
 
 
 def test_own_labels_give_their_names_to_the_lists_numbers(tree):
@@ -286,4 +287,4 @@ def test_a_number_beyond_the_labels_names_them(tree):
 
 def test_a_share_of_validation_is_taken_where_all_lists_are_pooled():
     words = ["--root", "x", "--output", "y", "--split", "person", "--val-annotation", "z", "--val-share", "0.3"]
-    assert parse_arguments(load_layout("raer"), [*words, "--seed", "3"])["val_share"] == 0.3
+    assert read_flags(load_layout("raer"), [*words, "--seed", "3"])[1].val_share == 0.3

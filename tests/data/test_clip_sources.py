@@ -102,7 +102,7 @@ def test_a_labels_file_has_distinct_texts_for_every_label(name):
 @pytest.mark.parametrize("name", LABELS)
 def test_every_layout_has_a_recipe_with_its_labels_and_the_command_that_builds_it(name):
     text = (ROOT / "recipes" / f"{name}.yaml").read_text()
-    assert yaml.safe_load(text)["labels_file"] == f"recipes/{name}_labels.yaml"
+    assert yaml.safe_load(text)["labels_file"] == f"{name}_labels"
     words = text.partition("accelerate launch")[0].replace("\\\n#", " ").split()
     assert words[words.index("--output") + 1] == f"data/{name}" and f"--dataset data/{name} " in text
     if "--labels" in words:

@@ -68,7 +68,7 @@ def test_help_imports_nothing_heavy(words):
     command = [sys.executable, "-c", code, "build", *words]
     result = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
     *shown, imported = result.stdout.splitlines()
-    assert imported == "[]" and any("clipcaer build LAYOUT" in line for line in shown), result.stderr
+    assert imported == "[]" and shown[0].startswith("usage: clipcaer build"), result.stderr
 
 
 def test_the_first_line_comes_before_anything_heavy(tmp_path):

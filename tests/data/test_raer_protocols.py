@@ -6,7 +6,7 @@ from datasets import load_from_disk
 from test_raer_splits import make_clip, make_listed, raer_like_clips
 
 from helpers.raer_tree import make_tree
-from modeling_clipcaer.commands.build import load_layout, parse_arguments
+from modeling_clipcaer.commands.build import load_layout, read_flags
 from modeling_clipcaer.data.layouts.raer import Settings, build_dataset
 from modeling_clipcaer.data.loading import read_split_protocol
 from modeling_clipcaer.data.protocols import cut_by_protocol, name_protocol
@@ -140,7 +140,7 @@ def test_protocols_that_say_too_little_are_refused(options, message):
 @pytest.mark.parametrize("flags", [["--fold", "1"], ["--split", "person", "--folds", "3"], ["--place", "Library"]])
 def test_a_flag_of_another_protocol_is_refused(flags):
     with pytest.raises(InputError, match="has no effect with --split"):
-        parse_arguments(load_layout("raer"), ["--root", "a", "--output", "b", *flags])
+        read_flags(load_layout("raer"), ["--root", "a", "--output", "b", *flags])
 
 
 @pytest.mark.parametrize(
