@@ -14,18 +14,18 @@ from .strict_loading import check_found, load_strictly, tell_loading
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "tokenizer.model", "tokenizer_config.json")
 
 
-def load_clip(clip_id_or_path: str):
+def load_clip_model(clip_id_or_path: str):
     """CLIP in fp32 and its tokenizer, or an `InputError`."""
     check_found(clip_id_or_path)
     with tell_loading(clip_id_or_path, "CLIP checkpoint"):
         config, _ = CLIPConfig.get_config_dict(clip_id_or_path)
         if config.get("model_type") != "clip":
             raise InputError(f"expected a CLIP checkpoint, found `{config.get('model_type')}`")
-        clip = load_clip_weights(clip_id_or_path)
+        clip = load_clip_model_weights(clip_id_or_path)
     return clip, load_tokenizer(clip_id_or_path, clip.config.text_config)
 
 
-def load_clip_weights(clip_id_or_path: str) -> CLIPModel:
+def load_clip_model_weights(clip_id_or_path: str) -> CLIPModel:
     """CLIP in fp32, all of whose weights are there and finite."""
     # Keep: not from safetensors alone, and not without a weight too many. Older ones of OpenAI's and of others are
     # pickled tensors, which transformers reads without their code, and hold tables of positions.

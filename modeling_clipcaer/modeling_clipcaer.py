@@ -11,7 +11,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.processing_utils import Unpack
 from transformers.utils import TransformersKwargs, add_start_docstrings, can_return_tuple
 
-from .clip_loading import load_clip
+from .clip_loading import load_clip_model
 from .configuration_clipcaer import ClipCaerConfig
 from .face_adapter import FaceAdapter
 from .input_checks import check_streams
@@ -266,7 +266,7 @@ class ClipCaerForVideoClassification(ClipCaerPreTrainedModel):
         Raises:
             InputError: there is no CLIP checkpoint of that name, or weights are missing from it.
         """
-        clip, tokenizer = load_clip(clip_id_or_path)
+        clip, tokenizer = load_clip_model(clip_id_or_path)
         # Keep: a new configuration sets the attention of those inside it, which would fall back to eager.
         attention = clip.config._attn_implementation
         fields = {"clip_config": clip.config, "attn_implementation": attention, **config_fields}

@@ -9,6 +9,7 @@ drawings it has not seen. Captions name what a frame shows (closed eyes, holding
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 from modeling_clipcaer.common.locks import locked_name
@@ -28,7 +29,7 @@ def main() -> None:
         tell(f"drawing {args.num_clips} clips")
         from modeling_clipcaer.synthetic.tiny_clip import pretrain
 
-        pretrain(args, output_dir)
+        pretrain(args, output_dir, sys.argv[1:])
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from modeling_clipcaer.clip_loading import load_clip_weights
+from modeling_clipcaer.clip_loading import load_clip_model_weights
 from modeling_clipcaer.configuration_clipcaer import ClipCaerConfig
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.json_files import describe_json, read_object
@@ -86,7 +86,7 @@ def load_trainable(folder: str, config: ClipCaerConfig) -> ClipCaerForVideoClass
     notes = read_notes(Path(folder, NOTES))
     model = ClipCaerForVideoClassification(config)
     if notes["base_model"]:
-        model.model.clip.load_state_dict(load_clip_weights(notes["base_model"]).state_dict())
+        model.model.clip.load_state_dict(load_clip_model_weights(notes["base_model"]).state_dict())
     if notes["lora"]:
         add_lora(model, **notes["lora"])
     if notes["base_model"]:

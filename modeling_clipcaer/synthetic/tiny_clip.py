@@ -4,8 +4,8 @@ import argparse
 import json
 import os
 import platform
-import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -66,7 +66,7 @@ Pixels are those of `ClipCaerVideoProcessor(image_size=64, face_margin=4, contex
 """
 
 
-def pretrain(args: argparse.Namespace, output_dir: Path) -> None:
+def pretrain(args: argparse.Namespace, output_dir: Path, words_given: Sequence[str]) -> None:
     """From drawings to the folder of a trained CLIP."""
     start = time.time()
     held_out = args.num_clips // 20 + 1
@@ -78,7 +78,7 @@ def pretrain(args: argparse.Namespace, output_dir: Path) -> None:
     split = args.num_clips * FRAMES_PER_CLIP
     train(model, tokenizer, *select(pixels, words, 0, split), args)
     figures = measure(model, tokenizer, *select(pixels, words, split, None))
-    card = write_card(model, figures, split, time.time() - start)
+    card = write_card(model, figures, split, time.time() - start, words_given)
     save(model, tokenizer, card, output_dir)
     tell(card)
 
@@ -235,10 +235,12 @@ def measure(model: CLIPModel, tokenizer: CLIPTokenizer, pixels: dict, words: dic
     return figures
 
 
-def write_card(model: CLIPModel, figures: dict[str, float], num_frames: int, seconds: float) -> str:
+def write_card(
+    model: CLIPModel, figures: dict[str, float], num_frames: int, seconds: float, flags: Sequence[str]
+) -> str:
     return CARD.format(
         parameters=model.num_parameters(),
-        command=" ".join(["python recipes/pretrain_tiny_clip.py", *map(tell_word, sys.argv[1:])]),
+        command=" ".join(["python recipes/pretrain_tiny_clip.py", *map(tell_word, flags)]),
         minutes=seconds / 60,
         machine=platform.machine(),
         cores=os.cpu_count(),

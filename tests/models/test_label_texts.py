@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, CLIPConfig, CLIPTokenizer
 from helpers.small_material import make_material
 from helpers.tiny import TOKEN_IDS, tiny_config
 from modeling_clipcaer import ClipCaerForVideoClassification
-from modeling_clipcaer.clip_loading import load_clip, load_tokenizer
+from modeling_clipcaer.clip_loading import load_clip_model, load_tokenizer
 from modeling_clipcaer.data.labels_file import read_labels_file
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.label_texts import check_tokenizer
@@ -83,7 +83,7 @@ def test_a_tokenizer_that_does_not_fit_is_refused_wherever_it_is_loaded(clip, sp
     spoil(clip)
     config = json.loads((clip / "config.json").read_text())["text_config"]
     loads = (
-        lambda: load_clip(str(clip)),
+        lambda: load_clip_model(str(clip)),
         lambda: ClipCaerForVideoClassification.from_clip_pretrained(str(clip), **FIELDS),
         lambda: build_model(ModelArguments(clip_model=str(clip), num_context_tokens=2), LABELS, ZeroShotModel),
         lambda: load_tokenizer(str(clip), type("TextConfig", (), config)),
@@ -117,13 +117,13 @@ def test_a_clip_of_older_days_is_read(clip):
     weights = load_file(clip / "model.safetensors")
     (clip / "model.safetensors").unlink()
     torch.save(weights | {"text_model.embeddings.position_ids": torch.arange(256)[None]}, clip / "pytorch_model.bin")
-    load_clip(str(clip))
+    load_clip_model(str(clip))
     torch.save({name: value for name, value in weights.items() if name != "logit_scale"}, clip / "pytorch_model.bin")
     with pytest.raises(InputError, match="lacks the weight `logit_scale`"):
-        load_clip(str(clip))
+        load_clip_model(str(clip))
     torch.save(weights | {"made_by": PurePosixPath("a")}, clip / "pytorch_model.bin")
     with pytest.raises(InputError, match="its pickled weights are torn, or hold objects beside tensors"):
-        load_clip(str(clip))
+        load_clip_model(str(clip))
 
 
 def test_a_clip_whose_weights_are_not_finite_is_refused(clip):
@@ -131,7 +131,7 @@ def test_a_clip_whose_weights_are_not_finite_is_refused(clip):
     weights["visual_projection.weight"][0, 0] = torch.nan
     save_file(weights, clip / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(InputError, match=r"`visual_projection\.weight` holds NaN"):
-        load_clip(str(clip))
+        load_clip_model(str(clip))
 
 
 @pytest.mark.parametrize(
