@@ -25,9 +25,9 @@ from modeling_clipcaer.common.markdown_text import markdown_code, markdown_text
 from modeling_clipcaer.data.audit.dataset import format_findings
 from modeling_clipcaer.data.audit.plots import draw_page as draw_audit
 from modeling_clipcaer.data.clip_search import name_suffix
-from modeling_clipcaer.data.contact_sheet import ClipView, draw_page
 from modeling_clipcaer.data.labels_file import read_label_entries
-from modeling_clipcaer.data.parquet_card import render_dataset_card
+from modeling_clipcaer.data.parquet.card import render_dataset_card
+from modeling_clipcaer.data.views.contact_sheet import ClipView, draw_page
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.exports.elan import write_elan
 from modeling_clipcaer.exports.fiftyone import write_fiftyone

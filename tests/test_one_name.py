@@ -17,8 +17,8 @@ from modeling_clipcaer.data.clip_boxes import ClipBoxes, read_boxes
 from modeling_clipcaer.data.clip_keys import find_spelled
 from modeling_clipcaer.data.loading import load_clips
 from modeling_clipcaer.data.record import count_shared_persons
-from modeling_clipcaer.data.sample_views import choose_clips
 from modeling_clipcaer.data.source_clips import check_labels
+from modeling_clipcaer.data.views.samples import choose_clips
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.names import describe_merged, identity_key, merge_names, printable
 from modeling_clipcaer.prediction.inputs import find_recordings, name_folders

@@ -20,7 +20,7 @@ from modeling_clipcaer.names import printable
 def main() -> None:
     args = parse_arguments(sys.argv[1:])
     tell(printable(f"reading the split `{args.split}` of {args.dataset}"))
-    from modeling_clipcaer.data.clip_video import read_clip, view_clips, write_clip_video
+    from modeling_clipcaer.data.views.clip_video import read_clip, view_clips, write_clip_video
 
     clips = [read_clip(args.dataset, args.split, number) for number in args.clip]
     output = Path(args.output)

@@ -24,8 +24,8 @@ from modeling_clipcaer.names import printable
 def main() -> None:
     args = parse_arguments(sys.argv[1:])
     tell(printable(f"looking for faces in {', '.join(args.inputs)}"))
-    from modeling_clipcaer.data.detection import detect_boxes
-    from modeling_clipcaer.data.detection_files import format_coverage
+    from modeling_clipcaer.data.detection.detect import detect_boxes
+    from modeling_clipcaer.data.detection.files import format_coverage
     from modeling_clipcaer.faces.face_detection import build_face_detector
 
     weights = args.face_detector_weights

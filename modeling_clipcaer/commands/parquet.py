@@ -16,7 +16,7 @@ from pathlib import Path
 from modeling_clipcaer.common.files import write_json
 from modeling_clipcaer.common.flags import CommandParser, spell_flag
 from modeling_clipcaer.common.progress import hide_progress_bars, tell
-from modeling_clipcaer.data.parquet_card import EMBEDDED, LICENCE, NOTICES, render_dataset_card
+from modeling_clipcaer.data.parquet.card import EMBEDDED, LICENCE, NOTICES, render_dataset_card
 from modeling_clipcaer.errors import InputError, run_command
 
 
@@ -29,9 +29,9 @@ def main() -> None:
     if args.embed != "none" and not args.i_may_share_these_images:
         raise InputError(f"--embed {args.embed} writes images of people: {SHARE_FLAG} says that you may share them")
     from modeling_clipcaer.data.loading import get_labels, load_clips
-    from modeling_clipcaer.data.parquet import choose_rows, write_split
-    from modeling_clipcaer.data.parquet_shards import CARD_NAME, PROCESSOR_NAME, publish_record, replaced_folder
-    from modeling_clipcaer.data.sample_views import make_processor
+    from modeling_clipcaer.data.parquet.dataset import choose_rows, write_split
+    from modeling_clipcaer.data.parquet.shards import CARD_NAME, PROCESSOR_NAME, publish_record, replaced_folder
+    from modeling_clipcaer.data.views.samples import make_processor
 
     hide_progress_bars(of_models=False)
     clips = load_clips(args.dataset)

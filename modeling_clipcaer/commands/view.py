@@ -24,7 +24,7 @@ from modeling_clipcaer.names import printable
 def main() -> None:
     args = parse_arguments(sys.argv[1:])
     tell(printable(f"reading the split `{args.split}` of {args.dataset}"))
-    from modeling_clipcaer.data.sample_views import choose_clips, load_split, make_processor, write_pages
+    from modeling_clipcaer.data.views.samples import choose_clips, load_split, make_processor, write_pages
 
     rows = load_split(args.dataset, args.split)
     places = choose_clips(rows, args.clips, args.num, args.seed)

@@ -16,7 +16,7 @@ from modeling_clipcaer.data.clip_labels import align_labels, name_labels
 from modeling_clipcaer.data.clip_rows import BOX_COLUMNS, describe_forms, find_form
 from modeling_clipcaer.data.labels_file import read_label_entries
 from modeling_clipcaer.data.layouts.raer import build_dataset
-from modeling_clipcaer.data.parquet_shards import find_shards
+from modeling_clipcaer.data.parquet.shards import find_shards
 from modeling_clipcaer.data.record import RECORD_NAME
 from modeling_clipcaer.errors import InputError, check_readable, first_line
 from modeling_clipcaer.json_files import read_object

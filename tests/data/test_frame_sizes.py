@@ -9,10 +9,10 @@ from PIL import Image
 from helpers.raer_tree import make_tree
 from helpers.stand_in_faces import SquareDetector
 from helpers.videos import RED, squares
-from modeling_clipcaer.data.box_detection import detect_clip
 from modeling_clipcaer.data.boxes import fill_boxes, read_body_file
 from modeling_clipcaer.data.clip_search import FoundClip
-from modeling_clipcaer.data.detection import detect_boxes
+from modeling_clipcaer.data.detection.clip_faces import detect_clip
+from modeling_clipcaer.data.detection.detect import detect_boxes
 from modeling_clipcaer.data.layouts.raer import build_dataset
 from modeling_clipcaer.data.rows import read_clip
 from modeling_clipcaer.data.settings import BuildSettings

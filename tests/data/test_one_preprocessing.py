@@ -9,8 +9,8 @@ from PIL import Image
 
 from helpers.tiny import tiny_model
 from modeling_clipcaer import ClipCaerCollator, ClipCaerPipeline, ClipCaerVideoProcessor
-from modeling_clipcaer.data.box_detection import detect_clip
 from modeling_clipcaer.data.clip_search import FoundClip
+from modeling_clipcaer.data.detection.clip_faces import detect_clip
 from modeling_clipcaer.recordings.recording import open_recording
 
 

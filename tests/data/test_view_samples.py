@@ -15,7 +15,7 @@ from helpers.videos import draw_faces
 from modeling_clipcaer import ClipCaerVideoProcessor
 from modeling_clipcaer.commands.view import main
 from modeling_clipcaer.data.clip_rows import open_row
-from modeling_clipcaer.data.contact_sheet import (
+from modeling_clipcaer.data.views.contact_sheet import (
     FACE_COLOUR,
     GAP,
     GUESSED_GROWTH,
@@ -25,7 +25,7 @@ from modeling_clipcaer.data.contact_sheet import (
     hide_face,
     hide_whole,
 )
-from modeling_clipcaer.data.sample_views import CLIPS_PER_PAGE, choose_clips, load_split, view_clip
+from modeling_clipcaer.data.views.samples import CLIPS_PER_PAGE, choose_clips, load_split, view_clip
 from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.faces.face_detection import build_face_detector
 

@@ -29,7 +29,7 @@ from modeling_clipcaer.commands.parquet import SHARE_FLAG, main
 from modeling_clipcaer.data import parquet_rows, parquet_shards
 from modeling_clipcaer.data.cached_clips import find_collator
 from modeling_clipcaer.data.loading import get_labels, load_clips
-from modeling_clipcaer.data.parquet_card import LICENCE
+from modeling_clipcaer.data.parquet.card import LICENCE
 from modeling_clipcaer.data.rows import FEATURES
 from modeling_clipcaer.errors import InputError
 

@@ -11,7 +11,7 @@ from PIL import Image
 from modeling_clipcaer.common.files import staged_folder
 from modeling_clipcaer.common.locks import locked_name
 from modeling_clipcaer.data.clip_rows import BOX_COLUMNS, open_row
-from modeling_clipcaer.data.contact_sheet import ClipView, HiddenFaces, draw_page, hide_whole
+from modeling_clipcaer.data.views.contact_sheet import ClipView, HiddenFaces, draw_page, hide_whole
 from modeling_clipcaer.errors import InputError, check_readable, first_line
 from modeling_clipcaer.names import identity_key
 from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor, boxes_per_frame

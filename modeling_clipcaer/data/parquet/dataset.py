@@ -12,8 +12,8 @@ from tqdm import tqdm
 from modeling_clipcaer.common.progress import tell
 from modeling_clipcaer.data.clip_rows import find_form
 from modeling_clipcaer.data.loading import count_frames
-from modeling_clipcaer.data.parquet_rows import CropRows, FrameRows, PathRows
-from modeling_clipcaer.data.parquet_shards import (
+from modeling_clipcaer.data.parquet.rows import CropRows, FrameRows, PathRows
+from modeling_clipcaer.data.parquet.shards import (
     ShardWriter,
 )
 from modeling_clipcaer.errors import InputError

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from modeling_clipcaer.common.files import staged_folder, write_json
-from modeling_clipcaer.data.box_detection import ClipFaces
+from modeling_clipcaer.data.detection.clip_faces import ClipFaces
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.json_files import parse_json
 from modeling_clipcaer.names import printable

@@ -14,9 +14,9 @@ from modeling_clipcaer.common.disk import tell_disk_errors
 from modeling_clipcaer.common.files import file_sha256
 from modeling_clipcaer.common.locks import locked_name
 from modeling_clipcaer.common.progress import tell
-from modeling_clipcaer.data.box_detection import detect_clips
 from modeling_clipcaer.data.clip_search import find_clips, say_passed_over
-from modeling_clipcaer.data.detection_files import BODY_PER_FRAME, PartialResults, write_results
+from modeling_clipcaer.data.detection.clip_faces import detect_clips
+from modeling_clipcaer.data.detection.files import BODY_PER_FRAME, PartialResults, write_results
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.faces.face_detection import FaceDetector
 
