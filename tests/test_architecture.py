@@ -48,7 +48,7 @@ def test_json_and_yaml_are_read_by_one_reader_each():
     assert found <= {
         *("json_files.py", "common/yaml_files.py"),
         # What the program has written itself a moment before.
-        *("synthetic/tiny_clip.py", "training/resumable_trainer.py", "data/detection_files.py"),
+        *("synthetic/tiny_clip.py", "training/resumable_trainer.py", "data/detection/files.py"),
     }
 
 
