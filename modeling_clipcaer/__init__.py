@@ -76,7 +76,7 @@ class _Registrar(MetaPathFinder):
         others = (finder for finder in sys.meta_path if finder is not self)
         spec = next(filter(None, (finder.find_spec(name, path, target) for finder in others)), None)
         if spec is not None and spec.loader is not None:
-            spec.loader.exec_module = self._counted(spec.loader.exec_module)
+            spec.loader.exec_module = self._counted(spec.loader.exec_module)  # type: ignore[method-assign]
         return spec
 
     def _counted(self, exec_module):

@@ -37,7 +37,11 @@ def test_examples_in_docstrings_run():
     assert sum(result.attempted for result in results) >= 5
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__.split(".")[-1])
+# A command is its module's docstring, and nothing else is called from elsewhere.
+LIBRARY = [module for module in MODULES if not module.__name__.startswith("modeling_clipcaer.commands.")]
+
+
+@pytest.mark.parametrize("module", LIBRARY, ids=lambda module: module.__name__.split(".")[-1])
 def test_every_public_name_is_documented(module):
     bare = [name for name, member in public_members(module) if not inspect.getdoc(member)]
     assert bare == []

@@ -113,6 +113,7 @@ def fit_entry(
 
 
 def count_findings(kind: str, fitted: FittedBoxes, sources: Sequence[str]) -> dict[str, int]:
+    """How often each finding is met among a clip's boxes of a kind."""
     counts = {
         **{name: getattr(fitted, name) for name in FINDINGS},
         **dict.fromkeys(BOX_SOURCES, 0),

@@ -61,11 +61,13 @@ class PackedBoxes(Mapping[str, Box]):
         return len(self.names)
 
     def unpack(self) -> dict[str, Box]:
+        """The boxes as a mapping of tuples."""
         sides = iter(self.numbers)
         return dict(zip(self.names, zip(sides, sides, sides, sides, strict=True), strict=True))
 
 
 def pack_entry(entry: Entry) -> Entry:
+    """An entry in little memory: the boxes of its frames packed, one box for all as it is."""
     return entry if isinstance(entry, tuple) else PackedBoxes(entry)
 
 
@@ -287,5 +289,6 @@ def fill_face_boxes(
 
 
 def upper_body(body_box: Box) -> Box:
+    """The upper part of a body box, where the face is."""
     left, top, right, bottom = body_box
     return left, top, right, top + UPPER_BODY_SHARE * (bottom - top)

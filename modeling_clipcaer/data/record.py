@@ -182,6 +182,7 @@ def list_box_cells(splits: Mapping[str, Any], kind: str) -> list[tuple[str, list
 
 
 def with_share(count: int, total: int) -> str:
+    """A count, and its share of a total in percent."""
     return f"{count} ({count / max(total, 1):.1%})"
 
 

@@ -76,6 +76,7 @@ class BuildSettings:
         return cut_listed(clips, labels, self, lists)
 
     def find_box_file(self, kind: str) -> Path | None:
+        """The box file of a kind that was given."""
         given = getattr(self, f"bounding_box_{kind}")
         return None if given is None else Path(given)
 

@@ -55,6 +55,7 @@ class SourceClip:
 
     @property
     def clip_id(self) -> str:
+        """The clip's name in the dataset."""
         whole = self.start == 0 and self.end is None
         stretch = "" if whole else f"#{self.start}-{'end' if self.end is None else self.end}"
         return self.name + stretch + (f"#{self.person}" if self.person else "")

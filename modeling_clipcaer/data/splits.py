@@ -59,6 +59,7 @@ def count_targets(totals: Sequence[int], share: float) -> list[int]:
 
 
 def draw_clips(clips: Sequence[SourceClip], share: float, seed: int) -> set[str]:
+    """Names of the clips that are drawn, so many of each label as its share comes to."""
     chosen: set[str] = set()
     for label in sorted({clip.label for clip in clips}):
         clip_ids = sorted(clip.clip_id for clip in clips if clip.label == label)

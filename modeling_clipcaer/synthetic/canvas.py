@@ -30,12 +30,15 @@ class Canvas:
         return (np.asarray(points, dtype=float) - centre) * self.zoom + centre + self.shift
 
     def polygon(self, points, fill: tuple[int, int, int]) -> None:
+        """Fill a polygon."""
         self.pen.polygon([tuple(point) for point in self.place(points) * FINE], fill=fill)
 
     def box(self, left: float, top: float, right: float, bottom: float, fill: tuple[int, int, int]) -> None:
+        """Fill a rectangle."""
         self.polygon([(left, top), (right, top), (right, bottom), (left, bottom)], fill)
 
     def line(self, points, fill: tuple[int, int, int], width: float) -> None:
+        """Draw a line of a width."""
         thick = max(1, round(width * self.zoom * FINE))
         self.pen.line([tuple(point) for point in self.place(points) * FINE], fill=fill, width=thick, joint="curve")
 
@@ -53,4 +56,5 @@ def oval(centre, radii, start: float = 0, end: float = 360, count: int = 26) -> 
 
 
 def shade(colour, factor: float) -> tuple[int, int, int]:
+    """A colour made lighter or darker."""
     return to_colour(np.array(colour) * factor)

@@ -60,6 +60,7 @@ def share_out(total: int, shares: np.ndarray) -> np.ndarray:
 
 
 def plan_split(rng: np.random.Generator, seed: int, split: str, counts: np.ndarray, first: int) -> list[ClipPlan]:
+    """Who shows which label in each clip of a split."""
     labels = rng.permutation(np.repeat(np.arange(len(counts)), counts))
     folders: list[tuple[Person, str]] = []
     plans = []
@@ -75,6 +76,7 @@ def plan_split(rng: np.random.Generator, seed: int, split: str, counts: np.ndarr
 
 
 def name_place(place: str, number: int) -> str:
+    """The folder of a place, as RAER names it."""
     return (
         f"Class/Classroom/Class{number // 12 + 1:03d}" if place == "classroom" else f"SelfStudy/{place.capitalize()}"
     )
@@ -96,6 +98,7 @@ def draw_dataset(plans: list[ClipPlan], root: Path, num_workers: int) -> None:
 
 
 def write_lines(path: Path, lines: Iterator[str] | list[str]) -> None:
+    """Write a text file, and the folders that it lies in."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 

@@ -36,6 +36,7 @@ class Stage:
         self.grain = rng.standard_normal((height + 40, width + 40, 1), dtype=np.float32) * self.setting.noise
 
     def new_canvas(self, image: Image.Image) -> Canvas:
+        """An empty canvas, seen by the camera of a moment."""
         return Canvas(image, self.setting.zoom, self.setting.shift)
 
 
@@ -66,6 +67,7 @@ def expose(stage: Stage, image: Image.Image, rng: np.random.Generator) -> Image.
 
 
 def draw_room(canvas: Canvas, rng: np.random.Generator, place: str) -> None:
+    """Draw wall and floor."""
     colour, furnish = {
         "classroom": ((206, 200, 178), hang_board),
         "library": ((178, 150, 118), fill_shelves),
@@ -79,6 +81,7 @@ def draw_room(canvas: Canvas, rng: np.random.Generator, place: str) -> None:
 
 
 def hang_board(canvas: Canvas, rng: np.random.Generator, x: float, wall: tuple[int, int, int]) -> None:
+    """Draw a board on the wall."""
     canvas.box(x - 20, 14, x + 210, 82, (118, 84, 56))
     canvas.box(x - 16, 18, x + 206, 78, (44, 88, 66))
     for _ in range(5):
@@ -87,6 +90,7 @@ def hang_board(canvas: Canvas, rng: np.random.Generator, x: float, wall: tuple[i
 
 
 def fill_shelves(canvas: Canvas, rng: np.random.Generator, x: float, wall: tuple[int, int, int]) -> None:
+    """Draw shelves with books."""
     for y in (-20, 20, 60, 100):
         canvas.box(-80, y, 400, y + 4, (92, 62, 40))
         for left in np.arange(-60, 380, 9) + x % 9:
@@ -94,6 +98,7 @@ def fill_shelves(canvas: Canvas, rng: np.random.Generator, x: float, wall: tuple
 
 
 def hang_cupboards(canvas: Canvas, rng: np.random.Generator, x: float, wall: tuple[int, int, int]) -> None:
+    """Draw cupboards on the wall."""
     for left in (x - 10, x + 90, x + 250):
         canvas.box(left, 0, left + 66, 46, shade(wall, 0.86))
         canvas.line([(left + 33, 4), (left + 33, 44)], shade(wall, 0.7), 1)
@@ -103,6 +108,7 @@ def hang_cupboards(canvas: Canvas, rng: np.random.Generator, x: float, wall: tup
 
 
 def hang_posters(canvas: Canvas, rng: np.random.Generator, x: float, wall: tuple[int, int, int]) -> None:
+    """Draw posters on the wall."""
     canvas.box(x + 210, 8, x + 290, 78, (240, 240, 236))
     canvas.box(x + 215, 13, x + 285, 73, (150, 194, 226))
     canvas.line([(x + 250, 12), (x + 250, 74)], (240, 240, 236), 3)
@@ -113,6 +119,7 @@ def hang_posters(canvas: Canvas, rng: np.random.Generator, x: float, wall: tuple
 
 
 def draw_neighbour(canvas: Canvas, stage: Stage) -> None:
+    """Draw somebody behind the student."""
     side = stage.setting.company
     x = 160 + side * 80
     shirt, skin, hair = stage.neighbour_shirt, stage.neighbour_skin, shade(stage.person.hair, 1.3)
@@ -123,6 +130,7 @@ def draw_neighbour(canvas: Canvas, stage: Stage) -> None:
 
 
 def draw_desk(canvas: Canvas, stage: Stage) -> None:
+    """Draw the desk and what lies on it."""
     colour = stage.desk_colour
     canvas.box(-80, DESK_TOP, 400, 270, colour)
     canvas.polygon(

@@ -19,6 +19,7 @@ def place_head(setting: Setting, moment: Moment) -> tuple[np.ndarray, float]:
 
 
 def draw_body(canvas: Canvas, person: Person, head: np.ndarray, moment: Moment) -> None:
+    """Draw shoulders and trunk."""
     shirt = person.shirt
     sink = 9 * moment.slouch
     x = 160 + (head[0] - 160) * 0.4
@@ -30,6 +31,7 @@ def draw_body(canvas: Canvas, person: Person, head: np.ndarray, moment: Moment) 
 
 
 def draw_head(canvas: Canvas, person: Person, moment: Moment, head: np.ndarray, tilt: float) -> None:
+    """Draw the head, its hair and its features."""
     width, height = HEAD_SIZE[0] * person.head_width, HEAD_SIZE[1] * person.head_height
     angle = np.radians(tilt)
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
@@ -57,6 +59,7 @@ def draw_head(canvas: Canvas, person: Person, moment: Moment, head: np.ndarray, 
 
 
 def draw_features(canvas: Canvas, person: Person, moment: Moment, at) -> None:
+    """Draw eyes, brows and mouth."""
     skin = person.skin
     gap = 7.6 * person.eye_gap
     for side in (-1, 1):
@@ -79,6 +82,7 @@ def draw_features(canvas: Canvas, person: Person, moment: Moment, at) -> None:
 
 
 def draw_eye(canvas: Canvas, person: Person, moment: Moment, x: float, at) -> None:
+    """Draw one eye with its brow."""
     skin, (gaze_x, gaze_y) = person.skin, moment.gaze
     wide, high = 4.3, 2.9 * moment.openness
     if moment.openness < 0.12:
@@ -95,6 +99,7 @@ def draw_eye(canvas: Canvas, person: Person, moment: Moment, x: float, at) -> No
 
 
 def draw_mouth(canvas: Canvas, person: Person, moment: Moment, at) -> None:
+    """Draw the mouth."""
     half = 6.0 + 1.9 * max(moment.smile, 0) - 1.5 * moment.gape
     if moment.gape > 0.15:
         lips = at(oval((0, 12.6), (half * 0.85, 0.8 + 5.6 * moment.gape)))
@@ -111,6 +116,7 @@ def draw_mouth(canvas: Canvas, person: Person, moment: Moment, at) -> None:
 
 
 def draw_arms(canvas: Canvas, person: Person, setting: Setting, moment: Moment, head: np.ndarray) -> None:
+    """Draw the arms and hands."""
     side = setting.side
     sleeve, skin = shade(person.shirt, 0.85), shade(person.skin, 0.95)
     shoulder = 116 + 9 * moment.slouch
@@ -137,6 +143,7 @@ def draw_arms(canvas: Canvas, person: Person, setting: Setting, moment: Moment, 
 
 
 def draw_phone(canvas: Canvas, setting: Setting, centre: np.ndarray) -> None:
+    """Draw a phone in a hand."""
     frame = np.array([(-7, -12), (8, -10), (6, 12), (-9, 10)]) * (setting.side, 1)
     canvas.polygon(frame + centre, (24, 24, 28))
     canvas.polygon(frame * 0.8 + centre, setting.screen)

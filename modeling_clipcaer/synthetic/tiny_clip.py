@@ -119,10 +119,12 @@ def draw_clip(seed: int, index: int) -> list[dict]:
 
 
 def select(pixels: dict, words: dict, start: int, stop: int | None) -> tuple[dict, dict]:
+    """The examples from `start` to `stop`."""
     return tuple({view: data[view][start:stop] for view in VIEWS} for data in (pixels, words))
 
 
 def join_all(words: dict[str, list[dict]], view: str) -> list[str]:
+    """The captions of a view."""
     return [JOIN_CAPTION[view](attributes) for attributes in words[view]]
 
 
@@ -144,6 +146,7 @@ def train_tokenizer(captions: list[str]) -> CLIPTokenizer:
 
 
 def build_model(tokenizer: CLIPTokenizer) -> CLIPModel:
+    """A new CLIP of tiny size."""
     special = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
     text = {"hidden_size": 96, "intermediate_size": 192, "num_hidden_layers": 2, "num_attention_heads": 4}
     vision = {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4}
@@ -162,6 +165,7 @@ def train(
     words: dict,
     args: argparse.Namespace,
 ) -> None:
+    """Train on pairs of pictures and captions."""
     rng = np.random.default_rng([args.seed, SEED_STREAM])
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.learning_rate, weight_decay=0.05, betas=(0.9, 0.98))
     scheduler = get_cosine_schedule_with_warmup(optimizer, args.steps // 20, args.steps)
@@ -206,11 +210,13 @@ def contrastive_loss(
 
 
 def normalise(pixels: torch.Tensor) -> torch.Tensor:
+    """Pixels as the model takes them, by CLIP's mean and deviation."""
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (CLIP_MEAN, CLIP_STD))
     return (pixels.float() / 255 - mean) / std
 
 
 def tokenise(tokenizer: CLIPTokenizer, texts: list[str]) -> dict[str, torch.Tensor]:
+    """Texts as the model takes them."""
     return dict(tokenizer(texts, padding=True, truncation=True, return_tensors="pt"))
 
 
@@ -238,6 +244,7 @@ def measure(model: CLIPModel, tokenizer: CLIPTokenizer, pixels: dict, words: dic
 def write_card(
     model: CLIPModel, figures: dict[str, float], num_frames: int, seconds: float, flags: Sequence[str]
 ) -> str:
+    """The checkpoint's README.md."""
     return CARD.format(
         parameters=model.num_parameters(),
         command=" ".join(["python recipes/pretrain_tiny_clip.py", *map(tell_word, flags)]),
@@ -258,6 +265,7 @@ def tell_word(word: str) -> str:
 
 
 def save(model: CLIPModel, tokenizer: CLIPTokenizer, card: str, output_dir: Path) -> None:
+    """Write the checkpoint as those on the Hub are."""
     size = {"shortest_edge": IMAGE_SIZE}, {"height": IMAGE_SIZE, "width": IMAGE_SIZE}
     with complete_folder(output_dir) as folder:
         model.save_pretrained(folder)

@@ -35,8 +35,10 @@ def describe_context(person: Person, setting: Setting, moment: Moment) -> dict[s
 
 
 def join_face_caption(words: dict[str, str]) -> str:
+    """The caption of a face, from its words."""
     return "a face with " + " and ".join(words.values())
 
 
 def join_context_caption(words: dict[str, str]) -> str:
+    """The caption of a context, from its words."""
     return "a student " + " ".join(words.values())

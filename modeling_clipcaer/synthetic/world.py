@@ -112,6 +112,7 @@ class Moment:
 
 
 def make_person(rng: np.random.Generator, place: str | None = None) -> Person:
+    """A person drawn at random."""
     skin = np.array([236, 196, 168]) * rng.uniform(0.45, 1.05) + rng.uniform(-8, 8, 3)
     hair = np.array([60, 44, 34]) * rng.uniform(0.3, 2.2) + rng.uniform(-10, 10, 3)
     habit = rng.permutation(4) if rng.random() < 0.7 else np.full(4, 9)  # most persons have one habit
@@ -133,6 +134,7 @@ def make_person(rng: np.random.Generator, place: str | None = None) -> Person:
 
 
 def to_colour(values: np.ndarray) -> tuple[int, int, int]:
+    """A colour as PIL takes it."""
     red, green, blue = (int(value) for value in np.clip(values, 0, 255))
     return red, green, blue
 
@@ -174,6 +176,7 @@ def rise(rng: np.random.Generator, num_frames: int, earliest: float = -0.3, late
 
 
 def tell_context_story(rng: np.random.Generator, story: str, moments: list[Moment]) -> list[Moment]:
+    """What goes on around a student over a clip."""
     ramp = rise(rng, len(moments), latest=0.4)
     prop = rng.random() < 0.5
     strength = rng.uniform(0.8, 1.1)
@@ -191,6 +194,7 @@ def tell_context_story(rng: np.random.Generator, story: str, moments: list[Momen
 
 
 def tell_face_story(rng: np.random.Generator, story: str, moments: list[Moment]) -> list[Moment]:
+    """What a face does over a clip."""
     tell = {
         "dozing": tell_dozing,
         "wandering": tell_wandering,
@@ -219,12 +223,14 @@ def tell_reading(rng: np.random.Generator, moments: list[Moment]) -> list[Moment
 
 
 def tell_smiling(rng: np.random.Generator, moments: list[Moment]) -> list[Moment]:
+    """A face that smiles over a clip."""
     ramp = rise(rng, len(moments), latest=0.35) * rng.uniform(0.8, 1.0)
     told = tell_reading(rng, moments)
     return [replace(moment, smile=float(level)) for moment, level in zip(told, ramp, strict=True)]
 
 
 def tell_frowning(rng: np.random.Generator, moments: list[Moment]) -> list[Moment]:
+    """A face that frowns over a clip."""
     ramp = rise(rng, len(moments)) * rng.uniform(0.8, 1.0)
     told = tell_reading(rng, moments)
     return [replace(moment, frown=float(level)) for moment, level in zip(told, ramp, strict=True)]

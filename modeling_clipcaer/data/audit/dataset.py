@@ -175,12 +175,14 @@ def look_at_all(
 
 
 def show_progress(chunks: list[Chunk], tallies: Iterator[Tally], bar: tqdm) -> Iterator[tuple[str, Tally]]:
+    """The tallies as they come, while a bar counts their clips."""
     for (split, start, stop), tally in zip(chunks, tallies, strict=True):
         bar.update(stop - start)
         yield split, tally
 
 
 def look_at_rows(rows: DatasetDict, chunk: Chunk, thresholds: AuditThresholds, decode: bool) -> Tally:
+    """The tally of a chunk of a split's rows."""
     split, start, stop = chunk
     tally = Tally()
     for row in rows[split].select(range(start, stop)):
@@ -198,6 +200,7 @@ def start_worker(folder: str, thresholds: AuditThresholds, decode: bool) -> None
 
 
 def work(chunk: Chunk) -> Tally:
+    """The tally of a chunk, in a worker process."""
     rows, thresholds, decode = _worker
     return look_at_rows(rows, chunk, thresholds, decode)
 

@@ -56,4 +56,5 @@ def find_clips(settings: Settings) -> Source:
 
 
 def list_folders(folder: Path) -> list[Path]:
+    """The folders in a folder, by name, without hidden ones."""
     return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))

@@ -85,11 +85,13 @@ def parse_line(line: Mapping[str, str], place: str, root: Path) -> SourceClip:
 
 
 def parse_seconds(line: Mapping[str, str], field: str, place: str) -> float | None:
+    """The seconds in a field, `None` where it is empty."""
     text = line.get(field, "")
     return parse_number(text, f"{place}: field `{field}`", "seconds like 12.5") if text else None
 
 
 def parse_box_fields(line: Mapping[str, str], kind: str, place: str) -> Box | None:
+    """The box in the four fields of a kind, `None` where all are empty."""
     texts = {field: line.get(field, "") for field in BOX_COLUMNS[kind]}
     empty = [field for field, text in texts.items() if not text]
     if len(empty) == len(SIDES):
@@ -101,6 +103,7 @@ def parse_box_fields(line: Mapping[str, str], kind: str, place: str) -> Box | No
 
 
 def parse_number(text: str, where: str, expected: str) -> float:
+    """A finite number from the text of a field."""
     try:
         number = float(text)
     except ValueError:

@@ -49,6 +49,7 @@ def find_clips(settings: Settings) -> Source:
 
 
 def find_table(root: Path, split: str) -> Path | None:
+    """The table of a split."""
     check_readable(root, depth=0)
     names = [f"{split}_engagement_labels.{suffix}" for suffix in ("xlsx", "csv")]
     found = [root / name for name in names if (root / name).is_file()]

@@ -108,6 +108,7 @@ class Settings(BuildSettings):
 
     @property
     def patterns(self) -> PathPatterns:
+        """How a clip's path tells its person and its place."""
         return PathPatterns(self.person_pattern, self.place_pattern)
 
     def find_person(self, clip: SourceClip) -> str:
@@ -135,6 +136,7 @@ class Settings(BuildSettings):
         return splits, record_protocol(self, splits)
 
     def find_box_file(self, kind: str) -> Path | None:
+        """The box file of a kind: the one given, or RAER's own."""
         return locate_sources(self)[1][kind]
 
     def match_boxes(

@@ -87,6 +87,7 @@ class Raer(datasets.GeneratorBasedBuilder):
 
 
 def cut_shards(clips: Sequence[SourceClip]) -> list[list[SourceClip]]:
+    """The clips in parts that processes can share."""
     size = -(-len(clips) // NUM_SHARDS)
     return [list(clips[start : start + size]) for start in range(0, len(clips), size)]
 
