@@ -318,8 +318,11 @@ def test_what_may_not_be_read_is_said_to_be_there(open_folder):
 
 
 COMMANDS = """
-import datasets, json, sys
-import pyarrow.dataset
+import datasets, importlib, json, pkgutil, sys
+import modeling_clipcaer, pyarrow.dataset, scipy.optimize
+# Nobody may have no way to what is installed.
+for module in pkgutil.walk_packages(modeling_clipcaer.__path__, "modeling_clipcaer."):
+    importlib.import_module(module.name)
 from transformers import AutoModelForVideoClassification
 from modeling_clipcaer import ClipCaerForVideoClassification
 from modeling_clipcaer import ClipCaerVideoProcessor
