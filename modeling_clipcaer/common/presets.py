@@ -17,9 +17,3 @@ def find_preset(name: str, suffix: str = ".yaml") -> str:
         found = (folder / f"{name}{suffix}" for folder in _FOLDERS)
         return next((str(path) for path in found if path.exists()), name)
     return name
-
-
-def list_presets() -> list[str]:
-    """The names of the presets of training."""
-    paths = (path for folder in _FOLDERS for path in folder.glob("*.yaml"))
-    return sorted(path.stem for path in paths if not path.stem.endswith(("_labels", "_config")))

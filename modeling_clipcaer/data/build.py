@@ -1,7 +1,5 @@
 """The one build: from the clips that a layout finds to a dataset on disk, its record and its audit."""
 
-import json
-import multiprocessing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -13,7 +11,8 @@ import datasets
 from datasets.arrow_writer import ArrowWriter
 from tqdm import tqdm
 
-from modeling_clipcaer.common.files import is_replaceable, replace_folder, working_folder
+from modeling_clipcaer.common.files import is_replaceable, replace_folder, working_folder, write_json
+from modeling_clipcaer.common.processes import start_anew
 from modeling_clipcaer.data.boxes import Entry, check_not_swapped, pack_entry, read_box_file
 from modeling_clipcaer.data.record import (
     RECORD_NAME,
@@ -84,8 +83,7 @@ def build(
         }
         complete = working / "dataset"
         rows.select_columns(list(plan.features)).save_to_disk(complete)
-        text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
-        (complete / RECORD_NAME).write_text(text, encoding="utf-8", errors="backslashreplace")
+        write_json(record, complete / RECORD_NAME)
         replace_folder(complete, output, working)
     found = map(printable, (*source.notes, *say_findings(record)))
     return record, [format_table(record), *list_few_clips(record), *found]
@@ -177,13 +175,9 @@ def read_all(
     read = partial(read_clip, settings=settings)
     if num_proc == 1:
         return map(read, clips)
-    # Keep: fork would copy the locks of threads that this process has used, and the copy waits for ever.
-    methods = multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-    if context.get_start_method() == "forkserver":
-        context.set_forkserver_preload([read_clip.__module__])  # imports take seconds: once, not once a process
+    pool = stack.enter_context(start_anew(read_clip.__module__).Pool(num_proc))
     # Neighbours are often stretches of one video, which a process has open.
-    return stack.enter_context(context.Pool(num_proc)).imap(read, clips, chunksize=8)
+    return pool.imap(read, clips, chunksize=8)
 
 
 def check_skipped(rows: datasets.DatasetDict, skipped: Sequence[Mapping[str, str]], may_skip: bool) -> None:

@@ -1,6 +1,5 @@
 """Auditing a dataset on disk: every row is looked at once, on several processes, and what they say is put together."""
 
-import multiprocessing
 import platform
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
@@ -12,6 +11,7 @@ from tqdm import tqdm
 
 from modeling_clipcaer.common.files import staged_folder, write_json
 from modeling_clipcaer.common.locks import locked_folder
+from modeling_clipcaer.common.processes import start_anew
 from modeling_clipcaer.data.audit.checks import (
     SEVERITIES,
     check_boxes,
@@ -162,12 +162,7 @@ def look_at_all(
             tallies = (look_at_rows(rows, chunk, thresholds, decode) for chunk in chunks)
             yield from show_progress(chunks, tallies, bar)
             return
-        # Keep: fork would copy the threads' locks of whatever this process has used, and the copy waits for ever.
-        methods = multiprocessing.get_all_start_methods()
-        context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-        if context.get_start_method() == "forkserver":
-            context.set_forkserver_preload([__name__])  # imports take seconds: once, not once a process
-        with context.Pool(workers, start_worker, (str(folder), thresholds, decode)) as pool:
+        with start_anew(__name__).Pool(workers, start_worker, (str(folder), thresholds, decode)) as pool:
             yield from show_progress(chunks, pool.imap(work, chunks), bar)
             # Keep: processes that are ended by force leave semaphores behind, and Python warns of them on exit.
             pool.close()
