@@ -6,8 +6,14 @@ import sys
 
 import pytest
 
+from helpers.places import ROOT
 from modeling_clipcaer.commands.build import LAYOUTS
 from modeling_clipcaer.commands.main import COMMANDS
+
+
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+from start_up import DATA_COMMANDS
 
 
 HEAVY = {
@@ -36,17 +42,7 @@ def test_help_needs_nothing_heavy(words):
     assert said.startswith("usage: clipcaer") and not heavy
 
 
-FIRST_LINES = [
-    "synthetic --output drawn --clips-train 1 --clips-test 5 --num-workers 1",
-    "build raer --root nowhere --output built",
-    "build csv --csv nowhere.csv --output built",
-    "audit nowhere",
-    "detect-boxes nowhere --output boxes",
-    "view nowhere --output sheet.png",
-    "parquet nowhere --output shards --embed none",
-    "clip-to-video --dataset nowhere --output clip.mp4",
-    "pretrain-tiny-clip --output_dir tiny --num_clips 1 --steps 1 --num_workers 1",
-]
+FIRST_LINES = [*DATA_COMMANDS, "pretrain-tiny-clip --output_dir tiny --num_clips 1 --steps 1 --num_workers 1"]
 
 
 @pytest.mark.parametrize("line", FIRST_LINES, ids=lambda line: line.partition(" --")[0])

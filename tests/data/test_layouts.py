@@ -6,8 +6,6 @@ import re
 import subprocess
 import sys
 
-import pytest
-
 from helpers.builders import builder
 from helpers.miniatures import write_clip
 from helpers.places import ROOT
@@ -56,19 +54,6 @@ def test_the_layout_that_the_documentation_adds_is_two_places_and_builds(tmp_pat
 def test_every_module_of_the_folder_is_in_the_table():
     files = {path.stem for path in (ROOT / "modeling_clipcaer/data/layouts").glob("*.py")}
     assert files - {"__init__", "raer_builder"} == set(LAYOUTS.values())
-
-
-@pytest.mark.parametrize("words", [["--help"], *([name, "--help"] for name in LAYOUTS)], ids=" ".join)
-def test_help_imports_nothing_heavy(words):
-    code = (
-        "import sys\nfrom modeling_clipcaer.commands.main import main\n"
-        "try:\n    main()\nexcept SystemExit:\n    pass\n"
-        f"print(sorted({HEAVY} & set(sys.modules)))"
-    )
-    command = [sys.executable, "-c", code, "build", *words]
-    result = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
-    *shown, imported = result.stdout.splitlines()
-    assert imported == "[]" and shown[0].startswith("usage: clipcaer build"), result.stderr
 
 
 def test_the_first_line_comes_before_anything_heavy(tmp_path):
