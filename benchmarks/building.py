@@ -16,15 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from machine import print_report, render_table, run_apart
 from PIL import Image
 
 from modeling_clipcaer.common.flags import option, parse_arguments
-from modeling_clipcaer.data.audit.dataset import audit_dataset
-from modeling_clipcaer.data.layouts.raer import build_dataset
-from modeling_clipcaer.data.layouts.raer_builder import Raer
 from modeling_clipcaer.errors import run_command
 
+
+# Keep: what takes long to import is imported where it is used. The processes of a build import the script that started
+# it, and the commands are as light.
 
 FACE_BOX, BODY_BOX = [20.0, 10.0, 40.0, 30.0], [8.0, 4.0, 56.0, 46.0]
 LINKS = 30_000  # of one file; file systems allow no more than about 65,000
@@ -42,6 +41,8 @@ class BuildingBenchmarkArguments:
 
 
 def main() -> None:
+    from machine import print_report, render_table, run_apart
+
     (args,) = parse_arguments((BuildingBenchmarkArguments,), sys.argv[1:], __doc__)
     load_before, rows = os.getloadavg()[0], []
     for num_clips in args.num_clips or [1_000, 10_000, 100_000]:
@@ -61,6 +62,8 @@ def main() -> None:
 
 def time_build(raer: Path, output: Path, num_proc: int) -> tuple[float, float]:
     """Seconds of a build, and MB of its largest worker."""
+    from modeling_clipcaer.data.layouts.raer import build_dataset
+
     start = time.perf_counter()
     build_dataset(raer, output, num_proc)
     return time.perf_counter() - start, read_workers_mb()
@@ -68,6 +71,8 @@ def time_build(raer: Path, output: Path, num_proc: int) -> tuple[float, float]:
 
 def time_audit(raer: Path, output: Path, num_proc: int) -> tuple[float, float]:
     """The same of an audit that decodes nothing."""
+    from modeling_clipcaer.data.audit.dataset import audit_dataset
+
     start = time.perf_counter()
     audit_dataset(output, num_proc=num_proc)
     return time.perf_counter() - start, read_workers_mb()
@@ -75,6 +80,8 @@ def time_audit(raer: Path, output: Path, num_proc: int) -> tuple[float, float]:
 
 def time_builder(raer: Path, output: Path, num_proc: int) -> tuple[float, float]:
     """The same of the rows alone, without a record, by `datasets`' own machine."""
+    from modeling_clipcaer.data.layouts.raer_builder import Raer
+
     start = time.perf_counter()
     builder = Raer.create(cache_dir=output.with_name("cache"), root=raer)
     builder.download_and_prepare(num_proc=num_proc)

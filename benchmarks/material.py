@@ -16,7 +16,7 @@ from transformers.utils import logging
 from modeling_clipcaer import ClipCaerConfig, ClipCaerForVideoClassification, ClipCaerVideoProcessor
 from modeling_clipcaer.common.flags import option
 from modeling_clipcaer.data.cached_clips import EMBEDS_COLUMNS
-from modeling_clipcaer.data.rows import FEATURES
+from modeling_clipcaer.data.features import FEATURES
 from modeling_clipcaer.raer_labels import RAER_DESCRIPTIVE_PROMPTS, RAER_LABEL_PROMPTS, RAER_LABELS
 
 

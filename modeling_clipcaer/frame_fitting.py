@@ -1,14 +1,20 @@
 """Frames of a video as they are shown: square pixels, upright, and all of one size."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import av
 import numpy as np
-import torch
 from av.video.reformatter import ColorTrc, Interpolation, VideoReformatter
 
 from .scene_cuts import CELLS
+
+
+if TYPE_CHECKING:
+    import torch
 
 
 # Without these flags the chroma of 4:2:0 video is repeated, not interpolated: up to 31 levels off, now at most 3.
@@ -47,7 +53,7 @@ class FrameFitter:
         pixels = self._reformatter.reformat(
             frame, width=stored[0], height=stored[1], format="rgb24", interpolation=INTERPOLATION
         ).to_ndarray()
-        return put_on_canvas(torch.from_numpy(pixels).rot90(turns).permute(2, 0, 1), self.size)
+        return put_on_canvas(_turn(pixels, turns), self.size)
 
     def make_thumbnail(self, frame: av.VideoFrame) -> np.ndarray:
         """A frame as it is shown, as a picture of the size that cuts are looked for in, uint8 (rows, columns, 3)."""
@@ -63,8 +69,7 @@ class FrameFitter:
         small = self._reformatter.reformat(
             frame, width=columns, height=rows, format="rgb24", interpolation=Interpolation.AREA
         )
-        upright = torch.from_numpy(small.to_ndarray()).rot90(turns).permute(2, 0, 1)
-        return put_on_canvas(upright, CELLS[::-1]).permute(1, 2, 0).numpy()
+        return put_on_canvas(_turn(small.to_ndarray(), turns), CELLS[::-1]).permute(1, 2, 0).numpy()
 
     def upright_size(self, frame: av.VideoFrame) -> Size:
         """Width and height of a frame by itself, upright, in square pixels."""
@@ -106,6 +111,13 @@ def find_pixel_aspect(stream: av.VideoStream) -> float:
 
 def _quarter_turns(frame: av.VideoFrame) -> int:
     return round(frame.rotation / 90)
+
+
+def _turn(pixels: np.ndarray, turns: int) -> torch.Tensor:
+    """`pixels` (height, width, 3) by so many quarter turns, as (3, height, width)."""
+    import torch  # Keep: here. Whoever asks for a video's times alone need not wait for it.
+
+    return torch.from_numpy(pixels).rot90(turns).permute(2, 0, 1)
 
 
 def largest_size(sizes: Iterable[Size]) -> Size:

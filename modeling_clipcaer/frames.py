@@ -1,18 +1,23 @@
 """Which frames of a clip are looked at, and where they come from: a folder, image files, a video, an array."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
-import torch
 from PIL import Image
 
 from .errors import InputError
 from .frame_files import IMAGE_SUFFIXES, list_frame_names
 from .image_files import read_image
 from .video_frames import VideoFrames
+
+
+if TYPE_CHECKING:
+    import torch
 
 
 def sample_frame_indices(
@@ -39,6 +44,8 @@ def sample_frame_indices(
     Returns:
         int64 tensor of shape `(num_frames,)`, not decreasing.
     """
+    import torch  # Keep: here and below. A clip is described without it.
+
     if total < 1 or num_frames < 1:
         raise InputError(f"`total` and `num_frames` must be at least 1, got {total} and {num_frames}")
     if mode not in ("train", "eval") or sampling not in ("segments", "reference"):
@@ -91,7 +98,7 @@ class ImageFrames:
             name = self.names[index] if isinstance(image, bytes) else None
             yield read_image(image, min_side, name, self.upright)
 
-    def as_stored(self) -> "ImageFrames":
+    def as_stored(self) -> ImageFrames:
         """The same frames, not turned upright."""
         return ImageFrames(self.images, self.names, upright=False)
 
@@ -100,6 +107,8 @@ class ArrayFrames:
     """Frames already in memory: uint8, (num_frames, height, width, 3) or (num_frames, 3, height, width)."""
 
     def __init__(self, frames: np.ndarray | torch.Tensor):
+        import torch
+
         # Keep: torch refuses the negative strides of arrays turned from BGR.
         frames = frames if isinstance(frames, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(frames))
         if frames.dtype != torch.uint8 or frames.dim() != 4 or 3 not in (frames.shape[1], frames.shape[3]):
@@ -141,7 +150,7 @@ class ListedFrames:
                 raise InputError(f"frame {index}: {error}") from error
             yield pixels
 
-    def as_stored(self) -> "ListedFrames":
+    def as_stored(self) -> ListedFrames:
         """The same frames, not turned upright."""
         return ListedFrames(self.frames, upright=False)
 
@@ -153,7 +162,14 @@ def is_image_path(path: object) -> bool:
 
 def is_loaded_frame(frame: object) -> bool:
     """Whether `frame` is one of Pillow's images, or an array of three dimensions."""
-    return isinstance(frame, Image.Image) or (isinstance(frame, np.ndarray | torch.Tensor) and frame.ndim == 3)
+    return isinstance(frame, Image.Image) or (is_array(frame) and frame.ndim == 3)
+
+
+def is_array(clip: object) -> TypeGuard[np.ndarray | torch.Tensor]:
+    """Whether `clip` is an array or a tensor."""
+    import torch
+
+    return isinstance(clip, np.ndarray | torch.Tensor)
 
 
 def open_clip(clip) -> FrameSource:
@@ -170,7 +186,7 @@ def open_clip(clip) -> FrameSource:
         source = ImageFrames([Path(clip, name) for name in list_frame_names(clip)])
     elif isinstance(clip, str | Path):
         source = VideoFrames(clip)
-    elif isinstance(clip, np.ndarray | torch.Tensor):
+    elif is_array(clip):
         source = ArrayFrames(clip)
     elif isinstance(clip, Sequence) and all(map(is_image_path, clip)):
         source = ImageFrames(clip)

@@ -1,5 +1,7 @@
 """Image files: what may be opened, how much of it, which way up it is, and its pixels."""
 
+from __future__ import annotations
+
 import re
 import struct
 import warnings
@@ -7,14 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import Image
 
 from .errors import InputError
 from .frame_files import check_regular
 
+
+if TYPE_CHECKING:
+    import torch
 
 try:
     from cv2 import IMREAD_COLOR_RGB, IMREAD_IGNORE_ORIENTATION, imdecode
@@ -53,6 +58,8 @@ def read_image(
         InputError: the file is missing, no regular one, corrupt, truncated, larger than `MAX_PIXELS`, or holds more
             than 8 bits a channel, or more than one picture.
     """
+    import torch  # Keep: here. Builds read sizes alone, in processes that need not wait for it.
+
     name = _call(image, name)
     with _open_image(image, name) as opened:
         if opened.mode.startswith(("I", "F")):

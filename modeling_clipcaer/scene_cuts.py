@@ -4,14 +4,17 @@ A calling program swaps two tiles, or shows another speaker: the boxes of two pe
 place, and geometry would take them for one. Whatever moves changes for many frames; a cut changes once.
 """
 
+from __future__ import annotations
+
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-import torch
 
-from .pixels import crop_box, resize
+
+if TYPE_CHECKING:
+    import torch
 
 
 # Of the thumbnails in which cuts are looked for: rows and columns. A cell is 20 pixels of a 720p frame.
@@ -91,6 +94,8 @@ def is_cut(cells: np.ndarray, box: Sequence[float], height: int, width: int) -> 
 def see_face(frame: torch.Tensor, box: Sequence[float]) -> np.ndarray:
     """What is within `box` of a frame, uint8 (3, height, width), as a few cells, (3, rows, columns): enough to
     tell whether the picture is another one, and for the next moment alone."""
+    from .pixels import crop_box, resize
+
     cells = resize(crop_box(frame, box)[None], FACE_CELLS, FACE_CELLS, "bilinear")[0]
     return cells.numpy().astype(np.float32)
 

@@ -1,5 +1,7 @@
 """Frames of a video file by their place in time, all of one size, decoded with PyAV only as far as needed."""
 
+from __future__ import annotations
+
 import io
 import math
 import os
@@ -12,17 +14,20 @@ from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from typing import BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import av
 import numpy as np
-import torch
 from av.stream import Disposition
 
 from .errors import InputError
 from .frame_files import check_regular
 from .frame_fitting import FrameFitter, FrameLooks, find_pixel_aspect, largest_size
 from .scene_cuts import find_cuts, join_cuts
+
+
+if TYPE_CHECKING:
+    import torch
 
 
 # A seek throws the decoder's work away; below this many skipped frames decoding through is faster.
@@ -206,7 +211,7 @@ class VideoFrames:
                 "nobody plays: it is not read"
             )
 
-    def _read_packets(self, container, stream: av.VideoStream, looks: "FrameLooks") -> tuple[list[_Packet], int]:
+    def _read_packets(self, container, stream: av.VideoStream, looks: FrameLooks) -> tuple[list[_Packet], int]:
         """The stream's packets in their order, and at which byte those of all streams end."""
         packets, end, sound = [], 0, _SoundClock()
         # Keep: not every frame of a codec of key frames alone, which would decode all of it.
@@ -254,7 +259,7 @@ class VideoFrames:
         if lost := len(stamps) - len(self._timestamps):
             self.notes.append(f"its first {lost} frames come before a key frame, cannot be decoded and are left out")
 
-    def _index_by_decoding(self, stated: list[int | None], stream: av.VideoStream, looks: "FrameLooks") -> None:
+    def _index_by_decoding(self, stated: list[int | None], stream: av.VideoStream, looks: FrameLooks) -> None:
         """Count the frames. `stated` are the packets' times, where those are not the frames'."""
         container, counted_stream = self._open()
         stamps, barren = [], 0

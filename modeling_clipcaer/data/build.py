@@ -14,6 +14,7 @@ from tqdm import tqdm
 from modeling_clipcaer.common.files import is_replaceable, replace_folder, working_folder, write_json
 from modeling_clipcaer.common.processes import start_anew
 from modeling_clipcaer.data.boxes import Entry, check_not_swapped, pack_entry, read_box_file
+from modeling_clipcaer.data.features import COUNT_FEATURES, make_features
 from modeling_clipcaer.data.record import (
     RECORD_NAME,
     format_table,
@@ -21,7 +22,7 @@ from modeling_clipcaer.data.record import (
     make_record,
     say_findings,
 )
-from modeling_clipcaer.data.rows import COUNTS, Reading, make_features, read_clip
+from modeling_clipcaer.data.rows import Reading, read_clip
 from modeling_clipcaer.data.settings import BuildSettings
 from modeling_clipcaer.data.source_clips import Source, SourceClip, check_labels, settle_persons, shorten_names
 from modeling_clipcaer.errors import InputError
@@ -145,7 +146,7 @@ def read_splits(
     videos, by clip."""
     ordered = [(split, clip) for split, part in plan.splits.items() for clip in part]
     paths = {split: str(folder / f"{split}.arrow") for split in plan.splits}
-    features = datasets.Features({**plan.features, **COUNTS})
+    features = datasets.Features({**plan.features, **COUNT_FEATURES})
     skipped, notes = [], {}
     with ExitStack() as stack:
         writers = {split: stack.enter_context(ArrowWriter(path=paths[split], features=features)) for split in paths}

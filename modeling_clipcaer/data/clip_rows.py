@@ -9,16 +9,20 @@ A row names its frames in one of three ways:
 Boxes go by frame: `face_boxes` and `body_boxes` hold one box for each, or one for all, or none for whole frames.
 """
 
+from __future__ import annotations
+
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.frames import FrameSource, ImageFrames
 from modeling_clipcaer.video_frames import VideoFrames
+
+
+if TYPE_CHECKING:
+    import torch
 
 
 FORMS = (("frame_dir", "frame_names"), ("video", "first_frame", "num_frames"), ("frames", "frame_names"))

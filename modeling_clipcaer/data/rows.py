@@ -7,10 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from datasets import ClassLabel, Features, List, Value
-
 from modeling_clipcaer.data.box_fitting import BOX_COUNTS, place_boxes
-from modeling_clipcaer.data.boxes import BOX_SOURCES, PackedBoxes, Size
+from modeling_clipcaer.data.boxes import PackedBoxes, Size
 from modeling_clipcaer.data.clip_rows import VideoStretch, open_video
 from modeling_clipcaer.data.frame_names import check_frame_names, match_frames
 from modeling_clipcaer.data.image_damage import check_whole
@@ -20,7 +18,6 @@ from modeling_clipcaer.errors import InputError, check_utf8
 from modeling_clipcaer.frame_files import IMAGE_SUFFIXES, list_frame_names
 from modeling_clipcaer.frames import FrameSource, ImageFrames
 from modeling_clipcaer.image_files import read_image_size
-from modeling_clipcaer.raer_labels import RAER_LABELS
 from modeling_clipcaer.video_frames import VideoFrames
 
 
@@ -29,30 +26,10 @@ ROUNDING = 1e-6
 # A file may state a length beyond its last frame by the sound's last packets; more than this is missing pictures.
 STATED_EXCESS, STATED_EXCESS_SHARE = 1.0, 0.1
 
-FOLDER_COLUMNS = {"frame_dir": Value("string"), "frame_names": List(Value("string"))}
-VIDEO_COLUMNS = {"video": Value("string"), "first_frame": Value("int32"), "num_frames": Value("int32")}
 # Counts of what was repaired in a row. They are columns because rows are made in several processes; the build sums
 # them up and leaves them out of the dataset on disk.
 REPAIRS = ("listed_frames", "list_lines", "found_frames", "frames_cut", "beyond_video", "ends_early")
-COUNTS = Features({name: Value("int32") for name in (*REPAIRS, *BOX_COUNTS)})
-
-
-def make_features(labels: Sequence[str], is_folder: bool = True) -> Features:
-    """Columns of a dataset of folders of frames, or of videos, whose labels have these names."""
-    return Features(
-        {
-            "clip_id": Value("string"),
-            "person_id": Value("string"),
-            **(FOLDER_COLUMNS if is_folder else VIDEO_COLUMNS),
-            "face_boxes": List(List(Value("float32"))),
-            "face_box_sources": List(ClassLabel(names=list(BOX_SOURCES))),
-            "body_boxes": List(List(Value("float32"))),
-            "label": ClassLabel(names=list(labels)),
-        }
-    )
-
-
-FEATURES = make_features(RAER_LABELS)
+COUNTS = (*REPAIRS, *BOX_COUNTS)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
 
 from helpers.places import ROOT
 from modeling_clipcaer.commands.build import LAYOUTS
@@ -50,3 +51,20 @@ def test_a_data_command_says_something_before_anything_heavy_is_imported(line, t
     monkeypatch.chdir(tmp_path)
     said, heavy = start(*line.split())
     assert said and not said.startswith("error:") and not heavy
+
+
+def test_a_process_of_a_build_makes_rows_without_torch_and_datasets(tmp_path):
+    for number in range(2):
+        Image.new("RGB", (32, 24)).save(tmp_path / f"{number}.png")
+    script = (
+        "import sys\n"
+        "from modeling_clipcaer.data.layouts.csv import Settings\n"
+        "from modeling_clipcaer.data.rows import read_clip\n"
+        "from modeling_clipcaer.data.source_clips import SourceClip\n"
+        "clip = SourceClip(sys.argv[1], 'clip', 0, 'here', is_folder=True, face={'0.png': (1.0, 2.0, 9.0, 12.0)})\n"
+        "print(read_clip(clip, Settings(csv='')).row['found_frames'])\n"
+        "print(*sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True, check=True)
+    frames, modules = done.stdout.splitlines()
+    assert frames == "2" and not {"torch", "transformers", "datasets", "pyarrow"} & set(modules.split())

@@ -12,9 +12,9 @@ from helpers.places import ROOT
 from helpers.raer_tree import FACE_BOX, make_tree, write_frames
 from modeling_clipcaer.commands.build import BuildArguments, load_layout, read_flags
 from modeling_clipcaer.common.flags import given_flags
+from modeling_clipcaer.data.features import FEATURES
 from modeling_clipcaer.data.layouts.raer import build_dataset
 from modeling_clipcaer.data.record import format_table, list_few_clips
-from modeling_clipcaer.data.rows import FEATURES
 from modeling_clipcaer.errors import InputError, run_command
 
 

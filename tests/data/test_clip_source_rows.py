@@ -12,7 +12,8 @@ from helpers.miniatures import write_frames
 from modeling_clipcaer import ClipCaerCollator, ClipCaerVideoProcessor
 from modeling_clipcaer.data.boxes import match_boxes
 from modeling_clipcaer.data.clip_rows import open_row
-from modeling_clipcaer.data.rows import find_stretch, make_features, read_clip
+from modeling_clipcaer.data.features import make_features
+from modeling_clipcaer.data.rows import find_stretch, read_clip
 from modeling_clipcaer.data.settings import BuildSettings
 from modeling_clipcaer.data.source_clips import SourceClip
 from modeling_clipcaer.errors import InputError

@@ -7,8 +7,8 @@ import pytest
 
 from helpers.raer_tree import BODY_BOX, FACE_BOX, HEIGHT, WIDTH, make_tree, write_frames
 from modeling_clipcaer.data.clip_keys import clip_key
+from modeling_clipcaer.data.features import COUNT_FEATURES, FEATURES
 from modeling_clipcaer.data.layouts.raer_builder import Raer
-from modeling_clipcaer.data.rows import COUNTS, FEATURES
 from modeling_clipcaer.errors import InputError
 
 
@@ -29,7 +29,7 @@ def row_of(rows, clip_id):
 
 def test_a_row_holds_frames_boxes_person_and_label(tree):
     rows = build(tree)
-    assert rows["train"].features == datasets.Features({**FEATURES, **COUNTS})
+    assert rows["train"].features == datasets.Features({**FEATURES, **COUNT_FEATURES})
     assert {split: len(rows[split]) for split in rows} == {"train": 15, "validation": 5, "test": 5}
     row = rows["test"][3]
     assert row["clip_id"] == "images/SelfStudy/Lab/P005/004" and row["person_id"] == "SelfStudy/Lab/P005"

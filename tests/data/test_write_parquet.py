@@ -27,11 +27,11 @@ from helpers.small_training import logged, make_trainer
 from modeling_clipcaer import ClipCaerTrainer, ClipCaerVideoProcessor
 from modeling_clipcaer.commands.parquet import SHARE_FLAG, main
 from modeling_clipcaer.data.cached_clips import find_collator
+from modeling_clipcaer.data.features import FEATURES
 from modeling_clipcaer.data.loading import get_labels, load_clips
 from modeling_clipcaer.data.parquet import rows as parquet_rows
 from modeling_clipcaer.data.parquet import shards as parquet_shards
 from modeling_clipcaer.data.parquet.card import LICENCE
-from modeling_clipcaer.data.rows import FEATURES
 from modeling_clipcaer.errors import InputError
 
 

@@ -13,9 +13,10 @@ from modeling_clipcaer import frame_files, image_files, names, raer_labels
 from modeling_clipcaer.common.files import file_sha256
 from modeling_clipcaer.data import build, layouts
 from modeling_clipcaer.data.build import describe_rows, plan_build
+from modeling_clipcaer.data.features import COUNT_FEATURES, make_features
 from modeling_clipcaer.data.layouts import raer
 from modeling_clipcaer.data.protocols import name_protocol
-from modeling_clipcaer.data.rows import COUNTS, make_features, read_clip
+from modeling_clipcaer.data.rows import read_clip
 from modeling_clipcaer.data.source_clips import SourceClip
 from modeling_clipcaer.errors import InputError
 
@@ -58,7 +59,7 @@ class Raer(datasets.GeneratorBasedBuilder):
         return cls(cache_dir=os.fspath(cache_dir) if cache_dir is not None else None, hash=digest, **options)
 
     def _info(self) -> datasets.DatasetInfo:
-        features = datasets.Features({**make_features(self.config.labels), **COUNTS})
+        features = datasets.Features({**make_features(self.config.labels), **COUNT_FEATURES})
         return datasets.DatasetInfo(description=describe_rows(name_protocol(self.config)), features=features)
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:

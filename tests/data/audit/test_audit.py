@@ -13,7 +13,7 @@ from helpers import videos
 from modeling_clipcaer.data.audit.dataset import audit_dataset, format_table
 from modeling_clipcaer.data.audit.thresholds import AuditThresholds
 from modeling_clipcaer.data.boxes import BOX_SOURCES
-from modeling_clipcaer.data.rows import FEATURES
+from modeling_clipcaer.data.features import FEATURES
 from modeling_clipcaer.errors import InputError
 
 
