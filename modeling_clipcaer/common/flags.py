@@ -9,7 +9,7 @@ import difflib
 import math
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import MISSING, Field, fields
 from enum import Enum
 from types import NoneType, UnionType
@@ -94,6 +94,15 @@ def split_configs(argv: list[str]) -> tuple[list[str], list[str]]:
     _add_config(config_parser)
     configs, words = config_parser.parse_known_args(argv)
     return configs.config, words
+
+
+def split_flags(names: Iterable[str], words: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """The flags of these `names` in `words` with their values, "True" where a flag has none, and the other words."""
+    parser = CommandParser(add_help=False, allow_abbrev=False)
+    for name in names:
+        parser.add_argument(*_spell(f"--{name}"), dest=name, nargs="?", const="True", default=argparse.SUPPRESS)
+    values, others = parser.parse_known_args(words)
+    return vars(values), others
 
 
 def _as_plain(value):

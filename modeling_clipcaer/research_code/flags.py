@@ -1,12 +1,12 @@
 """The public research code's flags, as `recipes/train.py` takes them: read as ours, or taken with a note."""
 
-import argparse
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 
+from modeling_clipcaer.common.flags import split_flags
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.losses.functions import REFERENCE_SMOOTHING_DISTRIBUTION
 
@@ -72,12 +72,7 @@ def read_research_flags(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """
     margins = _has(words, "ldam_max_m", "ldam_s")
     words = _rename(words)
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    for name in (*IDLE_FLAGS, *TRANSLATED_FLAGS, "dataset", "root_dir"):
-        spellings = dict.fromkeys((f"--{name}", f"--{name.replace('_', '-')}"))
-        parser.add_argument(*spellings, dest=name, nargs="?", const="True", default=argparse.SUPPRESS)
-    namespace, others = parser.parse_known_args(words)
-    given = vars(namespace)
+    given, others = split_flags((*IDLE_FLAGS, *TRANSLATED_FLAGS, "dataset", "root_dir"), words)
     notes = [
         f"--{name} {given[name]}: taken without an effect: {IDLE_FLAGS[name]}" for name in IDLE_FLAGS if name in given
     ]
