@@ -176,7 +176,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tmp_path, capsys):
     root = draw_clips(tmp_path / "data", 24)
     detect_boxes([root], tmp_path / "whole", SlowDetector)
     work = ([root], tmp_path / "killed", SlowDetector)
-    process = multiprocessing.get_context("fork").Process(target=detect_boxes, args=work)
+    process = multiprocessing.get_context("spawn").Process(target=detect_boxes, args=work)
     process.start()
     partial = tmp_path / "killed" / ".partial.jsonl"
     while not (partial.exists() and partial.read_bytes().count(b"\n") > 5):
