@@ -20,6 +20,7 @@ from naive import NaiveClips, NaiveVideos
 from torch.utils.data import DataLoader
 from training import build_trainer, count_workers
 
+from modeling_clipcaer import ClipCaerForVideoClassification
 from modeling_clipcaer.common.flags import option, parse_arguments
 from modeling_clipcaer.errors import run_command
 
@@ -43,9 +44,10 @@ def main() -> None:
         header += [f"{whose}, {number} worker{'s' * (number > 1)}" for whose in ("naive", "ours")] + ["times naive"]
     with TemporaryDirectory() as name:
         folder, rows = Path(name), []
+        model = build_model(replace(args, layers=1))  # what computes is not asked here
         for source, clips in write_sources(folder, args).items():
             for mode in ("training", "evaluation"):
-                cells = [measure(clips, args, folder, mode == "training", number) for number in workers]
+                cells = [measure(model, clips, args, folder, mode == "training", number) for number in workers]
                 rows.append([source, mode, *chain(*cells)])
     notes = f"Clips/s of {args.num_frames} frames, {args.batch_size} a batch. Median of {args.rounds}."
     print_report(load_before, notes, render_table(header, rows), packages=("pillow", "av"), device=args.device)
@@ -72,22 +74,23 @@ def describe_size(width: int) -> str:
     return "x".join(map(str, frame_size(width)))
 
 
-def measure(rows: Dataset, args: LoadingBenchmarkArguments, folder: Path, train: bool, workers: int) -> list[str]:
+def measure(
+    model: ClipCaerForVideoClassification,
+    rows: Dataset,
+    args: LoadingBenchmarkArguments,
+    folder: Path,
+    train: bool,
+    workers: int,
+) -> list[str]:
     """Clips a second of both loaders, and how many times as fast ours is."""
     naive = NaiveVideos if "video" in rows.column_names else NaiveClips
+    trainer = build_trainer(model, rows, args, folder, dataloader_num_workers=workers)
     loaders = (
         DataLoader(naive(rows, args.num_frames, args.image_size, train), args.batch_size, num_workers=workers),
-        our_loader(rows, args, folder, train, workers),
+        trainer.get_train_dataloader() if train else trainer.get_eval_dataloader(),
     )
     seconds = time_in_turns([lambda loader=loader: deque(loader, 0) for loader in loaders], args.rounds, args.device)
     return [*(f"{len(rows) / each:.1f}" for each in seconds), f"{seconds[0] / seconds[1]:.1f}×"]
-
-
-def our_loader(rows: Dataset, args: LoadingBenchmarkArguments, folder: Path, train: bool, workers: int) -> DataLoader:
-    """The trainer's, for a model of one layer: what computes is not asked here."""
-    model = build_model(replace(args, layers=1))
-    trainer = build_trainer(model, rows, args, folder, dataloader_num_workers=workers)
-    return trainer.get_train_dataloader() if train else trainer.get_eval_dataloader()
 
 
 if __name__ == "__main__":
