@@ -30,9 +30,7 @@ def test_pandas_reads_labels_by_name(tmp_path):
 
 
 def test_other_files_are_refused(tmp_path):
-    with pytest.raises(
-        InputError, match=r"predictions\.parquet: expected the answers .*, found no file"
-    ):
+    with pytest.raises(InputError, match=r"predictions\.parquet: expected the answers .*, found no file"):
         read_predictions(tmp_path)
     (tmp_path / "predictions.parquet").write_bytes(b"none")
     with pytest.raises(InputError, match="found another file"):
