@@ -90,7 +90,7 @@ def test_a_body_box_alone_gives_the_face_its_upper_part(trained, frames, tmp_pat
     bodies.write_text(json.dumps({"clip": [5, 4, 45, 44]}))
     (entry,) = predict_into(tmp_path / "out", frames, "--model", trained, "--bounding_box_body", bodies)
     assert entry["face_boxes"] == {"body": 3}
-    boxes, sources = fill_face_boxes([None] * 3, [5, 4, 45, 44])
+    boxes, sources = fill_face_boxes([None] * 3, (5, 4, 45, 44))
     assert sources == ["body"] * 3
     expected = score(trained, frames, boxes, [5, 4, 45, 44])
     assert list(entry["scores"].values()) == pytest.approx(sorted(expected, reverse=True))

@@ -117,11 +117,12 @@ def load_rows(folder: str | Path) -> DatasetDict:
         missing = [name for name in NEEDED if name not in part.column_names]
         if missing:
             raise InputError(f"{folder}: split `{split}` has no column `{missing[0]}`")
-        if find_form(part.column_names) is None:
+        form = find_form(part.column_names)
+        if form is None:
             raise InputError(f"{folder}: split `{split}` names no frames: expected {describe_forms()}")
         if not isinstance(part.features["label"], ClassLabel):
             raise InputError(f"{folder}: split `{split}`: `label` has no names, expected a ClassLabel")
-        wanted = {*NEEDED, *USEFUL, *find_form(part.column_names)}
+        wanted = {*NEEDED, *USEFUL, *form}
         rows[split] = part.select_columns([name for name in part.column_names if name in wanted])
     return DatasetDict(rows)
 
