@@ -6,10 +6,9 @@ import shutil
 
 import pytest
 from datasets import load_from_disk
-from test_evaluate_predict_commands import score
 
 from helpers.small_material import run_main
-from helpers.small_run import write_clip
+from helpers.small_run import score, write_clip
 from modeling_clipcaer.commands import predict
 from modeling_clipcaer.data.boxes import fill_face_boxes
 from modeling_clipcaer.data.clip_boxes import read_boxes
