@@ -24,7 +24,7 @@ from modeling_clipcaer import ClipCaerConfig
 from modeling_clipcaer.common import lettering
 from modeling_clipcaer.common.markdown_text import markdown_code, markdown_text
 from modeling_clipcaer.data.audit.dataset import format_findings
-from modeling_clipcaer.data.audit.plots import draw_page as draw_audit
+from modeling_clipcaer.data.audit.plots import draw_audit
 from modeling_clipcaer.data.clip_search import name_suffix
 from modeling_clipcaer.data.labels_file import read_label_entries
 from modeling_clipcaer.data.parquet.card import render_dataset_card

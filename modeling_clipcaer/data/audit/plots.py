@@ -19,7 +19,7 @@ GREY = "#767676"
 MAX_BINS = 40
 
 
-def draw_page(audit: Mapping[str, Any], path: Path) -> None:
+def draw_audit(audit: Mapping[str, Any], path: Path) -> None:
     """Labels, lengths, how many clips and frames have boxes, and how large those are, each by split."""
     # Keep: Figure without pyplot. It needs no display and leaves no global state in a process that builds or trains.
     from matplotlib.figure import Figure
