@@ -173,6 +173,11 @@ class ClipCaerConfig(PreTrainedConfig, ModelSettings):
         return self.clip_config.text_config  # type: ignore[union-attr]
 
     @property
+    def vision_tower_config(self) -> PreTrainedConfig:
+        """The part of `clip_config` on the vision tower."""
+        return self.clip_config.vision_config  # type: ignore[union-attr]
+
+    @property
     def face_stream(self) -> bool:
         """Whether the face stream is built."""
         return self.streams != "context"

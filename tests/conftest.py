@@ -17,8 +17,6 @@ import torch
 
 
 sys.path.insert(0, str(Path(__file__).parent))
-# Some tests use what others define.
-sys.path.extend(sorted({str(path.parent) for path in Path(__file__).parent.rglob("test_*.py")}))
 
 from helpers.places import TINY_CLIP
 

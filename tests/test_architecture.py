@@ -106,3 +106,9 @@ def test_tests_lie_in_the_rooms_of_what_they_test():
     folders = {path.parent.relative_to(ROOT / "tests").as_posix() for path in (ROOT / "tests").rglob("test_*.py")}
     assert folders - {".", "conformance"} <= rooms
     assert not any(path.name.startswith("test_") for path in Path(ROOT / "tests" / "helpers").iterdir())
+    # What several files share lies in helpers.
+    assert not [
+        path.name
+        for path in (ROOT / "tests").rglob("*.py")
+        if re.search(r"(?m)^\s*(from|import) test_", path.read_text())
+    ]

@@ -17,13 +17,14 @@ from huggingface_hub import ModelCard
 from huggingface_hub.errors import StrictDataclassError
 from markdown_it import MarkdownIt
 from PIL import Image
-from test_timeline_files import make_timeline
 
+from helpers.hostile_names import HOSTILE, KEPT, MARKUP, check_tables, write_tables
+from helpers.timelines import make_timeline
 from modeling_clipcaer import ClipCaerConfig
 from modeling_clipcaer.common import lettering
 from modeling_clipcaer.common.markdown_text import markdown_code, markdown_text
 from modeling_clipcaer.data.audit.dataset import format_findings
-from modeling_clipcaer.data.audit.plots import draw_page as draw_audit
+from modeling_clipcaer.data.audit.plots import draw_audit
 from modeling_clipcaer.data.clip_search import name_suffix
 from modeling_clipcaer.data.labels_file import read_label_entries
 from modeling_clipcaer.data.parquet.card import render_dataset_card
@@ -54,11 +55,6 @@ from modeling_clipcaer.reports.model_card import render_model_card
 from modeling_clipcaer.research_code.report import render_converted_card
 
 
-# Markup of HTML, Markdown, Jinja, YAML, XML, WebVTT, matplotlib and LaTeX; a line break, a colour, a turned direction.
-MARKUP = (
-    """<script>alert("1")</script> & 'q' | `x` ``` {{ 7 * 7 }} {% raw %} ]]> --> $x_1$ $$y$$ ${z} *a* [b](c) --- #"""
-)
-HOSTILE = f"{MARKUP}\n\n00:01.000 --> 00:02.000\x1b[31m\u202erev\x9b0m"
 OBEYED = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -356,28 +352,6 @@ def test_two_spellings_of_one_label_are_refused_by_name(pair):
     assert ascii(pair[0]) in fault and ascii(pair[1]) in fault and "one name" in fault
 
 
-KEPT = [
-    *(
-        "calm",
-        "unknown",
-        "ärger",
-        "疲劳",
-        "😀",
-        "a;b",
-        "a|b",
-        'say "x"',
-        "it's",
-        "#tag",
-        "`x`",
-        "a,b",
-        "a\\",
-        "5%",
-        "1st",
-    ),
-    *("{{x}}", "$x$", "<b>", "3D", "2e", "10 minutes", "no idea", "room", "on", "می\u200cخواهم"),
-]
-
-
 def test_every_label_that_is_taken_comes_back_from_every_table(tmp_path, monkeypatch):
     """The same with DuckDB is in test_importers.py."""
     for name in ("draw_confusion_matrix", "draw_reliability"):
@@ -385,34 +359,6 @@ def test_every_label_that_is_taken_comes_back_from_every_table(tmp_path, monkeyp
     ClipCaerConfig(id2label=dict(enumerate(KEPT)))
     write_tables(tmp_path)
     check_tables(lambda path: pandas.read_csv(path).to_dict("list"), tmp_path)
-
-
-def write_tables(folder):
-    """predictions.csv, timeline.csv, segments.csv and confusion_matrix.csv of a model of the labels `KEPT`."""
-    scores = {label: place / 1000 for place, label in enumerate(KEPT)}
-    answers = [{"clip": "a.mp4", "label": label, "score": 0.5, "scores": scores} for label in KEPT]
-    write_predictions(answers, {}, KEPT, "model", folder)
-    timeline = make_timeline("a.mp4")
-    timeline.labels = KEPT
-    timeline.windows = [replace(timeline.windows[0], label=label, probabilities=scores) for label in KEPT]
-    timeline.segments = [replace(timeline.segments[0], label=label) for label in KEPT]
-    write_table(window_rows(timeline), window_columns(KEPT), folder / "timeline.csv")
-    write_table(segment_rows(timeline), segment_columns(), folder / "segments.csv")
-    places = np.arange(len(KEPT))
-    report = build_report(np.eye(len(KEPT)), places, KEPT, checkpoint="m", dataset="d", split="test", seed=3)
-    write_report(report, folder)
-
-
-def check_tables(read, folder):
-    """`read` gives columns by name."""
-    shares = {label: [place / 1000] * len(KEPT) for place, label in enumerate(KEPT)}
-    predictions, timeline = read(folder / "predictions.csv"), read(folder / "timeline.csv")
-    assert predictions == {"clip": ["a.mp4"] * len(KEPT), "label": KEPT, "score": [0.5] * len(KEPT), **shares}
-    assert timeline["label"] == KEPT and {label: timeline[f"p_{label}"] for label in KEPT} == shares
-    assert read(folder / "segments.csv")["label"] == KEPT
-    matrix = read(folder / "confusion_matrix.csv")
-    assert list(matrix) == ["reference", *KEPT] and matrix["reference"] == KEPT
-    assert [matrix[label] for label in KEPT] == np.eye(len(KEPT), dtype=int).tolist()
 
 
 def test_a_single_label_alone_in_a_column_is_a_text_to_pandas(tmp_path):

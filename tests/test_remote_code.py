@@ -4,34 +4,12 @@ import json
 from types import SimpleNamespace
 
 import pytest
-import torch
-from transformers import AutoModel, AutoModelForVideoClassification, pipeline
-from transformers.models.auto.video_processing_auto import AutoVideoProcessor
+from transformers import pipeline
 
-from helpers.places import ROOT
-from helpers.small_run import ask_stranger, train_small, write_clip
+from helpers.small_run import CODE, answer_here, ask_stranger, train_small, write_clip
 from modeling_clipcaer import ClipCaerPipeline
 from modeling_clipcaer.models.checkpoints import load_checkpoint
 from modeling_clipcaer.video_classification import name_pipelines
-
-
-CODE = {path.stem for path in (ROOT / "modeling_clipcaer").glob("*.py")} - {"__init__"}
-
-
-def answer_here(clip, folder) -> dict:
-    """What `stranger.py` asks of a folder, with the package."""
-    pixels = AutoVideoProcessor.from_pretrained(folder)(str(clip))
-    with torch.no_grad():
-        logits = AutoModelForVideoClassification.from_pretrained(folder).eval()(**pixels).logits
-        embeds = AutoModel.from_pretrained(folder).eval()(**pixels).video_embeds
-    pipe = pipeline("video-classification", model=str(folder))
-    ranking = pipe(str(clip), top_k=5)
-    return {
-        "logits": logits[0].tolist(),
-        "video_embeds": embeds[0].tolist(),
-        "batched": pipe([str(clip)] * 7, batch_size=6, top_k=1),
-        "scores": {entry["label"]: entry["score"] for entry in ranking},
-    }
 
 
 @pytest.fixture(scope="module")

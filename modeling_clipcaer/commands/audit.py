@@ -89,7 +89,7 @@ def main() -> None:
     options = parse_arguments(sys.argv[1:])
     thresholds = AuditThresholds(**{limit.name: getattr(options, limit.name) for limit in fields(AuditThresholds)})
     tell(printable(f"auditing {options.dataset or options.root}"))
-    from modeling_clipcaer.data.audit.dataset import AUDIT_FOLDER, audit_dataset, format_table
+    from modeling_clipcaer.data.audit.dataset import AUDIT_FOLDER, audit_dataset, format_audit
 
     hide_progress_bars(of_models=False)
     shared = {"decode": options.decode, "num_proc": options.num_proc}
@@ -99,7 +99,7 @@ def main() -> None:
     else:
         output = options.output
         audit = audit_root(options.root, thresholds, output=output, **shared)
-    print(format_table(audit))
+    print(format_audit(audit))
     print(f"written: {output}" if output is not None else "nothing is written without --output")
     raise SystemExit(choose_status(audit["severities"], options.fail_on))
 

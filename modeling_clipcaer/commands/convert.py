@@ -107,7 +107,7 @@ def write_converted(args: ConversionArguments, output_dir: Path) -> None:
     is_original = not config.use_face_adapter and config.descriptive_token_ids is None
     processor = ClipCaerVideoProcessor(
         num_frames=config.num_frames,
-        image_size=config.clip_config.vision_config.image_size,
+        image_size=config.vision_tower_config.image_size,
         context="body" if args.crop_body or is_original else "frame",
         **REFERENCE_PIXELS,
     )
@@ -126,13 +126,14 @@ def decode_prompts(config: ClipCaerConfig, tokenizer_id_or_path: str) -> None:
     """Fill in the texts of the prompts whose token ids were recovered."""
     from modeling_clipcaer.clip_loading import load_tokenizer
 
-    tokenizer = load_tokenizer(tokenizer_id_or_path, config.clip_config.text_config)
+    tokenizer = load_tokenizer(tokenizer_id_or_path, config.text_tower_config)
 
     def decode(token_ids: list[list[list[int]]]) -> list[list[str]]:
         return [tokenizer.batch_decode(sentences, skip_special_tokens=True) for sentences in token_ids]
 
-    texts = decode(config.label_token_ids)
-    config.label_prompts = texts if len(texts[0]) > 1 else [text for (text,) in texts]
+    if config.label_token_ids is not None:
+        texts = decode(config.label_token_ids)
+        config.label_prompts = texts if len(texts[0]) > 1 else [text for (text,) in texts]
     if config.descriptive_token_ids is not None:
         config.descriptive_prompts = decode(config.descriptive_token_ids)
 

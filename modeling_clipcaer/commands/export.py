@@ -103,7 +103,7 @@ def describe(
     from modeling_clipcaer.models.visual_export import dynamic_axes
 
     config = model.config
-    size = config.clip_config.vision_config.image_size
+    size = config.vision_tower_config.image_size
     shapes = {name: ["batch_size", "num_frames", 3, size, size] for name in dynamic_axes(model)}
     packages = ("torch", "transformers", *PACKAGES[args.format])
     return {

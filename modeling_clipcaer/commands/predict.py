@@ -71,7 +71,7 @@ def predict(
     from modeling_clipcaer.prediction.clips import predict_clips
     from modeling_clipcaer.prediction.files import name_outputs
     from modeling_clipcaer.prediction.loading import build_analyzer, describe_choices, load_model
-    from modeling_clipcaer.prediction.manifest import describe_model, plan_jobs
+    from modeling_clipcaer.prediction.manifest import describe_checkpoint, plan_jobs
     from modeling_clipcaer.prediction.recordings import predict_recordings
 
     boxes = read_boxes(args.bounding_box_face, args.bounding_box_body)
@@ -97,7 +97,7 @@ def predict(
     if state.is_main_process:
         note_idle(args, settings, given, sources, analyzer.model, analyzer.processor)
     made_from = {
-        "model": describe_model(args.model, config),
+        "model": describe_checkpoint(args.model, config),
         "measured": say_measurement(args, config, state),
         "settings": figure_flags(args, settings) | describe_choices(analyzer),
     }

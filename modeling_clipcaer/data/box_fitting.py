@@ -85,13 +85,13 @@ def fit_entry(
     One box for all frames is in pixels of the first; where frames differ in size, it becomes a box for each.
     """
     size_of = {**dict(zip(names, sizes, strict=True)), ALL_FRAMES: sizes[0]}
-    is_one = isinstance(entry, tuple)
-    for_all = is_one and len(set(sizes)) == 1
-    if is_one:
+    values: Mapping[str, Box]
+    if isinstance(entry, tuple):
+        for_all = len(set(sizes)) == 1
         values = dict.fromkeys([ALL_FRAMES] if for_all else names, entry)
         given = {name: scale_box(entry, sizes[0], size_of[name]) for name in values}
     else:
-        values = entry or {}
+        for_all, values = False, entry or {}
         given = match_frames(values, names)
     fitted = {name: fit_box(box, *size_of[name]) for name, box in given.items()}
     outside = [name for name, box in fitted.items() if box is None]
@@ -103,7 +103,7 @@ def fit_entry(
         )
     return FittedBoxes(
         boxes=[fitted.get(ALL_FRAMES if for_all else name) for name in names],
-        given=1 if is_one else len(values),
+        given=1 if isinstance(entry, tuple) else len(values),
         clamped=sum(box is not None and box != given[name] for name, box in fitted.items()),
         outside=len(outside),
         without_frame=0 if for_all else len(values) - len(given),

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +28,6 @@ from modeling_clipcaer.json_files import describe_json
 Box = tuple[float, float, float, float]
 Entry = Box | Mapping[str, Box]
 Size = tuple[int, int]  # width and height of a frame
-Kept = TypeVar("Kept")
 
 BOX_SOURCES = ("annotated", "nearest", "median", "body", "frame")
 # A head moves little within a few frames, so the nearest box is the best guess there. Further away it says where the
@@ -52,7 +51,8 @@ class PackedBoxes(Mapping[str, Box]):
         if name not in self.names:
             raise KeyError(name)
         start = 4 * self.names.index(name)
-        return tuple(self.numbers[start : start + 4])
+        left, top, right, bottom = self.numbers[start : start + 4]
+        return left, top, right, bottom
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)
@@ -81,9 +81,9 @@ def read_body_file(path: Path) -> dict[str, Entry]:
     return read_box_file(path)
 
 
-def read_box_file(path: Path, keep: Callable[[Entry], Kept] = lambda entry: entry) -> dict[str, Kept]:
+def read_box_file(path: Path, keep: Callable[[Entry], Entry] = lambda entry: entry) -> dict[str, Entry]:
     """Entries, as `keep` makes them, under their clip's one key; keys without an `images/` part match no RAER clip."""
-    entries: dict[str, Kept] = {}
+    entries: dict[str, Entry] = {}
     spellings: dict[str, str] = {}
     for spelling, value in iterate_members(path):
         key = clip_key(spelling) or normalise(spelling)
@@ -247,12 +247,14 @@ def fill_boxes(boxes: Sequence[Box | None], sizes: Sequence[Size] | None = None)
         sizes: of the frames; a box that stands in for one of another size is scaled to it. By default all are alike.
     """
     sizes = sizes or [(1, 1)] * len(boxes)
-    own = [index for index, box in enumerate(boxes) if box is not None]
+    own = {index: box for index, box in enumerate(boxes) if box is not None}
     if not own:
         return [None] * len(boxes), ["frame"] * len(boxes)
-    common = sizes[own[0]]
-    median = tuple(np.median([scale_box(boxes[index], sizes[index], common) for index in own], axis=0).tolist())
-    filled, sources = [], []
+    common = sizes[min(own)]
+    scaled = [scale_box(box, sizes[index], common) for index, box in own.items()]
+    median: Box = tuple(np.median(scaled, axis=0).tolist())
+    filled: list[Box | None] = []
+    sources: list[str] = []
     for index, box in enumerate(boxes):
         if box is not None:
             filled.append(box)
@@ -260,7 +262,7 @@ def fill_boxes(boxes: Sequence[Box | None], sizes: Sequence[Size] | None = None)
             continue
         distance, nearest = min((abs(other - index), other) for other in own)
         is_near = distance <= NEAREST_REACH
-        given, size = (boxes[nearest], sizes[nearest]) if is_near else (median, common)
+        given, size = (own[nearest], sizes[nearest]) if is_near else (median, common)
         filled.append(scale_box(given, size, sizes[index]))
         sources.append("nearest" if is_near else "median")
     return filled, sources
@@ -268,7 +270,7 @@ def fill_boxes(boxes: Sequence[Box | None], sizes: Sequence[Size] | None = None)
 
 def fill_face_boxes(
     boxes: Sequence[Box | None],
-    body_box: Box | Sequence[Box | None] | None,
+    body_box: Box | list[Box | None] | None,
     sizes: Sequence[Size] | None = None,
 ) -> tuple[list[Box | None], list[str]]:
     """As `fill_boxes`, but in a clip without any face box the upper part of the body box comes first (`body`).
@@ -280,8 +282,7 @@ def fill_face_boxes(
     filled, sources = fill_boxes(boxes, sizes)
     if body_box is None or any(box is not None for box in filled):
         return filled, sources
-    for_all = isinstance(body_box[0], int | float)
-    bodies = [body_box] * len(boxes) if for_all else body_box
+    bodies = [body_box] * len(boxes) if isinstance(body_box, tuple) else body_box
     return (
         [None if body is None else upper_body(body) for body in bodies],
         ["frame" if body is None else "body" for body in bodies],

@@ -97,7 +97,7 @@ def plan_build(source: Source, settings: BuildSettings) -> Plan:
     splits, split = settings.cut_splits(clips, labels, source.lists)
     split |= {"persons_merged": persons_merged} if persons_merged else {}
     boxes, keys, box_files = find_boxes([clip for part in splits.values() for clip in part], settings)
-    number = {name: place for place, name in enumerate(labels)}
+    number: dict[str | int, int] = {name: place for place, name in enumerate(labels)}
 
     def complete(clip: SourceClip) -> SourceClip:
         face, body = (getattr(clip, kind) or boxes[kind].get(clip.path) for kind in boxes)
@@ -128,7 +128,7 @@ def find_boxes(
     many there are; and the files."""
     files = {kind: settings.find_box_file(kind) for kind in ("face", "body")}
     entries = {kind: {} if file is None else read_box_file(file, pack_entry) for kind, file in files.items()}
-    if entries["face"] and entries["body"]:
+    if files["face"] is not None and files["body"] is not None:
         check_not_swapped(files["face"], files["body"], entries["face"], entries["body"])
     found, keys = {}, {}
     for kind, file in files.items():
@@ -147,7 +147,8 @@ def read_splits(
     ordered = [(split, clip) for split, part in plan.splits.items() for clip in part]
     paths = {split: str(folder / f"{split}.arrow") for split in plan.splits}
     features = datasets.Features({**plan.features, **COUNT_FEATURES})
-    skipped, notes = [], {}
+    skipped: list[dict[str, str]] = []
+    notes: dict[str, list[str]] = {}
     with ExitStack() as stack:
         writers = {split: stack.enter_context(ArrowWriter(path=paths[split], features=features)) for split in paths}
         readings = read_all([clip for _, clip in ordered], settings, num_proc, stack)

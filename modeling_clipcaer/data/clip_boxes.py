@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modeling_clipcaer.data.boxes import Box, fill_face_boxes, read_body_file, read_face_file
+from modeling_clipcaer.data.boxes import Box, Entry, fill_face_boxes, read_body_file, read_face_file
 from modeling_clipcaer.data.clip_keys import clip_key, normalise
 from modeling_clipcaer.errors import InputError
 
@@ -13,8 +13,8 @@ from modeling_clipcaer.errors import InputError
 class ClipBoxes:
     """Boxes of faces, by clip and frame, and of bodies, by clip. A file that was given must know every clip."""
 
-    face: dict[str, dict[str, Box]] = field(default_factory=dict)
-    body: dict[str, Box] = field(default_factory=dict)
+    face: dict[str, Entry] = field(default_factory=dict)
+    body: dict[str, Entry] = field(default_factory=dict)
 
     def check(self, paths: Iterable[str]) -> None:
         """Refuse a key that means several of `paths`: its boxes are one's alone.
@@ -40,7 +40,7 @@ class ClipBoxes:
     def find_given(self, path: str, frame_names: list[str]) -> tuple[list[Box | None], Box | None]:
         """The face box of every frame that has one, and the body box."""
         face, body = _look_up(self.face, path, "face"), _look_up(self.body, path, "body")
-        if isinstance(body, dict):
+        if body is not None and not isinstance(body, tuple):
             raise InputError(f"{path}: expected one body box, found one for each frame")
         if isinstance(face, tuple):
             return [face] * len(frame_names), body
@@ -59,7 +59,7 @@ def read_boxes(face_file: str | None, body_file: str | None) -> ClipBoxes:
     )
 
 
-def _look_up(boxes: dict, path: str, kind: str):
+def _look_up(boxes: dict[str, Entry], path: str, kind: str) -> Entry | None:
     if not boxes:
         return None
     keys = [key for key in _list_keys(path) if key in boxes]
@@ -68,7 +68,8 @@ def _look_up(boxes: dict, path: str, kind: str):
     return boxes[keys[0]]
 
 
-def _list_keys(path: str) -> list[str | None]:
+def _list_keys(path: str) -> list[str]:
     """What box files may call a clip, the most telling first."""
     # Keep: in the one form of a path's letters, as the keys are. A disk may write an accent as a letter of its own.
-    return [normalise(path), clip_key(str(Path(path).absolute())), normalise(Path(path).name)]
+    keys = (normalise(path), clip_key(str(Path(path).absolute())), normalise(Path(path).name))
+    return [key for key in keys if key is not None]

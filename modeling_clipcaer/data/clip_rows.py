@@ -61,6 +61,18 @@ def find_form(columns: Collection[str]) -> tuple[str, ...] | None:
     return next((form for form in FORMS if set(form) <= set(columns)), None)
 
 
+def require_form(columns: Collection[str]) -> tuple[str, ...]:
+    """The columns by which rows with these `columns` name their frames.
+
+    Raises:
+        InputError: they do not.
+    """
+    form = find_form(columns)
+    if form is None:
+        raise InputError(f"row with {', '.join(columns)}: expected {describe_forms()}")
+    return form
+
+
 def describe_forms() -> str:
     """The columns that a row needs, in words."""
     return f"the columns {', or '.join(map(' and '.join, FORMS))}"
@@ -72,9 +84,7 @@ def open_row(row: Mapping[str, Any]) -> FrameSource:
     Raises:
         InputError: the row names no frames, or its video cannot be read.
     """
-    form = find_form(row)
-    if form is None:
-        raise InputError(f"row with {', '.join(row)}: expected {describe_forms()}")
+    form = require_form(row)
     if "frames" in form:
         return ImageFrames(row["frames"], row["frame_names"])
     if "video" in form:

@@ -52,7 +52,7 @@ def is_video(path: str | Path) -> bool:
             with open(path, "rb") as file:
                 return b"\0" in file.read(TEXT_HEAD)  # no text holds one, every MPEG-TS does
         with Image.open(path, formats=("GIF",)) as opened:
-            return opened.is_animated
+            return getattr(opened, "is_animated", False)
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError):
         return True  # Keep: what is wrong with it is told by whoever reads it.
 

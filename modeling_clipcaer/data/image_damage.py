@@ -10,7 +10,7 @@ from modeling_clipcaer.errors import InputError
 JPEG_START = b"\xff\xd8\xff"
 
 
-def check_whole(image: str | Path | bytes, name: str) -> None:
+def check_undamaged(image: str | Path | bytes, name: str) -> None:
     """Refuse a JPEG file that is damaged in its middle, after [`~image_files.read_image`] has read it.
 
     Pillow and OpenCV refuse a file that ends too early, and PNG files (every part of which has a check sum), but of

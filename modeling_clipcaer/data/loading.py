@@ -53,15 +53,16 @@ def load_clips(
     ) as error:
         reason = first_line(error.__cause__ or error)
         raise InputError(f"{folder}: is a damaged or empty dataset, build it again: {reason}") from error
+    labels_of = {}
     for split, rows in clips.items():
-        _check_split(f"{folder}: split `{split}`", rows)
+        labels_of[split] = _check_split(f"{folder}: split `{split}`", rows)
         if split != "train":
             _check_repeats(f"{folder}: split `{split}`", rows)
     first = "train" if "train" in clips else next(iter(clips))
     reference = "the checkpoint's" if labels is not None else f"those of split `{first}`"
-    labels = name_labels(clips[first]) if labels is None else labels
+    names = labels_of[first] if labels is None else labels
     return DatasetDict(
-        {split: align_labels(rows, labels, f"{folder}: split `{split}`", reference) for split, rows in clips.items()}
+        {split: align_labels(rows, names, f"{folder}: split `{split}`", reference) for split, rows in clips.items()}
     )
 
 
@@ -86,7 +87,8 @@ def _read_shards(split: str, paths: list[str]) -> Dataset:
     return load_dataset("parquet", data_files={split: paths}, split=split)
 
 
-def _check_split(place: str, rows: Dataset) -> None:
+def _check_split(place: str, rows: Dataset) -> list[str]:
+    """The names of the labels of a split that has all it needs."""
     cropped = set(CROPS_COLUMNS) <= set(rows.column_names)
     missing = sorted((CROPPED_COLUMNS if cropped else COLUMNS) - set(rows.column_names))
     if missing:
@@ -95,10 +97,12 @@ def _check_split(place: str, rows: Dataset) -> None:
         raise InputError(f"{place} names no frames: expected {describe_forms()}")
     if not len(rows):
         raise InputError(f"{place} holds no clip")
-    if name_labels(rows) is None:
+    labels = name_labels(rows)
+    if labels is None:
         raise InputError(f"{place}: `label` has no names, expected a ClassLabel or names")
     if None in rows["label"][:]:
         raise InputError(f"{place}: {rows['label'][:].count(None)} clips have no label")
+    return labels
 
 
 def _check_repeats(place: str, rows: Dataset) -> None:
@@ -154,7 +158,7 @@ def prepare_clips(args: DataArguments, labels_file: str | None, build_dir: Path,
     """
     if args.dataset is not None:
         return Path(args.dataset)
-    if is_main_process:
+    if is_main_process and args.root_dir is not None:
         build_dataset(
             args.root_dir,
             build_dir,

@@ -36,9 +36,10 @@ def cut_listed(
             raise InputError(f"{flag} has no effect, the source lists its {split} clips; expected one of the two")
         if is_listed:
             continue
-        if given is None and default is None:
+        share = default if given is None else given
+        if share is None:
             raise InputError("the source lists no test clips; --test-share 0.2 cuts a fifth of training, by person")
-        shares[name] = share = default if given is None else given
+        shares[name] = share
         splits["train"], splits[split] = cut_part(splits["train"], share, "person", seed, "split", labels)
     if not splits["train"]:
         raise InputError("the source lists no training clips")
@@ -68,7 +69,7 @@ def cut_by_protocol(clips: Sequence[SourceClip], settings: "RaerSettings") -> di
     lists = {split: [clip for clip in clips if clip.split == split] for split in SPLITS}
     if settings.split == "official" and settings.val_annotation is not None:
         return lists
-    rest, test = (lists["train"], lists["test"]) if settings.split == "official" else cut_test(clips, settings)
+    rest, test = (lists["train"], lists["test"]) if settings.split == "official" else cut_test(list(clips), settings)
     by = settings.val_split if settings.split == "official" else "person"
     if by == "person":
         settings.check_persons(rest)
@@ -83,20 +84,23 @@ def cut_test(clips: Clips, settings: "RaerSettings") -> tuple[Clips, Clips]:
     settings.check_persons(clips)
     if settings.split == "person":
         return cut_part(clips, settings.test_share, "person", settings.seed, "test split")
-    test = cut_folds(clips, settings.folds, settings.seed)[settings.fold - 1]
+    folds = enumerate(cut_folds(clips, settings.folds, settings.seed), start=1)
+    test = next(fold for number, fold in folds if number == settings.fold)
     chosen = {clip.clip_id for clip in test}
     return [clip for clip in clips if clip.clip_id not in chosen], test
 
 
 def leave_place_out(clips: Clips, settings: "RaerSettings") -> tuple[Clips, Clips]:
     """All clips of other places, and those of the place that is left out."""
-    place, place_of = settings.place, {clip.clip_id: settings.find_place(clip) for clip in clips}
+    place, place_of = settings.place or "", {}
     for clip in clips:
-        if place_of[clip.clip_id] is None:
+        found = settings.find_place(clip)
+        if found is None:
             raise InputError(
                 f"{clip.place}: clip '{clip.clip_id}', expected images/<session>/<place>/<person>/<clip>; "
                 "--place-pattern tells places in other layouts"
             )
+        place_of[clip.clip_id] = found
     # Keep: places in one spelling, as persons are. One that is spelled in two ways would be trained and tested on.
     spelling = merge_names(place_of.values())
     places = Counter(spelling[name] for name in place_of.values())

@@ -2,7 +2,7 @@
 
 import platform
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from itertools import combinations
 from pathlib import Path
@@ -153,9 +153,13 @@ def list_few_clips(record: Mapping[str, Any]) -> list[str]:
 def list_clip_cells(splits: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
     """Lines of the table on clips: a title, and a cell for each split."""
     labels = next(iter(splits.values()))["labels"]
-    cells = {
+
+    def count_label(name: str) -> Callable[[Mapping[str, Any]], object]:
+        return lambda split: split["labels"][name]
+
+    cells: dict[str, Callable[[Mapping[str, Any]], object]] = {
         "clips": lambda split: split["num_clips"],
-        **{f"  {printable(name)}": lambda split, name=name: split["labels"][name] for name in labels},
+        **{f"  {printable(name)}": count_label(name) for name in labels},
         "most / fewest of a label": lambda split: split["imbalance"],
         "persons": lambda split: split["num_persons"],
         "frames per clip": lambda split: "{min} / {median:g} / {max}".format(**split["frames_per_clip"]),

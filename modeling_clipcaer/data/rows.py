@@ -11,7 +11,7 @@ from modeling_clipcaer.data.box_fitting import BOX_COUNTS, place_boxes
 from modeling_clipcaer.data.boxes import PackedBoxes, Size
 from modeling_clipcaer.data.clip_rows import VideoStretch, open_video
 from modeling_clipcaer.data.frame_names import check_frame_names, match_frames
-from modeling_clipcaer.data.image_damage import check_whole
+from modeling_clipcaer.data.image_damage import check_undamaged
 from modeling_clipcaer.data.settings import BuildSettings
 from modeling_clipcaer.data.source_clips import SourceClip
 from modeling_clipcaer.errors import InputError, check_utf8
@@ -139,7 +139,7 @@ def count_readable(source: FrameSource) -> int:
     try:
         for index, _ in enumerate(source.read(range(len(source)))):
             if isinstance(source, ImageFrames):
-                check_whole(source.images[index], str(source.images[index]))
+                check_undamaged(source.images[index], str(source.images[index]))
             readable += 1
     except InputError:
         if not readable:

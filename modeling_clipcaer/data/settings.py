@@ -65,7 +65,7 @@ class BuildSettings:
             return clip.person or clip.name
         patterns, searched = PathPatterns(self.person_pattern), clip.path if clip.is_outside else clip.name
         patterns.check(searched, clip.place)
-        return patterns.find_person(searched)
+        return patterns.find_person(searched) or clip.name
 
     def cut_splits(
         self, clips: Sequence[SourceClip], labels: Sequence[str], lists: str

@@ -95,16 +95,16 @@ def check_labels(clips: Sequence[SourceClip], labels: Sequence[str] | None) -> l
         raise InputError("expected clips, found none")
     if labels is not None and isinstance(clips[0].label, int):
         return list(labels)  # numbers are checked where they are read
-    first = {clip.label: clip.place for clip in reversed(clips)}
+    first = {str(clip.label): clip.place for clip in reversed(clips)}
     names = sorted(first) if labels is None else list(labels)
-    unknown = next((clip.label for clip in clips if clip.label not in names), None)
+    found = [str(clip.label) for clip in clips]
+    unknown = next((label for label in found if label not in names), None)
     if unknown is not None:
         meant = next((name for name in names if identity_key(name) == identity_key(unknown)), None)
         hint = "" if meant is None else f" ({unknown!a} is {meant!a} in another spelling)"
         raise InputError(f"{first[unknown]}: unknown label '{unknown}', expected one of: {', '.join(names)}{hint}")
-    counts = Counter(clip.label for clip in clips)
     if len(names) < 2 or len(set(map(identity_key, names))) < len(names):
-        merged = describe_merged(list(counts.elements()), merge_names(counts.elements()), "label")
+        merged = describe_merged(found, merge_names(found), "label")
         raise InputError(
             f"the labels are {', '.join(names)}: expected at least two, different beyond their capitals, accents and "
             f"spaces{f' ({merged})' if merged else ''}"

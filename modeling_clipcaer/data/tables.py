@@ -45,10 +45,10 @@ def read_table(
     twice = [name for name in header if name and header.count(name) > 1]
     if twice:
         raise InputError(f"{path}: has the column `{twice[0]}` twice; expected it once")
-    unknown = [] if optional is None else [name for name in header if name not in (*required, *optional)]
+    known = header if optional is None else [*required, *optional]
+    unknown = [name for name in header if name not in known]
     if unknown:
-        known = ", ".join((*required, *optional))
-        raise InputError(f"{path}: unknown column `{unknown[0]}`; expected some of {known} ({hint})")
+        raise InputError(f"{path}: unknown column `{unknown[0]}`; expected some of {', '.join(known)} ({hint})")
     for place, cells in rows:
         if len(cells) != len(header):
             raise InputError(f"{place}: expected {len(header)} fields as in the header, found {len(cells)}")

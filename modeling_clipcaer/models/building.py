@@ -42,5 +42,5 @@ def build_model(
 
 def build_processor(model: ClipCaerForVideoClassification, args: PixelSettings) -> ClipCaerVideoProcessor:
     """The processor for the model's frames and image size."""
-    image_size = model.config.clip_config.vision_config.image_size
+    image_size = model.config.vision_tower_config.image_size
     return ClipCaerVideoProcessor(num_frames=model.config.num_frames, image_size=image_size, **vars(args))

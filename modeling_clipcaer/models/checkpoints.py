@@ -64,7 +64,7 @@ def load_checkpoint(folder: str) -> tuple[ClipCaerForVideoClassification, ClipCa
 
 def check_processor(processor: ClipCaerVideoProcessor, config: ClipCaerConfig) -> None:
     """Refuse a processor that makes other pixels than the model of `config` takes."""
-    image_size = config.clip_config.vision_config.image_size
+    image_size = config.vision_tower_config.image_size
     if processor.image_size != image_size:
         raise InputError(f"the processor's `image_size` is {processor.image_size}, the model takes {image_size}")
     if processor.num_frames > config.num_frames:

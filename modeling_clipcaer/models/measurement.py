@@ -57,9 +57,10 @@ def read_measurement(report: dict[str, Any], labels: Sequence[str]) -> dict[str,
     """
     if report.get("labels") != list(labels):
         raise InputError("it is about other labels than the checkpoint's")
-    uar, interval, clips = report.get("uar"), report.get("uar_ci95"), report.get("num_clips")
-    bounds = [*interval, uar] if isinstance(interval, list) and len(interval) == 2 else [None]
-    if not all(_is_number(value) and 0 <= value <= 100 for value in bounds) or not bounds[0] <= uar <= bounds[1]:
+    interval, clips = report.get("uar_ci95"), report.get("num_clips")
+    bounds = interval if isinstance(interval, list) and len(interval) == 2 else [math.nan] * 2
+    low, uar, high = percents = (bounds[0], report.get("uar", math.nan), bounds[1])
+    if not all(_is_number(value) and 0 <= value <= 100 for value in percents) or not low <= uar <= high:
         raise InputError("expected `uar` and `uar_ci95` in percent, the one within the other")
     if not isinstance(clips, int) or isinstance(clips, bool) or clips < 1:
         raise InputError("expected `num_clips` above 0")
@@ -71,7 +72,7 @@ def read_measurement(report: dict[str, Any], labels: Sequence[str]) -> dict[str,
         raise InputError("expected names as `split` and `dataset`")
     return {
         "uar": float(uar),
-        "uar_ci95": [float(bound) for bound in interval],
+        "uar_ci95": [float(low), float(high)],
         "num_clips": clips,
         "num_labels": len(labels) - len(set(absent)),
         **names,

@@ -48,7 +48,8 @@ def limit_training(model: ClipCaerForVideoClassification, args: TrainableArgumen
     """
     if not (args.use_lora or args.save_trainable_only):
         return None
-    notes = {"lora": {"rank": args.lora_rank, "alpha": args.lora_alpha} if args.use_lora else None, "base_model": None}
+    lora = {"rank": args.lora_rank, "alpha": args.lora_alpha} if args.use_lora else None
+    notes: dict[str, Any] = {"lora": lora, "base_model": None}
     if args.save_trainable_only:
         frozen = {
             name for name, weight in model.named_parameters() if name.startswith(OF_CLIP) and not weight.requires_grad

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch.export import Dim, ExportedProgram
 
+from modeling_clipcaer.model_output import ClipCaerOutput
 from modeling_clipcaer.modeling_clipcaer import ClipCaerForVideoClassification
 from modeling_clipcaer.prototypes import instance_logits
 
@@ -34,10 +35,7 @@ class VisualPath(torch.nn.Module):
         super().__init__()
         with torch.no_grad():
             soft = model.model.encode_soft_prompts() if model.config.soft_prompts_classify else None
-            text = {
-                "soft_prompt_embeds": soft,
-                "descriptive_text_embeds": model.model.descriptive_text_embeds,
-            }
+            text = ClipCaerOutput(soft_prompt_embeds=soft, descriptive_text_embeds=model.model.descriptive_text_embeds)
             self.register_buffer("prototypes", model.select_prototypes(text).float().clone())
         self.slerp_weight, self.temperature = model.config.slerp_weight, model.config.temperature
         self.encoder = copy.deepcopy(model.model)
@@ -67,7 +65,7 @@ def dynamic_axes(model: ClipCaerForVideoClassification) -> dict[str, dict[int, s
 
 def draw_pixels(model: ClipCaerForVideoClassification, batch_size: int) -> dict[str, torch.Tensor]:
     """Normally distributed pixels (batch_size, num_frames, 3, height, width) for each stream that is built."""
-    size = model.config.clip_config.vision_config.image_size
+    size = model.config.vision_tower_config.image_size
     shape = (batch_size, model.config.num_frames, 3, size, size)
     generator = torch.Generator().manual_seed(0)
     return {name: torch.randn(shape, generator=generator) for name in dynamic_axes(model)}
@@ -115,10 +113,15 @@ def save_torch_export(program: ExportedProgram, path: str | os.PathLike) -> None
 @_without_warnings()
 def save_onnx(program: ExportedProgram, path: str | os.PathLike, axes: dict[str, dict[int, str]]) -> None:
     """Write the graph as ONNX; weights of more than 2 GB go into a second file beside it."""
-    converted = torch.onnx.export(
-        program, input_names=list(axes), output_names=["logits"], dynamic_shapes=axes, verbose=False
+    torch.onnx.export(
+        program,
+        f=path,
+        input_names=list(axes),
+        output_names=["logits"],
+        dynamic_shapes=axes,
+        external_data=False,
+        verbose=False,
     )
-    converted.save(path)
 
 
 def load_exported(path: str | os.PathLike) -> Callable[..., torch.Tensor]:

@@ -91,7 +91,7 @@ def plan_jobs(sources: list[str], output_dir: Path, made_from: dict[str, Any], o
     return jobs
 
 
-def describe_model(name: str, config: ClipCaerConfig) -> dict[str, Any]:
+def describe_checkpoint(name: str, config: ClipCaerConfig) -> dict[str, Any]:
     """Which checkpoint it is: the state of a folder's files, or the revision on the Hub."""
     if not Path(name).is_dir():
         return {"name": name, "revision": getattr(config, "_commit_hash", None)}

@@ -109,7 +109,7 @@ def build_report(
     ece = _rounded(expected_calibration_error(probabilities, references))
     calibration = _describe_calibration(logits, references, calibration_temperature)
     caveats = tell_few(split, dict(zip(labels, scores["support"].tolist(), strict=True)))
-    if calibration is not None and calibration["ece"] > ece:
+    if calibration is not None and ece is not None and calibration["ece"] > ece:
         caveats.append(
             "the checkpoint's temperature does not help here: calibration error "
             f"{100 * calibration['ece']:.1f} % with it, {100 * ece:.1f} % without"

@@ -58,9 +58,8 @@ def check_hub_arguments(args: ClipCaerTrainingArguments) -> None:
             "put it into the environment as HF_TOKEN"
         )
     if args.hub_strategy != HubStrategy.END:
-        raise InputError(
-            f"`hub_strategy` must be end, got {args.hub_strategy.value}: the result is pushed when it is complete"
-        )
+        found = HubStrategy(args.hub_strategy).value
+        raise InputError(f"`hub_strategy` must be end, got {found}: the result is pushed when it is complete")
     if args.push_to_hub and get_token() is None:
         raise InputError("`push_to_hub` needs a token that may write: put it into the environment as HF_TOKEN")
 

@@ -59,7 +59,7 @@ def _draw_matrix(report: dict[str, Any], labels: list[str], path: Path) -> None:
         axes.text(column, row - 0.07, f"{count:,}" if share else "–", ha="center", fontsize=13, color=colour)
         axes.text(column, row + 0.24, share, ha="center", fontsize=9, color=colour)
     clips = [f"{label}\n{count:,} clips" for label, count in zip(labels, support[:, 0], strict=True)]
-    slanted = {"rotation": 30, "rotation_mode": "anchor", "ha": "right"} if longest > 12 else {}
+    slanted: dict[str, Any] = {"rotation": 30, "rotation_mode": "anchor", "ha": "right"} if longest > 12 else {}
     axes.set_xticks(range(len(labels)), labels, fontsize=11, parse_math=False, **slanted)
     axes.set_yticks(range(len(labels)), clips, fontsize=11, parse_math=False)
     axes.set_xticks(np.arange(len(labels) + 1) - 0.5, minor=True)

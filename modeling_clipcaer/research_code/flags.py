@@ -204,7 +204,7 @@ def _read_loss(given: dict[str, str], margins: bool, notes: list[str]) -> list[s
 
 
 def _read_device(given: dict[str, str], notes: list[str]) -> list[str]:
-    ours = []
+    ours: list[str] = []
     if "gpu" in given:
         ours, told = _choose_gpu(given["gpu"])
         notes.append(f"--gpu {given['gpu']}: {told}")

@@ -90,7 +90,9 @@ class Place:
 
 def list_places(vision_layers: int, text_layers: int, temporal_layers: int, face_adapter: bool) -> dict[str, Place]:
     """Place in `ClipCaerForVideoClassification` of every tensor of the research code but the prompts' rows."""
-    names = {key: (name,) for key, name in (_TOP | _ADAPTER if face_adapter else _TOP).items()}
+    names: dict[str, tuple[str, ...]] = {
+        key: (name,) for key, name in (_TOP | _ADAPTER if face_adapter else _TOP).items()
+    }
     for prefix, tower, layers in (
         (_VISION_BLOCK, "vision_model", vision_layers),
         (_TEXT_BLOCK, "text_model", text_layers),

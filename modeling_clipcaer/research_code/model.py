@@ -61,8 +61,8 @@ def build_model(
 
 def find_places(state: Mapping[str, torch.Tensor]) -> dict[str, Place]:
     """Where each tensor goes; the names must be those of the research code's model, of either version."""
-    layers = [count_layers(state, stack) for stack in ("vision", "text", "temporal")]
-    places = list_places(*layers, face_adapter=any(name.startswith("face_adapter.") for name in state))
+    vision, text, temporal = (count_layers(state, stack) for stack in ("vision", "text", "temporal"))
+    places = list_places(vision, text, temporal, face_adapter=any(name.startswith("face_adapter.") for name in state))
     required = {*places, TOKEN_PREFIX, TOKEN_SUFFIX}
     missing, unknown = sorted(required - set(state)), sorted(set(state) - required - {DESCRIPTIVE_ROWS})
     for names, what in ((missing, "is missing"), (unknown, "is no tensor of the research code's model")):
@@ -212,7 +212,8 @@ def _recover_prompts(state: Mapping[str, torch.Tensor], num_context_tokens: int)
 
 def _recover_token_ids(rows: torch.Tensor, embedding: torch.Tensor, where: str) -> list[int]:
     """Token ids of rows of the token embedding, up to the first end token, by exact look-up."""
-    end, ids = embedding.shape[0] - 1, []
+    ids: list[int] = []
+    end = embedding.shape[0] - 1
     for position, row in enumerate(rows):
         if torch.equal(row, embedding[end]) and position > 0:
             return [*ids, end]
@@ -233,11 +234,11 @@ def export_state_dict(model: ClipCaerForVideoClassification) -> dict[str, torch.
     config = model.config
     _check_expressible(config)
     ours = model.state_dict()
-    text, vision = config.clip_config.text_config, config.clip_config.vision_config
+    text, vision = config.text_tower_config, config.vision_tower_config
     places = list_places(
         vision.num_hidden_layers, text.num_hidden_layers, config.temporal_layers, config.use_face_adapter
     )
-    state = {}
+    state: dict[str, torch.Tensor] = {}
     for key, place in places.items():
         state |= dict.fromkeys(list_aliases(key), place.join(ours))
     embedding, length = state[TOKEN_EMBEDDING], text.max_position_embeddings
@@ -254,11 +255,11 @@ def _gather_rows(embedding: torch.Tensor, prompts: list[list[int]], length: int)
 
 def _check_expressible(config: ClipCaerConfig) -> None:
     """What the research code has no other way for: refuse it rather than write weights that compute something else."""
-    towers = (config.clip_config.text_config, config.clip_config.vision_config)
+    towers = (config.text_tower_config, config.vision_tower_config)
     head_dims = {config.temporal_head_dim, *(tower.hidden_size // tower.num_attention_heads for tower in towers)}
     ensemble = any(len(sentences) > 1 for sentences in config.label_token_ids or [])
     source = "descriptive" if config.slerp_weight > 0 and not ensemble else "soft"
-    facts = [
+    facts: list[tuple[str, object, object]] = [
         ("`streams`", config.streams, "both"),
         ("`temporal_pooling`", config.temporal_pooling, "cls"),
         ("`prototype_source`", config.resolved_prototype_source, source),

@@ -63,7 +63,8 @@ def render_converted_card(config: ClipCaerConfig, name: str, digest: str) -> str
 
 def render_table(checkpoint: OriginalCheckpoint) -> str:
     """Where everything in the file went, a line for each kind of tensor, with how many there are of it."""
-    counts, places = Counter(), {}
+    counts: Counter[str] = Counter()
+    places: dict[str, str] = {}
     for key, place in find_places(checkpoint.state).items():
         kind = _any_layer(key)
         counts[kind] += 1

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw
 
 from modeling_clipcaer.synthetic.world import to_colour
@@ -24,7 +25,7 @@ class Canvas:
     def __post_init__(self) -> None:
         self.pen = ImageDraw.Draw(self.image)
 
-    def place(self, points: np.ndarray) -> np.ndarray:
+    def place(self, points: ArrayLike) -> np.ndarray:
         """Frame coordinates (count, 2) as seen by the camera."""
         centre = np.array([FRAME_SIZE[0] / 2, FRAME_SIZE[1] / 2])
         return (np.asarray(points, dtype=float) - centre) * self.zoom + centre + self.shift

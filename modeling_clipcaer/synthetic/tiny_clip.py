@@ -120,7 +120,8 @@ def draw_clip(seed: int, index: int) -> list[dict]:
 
 def select(pixels: dict, words: dict, start: int, stop: int | None) -> tuple[dict, dict]:
     """The examples from `start` to `stop`."""
-    return tuple({view: data[view][start:stop] for view in VIEWS} for data in (pixels, words))
+    some_pixels, some_words = ({view: data[view][start:stop] for view in VIEWS} for data in (pixels, words))
+    return some_pixels, some_words
 
 
 def join_all(words: dict[str, list[dict]], view: str) -> list[str]:

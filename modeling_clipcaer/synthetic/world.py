@@ -89,7 +89,7 @@ class Setting:
     screen: tuple[int, int, int]  # of the phone
     zoom: float
     shift: tuple[float, float]
-    light: tuple[float, float, float]
+    light: tuple[float, ...]  # red, green, blue
     noise: float
     look: int  # seed of the room's colours and clutter
 

@@ -4,7 +4,7 @@ import math
 import os
 import sys
 from dataclasses import MISSING, dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import Trainer, TrainingArguments, get_scheduler
@@ -76,6 +76,9 @@ class ClipCaerTrainingArguments(
     A learning rate of 0 freezes its group. The text tower is always frozen.
     """
 
+    if TYPE_CHECKING:
+        output_dir: str = ""  # never `None` once `__post_init__` is through
+
     def __post_init__(self):
         # Keep: launched processes without an accelerator would otherwise find no common backend, and train apart.
         self.use_cpu: bool = self.use_cpu or not torch.accelerator.is_available()
@@ -85,7 +88,7 @@ class ClipCaerTrainingArguments(
         if self.output_dir is None:
             if self.exper_name is None:
                 raise ValueError("`output_dir` (or `exper_name`) must say where the run goes")
-            self.output_dir: str | None = f"outputs/{self.exper_name}"
+            self.output_dir = f"outputs/{self.exper_name}"
         self._check_trainer_arguments()
         super().__post_init__()
         self._check_ranges()

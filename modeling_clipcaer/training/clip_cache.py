@@ -26,7 +26,7 @@ from modeling_clipcaer.common.files import complete_file
 from modeling_clipcaer.common.locks import shared_folder
 from modeling_clipcaer.common.progress import tell
 from modeling_clipcaer.data.cached_clips import CROPS_COLUMNS, EMBEDS_COLUMNS, ClipCutter, augments
-from modeling_clipcaer.data.clip_rows import BOX_COLUMNS, find_form
+from modeling_clipcaer.data.clip_rows import BOX_COLUMNS, find_form, require_form
 from modeling_clipcaer.data.loading import count_frames
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.modeling_clipcaer import ClipCaerForVideoClassification
@@ -129,7 +129,7 @@ class _EmbedsKeeper:
         self.bytes_per_frame = 4 * model.config.projection_dim
         state = model.model.clip.state_dict()
         names = {name for name in state if name.startswith(("vision_model.", "visual_projection."))}
-        config = model.config.clip_config.vision_config
+        config = model.config.vision_tower_config
         self.settings = {"tower": fingerprint_weights(state, names), "dtype": describe_tower_dtype(tower_dtype, model)}
         self.settings |= {name: getattr(config, name) for name in TOWER_SETTINGS}
         self.settings |= {name: getattr(processor, name) for name in NORMALIZATION_SETTINGS}
@@ -179,7 +179,7 @@ class _Plan:
         ]
         self.num_frames = [cutter.count_frames(total) for total in count_frames(rows)]
         self.num_bytes = sum(self.num_frames) * cutter.num_views * keep.bytes_per_frame * len(self.columns)
-        source = rows.select_columns(["clip_id", *find_form(rows.column_names), *BOX_COLUMNS])
+        source = rows.select_columns(["clip_id", *require_form(rows.column_names), *BOX_COLUMNS])
         # Keep: a digest of each clip; the boxes of all of them would take more memory than training does.
         described = [_digest(_describe_clip(row)) for row in source]
         starts = range(0, len(rows), CLIPS_PER_FILE)

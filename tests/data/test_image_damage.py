@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from helpers.miniatures import write_frames
-from modeling_clipcaer.data.image_damage import check_whole
+from modeling_clipcaer.data.image_damage import check_undamaged
 from modeling_clipcaer.data.rows import read_clip
 from modeling_clipcaer.data.settings import BuildSettings
 from modeling_clipcaer.data.source_clips import SourceClip
@@ -38,7 +38,7 @@ def damage(data, kind, length, seed):
 def is_refused(data):
     try:
         read_image(data)
-        check_whole(data, "a.jpg")
+        check_undamaged(data, "a.jpg")
     except InputError:
         return True
     return False
@@ -62,13 +62,13 @@ def test_most_damages_in_the_middle_are_found(kind, share, progressive):
 def test_no_sound_file_is_called_damaged(mode, options, size):
     data = encode(draw_photo().resize(size).convert(mode), **options)
     for behind in (b"", bytes(100), b"a phone's own notes"):
-        check_whole(data + behind, "a.jpg")
+        check_undamaged(data + behind, "a.jpg")
 
 
 def test_files_that_are_no_jpeg_are_left_to_their_check_sums():
     file = BytesIO()
     draw_photo().save(file, "PNG")
-    check_whole(file.getvalue(), "a.png")
+    check_undamaged(file.getvalue(), "a.png")
     for seed in range(10):
         with pytest.raises(InputError, match="cannot be read as an image"):
             read_image(damage(file.getvalue(), "foreign", 64, seed))

@@ -5,7 +5,7 @@ import datasets
 import numpy as np
 import pytest
 
-from helpers.raer_tree import BODY_BOX, FACE_BOX, HEIGHT, WIDTH, make_tree, write_frames
+from helpers.raer_tree import BODY_BOX, FACE_BOX, HEIGHT, WIDTH, build, make_tree, row_of, write_frames
 from modeling_clipcaer.data.clip_keys import clip_key
 from modeling_clipcaer.data.features import COUNT_FEATURES, FEATURES
 from modeling_clipcaer.data.layouts.raer_builder import Raer
@@ -15,16 +15,6 @@ from modeling_clipcaer.errors import InputError
 @pytest.fixture
 def tree(tmp_path):
     return make_tree(tmp_path)
-
-
-def build(tree, num_proc=1, **options):
-    builder = Raer.create(cache_dir=tree.raer.parent / "cache", **{"root": tree.raer, **options})
-    builder.download_and_prepare(num_proc=num_proc)
-    return builder.as_dataset()
-
-
-def row_of(rows, clip_id):
-    return next(row for split in rows.values() for row in split if row["clip_id"] == clip_id)
 
 
 def test_a_row_holds_frames_boxes_person_and_label(tree):

@@ -4,9 +4,8 @@ import json
 import unicodedata
 
 import pytest
-from test_raer import build, row_of
 
-from helpers.raer_tree import BODY_BOX, FACE_BOX, Clip, make_tree, write_frames
+from helpers.raer_tree import BODY_BOX, FACE_BOX, Clip, build, make_tree, row_of, write_frames
 from modeling_clipcaer.data.frame_names import check_frame_names, frame_key, match_frames
 from modeling_clipcaer.data.json_members import iterate_members
 from modeling_clipcaer.data.layouts.raer import build_dataset

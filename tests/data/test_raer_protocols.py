@@ -3,8 +3,8 @@ from dataclasses import replace
 
 import pytest
 from datasets import load_from_disk
-from test_raer_splits import make_clip, make_listed, raer_like_clips
 
+from helpers.listed_clips import make_clip, make_listed, raer_like_clips
 from helpers.raer_tree import make_tree
 from modeling_clipcaer.commands.build import load_layout, read_flags
 from modeling_clipcaer.data.layouts.raer import Settings, build_dataset

@@ -8,8 +8,8 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import pytest
-from test_timeline_files import LABELS, SOURCE, blank_window, make_timeline
 
+from helpers.timelines import LABELS, PERSONS, SOURCE, as_milliseconds, blank_window, make_timeline
 from modeling_clipcaer.common.notice import RESPONSIBLE_USE
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.exports.elan import write_elan
@@ -24,16 +24,9 @@ from modeling_clipcaer.exports.vtt import write_vtt
 from modeling_clipcaer.recordings.timeline import ROOM, UNCERTAIN
 
 
-PERSONS = [ROOM, "person-1", "person-2"]
-
-
 @pytest.fixture
 def timeline():
     return make_timeline()
-
-
-def as_milliseconds(segment):
-    return round(1000 * segment.start), round(1000 * segment.end)
 
 
 # WebVTT

@@ -6,11 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from test_annotation_files import PERSONS, as_milliseconds
-from test_hostile_names import HOSTILE, KEPT, check_tables, write_tables
-from test_timeline_files import LABELS, make_timeline
 
+from helpers.hostile_names import HOSTILE, KEPT, check_tables, write_tables
 from helpers.places import ROOT
+from helpers.timelines import LABELS, PERSONS, as_milliseconds, make_timeline
 from helpers.videos import stairs, write_video
 from modeling_clipcaer.exports.elan import write_elan
 from modeling_clipcaer.exports.fiftyone import write_fiftyone

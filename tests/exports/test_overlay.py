@@ -1,5 +1,4 @@
 import av
-import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageColor
@@ -7,9 +6,12 @@ from PIL import Image, ImageColor
 from helpers.videos import (
     draw_faces,
     face_picture,
+    likeness,
     moving_face,
     noise,
     plain,
+    read_back,
+    sharpness,
     stairs,
     write_rotated,
     write_truncated,
@@ -52,24 +54,6 @@ def build_timeline(duration, size, sightings=(), segments=(), labels=RAER_LABELS
 
 def seen(person, time, box, status="detected"):
     return FaceSighting(person, time, box, status)
-
-
-def read_back(path):
-    """Times and RGB frames of a video."""
-    with av.open(str(path)) as container:
-        frames = list(container.decode(video=0))
-    return [frame.time for frame in frames], [frame.to_ndarray(format="rgb24") for frame in frames]
-
-
-def sharpness(picture):
-    """Energy of the fine detail that faces are recognised by."""
-    return cv2.Laplacian(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.CV_64F).std()
-
-
-def likeness(first, second):
-    """Correlation of two pictures without what is left at a glance from afar, their coarse light and dark."""
-    details = [picture.astype(float) - cv2.GaussianBlur(picture, (0, 0), 8) for picture in (first, second)]
-    return np.corrcoef(details[0].ravel(), details[1].ravel())[0, 1]
 
 
 def test_an_overlay_is_what_browsers_play_from_its_first_bytes(tmp_path):

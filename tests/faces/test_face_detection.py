@@ -12,44 +12,16 @@ import torch
 from PIL import Image
 from skimage import data
 
+from helpers.astronaut import overlap, place, to_frame
 from helpers.places import ROOT, YUNET, needs_yunet
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.faces.boxes import grow_context_box
 from modeling_clipcaer.faces.face_detection import build_face_detector
 
 
-FACE = (180, 70, 268, 180)  # of the astronaut, in her picture
-
-
 @pytest.fixture(scope="module")
 def haar():
     return build_face_detector("haar")
-
-
-def to_frame(picture):
-    return torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)
-
-
-def place(places, scale, degrees=0.0, brightness=1.0):
-    """Frames of 1280x720 with the astronaut at `places`, and where her face then is."""
-    canvas = Image.new("RGB", (1280, 720), (90, 100, 110))
-    picture = Image.fromarray(data.astronaut()[:300, 90:390]).rotate(degrees, Image.Resampling.BICUBIC)
-    side = round(300 * scale)
-    picture = picture.resize((side, side), Image.Resampling.BICUBIC)
-    boxes = []
-    for left, top in places:
-        canvas.paste(picture, (left, top))
-        boxes.append([left + (FACE[0] - 90) * scale, top + FACE[1] * scale])
-        boxes[-1] += [left + (FACE[2] - 90) * scale, top + FACE[3] * scale]
-    return to_frame((np.asarray(canvas) * brightness).astype(np.uint8)), boxes
-
-
-def overlap(left, right):
-    width = min(left[2], right[2]) - max(left[0], right[0])
-    height = min(left[3], right[3]) - max(left[1], right[1])
-    both = max(width, 0) * max(height, 0)
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (left, right)]
-    return both / (sum(areas) - both)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 from skimage import data
-from test_face_detection import overlap, place, to_frame
 
+from helpers.astronaut import overlap, place, to_frame
 from helpers.places import ROOT, YUNET, needs_yunet
 from helpers.videos import moving_face, write_video
 from helpers.yunet_files import (

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from modeling_clipcaer.data.layouts.raer_builder import Raer
+
 
 WIDTH, HEIGHT = 64, 48
 FACE_BOX = [10.0, 5.0, 30.0, 25.0]
@@ -75,3 +77,15 @@ def write_frames(folder: Path, names: Sequence[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         Image.new("RGB", (WIDTH, HEIGHT), (90, 120, 60)).save(folder / name)
+
+
+def build(tree, num_proc=1, **options):
+    """The rows of a tree, by split, as the builder of the `datasets` library makes them."""
+    builder = Raer.create(cache_dir=tree.raer.parent / "cache", **{"root": tree.raer, **options})
+    builder.download_and_prepare(num_proc=num_proc)
+    return builder.as_dataset()
+
+
+def row_of(rows, clip_id):
+    """A clip's row, in whichever split it is."""
+    return next(row for split in rows.values() for row in split if row["clip_id"] == clip_id)

@@ -10,10 +10,18 @@ from pathlib import Path
 
 import av
 import numpy as np
+import torch
+from transformers import AutoModel, AutoModelForVideoClassification, pipeline
+from transformers.models.auto.video_processing_auto import AutoVideoProcessor
 
 from helpers.places import ROOT
 from helpers.small_material import make_material, run_main
+from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
 from modeling_clipcaer.commands import train
+
+
+# The code that travels with a checkpoint.
+CODE = {path.stem for path in (ROOT / "modeling_clipcaer").glob("*.py")} - {"__init__"}
 
 
 @functools.cache
@@ -60,3 +68,35 @@ def ask_stranger(clip: Path, folders: list[Path | str], output_dir: Path) -> lis
     )
     assert result.returncode == 0, result.stderr[-3000:]
     return [json.loads((output_dir / f"{number}.json").read_text()) for number in range(len(folders))]
+
+
+def answer_here(clip, folder) -> dict:
+    """What `stranger.py` asks of a folder, with the package."""
+    pixels = AutoVideoProcessor.from_pretrained(folder)(str(clip))
+    with torch.no_grad():
+        logits = AutoModelForVideoClassification.from_pretrained(folder).eval()(**pixels).logits
+        embeds = AutoModel.from_pretrained(folder).eval()(**pixels).video_embeds
+    pipe = pipeline("video-classification", model=str(folder))
+    ranking = pipe(str(clip), top_k=5)
+    return {
+        "logits": logits[0].tolist(),
+        "video_embeds": embeds[0].tolist(),
+        "batched": pipe([str(clip)] * 7, batch_size=6, top_k=1),
+        "scores": {entry["label"]: entry["score"] for entry in ranking},
+    }
+
+
+@functools.cache
+def load(folder):
+    """Model and processor of a folder, loaded once."""
+    return ClipCaerForVideoClassification.from_pretrained(folder).eval(), ClipCaerVideoProcessor.from_pretrained(
+        folder
+    )
+
+
+def score(trained, clip, face_boxes=None, body_box=None):
+    """Probabilities straight from processor and model, whose few validation clips gave it no temperature."""
+    model, processor = load(trained)
+    pixels = processor([str(clip)], face_boxes=[face_boxes], body_boxes=[body_box])
+    with torch.no_grad():
+        return model(**pixels).logits[0].softmax(-1).tolist()

@@ -11,6 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -181,3 +182,21 @@ def crossing_faces(count: int, size: tuple[int, int] = (640, 400), side: int = 1
     for share in np.linspace(0, 1, count):
         x = side / 2 + share * (size[0] - side)
         yield draw_faces([(x, 0.26 * size[1]), (size[0] - x, 0.75 * size[1])], size, side)
+
+
+def read_back(path):
+    """Times and RGB frames of a video."""
+    with av.open(str(path)) as container:
+        frames = list(container.decode(video=0))
+    return [frame.time for frame in frames], [frame.to_ndarray(format="rgb24") for frame in frames]
+
+
+def sharpness(picture):
+    """Energy of the fine detail that faces are recognised by."""
+    return cv2.Laplacian(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.CV_64F).std()
+
+
+def likeness(first, second):
+    """Correlation of two pictures without what is left at a glance from afar, their coarse light and dark."""
+    details = [picture.astype(float) - cv2.GaussianBlur(picture, (0, 0), 8) for picture in (first, second)]
+    return np.corrcoef(details[0].ravel(), details[1].ravel())[0, 1]

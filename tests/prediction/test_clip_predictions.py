@@ -6,10 +6,9 @@ import shutil
 
 import pytest
 from datasets import load_from_disk
-from test_evaluate_predict_commands import score
 
 from helpers.small_material import run_main
-from helpers.small_run import write_clip
+from helpers.small_run import score, write_clip
 from modeling_clipcaer.commands import predict
 from modeling_clipcaer.data.boxes import fill_face_boxes
 from modeling_clipcaer.data.clip_boxes import read_boxes
@@ -90,7 +89,7 @@ def test_a_body_box_alone_gives_the_face_its_upper_part(trained, frames, tmp_pat
     bodies.write_text(json.dumps({"clip": [5, 4, 45, 44]}))
     (entry,) = predict_into(tmp_path / "out", frames, "--model", trained, "--bounding_box_body", bodies)
     assert entry["face_boxes"] == {"body": 3}
-    boxes, sources = fill_face_boxes([None] * 3, [5, 4, 45, 44])
+    boxes, sources = fill_face_boxes([None] * 3, (5, 4, 45, 44))
     assert sources == ["body"] * 3
     expected = score(trained, frames, boxes, [5, 4, 45, 44])
     assert list(entry["scores"].values()) == pytest.approx(sorted(expected, reverse=True))

@@ -1,7 +1,6 @@
 """`recipes/evaluate.py` on small checkpoints. `recipes/predict.py` has its tests in test_predict_command.py."""
 
 import csv
-import functools
 import json
 
 import pytest
@@ -10,7 +9,7 @@ import yaml
 from datasets import load_from_disk
 
 from helpers.small_material import run_main
-from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
+from helpers.small_run import score
 from modeling_clipcaer.commands import evaluate
 from modeling_clipcaer.raer_labels import RAER_LABELS
 
@@ -18,21 +17,6 @@ from modeling_clipcaer.raer_labels import RAER_LABELS
 def evaluate_into(folder, *flags):
     assert run_main(evaluate.main, "--num_workers", 0, "--output_dir", folder, *flags) == 0
     return json.loads((folder / "report.json").read_text())
-
-
-@functools.cache
-def load(folder):
-    return ClipCaerForVideoClassification.from_pretrained(folder).eval(), ClipCaerVideoProcessor.from_pretrained(
-        folder
-    )
-
-
-def score(trained, clip, face_boxes=None, body_box=None):
-    """Probabilities straight from processor and model, whose few validation clips gave it no temperature."""
-    model, processor = load(trained)
-    pixels = processor([str(clip)], face_boxes=[face_boxes], body_boxes=[body_box])
-    with torch.no_grad():
-        return model(**pixels).logits[0].softmax(-1).tolist()
 
 
 def test_an_evaluation_writes_its_five_files_and_nothing_else(material, trained, tmp_path):

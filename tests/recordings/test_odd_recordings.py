@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_overlay import likeness, read_back, sharpness
 
 from helpers.odd_videos import claim_size, encode, join_files, make_tone, set_codec, write_pieces
 from helpers.stand_in_faces import SquareDetector
@@ -18,8 +17,11 @@ from helpers.videos import (
     GREEN,
     RED,
     draw_faces,
+    likeness,
     noise,
     plain,
+    read_back,
+    sharpness,
     squares,
     stairs,
     write_rotated,

@@ -1,19 +1,15 @@
 """Pixels of the public research code, from golden values: what the settings of `raer_reference` reproduce."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from helpers.golden_cases import golden_build
 from helpers.places import GOLDEN_DIR
 from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor
-
-
-sys.path.insert(0, str(GOLDEN_DIR))
-import golden_build
 
 
 REFERENCE = {

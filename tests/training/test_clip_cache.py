@@ -14,12 +14,12 @@ import torch
 from accelerate import PartialState
 from datasets import Dataset, load_from_disk
 from datasets.arrow_writer import ArrowWriter
-from test_train_command import LAUNCH, QUICK, assert_same_weights, finish, history, start
 
 from helpers.places import ROOT
 from helpers.small_material import NUM_FRAMES, make_material, run_main
 from helpers.small_training import logged, make_trainer
 from helpers.tiny import CLIP, tiny_model
+from helpers.train_command import LAUNCH, QUICK, assert_same_weights, finish, history, start
 from modeling_clipcaer import ClipCaerCollator, ClipCaerTrainingArguments, ClipCaerVideoProcessor
 from modeling_clipcaer.commands.train import main as train_main
 from modeling_clipcaer.data.cached_clips import CachedEmbedsCollator, ClipCutter, find_collator

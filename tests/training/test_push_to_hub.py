@@ -18,10 +18,9 @@ from huggingface_hub.utils import filter_repo_objects
 from peft import LoraConfig, get_peft_model
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from test_remote_code import CODE, answer_here
 
 from helpers.small_material import make_material, run_main
-from helpers.small_run import ask_stranger, train_small, write_clip
+from helpers.small_run import CODE, answer_here, ask_stranger, train_small, write_clip
 from modeling_clipcaer import ClipCaerTrainer, ClipCaerTrainingArguments
 from modeling_clipcaer.commands import train
 from modeling_clipcaer.errors import InputError

@@ -1,11 +1,8 @@
 """`recipes/train.py`: what a run leaves, how it is selected, killed and resumed, and several processes."""
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -16,15 +13,14 @@ from safetensors.torch import load_file
 
 from helpers.places import ROOT
 from helpers.small_material import run_main
+from helpers.train_command import LAUNCH, QUICK, assert_same_weights, finish, history, start
 from modeling_clipcaer.commands import evaluate, train
 
 
-QUICK = ("--dataloader_num_workers", 0, "--disable_tqdm", "true", "--lr_image_encoder", "1e-3")
 REPORT_KEYS = {
     *("uar", "war", "macro_f1", "per_class", "confusion_matrix", "labels", "absent_labels", "uar_ci95", "war_ci95"),
     *("ece", "num_clips", "checkpoint", "dataset", "split", "seed", "versions"),
 }
-LAUNCH = ("-m", "accelerate.commands.launch", "--config_file", "accelerate_config.yaml", "--num_processes", 2)
 
 
 @pytest.fixture(scope="module")
@@ -38,31 +34,6 @@ def spoilt(material, tmp_path_factory):
 
 def read(path):
     return json.loads(path.read_text())
-
-
-def history(folder):
-    """The log of the latest checkpoint."""
-    latest = max(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
-    return read(latest / "trainer_state.json")["log_history"]
-
-
-def assert_same_weights(left, right):
-    left, right = (load_file(folder / "model.safetensors") for folder in (left, right))
-    assert left.keys() == right.keys()
-    assert not [name for name in left if not torch.equal(left[name], right[name])]
-
-
-def start(*words):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(torch.get_num_threads())}
-    return subprocess.Popen(
-        [sys.executable, *map(str, words)], cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-
-
-def finish(process, status=0):
-    output = process.communicate()[0].decode()
-    assert process.returncode == status, output[-3000:]
-    return output
 
 
 # What a run leaves

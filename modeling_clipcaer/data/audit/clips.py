@@ -22,7 +22,7 @@ from modeling_clipcaer.data.audit.images import (
 )
 from modeling_clipcaer.data.audit.thresholds import HASH_FRAMES, AuditThresholds
 from modeling_clipcaer.data.boxes import BOX_SOURCES
-from modeling_clipcaer.data.clip_rows import find_form
+from modeling_clipcaer.data.clip_rows import require_form
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.image_files import read_image_size
 from modeling_clipcaer.names import identity_key
@@ -118,7 +118,7 @@ def look_at_clip(row: Mapping[str, Any], tally: Tally, thresholds: AuditThreshol
 
 def find_fault(row: Mapping[str, Any]) -> str | None:
     """Why a row does not say which frames it has, or `None`."""
-    form = find_form(row)
+    form = require_form(row)
     empty = next((name for name in form if row[name] is None), None)
     if empty is not None:
         return f"`{empty}` is empty"

@@ -27,7 +27,7 @@ from modeling_clipcaer.data.audit.checks import (
     summarise_tally,
 )
 from modeling_clipcaer.data.audit.clips import NUM_EXAMPLES, Tally, look_at_clip
-from modeling_clipcaer.data.audit.plots import draw_page
+from modeling_clipcaer.data.audit.plots import draw_audit
 from modeling_clipcaer.data.audit.thresholds import AuditThresholds
 from modeling_clipcaer.data.clip_rows import BOX_COLUMNS, describe_forms, find_form
 from modeling_clipcaer.data.record import RECORD_NAME
@@ -117,11 +117,12 @@ def load_rows(folder: str | Path) -> DatasetDict:
         missing = [name for name in NEEDED if name not in part.column_names]
         if missing:
             raise InputError(f"{folder}: split `{split}` has no column `{missing[0]}`")
-        if find_form(part.column_names) is None:
+        form = find_form(part.column_names)
+        if form is None:
             raise InputError(f"{folder}: split `{split}` names no frames: expected {describe_forms()}")
         if not isinstance(part.features["label"], ClassLabel):
             raise InputError(f"{folder}: split `{split}`: `label` has no names, expected a ClassLabel")
-        wanted = {*NEEDED, *USEFUL, *find_form(part.column_names)}
+        wanted = {*NEEDED, *USEFUL, *form}
         rows[split] = part.select_columns([name for name in part.column_names if name in wanted])
     return DatasetDict(rows)
 
@@ -240,12 +241,12 @@ def write_outputs(audit: Mapping[str, Any], folder: Path) -> None:
     with locked_folder(folder), staged_folder(folder, last=REPORT_NAME) as staged:
         write_json(audit, staged / REPORT_NAME)
         if audit["splits"]:
-            draw_page(audit, staged / PAGE_NAME)
+            draw_audit(audit, staged / PAGE_NAME)
         else:
             (folder / PAGE_NAME).unlink(missing_ok=True)
 
 
-def format_table(audit: Mapping[str, Any]) -> str:
+def format_audit(audit: Mapping[str, Any]) -> str:
     """The counts of every split and the findings below them, as aligned text."""
     splits = audit["splits"]
     cells = [("", list(splits))]

@@ -12,7 +12,7 @@ from PIL import Image
 
 from modeling_clipcaer.data.audit.thresholds import HASH_FRAMES
 from modeling_clipcaer.data.clip_rows import open_row
-from modeling_clipcaer.data.image_damage import check_whole
+from modeling_clipcaer.data.image_damage import check_undamaged
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.frames import sample_frame_indices
 from modeling_clipcaer.image_files import read_image, read_image_size
@@ -82,7 +82,7 @@ def decode_images(row: Mapping[str, Any], places: Sequence[int]) -> Iterator[tup
         try:
             name = os.path.join(row["clip_id"], row["frame_names"][place])
             pixels = read_image(images[place], SMALL_SIDE, name)
-            check_whole(images[place], name)
+            check_undamaged(images[place], name)
             yield place, read_image_size(images[place], name), pixels.numpy()
         except InputError as error:
             yield place, None, error

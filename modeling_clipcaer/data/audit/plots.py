@@ -19,7 +19,7 @@ GREY = "#767676"
 MAX_BINS = 40
 
 
-def draw_page(audit: Mapping[str, Any], path: Path) -> None:
+def draw_audit(audit: Mapping[str, Any], path: Path) -> None:
     """Labels, lengths, how many clips and frames have boxes, and how large those are, each by split."""
     # Keep: Figure without pyplot. It needs no display and leaves no global state in a process that builds or trains.
     from matplotlib.figure import Figure
@@ -51,7 +51,8 @@ def _draw_bars(axes: Axes, names: list[str], heights: Mapping[str, list[float]],
         places = np.arange(len(names)) + (number - (len(heights) - 1) / 2) * width
         bars = axes.bar(places, values, width * 0.92, color=COLOURS[number % len(COLOURS)], label=legend)
         axes.bar_label(bars, fmt=text, fontsize=8, color=GREY, padding=1)
-    slanted = {"rotation": 25, "rotation_mode": "anchor", "ha": "right"} if sum(map(len, names)) > 80 else {}
+    is_long = sum(map(len, names)) > 80
+    slanted: dict[str, Any] = {"rotation": 25, "rotation_mode": "anchor", "ha": "right"} if is_long else {}
     axes.set_xticks(range(len(names)), list(map(printable, names)), fontsize=9, parse_math=False, **slanted)
 
 

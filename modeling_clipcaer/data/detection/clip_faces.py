@@ -19,6 +19,7 @@ from modeling_clipcaer.faces.boxes import grow_context_box
 from modeling_clipcaer.faces.face_detection import FaceDetector
 from modeling_clipcaer.faces.tracking import FaceTracker
 from modeling_clipcaer.frames import FrameSource, ImageFrames, open_clip
+from modeling_clipcaer.video_frames import VideoFrames
 
 
 # Seconds from one frame that is looked at to the next where files tell no time: what the tracker was made for.
@@ -26,6 +27,8 @@ FRAME_STEP = 0.6
 # Seconds after which a student who looks up again is another one: a clip shows one student from beginning to end.
 NEVER = 1e9
 DECIMALS = 2  # of a box, in pixels
+
+_worker_detector: FaceDetector  # of a process that was started to look for faces
 
 
 @dataclass
@@ -81,10 +84,11 @@ def detect_clip(clip: FoundClip, detector: FaceDetector, every: int = 1) -> Clip
         return found
     indices = range(0, len(source), every)
     names = source.names if isinstance(source, ImageFrames) else None
+    seconds = source.seconds if isinstance(source, VideoFrames) else None
     problems: list[str] = []
     track = _StudentTrack()
     for index, frame in _read_frames(source, indices, problems):
-        time = found.num_searched * FRAME_STEP if names else source.seconds[index]
+        time = found.num_searched * FRAME_STEP if seconds is None else seconds[index]
         name, size = str(index) if names is None else names[index], list(frame.shape[-2:])
         found.size = found.size or size
         if size != found.size:
@@ -184,8 +188,9 @@ def _start_worker(build_detector: Callable[[], FaceDetector]) -> None:
 
 def _leave_with_parent() -> None:
     # Keep: the processes of a killed command would wait for more work for ever.
-    multiprocessing.parent_process().join()
-    os._exit(1)
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _detect_in_worker(clip: FoundClip, every: int) -> ClipFaces:

@@ -179,7 +179,9 @@ def _describe(counts: Counter) -> dict[str, Any]:
 def format_coverage(record: Mapping[str, Any]) -> str:
     """The coverage as aligned text, a row for each top folder."""
     folders = list(record["folders"].items())
-    rows = [("", "clips", "with face", "", "frames searched", "with face", "", "clips with other faces")]
+    rows: list[tuple[str, ...]] = [
+        ("", "clips", "with face", "", "frames searched", "with face", "", "clips with other faces")
+    ]
     for name, counts in [*folders[:MAX_ROWS], ("all", record["coverage"])]:
         clip_share, frame_share = (
             "-" if counts[key] is None else f"{counts[key]:.1%}" for key in ("clip_share", "frame_share")

@@ -90,7 +90,7 @@ def read_xlsx(path: Path) -> list[tuple[str, list[str]]]:
         raise InputError(
             f"{path}: cannot be read as a workbook ({error}); expected .xlsx, or the same as .csv"
         ) from error
-    rows = []
+    rows: list[tuple[str, list[str]]] = []
     for row in sheet.iter(f"{SHEET}row"):
         cells: dict[int, str] = {}
         for cell in row.iter(f"{SHEET}c"):

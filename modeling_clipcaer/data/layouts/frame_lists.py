@@ -58,14 +58,14 @@ def read_list(file: Path, split: str, root: Path, labels: Sequence[str], first_l
     for place, path, listed_frames, label in fields:
         if path.parts[: len(front)] != front:
             raise InputError(f"{place}: path '{path}'; expected it to begin with {Path(*front)} as the others do")
-        name = PurePosixPath(*path.parts[len(front) :])
-        named = [part for part in name.parts[:-1] if identity_key(part) in keys]
+        below = PurePosixPath(*path.parts[len(front) :])
+        named = [part for part in below.parts[:-1] if identity_key(part) in keys]
         if named and identity_key(label) not in map(identity_key, named):
             raise InputError(
                 f"{place}: the label's number means {label}, the folder says {named[-1]}; expected --labels in the "
                 "order of the list's numbers"
             )
-        folder = find_spelled(root / name)
+        folder = find_spelled(root / below)
         name = folder.relative_to(root).as_posix()
         clips.append(SourceClip(str(folder), name, label, place, split, is_folder=True, listed_frames=listed_frames))
     return clips

@@ -237,6 +237,7 @@ def read_annotation(
     dropped lines stay countable as `num_lines`. With two labels nobody can say which is true: an error.
     """
     clips: dict[str, SourceClip] = {}
+    numbers: dict[str, int] = {}
     for place, spelling, listed_frames, label in read_lines(path, labels, first_label, "clip dir"):
         key = clip_key(spelling)
         if key is None or key.count("/") < 2:
@@ -245,10 +246,10 @@ def read_annotation(
             )
         clip = SourceClip("", key, label, place, split, is_folder=True, listed_frames=listed_frames)
         earlier = clips.setdefault(key, clip)
-        if earlier.label != label:
+        if numbers.setdefault(key, label) != label:
             raise InputError(
                 f"{place}: label {label + first_label} for clip '{key}', which has label "
-                f"{earlier.label + first_label} at {earlier.place}; expected one label per clip"
+                f"{numbers[key] + first_label} at {earlier.place}; expected one label per clip"
             )
         if earlier is not clip:
             clips[key] = replace(earlier, num_lines=earlier.num_lines + 1)

@@ -1,6 +1,7 @@
 """RAER, or any data in its layout, as a builder of the `datasets` library: cached, or read as a stream."""
 
 import hashlib
+import inspect
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ class Raer(datasets.GeneratorBasedBuilder):
             name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in options.items()
         }
         _, files = raer.locate_sources(RaerConfig(**options))
-        contents = [*list_code(), *(file for file in files.values() if file is not None)]
+        contents: list[str | os.PathLike] = [*list_code(), *(file for file in files.values() if file is not None)]
         digest = hashlib.sha256("".join(map(file_sha256, contents)).encode()).hexdigest()
         return cls(cache_dir=os.fspath(cache_dir) if cache_dir is not None else None, hash=digest, **options)
 
@@ -95,7 +96,7 @@ def cut_shards(clips: Sequence[SourceClip]) -> list[list[SourceClip]]:
 
 def list_code() -> list[str]:
     """The source files that decide what the rows are."""
-    folders = [os.path.dirname(module.__file__) for module in (build, layouts)]
+    folders = [os.path.dirname(inspect.getfile(module)) for module in (build, layouts)]
     code = [os.path.join(folder, name) for folder in folders for name in sorted(os.listdir(folder))]
     modules = (frame_files, image_files, names, raer_labels)
-    return [*(path for path in code if path.endswith(".py")), *(module.__file__ for module in modules)]
+    return [*(path for path in code if path.endswith(".py")), *map(inspect.getfile, modules)]

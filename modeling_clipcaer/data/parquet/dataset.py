@@ -1,7 +1,6 @@
 """A dataset as parquet shards with a card, for the Hub, object storage and streaming."""
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from datasets import Dataset
@@ -27,7 +26,7 @@ def choose_rows(
     embed: str,
     max_frames: int,
     processor: ClipCaerVideoProcessor | None,
-):
+) -> PathRows | FrameRows | CropRows:
     """What makes the rows of a split.
 
     Args:
@@ -58,7 +57,7 @@ def choose_rows(
 
 def write_split(
     rows: Dataset,
-    maker: Callable,
+    maker: PathRows | FrameRows | CropRows,
     folder: Path,
     split: str,
     shard_size: int,

@@ -13,7 +13,7 @@ from datasets import Dataset, Features, List, Value
 from PIL import Image
 
 from modeling_clipcaer.data.cached_clips import CROPS_COLUMNS, ClipCutter
-from modeling_clipcaer.data.clip_rows import BOX_COLUMNS, find_form, open_row
+from modeling_clipcaer.data.clip_rows import BOX_COLUMNS, open_row, require_form
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.frame_files import check_regular
 from modeling_clipcaer.frames import sample_frame_indices
@@ -28,7 +28,7 @@ class PathRows:
     """Rows as they are: the files of the frames stay where they are."""
 
     def __init__(self, rows: Dataset):
-        names = (*CLIP_COLUMNS, *find_form(rows.column_names), *BY_FRAME)
+        names = (*CLIP_COLUMNS, *require_form(rows.column_names), *BY_FRAME)
         self.features = Features({name: rows.features[name] for name in names if name in rows.features})
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -132,7 +132,7 @@ class CropRows:
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """The row of a clip."""
         (row,) = rows
-        streams = self.cutter(rows)
+        streams = [crops for crops in self.cutter(rows) if crops is not None]
         made = {name: row[name] for name in self.features if name in row}
         check_ids(made)
         made |= {name: crops.numpy().tobytes() for name, crops in zip(CROPS_COLUMNS, streams, strict=True)}

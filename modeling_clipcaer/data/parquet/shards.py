@@ -66,7 +66,7 @@ class ShardWriter:
     def _write_group(self) -> None:
         if not self._group:
             return
-        if self._writer is not None and self._file.tell() + self._group_bytes > self.shard_bytes:
+        if self._file is not None and self._file.tell() + self._group_bytes > self.shard_bytes:
             self._close_shard()
         if self._writer is None:
             self.shards.append(self.folder / f"{self.split}-{len(self.shards):05d}.parquet")
@@ -78,11 +78,11 @@ class ShardWriter:
         self._group, self._group_bytes = [], 0
 
     def _close_shard(self) -> None:
-        if self._writer is not None:
+        if self._writer is not None and self._file is not None:
             self._writer.close()
             self.num_bytes += self._file.tell()
             self._file.close()
-            self._writer = None
+            self._writer = self._file = None
 
 
 def find_shards(folder: str | Path) -> dict[str, list[str]]:

@@ -104,8 +104,8 @@ def hide_face(pixels: np.ndarray, box: Box, growth: float) -> None:
 
 def _make_mosaic(picture: Image.Image, cell: float) -> Image.Image:
     """`picture` from cells of so many pixels, blurred into each other."""
-    cells = tuple(max(round(side / max(cell, 1)), 1) for side in picture.size)
-    mosaic = picture.resize(cells, Image.Resampling.BOX).filter(ImageFilter.GaussianBlur(0.7))
+    columns, rows = (max(round(side / max(cell, 1)), 1) for side in picture.size)
+    mosaic = picture.resize((columns, rows), Image.Resampling.BOX).filter(ImageFilter.GaussianBlur(0.7))
     return mosaic.resize(picture.size, Image.Resampling.BILINEAR)
 
 

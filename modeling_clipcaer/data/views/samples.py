@@ -46,7 +46,7 @@ def view_clip(
         (frame,) = source.read([shown])
     except InputError as error:
         raise InputError(f"clip {row['clip_id']}: {error}") from error
-    context, face = (pixels.permute(0, 2, 3, 1).numpy() for pixels in streams)
+    context, face = (pixels.permute(0, 2, 3, 1).numpy() for pixels in streams if pixels is not None)
     if not show_faces:
         for square in face:
             hide_whole(square)

@@ -10,7 +10,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value, lo
 from PIL import Image
 
 from helpers import videos
-from modeling_clipcaer.data.audit.dataset import audit_dataset, format_table
+from modeling_clipcaer.data.audit.dataset import audit_dataset, format_audit
 from modeling_clipcaer.data.audit.thresholds import AuditThresholds
 from modeling_clipcaer.data.boxes import BOX_SOURCES
 from modeling_clipcaer.data.features import FEATURES
@@ -123,7 +123,7 @@ def test_the_report_keeps_its_schema(audit, rows):
         *("face_boxes", "body_boxes"),
     }
     assert json.loads(json.dumps(report)) == report
-    table = format_table(report)
+    table = format_audit(report)
     assert "missing_files" in table and "findings: 1 of severity error, 0 of severity warning" in table
 
 
@@ -349,7 +349,7 @@ def test_empty_and_missing_splits_are_errors(audit, rows):
     del rows["test"]
     report = audit()
     assert found(report, "empty_split", "validation") == found(report, "missing_split", "test") == ("error", 1)
-    assert format_table(report)
+    assert format_audit(report)
 
 
 def test_rows_of_bytes_are_audited_like_files(audit, rows):
