@@ -1,5 +1,6 @@
 """How well predicted labels match the references. Functions return fractions; logs and reports show percent."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,7 @@ def bootstrap_confidence_intervals(
     num_labels: int | None = None,
     num_resamples: int = 2000,
     seed: int = 0,
+    groups: Sequence[Any] | None = None,
 ) -> dict[str, tuple[float, float]]:
     """
     95 % intervals of UAR and WAR, by a Bayesian bootstrap over clips (Rubin, 1981) with Jeffreys' prior.
@@ -78,11 +80,23 @@ def bootstrap_confidence_intervals(
     that UAR means the same in every draw; the interval of one label alone is Jeffreys', which holds its 95 % for few
     clips too (Brown, Cai and DasGupta, 2001). Redrawing the clips themselves gives the same for many, but for 9 clips
     of which all are right the interval [100, 100]. The interval is widened to hold what was measured. One limit: clips
-    count as independent, and those of one person are not.
+    count as independent, and those of one person are not, unless `groups` says whose each clip is.
+
+    With `groups` persons are redrawn, not clips, so that all clips of one are there or missing together: see
+    [`draw_by_person`].
+
+    Args:
+        references, predictions (`num_clips` integers): True and predicted labels, 0-based.
+        num_labels (`int`, *optional*): Labels that exist.
+        num_resamples, seed (`int`): Of the draws.
+        groups (`num_clips` persons, *optional*): Who is seen in each clip.
 
     Returns:
-        `{"uar": (low, high), "war": (low, high)}` in [0, 1]; they depend on the confusion matrix and `seed` alone.
+        `{"uar": (low, high), "war": (low, high)}` in [0, 1], with `groups` also `"macro_f1"`; they depend on the
+        confusion matrix (of each person) and `seed` alone.
     """
+    if groups is not None:
+        return _intervals_by_person(references, predictions, num_labels, groups, num_resamples, seed)
     matrix = confusion_matrix(references, predictions, num_labels)
     support = matrix.sum(axis=1)
     hits, support = matrix.diagonal()[support > 0], support[support > 0]
@@ -92,9 +106,64 @@ def bootstrap_confidence_intervals(
     intervals = {}
     for name, weights in shares.items():
         measured = float(weights @ (hits / support))
-        low, high = np.percentile(drawn @ weights, [2.5, 97.5])
-        intervals[name] = (min(float(low), measured), max(float(high), measured))
+        intervals[name] = _interval(drawn @ weights, measured)
     return intervals
+
+
+def _interval(drawn: np.ndarray, measured: float) -> tuple[float, float]:
+    """Where the middle 95 % of `drawn` lie, and `measured`."""
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return min(float(low), measured), max(float(high), measured)
+
+
+def draw_by_person(matrices: np.ndarray, num_resamples: int, seed: int) -> np.ndarray:
+    """
+    Confusion matrices that might have been measured with other persons like these.
+
+    A Bayesian bootstrap over persons (Rubin, 1981): each counts with a weight drawn from Exp(1), in all of their clips
+    alike. To every row are added, of the size of a person's share of it, Gamma(1/2) right and Gamma(1/2) wrong
+    answers. Where each person has one clip, a recall with h hits in n is thereby drawn from
+    `Beta(h + 1/2, n - h + 1/2)`, as it is clip by clip; and where all answers are right the interval is that of so
+    many independent answers as there are persons.
+
+    Args:
+        matrices (`np.ndarray` of shape `(num_persons, num_labels, num_labels)`): Counts by person, rows = references.
+
+    Returns:
+        `np.ndarray` of shape `(num_resamples, num_labels, num_labels)`: rows add up to the clips that there are.
+    """
+    generator, num_labels = np.random.default_rng(seed), matrices.shape[1]
+    support = matrices.sum(axis=2)
+    total, persons = support.sum(axis=0), np.maximum((support > 0).sum(axis=0), 1)
+    weights = generator.standard_exponential((num_resamples, len(matrices)))
+    drawn = np.tensordot(weights, matrices.astype(float), axes=1)
+    prior = np.full((num_labels, num_labels), 0.5 / max(num_labels - 1, 1))
+    np.fill_diagonal(prior, 0.5)
+    drawn += generator.standard_gamma(prior, size=drawn.shape) * (total / persons)[:, None]
+    sums = drawn.sum(axis=2, keepdims=True)
+    return np.divide(drawn, sums, out=np.zeros_like(drawn), where=sums > 0) * total[:, None]
+
+
+def _intervals_by_person(
+    references: ArrayLike,
+    predictions: ArrayLike,
+    num_labels: int | None,
+    groups: Sequence[Any],
+    num_resamples: int,
+    seed: int,
+) -> dict[str, tuple[float, float]]:
+    references, predictions, num_labels = check_labels(references, predictions, num_labels)
+    persons, place = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
+    matrices = np.zeros((len(persons), num_labels, num_labels), np.int64)
+    np.add.at(matrices, (place, references, predictions), 1)
+    drawn, present = draw_by_person(matrices, num_resamples, seed), matrices.sum(axis=(0, 2)) > 0
+    hits, support = np.diagonal(drawn, axis1=1, axis2=2)[:, present], drawn.sum(axis=2)[:, present]
+    scores = 2 * hits / (support + drawn.sum(axis=1)[:, present])
+    return {
+        "uar": _interval((hits / support).mean(axis=1), unweighted_average_recall(references, predictions)),
+        "war": _interval(hits.sum(axis=1) / support.sum(axis=1), weighted_average_recall(references, predictions)),
+        "macro_f1": _interval(scores.mean(axis=1), macro_f1(references, predictions)),
+    }
 
 
 def compute_uar_war(eval_prediction: Any) -> dict[str, float]:

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.stats
 from scipy.stats import beta
 
 from helpers.places import ROOT
@@ -158,6 +159,36 @@ def test_an_interval_holds_what_was_measured():
         predictions = np.random.default_rng(seed).integers(0, 5, 9)
         low, high = bootstrap_confidence_intervals(references, predictions, 5)["uar"]
         assert 0 <= low <= unweighted_average_recall(references, predictions, 5) <= high <= 1
+
+
+def test_where_each_person_has_one_clip_the_interval_by_person_is_jeffreys():
+    for hits, clips in ((9, 9), (5, 12), (0, 4)):
+        references, predictions = [0] * clips, [0] * hits + [1] * (clips - hits)
+        found = bootstrap_confidence_intervals(references, predictions, 2, 40_000, groups=range(clips))["war"]
+        expected = scipy.stats.beta(hits + 0.5, clips - hits + 0.5).ppf([0.025, 0.975])
+        bounds = min(expected[0], hits / clips), max(expected[1], hits / clips)
+        assert found == pytest.approx(bounds, abs=0.01)
+
+
+def test_many_clips_of_a_person_say_no_more_than_one_where_they_are_all_alike():
+    references, predictions = np.array([0, 0, 0, 1, 1, 1, 1]), np.array([0, 0, 1, 1, 1, 0, 1])
+    once = bootstrap_confidence_intervals(references, predictions, 2, groups=range(7))
+    often = bootstrap_confidence_intervals(
+        references.repeat(10), predictions.repeat(10), 2, groups=np.arange(70) // 10
+    )
+    assert set(once) == {"uar", "war", "macro_f1"}
+    for name, bounds in once.items():
+        assert often[name] == pytest.approx(bounds, abs=1e-12)
+    by_clip = bootstrap_confidence_intervals(references.repeat(10), predictions.repeat(10), 2)["uar"]
+    assert by_clip[1] - by_clip[0] < 0.5 * (once["uar"][1] - once["uar"][0])
+
+
+def test_clips_of_persons_may_stand_in_any_order():
+    generator = np.random.default_rng(0)
+    references, predictions, persons = generator.integers(0, [[3], [3], [8]], (3, 60))
+    order = generator.permutation(60)
+    found = bootstrap_confidence_intervals(references, predictions, 3, groups=persons)
+    assert bootstrap_confidence_intervals(references[order], predictions[order], 3, groups=persons[order]) == found
 
 
 def test_two_thousand_resamples_take_well_under_a_second():
