@@ -173,9 +173,8 @@ def test_where_each_person_has_one_clip_the_interval_by_person_is_jeffreys():
 def test_many_clips_of_a_person_say_no_more_than_one_where_they_are_all_alike():
     references, predictions = np.array([0, 0, 0, 1, 1, 1, 1]), np.array([0, 0, 1, 1, 1, 0, 1])
     once = bootstrap_confidence_intervals(references, predictions, 2, groups=range(7))
-    often = bootstrap_confidence_intervals(
-        references.repeat(10), predictions.repeat(10), 2, groups=np.arange(70) // 10
-    )
+    tens = references.repeat(10), predictions.repeat(10), 2
+    often = bootstrap_confidence_intervals(*tens, groups=np.arange(70) // 10)
     assert set(once) == {"uar", "war", "macro_f1"}
     for name, bounds in once.items():
         assert often[name] == pytest.approx(bounds, abs=1e-12)
