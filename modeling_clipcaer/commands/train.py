@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+LAST_EPOCH_FIELDS = (
+    *("uar", "war", "macro_f1", "ece", "uar_ci95", "war_ci95", "uar_ci95_by_person", "war_ci95_by_person"),
+)
 BUILD = "dataset"  # folder, in that of the run, of a dataset that is built for it
 
 
@@ -166,11 +169,13 @@ def test_once(
     from modeling_clipcaer.reports.evaluation import build_report, describe_computation, describe_fit, doubt_training
     from modeling_clipcaer.reports.predictions import FILE_NAME, LAST_FILE_NAME, collect_predictions
     from modeling_clipcaer.training.checkpoints import check_whole
+    from modeling_clipcaer.training.run_comparison import fingerprint_clips
 
     state, labels = trainer.state, get_labels(clips)
 
     def measure() -> tuple[dict, Predictions]:
         prediction = trainer.predict(clips["test"], metric_key_prefix="test")
+        answers = collect_predictions(test_rows, prediction.predictions, labels)
         report = build_report(
             prediction.predictions,
             prediction.label_ids,
@@ -180,9 +185,10 @@ def test_once(
             split="test",
             split_protocol=read_split_protocol(dataset),
             seed=trainer.args.seed,
+            answers=answers,
             **describe_computation(trainer),
         )
-        return report, collect_predictions(test_rows, prediction.predictions, labels)
+        return report, answers
 
     def calibrate() -> dict:
         validation = trainer.predict(clips["validation"], metric_key_prefix="calibration")
@@ -205,6 +211,7 @@ def test_once(
     counts = count_labels(clips)
     report = {
         **report,
+        "clips": fingerprint_clips(test_rows),
         "split_clips": counts,
         "training_caveats": doubt_training(counts, is_selected="eval_uar" in validation) + tell_shared_clips(clips),
         "calibration_fit": fit,
@@ -213,7 +220,7 @@ def test_once(
             "validation_uar": validation.get("eval_uar"),
             "validation_war": validation.get("eval_war"),
         },
-        "last_epoch": {name: last[name] for name in ("uar", "war", "macro_f1", "uar_ci95", "war_ci95", "ece")},
+        "last_epoch": {name: last[name] for name in LAST_EPOCH_FIELDS if name in last},
         "training_clips": dict(zip(labels, trainer.class_counts, strict=True)),
         "class_priors": dict(zip(labels, trainer.class_priors.tolist(), strict=True)),
     }
@@ -246,7 +253,7 @@ def write_results(
         model = trainer.accelerator.unwrap_model(trainer.model)
         complete_model(model)
         save_checkpoint(model, trainer.processing_class, folder)
-        write_report(report | {"model_revision": weights_revision(folder)}, folder)
+        write_report(report | {"model_revision": weights_revision(folder), "config": flags}, folder)
         for name, predictions in answers.items():
             write_predictions(predictions, folder / name)
         plot_training_curves(trainer.state.log_history, folder / "training_curves.png")
