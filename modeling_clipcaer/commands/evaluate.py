@@ -5,6 +5,7 @@ python recipes/evaluate.py --model DIR --dataset DIR --split test --output_dir O
 
 from __future__ import annotations
 
+import shlex
 import sys
 from contextlib import nullcontext
 from dataclasses import MISSING, dataclass
@@ -64,6 +65,8 @@ def evaluate(args: EvaluationArguments, trainer_args: ClipCaerTrainingArguments)
     from modeling_clipcaer.data.loading import load_clips, read_split_protocol
     from modeling_clipcaer.models.checkpoints import load_checkpoint, weights_revision
     from modeling_clipcaer.reports.evaluation import build_report, describe_computation, tell_result, write_report
+    from modeling_clipcaer.reports.predictions import FILE_NAME, collect_predictions, write_predictions
+    from modeling_clipcaer.training.run_comparison import fingerprint_clips
     from modeling_clipcaer.training.trainer import ClipCaerTrainer
 
     model, processor = load_checkpoint(args.model)
@@ -72,6 +75,7 @@ def evaluate(args: EvaluationArguments, trainer_args: ClipCaerTrainingArguments)
     trainer = ClipCaerTrainer(model, trainer_args, processing_class=processor)
     prediction = trainer.predict(clips[args.split])
     if trainer.is_world_process_zero():
+        answers = collect_predictions(clips[args.split], prediction.predictions, labels)
         report = build_report(
             prediction.predictions,
             prediction.label_ids,
@@ -81,11 +85,17 @@ def evaluate(args: EvaluationArguments, trainer_args: ClipCaerTrainingArguments)
             split=args.split,
             split_protocol=read_split_protocol(args.dataset),
             seed=args.seed,
+            answers=answers,
             **describe_computation(trainer),
         )
+        report["clips"] = fingerprint_clips(clips[args.split])
         report["model_revision"] = weights_revision(args.model) or getattr(model.config, "_commit_hash", None)
+        report["command"] = shlex.join(sys.argv)
         with staged_folder(args.output_dir) as folder:
             write_report(report, folder)
+            write_predictions(
+                collect_predictions(clips[args.split], prediction.predictions, labels), folder / FILE_NAME
+            )
         print(f"{tell_result(report)}: {args.output_dir}/report.md")
 
 

@@ -9,6 +9,7 @@ from modeling_clipcaer.errors import InputError, run_command
 COMMANDS = {
     "train": "train, select by the validation split, test once",
     "evaluate": "measure a checkpoint on a split",
+    "compare": "tell whether runs on the same clips differ by more than noise",
     "predict": "turn recordings into timelines, or clips into labels",
     "export": "write a checkpoint as one file for deployment",
     "zero-shot": "measure a plain CLIP checkpoint, without training",

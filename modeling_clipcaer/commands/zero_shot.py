@@ -5,6 +5,7 @@ python recipes/zero_shot.py --clip_model ID_OR_DIR --labels_file F.yaml --datase
 A clip's embedding is the mean of its frames' unit embeddings in both streams; the descriptive sentences classify.
 """
 
+import shlex
 import sys
 from dataclasses import MISSING, dataclass
 
@@ -47,11 +48,14 @@ def measure(model_args: ModelArguments, pixels: PixelSettings, args: ZeroShotArg
     from modeling_clipcaer.models.building import build_model, build_processor
     from modeling_clipcaer.models.zero_shot import ZeroShotModel, score_clips
     from modeling_clipcaer.reports.evaluation import build_report, tell_result, write_report
+    from modeling_clipcaer.reports.predictions import FILE_NAME, collect_predictions, write_predictions
+    from modeling_clipcaer.training.run_comparison import fingerprint_clips
 
     clips = load_clips(args.dataset, (args.split,))
     model = build_model(model_args, get_labels(clips), ZeroShotModel).eval()
     processor = build_processor(model, pixels)
     logits = score_clips(model, processor, clips[args.split], args.batch_size, args.num_workers)
+    answers = collect_predictions(clips[args.split], logits.numpy(), get_labels(clips))
     report = build_report(
         logits.numpy(),
         clips[args.split]["label"],
@@ -61,10 +65,13 @@ def measure(model_args: ModelArguments, pixels: PixelSettings, args: ZeroShotArg
         split=args.split,
         split_protocol=read_split_protocol(args.dataset),
         seed=args.seed,
+        answers=answers,
     )
+    report |= {"clips": fingerprint_clips(clips[args.split]), "command": shlex.join(sys.argv)}
     report["checkpoint"] += " (zero-shot)"
     with staged_folder(args.output_dir) as folder:
         write_report(report, folder)
+        write_predictions(answers, folder / FILE_NAME)
     print(f"zero-shot {tell_result(report)}: {args.output_dir}/report.md")
 
 

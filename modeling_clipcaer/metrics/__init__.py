@@ -4,11 +4,19 @@ References with labels, logits or probabilities of the same clips come in; fract
 Start with `recalls.py`; `uar_war/`, in the clone at `metrics/uar_war/`, is these for `evaluate.load`.
 """
 
+from modeling_clipcaer.metrics.abstention import accuracy_by_coverage
 from modeling_clipcaer.metrics.calibration import (
     calibrate_temperature,
     expected_calibration_error,
     mean_log_loss,
     reliability_bins,
+)
+from modeling_clipcaer.metrics.paired import (
+    Difference,
+    clips_for_interval,
+    clips_to_see,
+    mcnemar_test,
+    paired_differences,
 )
 from modeling_clipcaer.metrics.predictions import predict_labels, predict_probabilities
 from modeling_clipcaer.metrics.recalls import (
@@ -24,14 +32,20 @@ from modeling_clipcaer.metrics.recalls import (
 
 
 __all__ = [
+    "Difference",
     "absent_labels",
+    "accuracy_by_coverage",
     "bootstrap_confidence_intervals",
     "calibrate_temperature",
+    "clips_for_interval",
+    "clips_to_see",
     "compute_uar_war",
     "confusion_matrix",
     "expected_calibration_error",
     "macro_f1",
+    "mcnemar_test",
     "mean_log_loss",
+    "paired_differences",
     "per_class_scores",
     "predict_labels",
     "predict_probabilities",

@@ -1,6 +1,7 @@
 """The report of an evaluation: report.json, report.md, the confusion matrix, two diagrams."""
 
 import csv
+import math
 import os
 import platform
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from modeling_clipcaer.data.label_counts import find_absent, find_few, tell_few,
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.metrics import (
     absent_labels,
+    accuracy_by_coverage,
     bootstrap_confidence_intervals,
     confusion_matrix,
     expected_calibration_error,
@@ -31,19 +33,25 @@ from modeling_clipcaer.metrics import (
 )
 from modeling_clipcaer.models.frozen_parts import describe_tower_dtype
 from modeling_clipcaer.names import public_name
+from modeling_clipcaer.reports.breakdowns import break_down
+from modeling_clipcaer.reports.page import compare_models, render_page
 from modeling_clipcaer.reports.plots import draw_confusion_matrix, draw_reliability, draw_training_curves
+from modeling_clipcaer.reports.predictions import Predictions
 from modeling_clipcaer.training.trainer import ClipCaerTrainer
 
 
 PACKAGES = ("clipcaer", "torch", "transformers", "datasets", "accelerate", "numpy", "av", "pillow")
-# What report.json may hold when it is published: the fields of `build_report`, and those that training adds.
+# What report.json may hold when it is published: fields of `build_report`, and those that training adds. Persons and
+# places by name, and the command with its paths, stay in the folder; so do the pages that show them.
 REPORT_FIELDS = {
     *("uar", "war", "macro_f1", "uar_ci95", "war_ci95", "majority_baseline", "per_class", "confusion_matrix"),
     *("labels", "absent_labels", "ece", "calibration", "reliability", "num_clips", "units", "checkpoint", "dataset"),
     "model_revision",
     *("split", "split_protocol", "seed", "tower_dtype", "versions", "caveats"),
     *("selected", "last_epoch", "training_clips", "class_priors", "split_clips", "training_caveats"),
-    *("calibration_fit", "unused_flags"),
+    *("calibration_fit", "unused_flags", "baselines"),
+    *("num_persons", "uar_ci95_by_person", "war_ci95_by_person", "by_length", "by_boxes", "abstention", "clips"),
+    "recall_ci95",
 }
 UNITS = "percent, but for ece and reliability, which are fractions; null where undefined (0 of 0)"
 MEANING = (
@@ -52,6 +60,8 @@ MEANING = (
     "Jeffreys' prior, which stays wide where clips are few); clips of one person resemble each other, so the true one "
     "is wider."
 )
+COVERAGES = (100, 90, 80, 70, 50)  # percent of the clips
+CURVE_POINTS = 101
 
 
 def _rounded(number: float, digits: int = 4) -> float | None:
@@ -69,6 +79,11 @@ def _installed_version(package: str) -> str | None:
         return None  # our own package, run from a clone without installation
 
 
+def list_versions() -> dict[str, str | None]:
+    """What is installed of that which figures depend on."""
+    return {"python": platform.python_version()} | {name: _installed_version(name) for name in PACKAGES}
+
+
 def build_report(
     logits: ArrayLike,
     references: ArrayLike,
@@ -81,6 +96,7 @@ def build_report(
     split_protocol: str | None = None,
     tower_dtype: str = "float32",
     calibration_temperature: float | None = None,
+    answers: Predictions | None = None,
 ) -> dict[str, Any]:
     """
     Everything `report.json` holds. It depends on the arguments and the installed versions alone, and is rounded, so
@@ -95,6 +111,8 @@ def build_report(
         split_protocol (`str`, *optional*): How the dataset's splits were made.
         tower_dtype (`str`): What the vision tower computed in.
         calibration_temperature (`float`, *optional*): Of the checkpoint.
+        answers (`Predictions`, *optional*): What is known of the clips, in the order of the logits: their persons,
+            for intervals by person, and more for results by group.
     """
     labels = list(labels)
     if np.ndim(logits) != 2 or np.shape(logits)[1] != len(labels):
@@ -140,6 +158,9 @@ def build_report(
             "confidence": [_rounded(value) for value in bins["confidence"]],
             "accuracy": [_rounded(value) for value in bins["accuracy"]],
         },
+        "recall_ci95": _recall_intervals(references, predictions, labels, seed, answers and answers.persons),
+        "abstention": _describe_abstention(probabilities, references),
+        **(_describe_persons(answers, measured, seed) | break_down(answers, seed) if answers else {}),
         "num_clips": int(matrix.sum()),
         "caveats": caveats,
         "units": UNITS,
@@ -149,7 +170,45 @@ def build_report(
         "split_protocol": split_protocol,
         "seed": seed,
         "tower_dtype": tower_dtype,
-        "versions": {"python": platform.python_version()} | {name: _installed_version(name) for name in PACKAGES},
+        "versions": list_versions(),
+    }
+
+
+def _describe_persons(answers: Predictions, measured: tuple, seed: int) -> dict[str, Any]:
+    """How many persons, and intervals by person; `None` where they are not known or there is one alone."""
+    persons = answers.persons
+    count = None if persons is None else len(set(persons))
+    by_person = bootstrap_confidence_intervals(*measured, seed=seed, groups=persons) if count and count > 1 else {}
+    bounds = {name: [_percent(bound) for bound in by_person[name]] if by_person else None for name in ("uar", "war")}
+    return {"num_persons": count, **{f"{name}_ci95_by_person": bound for name, bound in bounds.items()}}
+
+
+def _recall_intervals(
+    references: ArrayLike, predictions: np.ndarray, labels: list[str], seed: int, persons: list[str] | None
+) -> dict[str, list[float | None] | None]:
+    """Of each label, in percent; `None` of one without a clip. By person where its clips show several."""
+    found: dict[str, list[float | None] | None] = {}
+    for index, label in enumerate(labels):
+        held = np.asarray(references) == index
+        seen = None if persons is None else np.array(persons)[held]
+        groups = seen if seen is not None and len(set(seen)) > 1 else None
+        measured = (np.asarray(references)[held], predictions[held], len(labels))
+        bounds = bootstrap_confidence_intervals(*measured, seed=seed, groups=groups)["war"] if held.any() else None
+        found[label] = bounds and [_percent(bound) for bound in bounds]
+    return found
+
+
+def _describe_abstention(probabilities: np.ndarray, references: ArrayLike) -> dict[str, Any]:
+    """Accuracy in percent of the most confident clips, by the share of clips that they are, and its area."""
+    accuracy = accuracy_by_coverage(probabilities, references)
+
+    def at(coverage: float) -> float | None:
+        return _percent(accuracy[max(math.ceil(coverage / 100 * len(accuracy)), 1) - 1])
+
+    return {
+        "area": _percent(accuracy.mean()),
+        "accuracy_at": {str(coverage): at(coverage) for coverage in COVERAGES},
+        "curve": [at(coverage) for coverage in np.linspace(0, 100, CURVE_POINTS)],
     }
 
 
@@ -223,6 +282,30 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
+def _show_interval(bounds: Sequence[float] | None) -> str:
+    return f"[{bounds[0]:.1f}, {bounds[1]:.1f}]" if bounds else "–"
+
+
+def _render_breakdowns(report: dict[str, Any]) -> list[str]:
+    """Results by group of clips, without those that name persons or places: this page may be published."""
+    parts = []
+    for name, title in (("by_length", "length of the clip"), ("by_boxes", "what is known of the face")):
+        if groups := report.get(name):
+            rows = [
+                [
+                    f"{group['group']}{' (few)' if group['is_small'] else ''}",
+                    *(f"{group['war']:.1f}", _show_interval(group["war_ci95"])),
+                    *(f"{group['uar']:.1f}", _show_interval(group["uar_ci95"]), group["num_clips"]),
+                ]
+                for group in groups
+            ]
+            header = ["clips", "WAR", "95 % interval", "UAR", "95 % interval", "number"]
+            parts += [f"## By {title}, %", _table(header, rows)]
+    if report.get("by_person") or report.get("by_place"):
+        parts.append("Results by person and by place are in `report.html`, which is not for others.")
+    return parts
+
+
 def render_report(report: dict[str, Any]) -> str:
     """`report.json` as a page to read, in Markdown."""
 
@@ -233,16 +316,22 @@ def render_report(report: dict[str, Any]) -> str:
         low, high = report[f"{name}_ci95"]
         return f"**{name.upper()} {report[name]:.1f} %** [{low:.1f}, {high:.1f}]"
 
-    labels, baseline = report["labels"], report["majority_baseline"]
+    labels, baseline, accuracy_at = report["labels"], report["majority_baseline"], report["abstention"]["accuracy_at"]
     shown = {label: markdown_text(label) for label in labels}
     scores = [
-        [shown[label], *(show(report["per_class"][label][name]) for name in ("recall", "precision", "f1")), support]
-        for label, support in ((label, report["per_class"][label]["support"]) for label in labels)
+        [
+            *(shown[label], show(score["recall"]), _show_interval(report["recall_ci95"][label])),
+            *(show(score["precision"]), show(score["f1"]), score["support"]),
+        ]
+        for label, score in ((label, report["per_class"][label]) for label in labels)
     ]
     origin = ["checkpoint", "dataset", "split", *(["split_protocol"] if report["split_protocol"] else []), "seed"]
+    origin = [*origin, *(["model_revision"] if report.get("model_revision") else [])]
     counts = [[shown[label], *row] for label, row in zip(labels, report["confusion_matrix"], strict=True)]
+    rates = [[label, *(show(100 * count / sum(row) if sum(row) else None) for count in row)] for label, *row in counts]
+    persons = f" of {report['num_persons']} persons" if report.get("num_persons") else ""
     parts = [
-        f"# {markdown_text(report['split'])} split, {report['num_clips']} clips",
+        f"# {markdown_text(report['split'])} split, {report['num_clips']} clips{persons}",
         f"{headline('uar')} · {headline('war')}",
         f"Macro F1 {report['macro_f1']:.1f} %, calibration error (ECE) {100 * report['ece']:.1f} %. "
         f"Always answering {shown[baseline['label']]} gives UAR {baseline['uar']:.1f} %, WAR {baseline['war']:.1f} %.",
@@ -253,16 +342,38 @@ def render_report(report: dict[str, Any]) -> str:
         parts.append(f"**No clip of: {names}.** These labels have no recall and no part in UAR and macro F1.")
     if caveats := "\n".join(f"- {markdown_text(sentence)}" for sentence in list_caveats(report)):
         parts.append(f"**Before believing these figures:**\n\n{caveats}")
+    if report.get("uar_ci95_by_person"):
+        bounds = " · ".join(
+            f"{name.upper()} [{', '.join(map(show, report[f'{name}_ci95_by_person']))}]" for name in ("uar", "war")
+        )
+        parts.insert(2, f"By person: {bounds}")
+    beside = [
+        [markdown_text(row.name), show(row.value), _show_interval(row.interval), show(other.value)]
+        for row, other in zip(*(compare_models(report, name) for name in ("uar", "war")), strict=True)
+    ]
     parts += [
         tell_calibration(report),
+        "## Beside it, %",
+        _table(["model", "UAR", "95 % interval", "WAR"], beside),
         "## By label, %",
-        _table(["label", "recall", "precision", "F1", "clips"], scores),
+        _table(["label", "recall", "95 % interval", "precision", "F1", "clips"], scores),
         "## Confusion matrix, clips (rows: reference, columns: prediction)",
         _table(["", *shown.values()], counts),
+        "## Confusion matrix, % of the reference's clips",
+        _table(["", *shown.values()], rates),
         "![Confusion matrix](confusion_matrix.png)",
         "![Reliability diagram](reliability.png)",
+        "## Accuracy where the least certain clips stay unanswered, %",
+        _table(["clips answered", "accuracy"], [[f"{at} %", show(value)] for at, value in accuracy_at.items()]),
+        f"In the mean over all shares: {show(report['abstention']['area'])} %.",
+        *_render_breakdowns(report),
         "## How it was measured",
         "\n".join(f"- {name}: {markdown_code(report[name])}" for name in origin)
+        + (
+            f"\n- clips: {report['clips']['clips']}, SHA-256 `{report['clips']['sha256']}`"
+            if "clips" in report
+            else ""
+        )
         + "\n- versions: "
         + ", ".join(f"{name} {number or 'not installed'}" for name, number in report["versions"].items()),
         RESPONSIBLE_USE,
@@ -271,7 +382,8 @@ def render_report(report: dict[str, Any]) -> str:
 
 
 def write_report(report: dict[str, Any], output_dir: str | os.PathLike) -> None:
-    """Writes report.md, confusion_matrix.csv and .png, and reliability.png into `output_dir`, and last report.json."""
+    """Writes report.md and .html, confusion_matrix.csv and .png, and reliability.png into `output_dir`, and last
+    report.json."""
     with staged_folder(output_dir, last="report.json") as folder:
         with (folder / "confusion_matrix.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
@@ -281,6 +393,8 @@ def write_report(report: dict[str, Any], output_dir: str | os.PathLike) -> None:
         draw_confusion_matrix(report, folder / "confusion_matrix.png")
         draw_reliability(report, folder / "reliability.png")
         (folder / "report.md").write_text(render_report(report), encoding="utf-8")
+        page = render_page(report, list_caveats(report), MEANING, tell_calibration(report))
+        (folder / "report.html").write_text(page, encoding="utf-8")
         write_json(report, folder / "report.json")
 
 

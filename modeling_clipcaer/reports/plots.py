@@ -155,3 +155,27 @@ def draw_training_curves(log_history: list[dict[str, Any]], path: Path) -> None:
         axes.set_visible(False)
     figure.supxlabel("epoch", fontsize=11)
     figure.savefig(path)
+
+
+def draw_differences(comparison: dict[str, Any], path: Path) -> None:
+    """Differences of UAR and WAR with their intervals, a row for each pair of runs."""
+    pairs = comparison["pairs"]
+    names = [f"{pair['second']} less {pair['first']}" for pair in pairs]
+    lettering = Lettering(names)
+    with _with_fonts(lettering):
+        figure = _new_figure(8, 1.9 + 0.8 * len(pairs))
+        axes = figure.subplots()
+        for shift, name, colour, mark in ((-0.14, "uar", BLUE, "o"), (0.14, "war", ORANGE, "s")):
+            places = np.arange(len(pairs)) + shift
+            values = np.array([pair[name]["difference"] for pair in pairs])
+            low, high = np.array([pair[name]["ci95"] for pair in pairs]).T
+            errors = np.abs([low - values, high - values])
+            axes.errorbar(values, places, xerr=errors, fmt=mark, color=colour, capsize=3, label=name.upper())
+        axes.axvline(0, color=GREY, linestyle="--", linewidth=1)
+        axes.set_yticks(range(len(pairs)), [lettering[name] for name in names], parse_math=False)
+        axes.set(ylim=(len(pairs) - 0.5, -0.5), xlabel="Difference in points, 95 % interval")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis="x", color="#e6e6e6", linewidth=0.8)
+        axes.set_axisbelow(True)
+        figure.legend(frameon=False, ncols=2, loc="outside upper right")
+        figure.savefig(path)

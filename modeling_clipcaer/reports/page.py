@@ -1,0 +1,94 @@
+"""`report.html`: a report as one page to look at, without scripts, pictures or the network."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from modeling_clipcaer.common.notice import RESPONSIBLE_USE
+from modeling_clipcaer.common.pages import page_templates
+
+
+FACTS = ("checkpoint", "model_revision", "dataset", "split", "split_protocol", "clips", "seed", "tower_dtype")
+BREAKDOWNS = {
+    "by_person": "By person",
+    "by_place": "By place",
+    "by_length": "By length of the clip",
+    "by_boxes": "By what is known of the face",
+}
+CHART = 300  # width and height of a square chart, in its own units
+
+
+class Row(NamedTuple):
+    """A line of a table with a bar: percent, and bounds of a 95 % interval where it has one."""
+
+    name: str
+    value: float | None
+    interval: tuple[float, float] | list[float] | None = None
+    note: str = ""
+    is_small: bool = False
+
+
+def best_interval(result: dict[str, Any], name: str) -> list[float] | None:
+    """The interval of `uar` or `war`: by person where it is known, else by clip."""
+    return result.get(f"{name}_ci95_by_person") or result.get(f"{name}_ci95")
+
+
+def compare_models(report: dict[str, Any], name: str) -> list[Row]:
+    """The model's `uar` or `war`, the last epoch's, and what baselines reach."""
+    rows = [Row("this model", report[name], best_interval(report, name))]
+    if "last_epoch" in report:
+        rows[0] = rows[0]._replace(name=f"this model, epoch {report['selected']['epoch']:g}: the selected one")
+        rows.append(Row("its last epoch", report["last_epoch"][name], best_interval(report["last_epoch"], name)))
+    baselines = report.get("baselines") or [{"name": "majority", **report["majority_baseline"]}]
+    return rows + [Row(found["name"], found[name], best_interval(found, name)) for found in baselines]
+
+
+def draw_line(points: list[tuple[float, float]]) -> str:
+    """Path through points from (0, 0), below left, to (1, 1), above right, of a square chart."""
+    return "M" + " L".join(f"{CHART * x:.1f} {CHART * (1 - y):.1f}" for x, y in points)
+
+
+def render_page(report: dict[str, Any], caveats: list[str], meaning: str, calibration: str) -> str:
+    """The page of a report. It names persons and places: it is for the folder, not for others.
+
+    Args:
+        report: as in `report.json`.
+        caveats: what makes its figures doubtful.
+        meaning: what its figures are.
+        calibration: whether its probabilities are calibrated.
+    """
+    curve = report["abstention"]["curve"]
+    reliability = report["reliability"]
+    width = 1 / len(reliability["count"])
+    bins = [
+        {
+            "low": width * index,
+            "high": width * (index + 1),
+            "count": count,
+            "confidence": confidence,
+            "accuracy": right,
+        }
+        for index, (count, confidence, right) in enumerate(
+            zip(reliability["count"], reliability["confidence"], reliability["accuracy"], strict=True)
+        )
+        if count
+    ]
+    template = page_templates(Path(__file__).parent / "templates").get_template("evaluation.html.j2")
+    return template.render(
+        report=report,
+        caveats=caveats,
+        meaning=meaning,
+        calibration=calibration,
+        models={name: compare_models(report, name) for name in ("uar", "war")},
+        recalls=[
+            Row(label, report["per_class"][label]["recall"], report["recall_ci95"][label])
+            for label in report["labels"]
+        ],
+        breakdowns=[(title, report[name]) for name, title in BREAKDOWNS.items() if report.get(name)],
+        bins=bins,
+        coverage=draw_line([(place / (len(curve) - 1), value / 100) for place, value in enumerate(curve)]),
+        most=max(reliability["count"]),
+        chart=CHART,
+        facts={name: report[name] for name in FACTS if report.get(name) is not None},
+        notice=RESPONSIBLE_USE,
+        Row=Row,
+    )
