@@ -1,7 +1,7 @@
 """What an answer rests on: exact differences that appear when a stream is switched off or a frame left out.
 
-Every figure is what the model computes in another case, and no estimate. But a case that never occurs in training, as a
-stream that is off, is one for which the model was not made.
+Every figure is what the model computes in another case, and no estimate. But a case that never occurs in training, as
+a stream that is off, is one for which the model was not made.
 """
 
 from typing import Any

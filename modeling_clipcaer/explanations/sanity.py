@@ -32,8 +32,8 @@ def shuffle_weights(model: ClipCaerForVideoClassification, seed: int = 0) -> Ite
 
 
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
-    """Spearman's rank correlation of two arrays of one size, from -1 to 1; equal values share their mean rank. NaN where
-    all of one are equal."""
+    """Spearman's rank correlation of two arrays of one size, from -1 to 1; equal values share their mean rank. NaN
+    where all of one are equal."""
     ranks = [_rank(np.ravel(values)) for values in (first, second)]
     with np.errstate(invalid="ignore", divide="ignore"):
         return float(np.corrcoef(*ranks)[0, 1])
@@ -59,8 +59,8 @@ def mass_within(heat: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 
 def centre_prior(side: int) -> torch.Tensor:
-    """A map (side, side) that only says that things stand in the middle: a Gaussian whose deviation is a quarter of the
-    picture's side, summing to 1."""
+    """A map (side, side) that only says that things stand in the middle: a Gaussian whose deviation is a quarter of
+    the picture's side, summing to 1."""
     places = (torch.arange(side) + 0.5) / side - 0.5
     line = torch.exp(-0.5 * (places / 0.25) ** 2)
     return torch.outer(line, line) / line.sum() ** 2

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 from modeling_clipcaer.common.files import complete_file
 from modeling_clipcaer.common.notice import RESPONSIBLE_USE
+from modeling_clipcaer.common.pages import load_templates
 from modeling_clipcaer.exports import page_charts
 from modeling_clipcaer.exports.look import label_colours, name_caveats, show_percent, show_time
 from modeling_clipcaer.models.measurement import is_trustworthy, tell_measurement
-from modeling_clipcaer.names import printable
 from modeling_clipcaer.recordings.timeline import (
     NO_PICTURE,
     ROOM,
@@ -236,17 +236,9 @@ def _check_scores(timeline: Timeline) -> list[Check]:
 
 def render_page(recordings: Sequence[RecordingSummary]) -> str:
     """The page about `recordings`. Details of those that would make it too large are left out, and that is said."""
-    import jinja2
     from markupsafe import Markup
 
-    templates = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,  # Keep: names of files and labels may hold markup.
-        finalize=lambda value: printable(value) if type(value) is str else value,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    templates = load_templates(Path(__file__).parent / "templates")
     templates.filters |= {"percent": lambda share: "–" if share is None else show_percent(share), "time": show_time}
     labels = list(dict.fromkeys(label for recording in recordings for label in recording.labels))
     lanes = sum(len(recording.lanes) for recording in recordings)
