@@ -10,7 +10,7 @@ from modeling_clipcaer.explanations.explanation import Explanation
 
 CELL = 0.9  # inches of a frame
 COLOURS = "inferno"
-STRENGTH = 0.55  # of a map over a frame
+STRENGTH = 0.7  # of a map over a frame, where it is highest
 
 
 def draw_explanation(explanation: Explanation, path: Path) -> None:
@@ -52,7 +52,8 @@ def _draw_map(axes, heat: np.ndarray, highest: float, frame: np.ndarray | None) 
         cmap=COLOURS,
         vmin=0,
         vmax=highest or 1,
-        alpha=1 if frame is None else STRENGTH,
+        # Keep: a frame is seen as it is where nothing is looked at.
+        alpha=1 if frame is None else STRENGTH * heat / (highest or 1),
         extent=extent,
         interpolation="nearest" if frame is None else "bilinear",
     )
@@ -64,6 +65,6 @@ def _draw_bar(axes, points: float, largest: float) -> None:
     axes.bar([0], [points], color=BLUE if points >= 0 else ORANGE, width=0.6)
     axes.axhline(0, color=GREY, linewidth=0.6)
     axes.set(xlim=(-0.5, 0.5), ylim=(-1.05 * (largest or 1), 1.05 * (largest or 1)), xticks=[], yticks=[])
-    axes.set_xlabel(f"{points:+.1f}", fontsize=7, color=GREY, labelpad=1)
+    axes.set_xlabel(f"{round(points, 1) + 0.0:+.1f}", fontsize=7, color=GREY, labelpad=1)
     for side in axes.spines.values():
         side.set_visible(False)

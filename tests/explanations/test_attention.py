@@ -4,22 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.tiny import tiny_model, tiny_pixels
+from helpers.tiny import lively_model, tiny_config, tiny_pixels
 from modeling_clipcaer.explanations.attention import attend_patches, patch_shares, rollout
 from modeling_clipcaer.explanations.sanity import centre_prior, mass_within, rank_correlation, shuffle_weights
 
 
 TOKENS = 5  # a class token and four patches
-
-
-def lively_model(**fields):
-    """A tiny model whose attention is far from uniform."""
-    torch.manual_seed(0)
-    model = tiny_model(**fields)
-    with torch.no_grad():
-        for weight in model.model.clip.vision_model.parameters():
-            weight.add_(0.3 * torch.randn_like(weight))
-    return model
 
 
 @pytest.mark.parametrize("num_layers", [1, 3])
@@ -98,14 +88,14 @@ def test_equal_frames_have_equal_maps_where_time_plays_no_part():
 def test_maps_change_as_weights_are_shuffled_layer_by_layer():
     """Adebayo et al. (2018): where the map stays, it does not tell of the model."""
     clip = {
-        **{"projection_dim": 24, "text_config": tiny_model().config.clip_config.text_config.to_dict()},
+        **{"projection_dim": 24, "text_config": tiny_config().clip_config.text_config.to_dict()},
         "vision_config": {
             **{"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2},
             **{"image_size": 64, "patch_size": 8},
         },
     }
     model = lively_model(clip_config=clip)
-    pixels = {name: torch.randn(1, 4, 3, 64, 64) for name in tiny_pixels()}
+    pixels = {name: torch.randn(1, 4, 3, 64, 64) for name in tiny_pixels(1)}
     before = torch.cat(list(attend_patches(model, pixels, answer=0).values())).numpy()
     again = torch.cat(list(attend_patches(model, pixels, answer=0).values())).numpy()
     assert np.array_equal(before, again)

@@ -75,6 +75,7 @@ def test_a_model_of_one_stream_has_nothing_to_tell_apart(streams):
     assert list(frames) == [streams] and frames[streams].shape == (4,)
 
 
+@torch.no_grad()
 def test_a_frame_contributes_what_its_neighbour_in_its_place_takes_away(model):
     embeds = embed(model, tiny_pixels(1))
     found = contribute_frames(model, embeds)
