@@ -122,6 +122,8 @@ def measure_cues(maps: list[dict], cues: list[dict], persons: list[str], seed: i
             masses = [mass_within(heat, mask)[counted].mean() for heat in (own, even, middle, other)]
             clips[persons[number]].append(np.array(masses))
             num_frames, num_clips = num_frames + int(counted.sum()), num_clips + 1
+        if not clips:
+            continue  # of few clips none may show it
         means = np.mean([values for group in clips.values() for values in group], axis=0)
         low, high = bootstrap_lead(clips, seed)
         shares = [f"{100 * value:.1f}" for value in means]

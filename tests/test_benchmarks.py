@@ -259,7 +259,7 @@ def test_memory_is_that_of_a_process_of_its_own():
 
 
 def test_the_benchmark_of_explanations_writes_its_tables(small, capsys, tmp_path):
-    draw_dataset(plan_dataset(3, "none", 5, 10), tmp_path / "drawn" / "RAER", num_workers=1)
+    draw_dataset(plan_dataset(6, "none", 5, 10), tmp_path / "drawn" / "RAER", num_workers=1)
     build_dataset(str(tmp_path / "drawn"), tmp_path / "dataset")
     save_checkpoint(lively_model(), ClipCaerVideoProcessor(4, image_size=32), tmp_path / "model")
     flags = ("--model", tmp_path / "model", "--dataset", tmp_path / "dataset", "--drawn", tmp_path / "drawn")

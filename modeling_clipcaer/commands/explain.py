@@ -125,6 +125,8 @@ def explain(
         about["windows"] = {name: value for name, value in asdict(windows).items() if name != "face_detector_weights"}
         found = [explainer.explain(sample) for sample in read_recordings(args, windows, explainer)]
         others, embeds = [], text_embeds[:0].cpu()
+        if not found:
+            raise InputError(f"{', '.join(args.inputs or ())}: expected a picture to explain, found none")
     layout = lay_out_map(found, others, embeds, texts, text_embeds, explainer.labels)
     with staged_folder(args.output_dir, last="explanation.json") as folder:
         write_explanations(found, layout, about, explainer.labels, folder)

@@ -28,7 +28,7 @@ def switch_off(model: ClipCaerForVideoClassification, outputs: ClipCaerOutput, s
         outputs: of the model with both streams.
         stream: "context" or "face".
     """
-    embeds = {"face": outputs.face_video_embeds, "context": outputs.context_video_embeds}
+    embeds = {"face": outputs["face_video_embeds"], "context": outputs["context_video_embeds"]}
     embeds[stream] = torch.zeros_like(embeds[stream])
     fused = F.normalize(model.model.fusion(torch.cat([embeds["face"], embeds["context"]], dim=-1)), dim=-1)
     config = model.config
@@ -47,7 +47,7 @@ def contribute_streams(model: ClipCaerForVideoClassification, outputs: ClipCaerO
     """
     if model.config.streams != "both":
         return {}
-    logits = outputs.logits[0]
+    logits = outputs["logits"][0]
     answer, chances = int(logits.argmax()), probabilities(model, logits)
     found = {}
     for stream in STREAMS:

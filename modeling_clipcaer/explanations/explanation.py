@@ -107,7 +107,7 @@ class Explainer:
         with torch.no_grad():
             encoded = self.parts(inputs)
             outputs = self.model(**encoded)
-        answer = int(outputs.logits[0].argmax())
+        answer = int(outputs["logits"][0].argmax())
         embeds = {name.removesuffix("_embeds"): encoded.pop(name) for name in EMBEDS_OF.values() if name in encoded}
         pixels = {name: inputs[name] for name in PIXELS_OF.values() if name in inputs}
         maps = attend_patches(self.model, encoded | pixels, answer)
@@ -115,7 +115,7 @@ class Explainer:
         streams = contribute_streams(self.model, outputs)
         for found in streams.values():
             found["answer_without"] = self.labels[found["answer_without"]]
-        scores = probabilities(self.model, outputs.logits[0])
+        scores = probabilities(self.model, outputs["logits"][0])
         return Explanation(
             sample,
             self.labels[answer],
@@ -123,8 +123,8 @@ class Explainer:
             {stream: values.cpu() for stream, values in maps.items() if stream in sample.pixels},
             {stream: values.cpu() for stream, values in frames.items() if stream in sample.pixels},
             streams,
-            nearest_texts(outputs.video_embeds[0], self.texts, self.text_embeds, self.num_sentences),
-            outputs.video_embeds[0].cpu(),
+            nearest_texts(outputs["video_embeds"][0], self.texts, self.text_embeds, self.num_sentences),
+            outputs["video_embeds"][0].cpu(),
         )
 
     def _build_inputs(self, sample: Sample) -> dict[str, Any]:
@@ -132,7 +132,7 @@ class Explainer:
         for stream, name in PIXELS_OF.items():
             if config.streams in (stream, "both"):
                 # What stands for a face that is not there is left out by `face_present`.
-                pixels = sample.pixels.get(stream, sample.pixels.get("context"))
+                pixels = sample.pixels[stream if stream in sample.pixels else "context"]
                 inputs[name] = self.processor.normalize(pixels[None].to(self.model.device))
         if config.face_stream:
             inputs["face_present"] = torch.tensor(["face" in sample.pixels], device=self.model.device)

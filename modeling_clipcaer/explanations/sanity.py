@@ -34,9 +34,9 @@ def shuffle_weights(model: ClipCaerForVideoClassification, seed: int = 0) -> Ite
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
     """Spearman's rank correlation of two arrays of one size, from -1 to 1; equal values share their mean rank. NaN
     where all of one are equal."""
-    ranks = [_rank(np.ravel(values)) for values in (first, second)]
+    ranks = np.array([_rank(np.ravel(values)) for values in (first, second)])
     with np.errstate(invalid="ignore", divide="ignore"):
-        return float(np.corrcoef(*ranks)[0, 1])
+        return float(np.corrcoef(ranks)[0, 1])
 
 
 def _rank(values: np.ndarray) -> np.ndarray:
@@ -54,7 +54,7 @@ def mass_within(heat: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     Returns:
         (num_frames,)
     """
-    covered = nn.functional.adaptive_avg_pool2d(mask[:, None].float(), heat.shape[-2:])[:, 0]
+    covered = nn.functional.adaptive_avg_pool2d(mask[:, None].float(), heat.shape[-1])[:, 0]
     return (heat * covered).sum(dim=(-2, -1))
 
 
