@@ -11,15 +11,19 @@ from torch.utils.data import DataLoader
 
 from helpers.places import ROOT, YUNET, needs_yunet
 from helpers.small_material import run_main
-from helpers.tiny import BOS, CLIP, EOS, tiny_config, tiny_model, tiny_pixels
-from modeling_clipcaer import ClipCaerCollator
+from helpers.tiny import BOS, CLIP, EOS, lively_model, tiny_config, tiny_model, tiny_pixels
+from modeling_clipcaer import ClipCaerCollator, ClipCaerVideoProcessor
+from modeling_clipcaer.data.layouts.raer import build_dataset
 from modeling_clipcaer.losses.functions import dc_loss, mi_loss, smoothed_cross_entropy
+from modeling_clipcaer.models.checkpoints import save_checkpoint
+from modeling_clipcaer.synthetic.data_set import draw_dataset, plan_dataset
 
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import building
 import evaluation
+import explanations
 import faces
 import frozen
 import loading
@@ -255,3 +259,17 @@ def test_memory_is_that_of_a_process_of_its_own():
     assert result == 400_000_000
     small_peak = machine.run_apart(eval, "1")[1]
     assert 390 < peak - small_peak < 450  # and what this process holds is in neither
+
+
+def test_the_benchmark_of_explanations_writes_its_tables(small, capsys, tmp_path):
+    draw_dataset(plan_dataset(6, "none", 5, 10), tmp_path / "drawn" / "RAER", num_workers=1)
+    build_dataset(str(tmp_path / "drawn"), tmp_path / "dataset")
+    save_checkpoint(lively_model(), ClipCaerVideoProcessor(4, image_size=32), tmp_path / "model")
+    flags = ("--model", tmp_path / "model", "--dataset", tmp_path / "dataset", "--drawn", tmp_path / "drawn")
+    assert run_main(explanations.main, *flags, "--shuffled_clips", 2) == 0
+    rows = table_rows(capsys.readouterr().out)
+    assert list(rows)[1:5] == [*explanations.CUES] and list(rows)[-1] == "patch embedding"
+    for cue in explanations.CUES:
+        own, chance, middle, other = map(float, rows[cue][4:8])
+        assert 0 <= own <= 100 and 0 < chance < 40 and middle > 0 and other >= 0
+    assert all(-1 <= float(cell) <= 1 for cell in rows["patch embedding"][1:])

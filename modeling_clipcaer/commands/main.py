@@ -11,6 +11,7 @@ COMMANDS = {
     "evaluate": "measure a checkpoint on a split",
     "compare": "tell whether runs on the same clips differ by more than noise",
     "predict": "turn recordings into timelines, or clips into labels",
+    "explain": "show what answers rest on: where the model looks, which frames, face or context",
     "export": "write a checkpoint as one file for deployment",
     "zero-shot": "measure a plain CLIP checkpoint, without training",
     "convert": "turn a checkpoint of the public research code into ours, or back",

@@ -184,7 +184,8 @@ def _add_flag(group: argparse._ArgumentGroup, setting: Field, hint: Any) -> None
     settings.setdefault("metavar", _METAVARS.get(settings.get("type"), "TEXT"))
     names = _spell(f"--{setting.name}")
     if setting.metadata.get("positional"):
-        group.add_argument(setting.name, nargs="+", help=setting.metadata["help"])
+        words = {"nargs": "+"} if default is MISSING else {"nargs": "*", "default": default}
+        group.add_argument(setting.name, help=setting.metadata["help"], **words)
         group.add_argument(*names, nargs=0, action=_Nothing, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
         return
     action = group.add_argument(*names, *setting.metadata.get("aliases", ()), **settings)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from modeling_clipcaer.common.palette import COLOURS
+from modeling_clipcaer.common.palette import channels, colour_labels
 from modeling_clipcaer.recordings.timeline import ROOM, UNCERTAIN, Timeline, TimelineSegment
 
 
@@ -13,30 +13,14 @@ UNCERTAIN_COLOUR = "#8A8A8A"
 NOT_XML = re.compile("[^\t\n\u0020-\u2029\u202f-\u2065\u206a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def _channels(colour: str) -> list[int]:
-    return [int(colour[place : place + 2], 16) for place in (1, 3, 5)]
-
-
-def _mix(colour: str, other: str, share: float) -> str:
-    mixed = (round((1 - share) * a + share * b) for a, b in zip(_channels(colour), _channels(other), strict=True))
-    return "#" + "".join(f"{channel:02X}" for channel in mixed)
-
-
 def label_colours(labels: Sequence[str]) -> dict[str, str]:
-    """A colour (`#RRGGBB`) for each label, told apart by colour-blind readers, and grey for "uncertain".
-
-    There are six such colours; further labels take them paler, then darker, then from the start again.
-    """
-    shades = [("#FFFFFF", 0.0), ("#FFFFFF", 0.55), ("#000000", 0.5)]
-    palette = [_mix(colour, other, share) for other, share in shades for colour in COLOURS]
-    return {label: palette[index % len(palette)] for index, label in enumerate(labels)} | {UNCERTAIN: UNCERTAIN_COLOUR}
+    """A colour (`#RRGGBB`) for each label, see [`colour_labels`], and grey for "uncertain"."""
+    return colour_labels(labels) | {UNCERTAIN: UNCERTAIN_COLOUR}
 
 
 def luminance(colour: str) -> float:
     """Relative luminance as the WCAG defines it, 0 of black to 1 of white."""
-    linear = [
-        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in _channels(colour))
-    ]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in channels(colour))]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 

@@ -1,16 +1,15 @@
 """From recordings to timelines: frames are sampled, persons followed, windows answered and joined into segments."""
 
 import logging
-import platform
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
 
+from modeling_clipcaer.common.versions import list_versions
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.faces.face_detection import FaceDetector, build_face_detector
 from modeling_clipcaer.frame_fitting import MOST_NAMED
@@ -99,6 +98,10 @@ class RecordingAnalyzer:
         scorer.flush()
         yield from self._finish_answered(runs)
 
+    def cut_windows(self, recording: Recording) -> Iterator[WindowCrops]:
+        """The windows of a recording with their crops, as they would be answered."""
+        return self._cut_windows(recording, self._start(recording))
+
     @cached_property
     def model_revision(self) -> str | None:
         """Which weights: the commit of a checkpoint from the Hub; of a folder [`weights_revision`]."""
@@ -127,7 +130,7 @@ class RecordingAnalyzer:
             "zero_shot": self.zero_shot,
             "calibrated": config.calibration_temperature is not None,
             "calibration_temperature": config.calibration_temperature,
-            "versions": {"python": platform.python_version()} | {name: _installed(name) for name in PACKAGES},
+            "versions": list_versions(PACKAGES),
         }
         labels = [config.id2label[index] for index in range(config.num_labels)]
         return Timeline(recording.name, 0.0, 0, 0, labels, settings=settings)
@@ -297,10 +300,3 @@ def _describe_people(people: People) -> list[str]:
         seen, left = ("1 face was", "is") if passing == 1 else (f"{passing} faces were", "are")
         notes.append(f"{seen} found too rarely to be followed and {left} left out")
     return notes
-
-
-def _installed(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

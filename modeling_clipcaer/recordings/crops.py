@@ -1,5 +1,6 @@
 """What answers are drawn from: squares of pixels of a frame, cut as the processor cuts them, and those of a window."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -36,6 +37,11 @@ class PersonCrops:
     context: list[Crop]
     face: list[Crop]
 
+    def stack_pixels(self) -> dict[str, torch.Tensor]:
+        """By stream, uint8 (num_frames, 3, image_size, image_size), while nothing of it has been encoded."""
+        streams = {"context": self.context, "face": self.face}
+        return {name: torch.stack([crop.content for crop in crops]) for name, crops in streams.items() if crops}
+
 
 @dataclass
 class WindowCrops:
@@ -47,6 +53,21 @@ class WindowCrops:
     end: float
     people: list[PersonCrops]
     room: PersonCrops
+
+
+def nearest_windows(windows: Iterable[WindowCrops], times: Sequence[float]) -> list[WindowCrops]:
+    """Of `windows`, for each time in seconds the one with a picture whose middle is nearest, each once, in order of
+    time. No more of them are held than these."""
+    best: dict[float, WindowCrops] = {}
+    for window in windows:
+        for time in times if window.people or window.room.context else ():
+            if time not in best or _distance(window, time) < _distance(best[time], time):
+                best[time] = window
+    return list({window.number: window for _, window in sorted(best.items())}.values())
+
+
+def _distance(window: WindowCrops, time: float) -> float:
+    return abs((window.start + window.end) / 2 - time)
 
 
 class CropCutter:

@@ -14,8 +14,8 @@ CONTEXTS = ("body", "frame")
 
 
 @dataclass(frozen=True)
-class TimelineSettings:
-    """Recordings to timelines.
+class WindowSettings:
+    """Recordings to windows: their length, and what is cut from whom.
 
     Raises:
         InputError: a value is out of its range.
@@ -25,11 +25,6 @@ class TimelineSettings:
         10.0, "Seconds of a window, over which as many frames are sampled as the model takes.", above=0
     )
     stride: float = option(5.0, "Seconds between the beginnings of windows, at most a window.", above=0)
-    threshold: float = option(0.0, "Probability below which the label is `uncertain`; 0: off.", least=0, most=1)
-    smoothing: int = rare_option(3, "Neighbouring windows whose mean makes segments, an odd number; 1: off.", least=1)
-    hysteresis: float = rare_option(
-        0.1, "Lead in probability by which another label takes over in segments; 0: off.", least=0, most=1
-    )
     context: str | None = rare_option(
         None,
         "What the context stream shows: body: the supplied box, or else one grown around each face; frame: the "
@@ -48,6 +43,33 @@ class TimelineSettings:
         None, f"Frames a second of frames that carry no times; {DEFAULT_FPS:g} by default.", above=0
     )
     duration: float | None = option(None, "Stop after so many seconds of each recording.", above=0)
+
+    def __post_init__(self):
+        check_ranges(self)
+        if self.stride > self.window:
+            raise InputError(f"`stride` must be at most the window, {self.window:g} seconds, got {self.stride}")
+        if self.context not in (None, *CONTEXTS):
+            raise InputError(f"`context` must be 'body' or 'frame', got {self.context!r}")
+
+    @property
+    def longest_gap(self) -> float:
+        """`max_gap`, or its default."""
+        return self.max_gap or 2 * self.window
+
+
+@dataclass(frozen=True)
+class TimelineSettings(WindowSettings):
+    """Windows to timelines.
+
+    Raises:
+        InputError: a value is out of its range.
+    """
+
+    threshold: float = option(0.0, "Probability below which the label is `uncertain`; 0: off.", least=0, most=1)
+    smoothing: int = rare_option(3, "Neighbouring windows whose mean makes segments, an odd number; 1: off.", least=1)
+    hysteresis: float = rare_option(
+        0.1, "Lead in probability by which another label takes over in segments; 0: off.", least=0, most=1
+    )
     tower_dtype: str = rare_option(
         "auto",
         "Type in which the vision tower computes; auto is bfloat16 where the hardware multiplies in it.",
@@ -56,15 +78,6 @@ class TimelineSettings:
     batch_size: int = rare_option(32, "Crops that the vision tower sees at a time.", least=1)
 
     def __post_init__(self):
-        check_ranges(self)
-        if self.stride > self.window:
-            raise InputError(f"`stride` must be at most the window, {self.window:g} seconds, got {self.stride}")
+        super().__post_init__()
         if self.smoothing % 2 == 0:
             raise InputError(f"`smoothing` must be odd, got {self.smoothing}")
-        if self.context not in (None, *CONTEXTS):
-            raise InputError(f"`context` must be 'body' or 'frame', got {self.context!r}")
-
-    @property
-    def longest_gap(self) -> float:
-        """`max_gap`, or its default."""
-        return self.max_gap or 2 * self.window

@@ -13,14 +13,23 @@ FRAME_SIZE = (320, 180)  # width, height; coordinates are in these pixels before
 FINE = 2  # drawn this many times larger and averaged down: smooth edges
 
 
+Box = tuple[float, float, float, float]
+
+
 @dataclass
 class Canvas:
-    """Draws shapes given in frame coordinates through the camera of `setting`."""
+    """Draws shapes given in frame coordinates through the camera of `setting`.
+
+    Attributes:
+        cues: where what tells a label is, by name: left, top, right, bottom in the picture's pixels. What covers it,
+            and the picture's edge, are left aside.
+    """
 
     image: Image.Image
     zoom: float
     shift: tuple[float, float]
     pen: ImageDraw.ImageDraw = field(init=False)
+    cues: dict[str, Box] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.pen = ImageDraw.Draw(self.image)
@@ -29,6 +38,14 @@ class Canvas:
         """Frame coordinates (count, 2) as seen by the camera."""
         centre = np.array([FRAME_SIZE[0] / 2, FRAME_SIZE[1] / 2])
         return (np.asarray(points, dtype=float) - centre) * self.zoom + centre + self.shift
+
+    def mark(self, name: str, points: np.ndarray) -> None:
+        """Tell where a cue is: around points in frame coordinates, and those that it had before."""
+        corners = self.place(points)
+        if name in self.cues:
+            corners = np.concatenate([corners, np.reshape(self.cues[name], (2, 2))])
+        left, top, right, bottom = (*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist())
+        self.cues[name] = left, top, right, bottom
 
     def polygon(self, points, fill: tuple[int, int, int]) -> None:
         """Fill a polygon."""

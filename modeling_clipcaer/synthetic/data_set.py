@@ -113,7 +113,7 @@ def draw_clip(plan: ClipPlan, root: Path) -> dict:
     folder.mkdir(parents=True)
     faces, bodies, captions = {}, [], []
     for number, moment in enumerate(moments, start=1):
-        picture, face, body = draw_moment(stage, moment, rng)
+        picture, face, body, cues = draw_moment(stage, moment, rng)
         picture.save(folder / f"{number}.jpg", quality=85)
         bodies.append(body)
         if rng.random() >= MISSING_FACE_SHARE:
@@ -123,6 +123,7 @@ def draw_clip(plan: ClipPlan, root: Path) -> dict:
                 "frame": f"{plan.clip_dir}/{number}.jpg",
                 "face": join_face_caption(describe_face(moment)),
                 "context": join_context_caption(describe_context(plan.person, setting, moment)),
+                "cues": {name: [round(side, 2) for side in box] for name, box in cues.items()},
             }
         )
     wrong = plan.split == "train" and rng.random() < WRONG_LABEL_SHARE

@@ -1,18 +1,27 @@
 """Draws a moment of the drawn world: a picture, the box of the face and the box of the body."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from modeling_clipcaer.synthetic.canvas import FINE, FRAME_SIZE, Canvas, oval, shade
+from modeling_clipcaer.synthetic.canvas import FINE, FRAME_SIZE, Box, Canvas, oval, shade
 from modeling_clipcaer.synthetic.student import HEAD_SIZE, draw_arms, draw_body, draw_head, place_head
 from modeling_clipcaer.synthetic.world import Moment, Person, Setting, to_colour
 
 
 DESK_TOP = 130
 
-Box = tuple[float, float, float, float]
+
+class Picture(NamedTuple):
+    """A drawn moment: its image, and in the image's pixels the boxes of face and body and of what tells a label, by
+    name, each left, top, right, bottom."""
+
+    image: Image.Image
+    face: Box
+    body: Box
+    cues: dict[str, Box]
 
 
 @dataclass
@@ -40,8 +49,8 @@ class Stage:
         return Canvas(image, self.setting.zoom, self.setting.shift)
 
 
-def draw_moment(stage: Stage, moment: Moment, rng: np.random.Generator) -> tuple[Image.Image, Box, Box]:
-    """The picture of a moment, the face box and the body box (left, top, right, bottom)."""
+def draw_moment(stage: Stage, moment: Moment, rng: np.random.Generator) -> Picture:
+    """The picture of a moment."""
     canvas = stage.new_canvas(stage.room.copy())
     person, setting = stage.person, stage.setting
     if setting.company:
@@ -53,8 +62,8 @@ def draw_moment(stage: Stage, moment: Moment, rng: np.random.Generator) -> tuple
     draw_arms(canvas, person, setting, moment, head)
     face = canvas.place([head - np.multiply(HEAD_SIZE, (1, 1.05)), head + np.multiply(HEAD_SIZE, (1, 1.0))])
     body = canvas.place([(head[0] - 70, head[1] - 32), (head[0] + 70, 178)])
-    picture = expose(stage, canvas.image.reduce(FINE), rng)
-    return picture, tuple(face.ravel().tolist()), tuple(body.ravel().tolist())
+    image = expose(stage, canvas.image.reduce(FINE), rng)
+    return Picture(image, tuple(face.ravel().tolist()), tuple(body.ravel().tolist()), canvas.cues)
 
 
 def expose(stage: Stage, image: Image.Image, rng: np.random.Generator) -> Image.Image:
@@ -142,7 +151,9 @@ def draw_desk(canvas: Canvas, stage: Stage) -> None:
         canvas.polygon([(129, 115), (191, 115), (194, 149), (126, 149)], (112, 118, 128))
         canvas.polygon(oval((160, 132), (5, 5)), (200, 206, 214))
     elif kind == "book":
-        canvas.polygon([(118, 142), (202, 142), (212, 168), (108, 168)], stage.setting.cover)
+        book = np.array([(118, 142), (202, 142), (212, 168), (108, 168)])
+        canvas.mark("book", book)
+        canvas.polygon(book, stage.setting.cover)
         canvas.polygon([(121, 142), (160, 145), (160, 166), (112, 165)], (244, 238, 222))
         canvas.polygon([(199, 142), (160, 145), (160, 166), (208, 165)], (234, 228, 210))
         for row in (149, 154, 159):

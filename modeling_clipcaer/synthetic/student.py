@@ -85,6 +85,7 @@ def draw_eye(canvas: Canvas, person: Person, moment: Moment, x: float, at) -> No
     """Draw one eye with its brow."""
     skin, (gaze_x, gaze_y) = person.skin, moment.gaze
     wide, high = 4.3, 2.9 * moment.openness
+    canvas.mark("eyes", at(oval((x, -2), (wide, 2.9))))
     if moment.openness < 0.12:
         canvas.line(at(oval((x, -2.6), (wide, 1.6), 10, 170, 9)), shade(skin, 0.36), 1.3)
         return
@@ -103,13 +104,16 @@ def draw_mouth(canvas: Canvas, person: Person, moment: Moment, at) -> None:
     half = 6.0 + 1.9 * max(moment.smile, 0) - 1.5 * moment.gape
     if moment.gape > 0.15:
         lips = at(oval((0, 12.6), (half * 0.85, 0.8 + 5.6 * moment.gape)))
+        canvas.mark("mouth", lips)
         canvas.polygon(lips, (74, 22, 26))
         canvas.line(lips, (141, 74, 70), 1.1)
         return
     across = np.linspace(-1, 1, 9)
     curve = 12 + moment.smile * (4.2 * (1 - across**2) - 2.2)
     red = shade((168, 84, 80), 0.45 + 0.5 * sum(person.skin) / 700)
-    canvas.line(at(np.stack([across * half, curve], axis=1)), red, 1.9)
+    mouth = at(np.stack([across * half, curve], axis=1))
+    canvas.mark("mouth", mouth)
+    canvas.line(mouth, red, 1.9)
     if moment.smile > 0.5:
         for side in (-1, 1):
             canvas.line(at(oval((side * (half + 1.2), 10.4), (1.6, 2.4), 60, 300, 7)), shade(person.skin, 0.42), 0.6)
@@ -145,6 +149,7 @@ def draw_arms(canvas: Canvas, person: Person, setting: Setting, moment: Moment, 
 def draw_phone(canvas: Canvas, setting: Setting, centre: np.ndarray) -> None:
     """Draw a phone in a hand."""
     frame = np.array([(-7, -12), (8, -10), (6, 12), (-9, 10)]) * (setting.side, 1)
+    canvas.mark("phone", frame + centre)
     canvas.polygon(frame + centre, (24, 24, 28))
     canvas.polygon(frame * 0.8 + centre, setting.screen)
     canvas.polygon(frame * (0.8, 0.2) + centre, shade(setting.screen, 0.6))

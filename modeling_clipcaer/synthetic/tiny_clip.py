@@ -104,7 +104,7 @@ def draw_clip(seed: int, index: int) -> list[dict]:
     stage = Stage(person, setting)
     frames = []
     for moment in (moments[position] for position in rng.choice(len(moments), FRAMES_PER_CLIP, replace=False)):
-        picture, face_box, body_box = draw_moment(stage, moment, rng)
+        picture, face_box, body_box, _ = draw_moment(stage, moment, rng)
         frame = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None]
         face = crop_face(frame, (np.array(face_box) + rng.normal(0, 0.7, 4)).tolist(), FACE_MARGIN)
         frames.append(

@@ -53,3 +53,13 @@ def tiny_pixels(batch_size: int = 2, num_frames: int = 4) -> dict[str, torch.Ten
     """Random pixels of both streams."""
     shape = (batch_size, num_frames, 3, 32, 32)
     return {"pixel_values": torch.randn(shape), "face_pixel_values": torch.randn(shape)}
+
+
+def lively_model(**fields) -> ClipCaerForVideoClassification:
+    """A tiny model, the same one every time, whose tower looks at some patches more than at others."""
+    torch.manual_seed(0)
+    model = tiny_model(**fields)
+    with torch.no_grad():
+        for weight in model.model.clip.vision_model.parameters():
+            weight.add_(0.3 * torch.randn_like(weight))
+    return model

@@ -15,9 +15,10 @@ from helpers.places import ROOT
 from modeling_clipcaer.commands.synthetic import main
 from modeling_clipcaer.errors import run_command
 from modeling_clipcaer.raer_labels import RAER_LABELS
-from modeling_clipcaer.synthetic.canvas import FRAME_SIZE
+from modeling_clipcaer.synthetic.canvas import FRAME_SIZE, Canvas
 from modeling_clipcaer.synthetic.data_set import LABEL_SHARES, draw_dataset, plan_dataset, share_out
 from modeling_clipcaer.synthetic.drawing import Stage, draw_moment
+from modeling_clipcaer.synthetic.student import draw_phone
 from modeling_clipcaer.synthetic.words import describe_context, describe_face
 from modeling_clipcaer.synthetic.world import SCENES, Moment, make_person, plan_clip, tell_dozing, tell_reading
 
@@ -62,6 +63,35 @@ def test_every_annotated_clip_has_its_frames_boxes_and_captions(drawn):
         assert set(faces[clip_dir]) <= names
         assert len(bodies[f"RAER/{clip_dir}"]) == 4
         assert captioned[clip_dir] == int(num_frames)
+
+
+def test_cues_are_told_where_the_captions_tell_of_them(drawn):
+    captions = [json.loads(line) for line in (drawn / "captions.jsonl").read_text().splitlines()]
+    faces = json.loads((drawn / "bounding_box" / "face.json").read_text())
+    assert {name for caption in captions for name in caption["cues"]} == {"eyes", "mouth", "phone", "book"}
+    for caption in captions:
+        assert ("phone" in caption["cues"]) == ("holding a phone" in caption["context"])
+        assert caption["cues"].keys() >= {"eyes", "mouth"}
+        eyes, mouth = caption["cues"]["eyes"], caption["cues"]["mouth"]
+        assert eyes[0] < mouth[2] and mouth[0] < eyes[2] and eyes[1] < mouth[1]  # the eyes are above the mouth
+        folder, name = caption["frame"].rsplit("/", 1)
+        if name in faces[folder]:
+            left, top, right, bottom = faces[folder][name]
+            assert left < eyes[0] and eyes[2] < right and top < eyes[1] and mouth[3] < bottom + 3
+    opened = [c["cues"]["mouth"] for c in captions if "wide open mouth" in c["face"]]
+    closed = [c["cues"]["mouth"] for c in captions if "relaxed mouth" in c["face"]]
+    assert min(bottom - top for _, top, _, bottom in opened) > max(bottom - top for _, top, _, bottom in closed)
+
+
+def test_a_cue_is_where_its_colour_is():
+    canvas = Canvas(Image.new("RGB", (2 * FRAME_SIZE[0], 2 * FRAME_SIZE[1])), zoom=1.1, shift=(7.0, -3.0))
+    rng = np.random.default_rng(0)
+    setting, _ = plan_clip(rng, make_person(rng), ("reading", "phone"), 3)
+    draw_phone(canvas, replace(setting, side=1, screen=(255, 0, 0)), np.array((200, 90)))
+    pixels = np.asarray(canvas.image.reduce(2)).any(axis=-1)
+    rows, columns = np.nonzero(pixels.any(axis=1))[0], np.nonzero(pixels.any(axis=0))[0]
+    drawn = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
+    assert canvas.cues["phone"] == pytest.approx(drawn, abs=1)
 
 
 def test_frames_have_the_camera_s_size(drawn):

@@ -1,0 +1,196 @@
+"""Show what answers rest on: where the model looks, which frames, face or context, and sentences near by.
+
+clipcaer explain --model DIR --dataset DIR --split test --output_dir OUT     clips of a dataset
+clipcaer explain lesson.mp4 --model DIR --at 12 40 --output_dir OUT          the windows around these seconds
+
+writes explanation.html, explanation.json and figures/. docs/explain.md says how each figure is made, and what it does
+not tell. No picture of a person is written unless --frames asks for it, and then with faces hidden.
+"""
+
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import MISSING, asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modeling_clipcaer.common.flags import given_flags, option, parse_arguments, rare_option
+from modeling_clipcaer.common.locks import locked_folder
+from modeling_clipcaer.common.notice import RESPONSIBLE_USE
+from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.names import printable, public_name
+from modeling_clipcaer.recordings.settings import WindowSettings
+
+
+if TYPE_CHECKING:
+    import torch
+
+    from modeling_clipcaer.explanations.explanation import Explainer, Explanation, Sample
+    from modeling_clipcaer.modeling_clipcaer import ClipCaerForVideoClassification
+    from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor
+
+OF_CLIPS = ("split", "clips", "map_clips", "seed", "num_workers")
+OF_RECORDINGS = ("at", "bounding_box_face", "bounding_box_body")
+PACKAGES = ("clipcaer", "torch", "transformers", "numpy", "av")
+
+
+@dataclass
+class ExplanationArguments:
+    """What is explained, and what is drawn."""
+
+    model: str = option(MISSING, "Checkpoint: a folder, or an id on the Hub.")
+    output_dir: str = option(MISSING, "Folder for explanation.html, explanation.json and figures.")
+    inputs: list[str] | None = option(
+        None, "Recordings: videos, folders of them, folders of frames; none with --dataset.", positional=True
+    )
+    dataset: str | None = option(None, "Dataset whose clips are explained, in place of recordings.")
+    split: str = option("test", "Split of the clips.")
+    clips: list[str] | None = option(None, "Clips by their number in the split, or by name; --num of them by default.")
+    at: list[float] | None = option(
+        None, "Seconds of each recording whose windows are explained; --num of them, evenly spread, by default."
+    )
+    num: int = option(8, "Clips drawn at random, or windows of each recording.", least=1, most=64)
+    frames: bool = option(False, "Draw the maps over the frames, faces hidden; in recordings whole frames.")
+    show_faces: bool = option(False, "Do not hide them.")
+    sentences: int = rare_option(3, "Nearest sentences of each kind.", least=1)
+    map_clips: int = rare_option(
+        200, "Clips of the split on the map, drawn at random, beside those explained.", least=0
+    )
+    seed: int = option(0, "Seed of the draws.", least=0)
+    num_workers: int = rare_option(2, "Processes that decode those.", least=0)
+    device: str | None = option(None, "cpu, cuda, cuda:1, ...; the accelerator where there is one by default.")
+    bounding_box_face: str | None = rare_option(None, "JSON file of face boxes in recordings, in place of a detector.")
+    bounding_box_body: str | None = rare_option(None, "JSON file of body boxes in recordings.")
+
+    def __post_init__(self):
+        if (self.dataset is None) == (not self.inputs):
+            raise InputError("expected recordings, or --dataset with its clips, and not both")
+        if self.show_faces and not self.frames:
+            raise InputError("--show_faces has a meaning with --frames alone")
+
+
+def main() -> None:
+    types, argv = (ExplanationArguments, WindowSettings), sys.argv[1:]
+    args, windows = parse_arguments(types, argv, __doc__)
+    check_flags(args, given_flags(types, argv))
+    from modeling_clipcaer.common.progress import hide_progress_bars
+    from modeling_clipcaer.models.checkpoints import check_output_dir, load_checkpoint
+
+    hide_progress_bars()
+    check_output_dir(args.output_dir)
+    print(RESPONSIBLE_USE, flush=True)
+    with locked_folder(args.output_dir):
+        model, processor = load_checkpoint(args.model)
+        if args.device:
+            model.to(args.device)
+        explain(args, windows, model, processor)
+
+
+def check_flags(args: ExplanationArguments, given: dict[str, Any]) -> None:
+    """Refuse flags that would be ignored."""
+    of_recordings = (*OF_RECORDINGS, *(setting.name for setting in fields(WindowSettings)))
+    idle, why = (of_recordings, "--dataset") if args.dataset else (OF_CLIPS, "recordings")
+    if found := sorted(set(idle) & set(given)):
+        raise InputError(f"--{found[0]} has no meaning with {why}")
+
+
+def explain(
+    args: ExplanationArguments,
+    windows: WindowSettings,
+    model: "ClipCaerForVideoClassification",
+    processor: "ClipCaerVideoProcessor",
+) -> None:
+    """Explain what the flags name, and write the files."""
+    from modeling_clipcaer.common.files import staged_folder
+    from modeling_clipcaer.common.versions import list_versions
+    from modeling_clipcaer.explanations.explanation import Explainer
+    from modeling_clipcaer.explanations.page import NO_PROOF, lay_out_map, write_explanations
+    from modeling_clipcaer.explanations.texts import encode_texts
+    from modeling_clipcaer.models.checkpoints import weights_revision
+    from modeling_clipcaer.models.frozen_parts import FrozenParts
+
+    texts, text_embeds = encode_texts(model)
+    explainer = Explainer(FrozenParts(model), processor, texts, text_embeds, args.sentences)
+    about: dict[str, Any] = {
+        "source": public_name(args.dataset) if args.dataset else ", ".join(map(public_name, args.inputs or ())),
+        "model": public_name(args.model),
+        "model_revision": weights_revision(args.model) or getattr(model.config, "_commit_hash", None),
+        "num": args.num,
+        "seed": args.seed,
+        "versions": list_versions(PACKAGES),
+    }
+    if args.dataset:
+        found, others, embeds = explain_clips(args, explainer, about)
+    else:
+        about["windows"] = {name: value for name, value in asdict(windows).items() if name != "face_detector_weights"}
+        found = [explainer.explain(sample) for sample in read_recordings(args, windows, explainer)]
+        others, embeds = [], text_embeds[:0].cpu()
+        if not found:
+            raise InputError(f"{', '.join(args.inputs or ())}: expected a picture to explain, found none")
+    layout = lay_out_map(found, others, embeds, texts, text_embeds, explainer.labels)
+    with staged_folder(args.output_dir, last="explanation.json") as folder:
+        write_explanations(found, layout, about, explainer.labels, folder)
+        shutil.rmtree(Path(args.output_dir, "figures"), ignore_errors=True)  # over which no folder can be moved
+    for number, explanation in enumerate(found, start=1):
+        print(f"{number}: {printable(explanation.sample.name)}: {describe(explanation)}")
+    print(f"{NO_PROOF}\n{args.output_dir}/explanation.html")
+
+
+def explain_clips(
+    args: ExplanationArguments, explainer: "Explainer", about: dict[str, Any]
+) -> tuple[list["Explanation"], list[tuple[str, str]], "torch.Tensor"]:
+    """The explanations of a dataset's clips, and the name, label and embedding of the map's further clips."""
+    from modeling_clipcaer.data.loading import load_clips
+    from modeling_clipcaer.data.views.samples import choose_clips
+    from modeling_clipcaer.explanations.samples import embed_clips, read_clips
+    from modeling_clipcaer.training.run_comparison import fingerprint_clips
+
+    labels, processor = explainer.labels, explainer.processor
+    rows = load_clips(str(args.dataset), (args.split,), labels)[args.split]
+    about |= {"split": args.split, "data": fingerprint_clips(rows)}
+    places = choose_clips(rows, args.clips, args.num, args.seed)
+    samples = read_clips(rows, places, processor, explainer.model.config.streams, args.frames, args.show_faces)
+    found = [explainer.explain(sample) for sample in samples]
+    others = [place for place in choose_clips(rows, None, args.map_clips, args.seed) if place not in places]
+    points = rows.select(others)
+    embeds = embed_clips(explainer.parts, processor, points, args.num_workers)
+    names = [labels[number] for number in points["label"][:]]
+    return found, list(zip(points["clip_id"][:], names, strict=True)), embeds
+
+
+def read_recordings(args: ExplanationArguments, windows: WindowSettings, explainer: "Explainer") -> Iterator["Sample"]:
+    """Everybody in the chosen windows of each recording."""
+    from modeling_clipcaer.data.clip_boxes import read_boxes
+    from modeling_clipcaer.explanations.explanation import Sample
+    from modeling_clipcaer.explanations.samples import show_squares
+    from modeling_clipcaer.prediction.inputs import find_recordings
+    from modeling_clipcaer.prediction.recordings import open_with_boxes
+    from modeling_clipcaer.recordings.analysis import RecordingAnalyzer
+    from modeling_clipcaer.recordings.crops import nearest_windows
+    from modeling_clipcaer.recordings.settings import TimelineSettings
+
+    analyzer = RecordingAnalyzer(explainer.model, explainer.processor, TimelineSettings(**asdict(windows)))
+    boxes = read_boxes(args.bounding_box_face, args.bounding_box_body)
+    sources = find_recordings(args.inputs or [], Path(args.output_dir))
+    boxes.check(sources)
+    for source in sources:
+        recording = open_with_boxes(source, boxes, analyzer.settings)
+        if recording.duration is None:
+            raise InputError(f"{source}: expected a recording that has ended, found one that goes on")
+        times = args.at or [recording.duration * (place + 0.5) / args.num for place in range(args.num)]
+        for window in nearest_windows(analyzer.cut_windows(recording), times):
+            for person in window.people or [window.room]:
+                name = f"{public_name(source)}, {person.name}, {window.start:g} to {window.end:g} s"
+                pixels = person.stack_pixels()
+                yield Sample(name, pixels, shown=show_squares(pixels, args.show_faces) if args.frames else {})
+
+
+def describe(explanation: "Explanation") -> str:
+    """A line on an answer."""
+    streams = (f"{stream} {100 * found['probability']:+.1f}" for stream, found in explanation.streams.items())
+    parts = [f"{explanation.answer} ({explanation.scores[explanation.answer]:.2f})", *streams]
+    return "; ".join(parts)
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_command(main))

@@ -1,0 +1,78 @@
+"""Clips of a dataset as what is explained, and as points of the map."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from datasets import Dataset
+from torch.utils.data import DataLoader
+
+from modeling_clipcaer.data.data_collator import ClipCaerCollator
+from modeling_clipcaer.data.views.contact_sheet import hide_whole
+from modeling_clipcaer.data.views.samples import SOURCES, view_clip
+from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.explanations.attention import PIXELS_OF
+from modeling_clipcaer.explanations.explanation import Sample
+from modeling_clipcaer.models.frozen_parts import FrozenParts
+from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor
+
+
+BATCH_SIZE = 8  # clips of the map that are encoded at a time
+
+
+def read_clips(
+    rows: Dataset,
+    places: Sequence[int],
+    processor: ClipCaerVideoProcessor,
+    streams: str,
+    with_frames: bool = False,
+    show_faces: bool = False,
+) -> Iterator[Sample]:
+    """The clips at `places`, one at a time, as the model sees them in evaluation.
+
+    Args:
+        rows: a split.
+        streams: of the model.
+        with_frames: whether people may be shown the frames; their faces are hidden, see [`view_clip`].
+        show_faces: whether they may be shown faces as well.
+    """
+    if with_frames and SOURCES not in rows.column_names:
+        raise InputError(f"clip {rows[0]['clip_id']}: no column `{SOURCES}`, without which no face can be hidden")
+    collator = ClipCaerCollator(processor, mode="eval", streams=streams)
+    for place in places:
+        row = rows[place]
+        pixels = dict(zip(PIXELS_OF, collator.read_clip(row, None), strict=True))
+        shown = {}
+        if with_frames:
+            view = view_clip(rows, place, processor, show_faces=show_faces)
+            shown = {"context": view.context, "face": view.face}
+        label = rows.features["label"].int2str(row["label"])
+        yield Sample(row["clip_id"], {stream: cut for stream, cut in pixels.items() if cut is not None}, label, shown)
+
+
+def show_squares(pixels: dict[str, torch.Tensor], show_faces: bool = False) -> dict[str, np.ndarray]:
+    """By stream, `pixels` as people may be shown them: without `show_faces` wholly made unrecognisable, since nobody
+    knows where in them the faces are."""
+    shown = {stream: squares.permute(0, 2, 3, 1).numpy().copy() for stream, squares in pixels.items()}
+    for square in () if show_faces else (square for squares in shown.values() for square in squares):
+        hide_whole(square)
+    return shown
+
+
+@torch.no_grad()
+def embed_clips(
+    parts: FrozenParts, processor: ClipCaerVideoProcessor, rows: Dataset, num_workers: int
+) -> torch.Tensor:
+    """Video embeddings (num_clips, projection_dim) of `rows`, on the CPU."""
+    config = parts.model.config
+    collator = ClipCaerCollator(processor, mode="eval", streams=config.streams)
+    embeds = [torch.empty(0, config.projection_dim)]
+    for batch in DataLoader(rows, BATCH_SIZE, collate_fn=collator, num_workers=num_workers):
+        pixels = {
+            name: processor.normalize(batch[name].to(parts.model.device))
+            for name in PIXELS_OF.values()
+            if name in batch
+        }
+        inputs = parts({**pixels, "use_soft_prompts": config.soft_prompts_classify})
+        embeds.append(parts.model(**inputs).video_embeds.cpu())
+    return torch.cat(embeds)
