@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
 
 import pytest
 import torch
@@ -13,16 +14,20 @@ import yaml
 from helpers.builders import builder as make_builder
 from helpers.miniatures import (
     CAER_LABELS,
+    CREMAD_LABELS,
     DFEW_LABELS,
     FERV39K_LABELS,
     MAFW_LABELS,
+    RAVDESS_LABELS,
     make_caer,
+    make_cremad,
     make_daisee,
     make_dfew,
     make_engagenet,
     make_ferv39k,
     make_mafw,
     make_own_videos,
+    make_ravdess,
     write_clip,
     write_table,
 )
@@ -32,8 +37,8 @@ from modeling_clipcaer.data.labels_file import read_label_entries, read_labels_f
 from modeling_clipcaer.data.loading import load_clips
 
 
-build_caer, build_csv, build_daisee, build_engagenet, build_frame_lists = map(
-    make_builder, ("folders", "csv", "daisee", "engagenet", "frame-lists")
+build_caer, build_csv, build_daisee, build_engagenet, build_frame_lists, build_cremad, build_ravdess = map(
+    make_builder, ("folders", "csv", "daisee", "engagenet", "frame-lists", "cremad", "ravdess")
 )
 LABELS = {
     "caer": list(CAER_LABELS),
@@ -43,6 +48,8 @@ LABELS = {
     "dfew": list(DFEW_LABELS),
     "ferv39k": list(FERV39K_LABELS),
     "mafw": list(MAFW_LABELS),
+    "cremad": list(CREMAD_LABELS),
+    "ravdess": list(RAVDESS_LABELS),
 }
 
 
@@ -60,6 +67,8 @@ def build(run, name, root, *flags):
         "engagenet": (make_engagenet, build_engagenet, lambda: ["--root", root]),
         "dfew": (make_dfew, build_frame_lists, lambda: list_flags(root)),
         "ferv39k": (make_ferv39k, build_frame_lists, lambda: list_flags(root, FERV39K_LABELS)),
+        "cremad": (make_cremad, build_cremad, lambda: ["--root", root]),
+        "ravdess": (make_ravdess, build_ravdess, lambda: ["--root", root]),
         "mafw": (make_mafw, build_frame_lists, lambda: list_flags(root, MAFW_LABELS)),
     }
     make, builder, own_flags = makers[name]
@@ -104,7 +113,7 @@ def test_every_layout_has_a_recipe_with_its_labels_and_the_command_that_builds_i
     text = (ROOT / "recipes" / f"{name}.yaml").read_text()
     assert yaml.safe_load(text)["labels_file"] == f"{name}_labels"
     words = text.partition("accelerate launch")[0].replace("\\\n#", " ").split()
-    assert words[words.index("--output") + 1] == f"data/{name}" and f"--dataset data/{name} " in text
+    assert ("--output", f"data/{name}") in pairwise(words) and f"--dataset data/{name} " in text
     if "--labels" in words:
         start = words.index("--labels") + 1
         assert words[start : start + len(LABELS[name])] == LABELS[name]
