@@ -1,7 +1,5 @@
 """Raters' votes, from the files of a source to a batch, and what the audit says of them."""
 
-import json
-
 import pytest
 import torch
 from datasets import ClassLabel, Dataset, DatasetDict, load_from_disk
@@ -11,9 +9,9 @@ from helpers.miniatures import CREMAD_LABELS, make_cremad, write_clip, write_tab
 from modeling_clipcaer import ClipCaerCollator, ClipCaerVideoProcessor
 from modeling_clipcaer.commands import parquet
 from modeling_clipcaer.data.audit.dataset import audit_dataset
-from modeling_clipcaer.data.build import build
+from modeling_clipcaer.data.build import build, plan_build
 from modeling_clipcaer.data.clip_labels import align_labels
-from modeling_clipcaer.data.layouts import cremad
+from modeling_clipcaer.data.layouts import cremad, csv
 from modeling_clipcaer.data.loading import load_clips
 from modeling_clipcaer.data.votes import find_favourites, move_votes, order_votes
 from modeling_clipcaer.errors import InputError, run_command
@@ -57,17 +55,16 @@ def test_a_row_has_the_votes_of_those_who_saw_the_face_in_the_labels_order(built
     assert found["1001_IEO_DIS"]["person_id"] == "1001"
 
 
-def test_the_label_may_be_what_most_raters_said_and_ties_are_left_out(run, source, tmp_path):
-    words = ["--root", source, "--output", tmp_path / "out", "--label-from", "raters"]
-    status, printed, error = run(builder("cremad"), *words)
-    assert status == 0, error
-    found = name_rows(tmp_path / "out")
-    assert len(found) == 28 and CREMAD_LABELS[found["1001_IEO_DIS"]["label"]] == "Anger"
-    assert not {"1001_IEO_FEA", "1001_IEO_HAP"} & set(found)
-    assert "2 clips without one label that most raters said are left out" in printed
-    assert "30 of CREMA-D's 7442 videos are there" in printed
-    record = json.loads((tmp_path / "out" / "build.json").read_text())
-    assert record["raters_left_out"] == {"tied": 1, "without votes": 1}
+def test_the_label_may_be_what_most_raters_said_and_ties_are_left_out(source):
+    found = cremad.find_clips(cremad.Settings(root=str(source), label_from="raters"))
+    labels = {clip.name.split("/")[-1][:12]: clip.label for clip in found.clips}
+    assert len(labels) == 28 and labels["1001_IEO_DIS"] == "Anger" and labels["1001_IEO_SAD"] == "Sad"
+    assert not {"1001_IEO_FEA", "1001_IEO_HAP"} & set(labels)
+    assert found.findings == {"videos": 30, "raters_left_out": {"tied": 1, "without votes": 1}}
+    assert found.notes == [
+        "2 clips without one label that most raters said are left out",
+        "30 of CREMA-D's 7442 videos are there",
+    ]
 
 
 def test_votes_may_be_those_of_another_presentation(source):
@@ -105,27 +102,26 @@ def write_own(folder, votes, names="ab"):
     return write_table(folder / "clips.csv", lines)
 
 
-def test_a_table_may_have_votes_and_names_what_is_none(run, tmp_path):
-    words = [
-        "--csv",
-        tmp_path / "clips.csv",
-        "--output",
-        tmp_path / "out",
-        "--test-share",
-        "0.3",
-        "--val-share",
-        "0.3",
-    ]
+def plan(folder, **settings):
+    """What would be built of the table in `folder`."""
+    settings = csv.Settings(csv=str(folder / "clips.csv"), test_share=0.3, val_share=0.3, **settings)
+    return plan_build(csv.find_clips(settings), settings)
+
+
+def test_a_table_may_have_votes_and_names_what_is_none(tmp_path):
     write_own(tmp_path, [(3, 1), ("", "")])
-    assert run(builder("csv"), *words)[0] == 0
-    for rows in load_clips(tmp_path / "out").values():
-        assert {(row["label"], *row["votes"]) for row in rows} == {(0, 3, 1), (1, 0, 0)}
-    assert run(builder("csv"), *words, "--labels", "b", "a")[0] == 0
-    assert {(row["label"], *row["votes"]) for row in load_clips(tmp_path / "out")["test"]} == {(1, 1, 3), (0, 0, 0)}
+    planned = plan(tmp_path)
+    assert "votes" in planned.features
+    for clips in planned.splits.values():
+        assert {(clip.label, *clip.votes) for clip in clips} == {(0, 3, 1), (1, 0, 0)}
+    planned = plan(tmp_path, labels=["b", "a"])
+    assert {(clip.label, *clip.votes) for clip in planned.splits["test"]} == {(1, 1, 3), (0, 0, 0)}
     write_own(tmp_path, [(3, -1), (1, 1)])
-    assert "clips.csv:2: field `votes_b` is '-1'; expected a whole number" in run(builder("csv"), *words)[2]
+    with pytest.raises(InputError, match=r"clips\.csv:2: field `votes_b` is '-1'; expected a whole number from 0 up"):
+        plan(tmp_path)
     write_own(tmp_path, [(3, 1), (1, 1)], "ac")
-    assert "votes for 'c', expected some for a, b alone" in run(builder("csv"), *words)[2]
+    with pytest.raises(InputError, match="votes for 'c', expected some for a, b alone"):
+        plan(tmp_path)
 
 
 def test_counts_go_with_their_labels():
