@@ -84,12 +84,12 @@ def align_labels(rows: Rows, labels: Sequence[str], place: str, reference: str) 
 
         return rows.map(renumber, features=Features({**rows.features, "label": feature}))
     # Keep: another column beside the rows. `map` would write every clip again, pixels and all.
-    columns = {"label": ([number[found] for found in rows["label"]], feature)}
-    if has_votes and meant != sorted(meant):
-        columns["votes"] = [move_votes(votes, meant) for votes in rows["votes"]], rows.features["votes"]
-    for name, (values, kind) in columns.items():
-        rows = rows.remove_columns(name).add_column(name, values, feature=kind)
-    return rows
+    if has_votes:
+        votes, kind = [move_votes(counts, meant) for counts in rows["votes"]], rows.features["votes"]
+        rows = rows.remove_columns("votes").add_column("votes", votes, feature=kind)
+    return rows.remove_columns("label").add_column(
+        "label", [number[found] for found in rows["label"]], feature=feature
+    )
 
 
 def _find_feature(rows: Dataset | IterableDataset) -> object:

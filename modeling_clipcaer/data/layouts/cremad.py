@@ -11,7 +11,6 @@ a row keeps the votes.
 
 import re
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 
@@ -63,7 +62,7 @@ def find_clips(settings: Settings) -> Source:
     root = Path(settings.root).absolute()
     table = root / "processedResults" / "tabulatedVotes.csv"
     votes = read_votes(table, PRESENTATIONS[settings.votes_of])
-    clips, left_out = [], Counter()
+    clips, left_out = [], Counter[str]()
     for video in find_videos(root / settings.videos):
         name = NAME.fullmatch(video.stem)
         if name is None or name["emotion"] not in EMOTIONS:
@@ -100,7 +99,7 @@ def find_videos(folder: Path) -> list[Path]:
     return videos
 
 
-def read_votes(table: Path, presentation: str) -> dict[str, Mapping[str, int]]:
+def read_votes(table: Path, presentation: str) -> dict[str, dict[str, int]]:
     """The votes of one presentation: by a video's name without its ending, how many raters said each label."""
     votes = {}
     for place, line in read_table(read_csv(table), table, ("", *LABELS, "fileName")):
