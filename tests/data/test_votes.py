@@ -15,6 +15,7 @@ from modeling_clipcaer.data.layouts import cremad, csv
 from modeling_clipcaer.data.loading import load_clips
 from modeling_clipcaer.data.votes import find_favourites, move_votes, order_votes
 from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.training.run_comparison import compare_clips, fingerprint_clips
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +181,15 @@ def test_votes_are_kept_in_shards(built, tmp_path, monkeypatch):
     assert run_command(parquet.main) == 0
     for part in load_clips(tmp_path / "shards").values():
         assert all(row["votes"] == known[row["clip_id"].split("/")[-1][:12]]["votes"] for row in part)
+
+
+def test_a_run_does_not_go_on_with_other_votes(built):
+    rows = load_from_disk(built)["train"]
+    first, *others = rows["votes"]
+    changed = rows.remove_columns("votes").add_column("votes", [first[::-1], *others], feature=rows.features["votes"])
+    assert compare_clips({"train": fingerprint_clips(rows)}, {"train": fingerprint_clips(rows)}) == []
+    (told,) = compare_clips({"train": fingerprint_clips(rows)}, {"train": fingerprint_clips(changed)})
+    assert "of other ids, labels, votes or boxes" in told
 
 
 def test_a_training_batch_has_the_votes_and_one_that_is_measured_has_not(built):
