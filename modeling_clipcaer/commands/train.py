@@ -83,6 +83,7 @@ def train_and_test(arguments: list, given: dict, presets: list[str], unused: dic
     from transformers import set_seed
 
     from modeling_clipcaer.data.loading import get_labels, load_clips, prepare_clips
+    from modeling_clipcaer.losses.table import CLASSIFICATION_LOSSES
     from modeling_clipcaer.metrics import compute_uar_war
     from modeling_clipcaer.models.building import build_model, build_processor
     from modeling_clipcaer.models.trainable import limit_training, prepare_lora
@@ -106,6 +107,7 @@ def train_and_test(arguments: list, given: dict, presets: list[str], unused: dic
             check_rebuilt_clips(checkpoint, build)
         dataset = build(build_dir)
     clips = load_clips(dataset, ("train", "validation", "test"))
+    CLASSIFICATION_LOSSES[training_args.classification_loss].check_columns(clips["train"].column_names)
     if is_main_process:
         tell_counts(clips)
     model = build_model(model_args, get_labels(clips))

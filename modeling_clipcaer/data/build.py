@@ -25,6 +25,7 @@ from modeling_clipcaer.data.record import (
 from modeling_clipcaer.data.rows import Reading, read_clip
 from modeling_clipcaer.data.settings import BuildSettings
 from modeling_clipcaer.data.source_clips import Source, SourceClip, check_labels, settle_persons, shorten_names
+from modeling_clipcaer.data.votes import order_votes
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.names import printable
 
@@ -98,14 +99,16 @@ def plan_build(source: Source, settings: BuildSettings) -> Plan:
     split |= {"persons_merged": persons_merged} if persons_merged else {}
     boxes, keys, box_files = find_boxes([clip for part in splits.values() for clip in part], settings)
     number: dict[str | int, int] = {name: place for place, name in enumerate(labels)}
+    has_votes = any(clip.votes is not None for clip in clips)
 
     def complete(clip: SourceClip) -> SourceClip:
         face, body = (getattr(clip, kind) or boxes[kind].get(clip.path) for kind in boxes)
-        return replace(clip, label=number.get(clip.label, clip.label), face=face, body=body)
+        votes = order_votes(clip.votes or {}, labels, clip.place) if has_votes else None
+        return replace(clip, label=number.get(clip.label, clip.label), face=face, body=body, votes=votes)
 
     return Plan(
         {name: list(map(complete, part)) for name, part in splits.items()},
-        make_features(labels, clips[0].is_folder),
+        make_features(labels, clips[0].is_folder, has_votes),
         {
             "split": split,
             "box_keys": {kind: total for kind, (_, total) in keys.items()},

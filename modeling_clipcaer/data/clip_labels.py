@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from datasets import ClassLabel, Dataset, Features, IterableDataset, Value
 
+from modeling_clipcaer.data.votes import move_votes
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.names import identity_key
 
@@ -30,7 +31,7 @@ def align_labels(rows: Rows, labels: Sequence[str], place: str, reference: str) 
     """
     `rows` whose column `label` holds the numbers of `labels`: as they are where the names agree in their order, and
     mapped by name where they stand in another order, are spelled in another way or are strings. Plain numbers have no
-    names and are left alone.
+    names and are left alone. Counts in `votes` go with their labels.
 
     Args:
         rows (`datasets.Dataset` or `datasets.IterableDataset`): Clips.
@@ -69,17 +70,23 @@ def align_labels(rows: Rows, labels: Sequence[str], place: str, reference: str) 
         logger.warning(f"{place}: its labels stand in another order than {reference}; they are mapped by name")
     number = dict(zip(range(len(names)) if is_numbered else names, meant, strict=True))
     feature = ClassLabel(names=labels)
+    has_votes = "votes" in (rows.column_names or ())
+    if has_votes and not is_numbered:
+        raise InputError(f"{place}: `votes` are in the order of the labels, which a `label` of texts has not")
     if isinstance(rows, IterableDataset):
 
-        def renumber(row: dict) -> dict[str, int]:
+        def renumber(row: dict) -> dict[str, int | list[int]]:
             found = row["label"]
-            meant = number.get(found) if is_numbered else numbers.get(identity_key(str(found)))
-            if meant is None:
+            meant_number = number.get(found) if is_numbered else numbers.get(identity_key(str(found)))
+            if meant_number is None:
                 raise InputError(f"{place}: {found!r} is no label; expected {reference}, {_quote(labels)}")
-            return {"label": meant}
+            return {"label": meant_number, **({"votes": move_votes(row["votes"], meant)} if has_votes else {})}
 
         return rows.map(renumber, features=Features({**rows.features, "label": feature}))
     # Keep: another column beside the rows. `map` would write every clip again, pixels and all.
+    if has_votes:
+        votes, kind = [move_votes(counts, meant) for counts in rows["votes"]], rows.features["votes"]
+        rows = rows.remove_columns("votes").add_column("votes", votes, feature=kind)
     return rows.remove_columns("label").add_column(
         "label", [number[found] for found in rows["label"]], feature=feature
     )

@@ -55,7 +55,8 @@ class ClipCaerCollator:
 
         Returns:
             `pixel_values` and `face_pixel_values`, uint8 of shape `(batch_size, num_frames, 3, size, size)`, without
-            the stream that is not wanted, and `labels` of shape `(batch_size,)` where the rows have them.
+            the stream that is not wanted, and `labels` of shape `(batch_size,)` where the rows have them; in training
+            also `votes` of shape `(batch_size, num_labels)` where the rows have those.
 
         Raises:
             InputError: a clip cannot be read; the message begins with its `clip_id`.
@@ -68,6 +69,8 @@ class ClipCaerCollator:
         labels = [row.get("label") for row in rows]
         if None not in labels:
             batch["labels"] = torch.tensor(labels)
+            if self.mode == "train" and all("votes" in row for row in rows):
+                batch["votes"] = torch.tensor([row["votes"] for row in rows])
         elif self.mode == "train" or set(labels) != {None}:
             raise InputError(f"clip {clip_ids[labels.index(None)]}: expected a label, found none")
         return batch

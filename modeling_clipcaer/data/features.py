@@ -11,12 +11,13 @@ from modeling_clipcaer.raer_labels import RAER_LABELS
 
 FOLDER_COLUMNS = {"frame_dir": Value("string"), "frame_names": List(Value("string"))}
 VIDEO_COLUMNS = {"video": Value("string"), "first_frame": Value("int32"), "num_frames": Value("int32")}
+VOTE_COLUMNS = {"votes": List(Value("int32"))}
 # Of the counts that a reading adds to its row.
 COUNT_FEATURES = Features({name: Value("int32") for name in COUNTS})
 
 
-def make_features(labels: Sequence[str], is_folder: bool = True) -> Features:
-    """Columns of a dataset of folders of frames, or of videos, whose labels have these names."""
+def make_features(labels: Sequence[str], is_folder: bool = True, has_votes: bool = False) -> Features:
+    """Columns of a dataset of folders of frames, or of videos, whose labels have these names, perhaps with votes."""
     return Features(
         {
             "clip_id": Value("string"),
@@ -26,6 +27,7 @@ def make_features(labels: Sequence[str], is_folder: bool = True) -> Features:
             "face_box_sources": List(ClassLabel(names=list(BOX_SOURCES))),
             "body_boxes": List(List(Value("float32"))),
             "label": ClassLabel(names=list(labels)),
+            **(VOTE_COLUMNS if has_votes else {}),
         }
     )
 

@@ -18,6 +18,7 @@ from modeling_clipcaer.data.labels_file import read_label_entries
 from modeling_clipcaer.data.layouts.raer import build_dataset
 from modeling_clipcaer.data.parquet.shards import find_shards
 from modeling_clipcaer.data.record import RECORD_NAME
+from modeling_clipcaer.data.votes import find_vote_fault
 from modeling_clipcaer.errors import InputError, check_readable, first_line
 from modeling_clipcaer.json_files import read_object
 
@@ -102,7 +103,15 @@ def _check_split(place: str, rows: Dataset) -> list[str]:
         raise InputError(f"{place}: `label` has no names, expected a ClassLabel or names")
     if None in rows["label"][:]:
         raise InputError(f"{place}: {rows['label'][:].count(None)} clips have no label")
+    if "votes" in rows.column_names:
+        _check_votes(place, rows, len(labels))
     return labels
+
+
+def _check_votes(place: str, rows: Dataset, num_labels: int) -> None:
+    for number, votes in enumerate(rows["votes"][:]):
+        if fault := find_vote_fault(votes, num_labels):
+            raise InputError(f"{place}: clip {rows[number]['clip_id']}: {fault}")
 
 
 def _check_repeats(place: str, rows: Dataset) -> None:

@@ -70,6 +70,7 @@ def read_clip(clip: SourceClip, settings: BuildSettings) -> Reading:
         "clip_id": clip.clip_id,
         "person_id": clip.person_id,
         "label": clip.label,
+        **({} if clip.votes is None else {"votes": clip.votes}),
         "listed_frames": found if clip.listed_frames is None else clip.listed_frames,
         "list_lines": clip.num_lines,
         "found_frames": len(names),

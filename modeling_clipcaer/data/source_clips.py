@@ -31,6 +31,7 @@ class SourceClip:
         is_folder: whether the clip is a folder of frames.
         start, end: the stretch of the video, in seconds from its first frame; `None` is its end.
         face, body: its boxes, one for all frames or one for each, as `boxes.Entry`.
+        votes: how many raters said each label, by its name; once the labels are settled a list in their order.
         listed_frames: the source's own count of the frames; the files win where they differ.
         num_lines: how often the source lists the clip.
         is_outside: whether the clip lies elsewhere than below the source's root.
@@ -48,6 +49,7 @@ class SourceClip:
     end: float | None = None
     face: Any = None
     body: Any = None
+    votes: Any = None
     listed_frames: int | None = None
     num_lines: int = 1
     is_outside: bool = False
@@ -135,7 +137,7 @@ def drop_repeats(clips: Sequence[SourceClip]) -> list[SourceClip]:
         earlier = kept.setdefault(clip.clip_id, clip)
         if earlier is clip:
             continue
-        for name in ("label", "split", "face", "body"):
+        for name in ("label", "split", "face", "body", "votes"):
             if getattr(earlier, name) != getattr(clip, name):
                 raise InputError(
                     f"{clip.place}: clip '{clip.clip_id}' has {name} '{getattr(clip, name)}', at {earlier.place} it "

@@ -55,3 +55,14 @@ def read_table(
     if len(rows) < 2:
         raise InputError(f"{path}: expected lines under its header, found none")
     return [(place, dict(zip(header, cells, strict=True))) for place, cells in rows[1:]]
+
+
+def parse_count(text: str, where: str) -> int:
+    """A count from a cell, 0 where it is empty; `where` is for the message.
+
+    Raises:
+        InputError: the cell holds something else.
+    """
+    if text and not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise InputError(f"{where} is '{text}'; expected a whole number from 0 up")
+    return int(text or 0)

@@ -237,3 +237,57 @@ def ldam_loss(
     own_label = F.one_hot(labels, cosines.shape[-1]).to(cosines)
     logits = scale * (cosines - own_label * margins.to(cosines))
     return _mean_over_clips(F.cross_entropy(logits, own_label, reduction="none"), labels, weights)
+
+
+def distribution_loss(
+    logits: torch.Tensor, labels: torch.Tensor, votes: torch.Tensor, weights: torch.Tensor | None = None
+) -> torch.Tensor:
+    """
+    Cross-entropy with the distribution of raters' votes (Barsoum et al., 2016, for FER+): `- Σ_k q_k log
+    softmax(logits)_k` with `q = votes / Σ votes`. A clip without a vote has its label for `q`, so that votes of one
+    label alone give the plain cross-entropy. Minimum: the mean entropy of `q`, reached when the softmax equals it.
+
+    Args:
+        logits (`torch.Tensor` of shape `(batch_size, num_labels)`): Raw scores.
+        labels (`torch.LongTensor` of shape `(batch_size,)`): 0-based labels.
+        votes (`torch.Tensor` of shape `(batch_size, num_labels)`): How many raters said each label of each clip.
+        weights (`torch.Tensor` of shape `(num_labels,)`, *optional*): A factor for the clips of each label.
+
+    Returns:
+        `torch.Tensor` of shape `()`.
+    """
+    logits = _at_least_fp32(logits)
+    own_label = F.one_hot(labels, logits.shape[-1]).to(logits)
+    votes = torch.where(votes.sum(-1, keepdim=True) > 0, votes.to(logits), own_label)
+    targets = votes / votes.sum(-1, keepdim=True)
+    return _mean_over_clips(F.cross_entropy(logits, targets, reduction="none"), labels, weights)
+
+
+def near_label_loss(
+    logits: torch.Tensor,
+    labels: torch.Tensor,
+    label_embeds: torch.Tensor,
+    beta: float = 10.0,
+    weights: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """
+    Cross-entropy with soft labels (Bertinetto et al., 2020): `- Σ_k q_yk log softmax(logits)_k` with `q_yk ∝ exp(-β
+    d_yk)`, so that to take a label for a near one costs less. The distance is `1 - cos` of the labels' embeddings,
+    scaled to 1 for the farthest two, where theirs is one in a hierarchy. With β up it becomes the plain cross-entropy;
+    labels that are all equally far apart give smoothing by `K exp(-β) / (1 + (K - 1) exp(-β))` for K labels. Minimum:
+    the mean entropy of `q`, reached when the softmax equals it.
+
+    Args:
+        logits (`torch.Tensor` of shape `(batch_size, num_labels)`): Raw scores.
+        labels (`torch.LongTensor` of shape `(batch_size,)`): 0-based labels.
+        label_embeds (`torch.Tensor` of shape `(num_labels, projection_dim)`): Of any length; they get no gradient.
+        beta (`float`, *optional*, defaults to 10.0): How fast the target falls with the distance; 0 makes it uniform.
+        weights (`torch.Tensor` of shape `(num_labels,)`, *optional*): A factor for the clips of each label.
+
+    Returns:
+        `torch.Tensor` of shape `()`.
+    """
+    logits = _at_least_fp32(logits)
+    distances = (1 - _cosine_matrix(label_embeds, label_embeds).detach()).fill_diagonal_(0).clamp(min=0)
+    rows = F.softmax(-beta * distances / distances.max().clamp(min=1e-6), dim=-1).to(logits)
+    return _mean_over_clips(F.cross_entropy(logits, F.embedding(labels, rows), reduction="none"), labels, weights)

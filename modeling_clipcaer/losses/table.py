@@ -1,10 +1,11 @@
 """The table of losses: names, functions, flags. Imports no torch."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.settings_clipcaer import option, rare_option
 
 
@@ -21,8 +22,9 @@ class ClassificationLoss:
             clips of each label or `None`.
         parameters: its own, each an [`option`] that is a flag: `gamma` of `focal` is `--focal_gamma`.
         flags: other flags that give it parameters, by parameter.
-        has_margins: it gets cosines, of prototypes that slerp has not moved, in the place of logits, and by name
-            `counts`, the training clips of each label, by which it corrects for rare ones.
+        has_margins: it gets cosines, of prototypes that slerp has not moved, in the place of logits.
+        inputs: what else it gets by name: `counts`, the training clips of each label, by which it corrects for rare
+            ones; `votes`, those of the clips' raters; `label_embeds`, the embeddings of the labels' sentences.
     """
 
     name: str
@@ -30,6 +32,7 @@ class ClassificationLoss:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     flags: Mapping[str, str] = field(default_factory=dict)
     has_margins: bool = False
+    inputs: tuple[str, ...] = ()
 
     @property
     def own_flags(self) -> dict[str, Any]:
@@ -39,6 +42,18 @@ class ClassificationLoss:
     def is_chosen(self, args: Any) -> bool:
         """Whether the training arguments `args` choose it."""
         return args.classification_loss == self.name
+
+    def check_columns(self, column_names: Collection[str]) -> None:
+        """Refuse training clips that have not, in their columns, what it learns from.
+
+        Raises:
+            InputError: there are no votes.
+        """
+        if "votes" in self.inputs and "votes" not in column_names:
+            raise InputError(
+                f"`classification_loss` {self.name} learns from the column `votes`, which the training split has not; "
+                "expected a dataset built from a source with raters' votes (docs/data.md)"
+            )
 
     def compute(self, args: Any, logits, labels, **others):
         """The loss, with the parameters that the training arguments `args` have for it, and with `others`."""
@@ -131,6 +146,18 @@ CLASSIFICATION_LOSSES = {
                 "scale": rare_option(30.0, "Scale of the cosines in the LDAM loss.", above=0),
             },
             has_margins=True,
+            inputs=("counts",),
+        ),
+        ClassificationLoss("distribution", "distribution_loss", inputs=("votes",)),
+        ClassificationLoss(
+            "near",
+            "near_label_loss",
+            {
+                "beta": rare_option(
+                    10.0, "How fast the target falls with a label's distance in the near loss.", least=0
+                )
+            },
+            inputs=("label_embeds",),
         ),
     )
 }

@@ -148,7 +148,9 @@ def compare_clips(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         if before is not None and before != now:
             counts = [clips and clips["clips"] for clips in (before, now)]
             others = (
-                "in another order, or of other ids, labels or boxes" if counts[0] == counts[1] else f"now {counts[1]}"
+                "in another order, or of other ids, labels, votes or boxes"
+                if counts[0] == counts[1]
+                else f"now {counts[1]}"
             )
             found.append(f"{counts[0]} clips in split {split}, {others}")
     return found

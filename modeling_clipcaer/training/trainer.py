@@ -151,6 +151,8 @@ class ClipCaerTrainer(ResumableTrainer):
         settings = {"processor": processing_class, "seed": args.seed, "streams": model.config.streams}
         self.eval_collators = {kind: kind(**settings, mode="eval") for kind in COLLATORS}
         columns = [] if train_dataset is None else train_dataset.column_names
+        if train_dataset is not None and data_collator is None:
+            self.loss.check_columns(columns)
         self.train_collator = data_collator or find_collator(columns)(**settings, mode="train")
         self.given_eval_collator = data_collator
         if isinstance(data_collator, ClipCaerCollator):
@@ -265,7 +267,7 @@ class ClipCaerTrainer(ResumableTrainer):
         The soft prompts go through the text tower only where they classify or the weight of a loss of them is above 0.
         """
         inputs = dict(inputs)
-        labels = inputs.pop("labels")
+        labels, votes = inputs.pop("labels"), inputs.pop("votes", None)
         if not model.training:
             needed = self.model.config.soft_prompts_classify
             outputs = self._run(model, inputs, needed)
@@ -279,9 +281,10 @@ class ClipCaerTrainer(ResumableTrainer):
         needed = moved or self.model.config.soft_prompts_classify
         outputs = self._run(model, inputs, needed)
         logits = self._training_logits(outputs)
-        loss = self.classification_loss(logits, labels)
+        loss = self.classification_loss(logits, labels, votes)
         if partner is not None:
-            loss = share * loss + (1 - share) * self.classification_loss(logits, labels[partner])
+            theirs = self.classification_loss(logits, labels[partner], None if votes is None else votes[partner])
+            loss = share * loss + (1 - share) * theirs
         components = {"loss_classification": loss}
         added_losses = {added: added.compute(outputs) for added in weights if needed or not added.reads_soft_prompts}
         components |= {f"loss_{added.name}": value for added, value in added_losses.items()}
@@ -313,14 +316,18 @@ class ClipCaerTrainer(ResumableTrainer):
         prototypes = self.model.select_prototypes(outputs)[: config.num_labels]  # of DataParallel: one device's
         return instance_logits(outputs.video_embeds, prototypes, 0.0, config.temperature)
 
-    def classification_loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Training loss of logits (batch_size, num_labels) for labels (batch_size,)."""
+    def classification_loss(
+        self, logits: torch.Tensor, labels: torch.Tensor, votes: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Training loss of logits (batch_size, num_labels) for labels (batch_size,), or for raters' votes (batch_size,
+        num_labels)."""
         others: dict[str, Any] = {"weights": self.class_weights}
         if self.args.logit_adj:
             logits = adjust_logits(logits, self.class_priors, self.args.logit_adj_tau)
         if self.loss.has_margins:
             logits = logits * self.model.config.temperature  # which are cosines
-            others["counts"] = self.class_counts
+        known = {"counts": self.class_counts, "votes": votes, "label_embeds": self.model.model.descriptive_text_embeds}
+        others |= {name: known[name] for name in self.loss.inputs}
         return self.loss.compute(self.args, logits, labels, **others)
 
     def _added_weights(self) -> dict[AddedLoss, float]:

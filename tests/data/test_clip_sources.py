@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
 
 import pytest
 import torch
@@ -13,27 +14,33 @@ import yaml
 from helpers.builders import builder as make_builder
 from helpers.miniatures import (
     CAER_LABELS,
+    CREMAD_LABELS,
     DFEW_LABELS,
     FERV39K_LABELS,
     MAFW_LABELS,
+    RAVDESS_LABELS,
     make_caer,
+    make_cremad,
     make_daisee,
     make_dfew,
     make_engagenet,
     make_ferv39k,
     make_mafw,
     make_own_videos,
+    make_ravdess,
     write_clip,
     write_table,
 )
 from helpers.places import ROOT
 from modeling_clipcaer import ClipCaerCollator, ClipCaerVideoProcessor
 from modeling_clipcaer.data.labels_file import read_label_entries, read_labels_file
+from modeling_clipcaer.data.layouts import ravdess
 from modeling_clipcaer.data.loading import load_clips
+from modeling_clipcaer.errors import InputError
 
 
-build_caer, build_csv, build_daisee, build_engagenet, build_frame_lists = map(
-    make_builder, ("folders", "csv", "daisee", "engagenet", "frame-lists")
+build_caer, build_csv, build_daisee, build_engagenet, build_frame_lists, build_cremad, build_ravdess = map(
+    make_builder, ("folders", "csv", "daisee", "engagenet", "frame-lists", "cremad", "ravdess")
 )
 LABELS = {
     "caer": list(CAER_LABELS),
@@ -43,6 +50,8 @@ LABELS = {
     "dfew": list(DFEW_LABELS),
     "ferv39k": list(FERV39K_LABELS),
     "mafw": list(MAFW_LABELS),
+    "cremad": list(CREMAD_LABELS),
+    "ravdess": list(RAVDESS_LABELS),
 }
 
 
@@ -60,6 +69,8 @@ def build(run, name, root, *flags):
         "engagenet": (make_engagenet, build_engagenet, lambda: ["--root", root]),
         "dfew": (make_dfew, build_frame_lists, lambda: list_flags(root)),
         "ferv39k": (make_ferv39k, build_frame_lists, lambda: list_flags(root, FERV39K_LABELS)),
+        "cremad": (make_cremad, build_cremad, lambda: ["--root", root]),
+        "ravdess": (make_ravdess, build_ravdess, lambda: ["--root", root]),
         "mafw": (make_mafw, build_frame_lists, lambda: list_flags(root, MAFW_LABELS)),
     }
     make, builder, own_flags = makers[name]
@@ -104,7 +115,7 @@ def test_every_layout_has_a_recipe_with_its_labels_and_the_command_that_builds_i
     text = (ROOT / "recipes" / f"{name}.yaml").read_text()
     assert yaml.safe_load(text)["labels_file"] == f"{name}_labels"
     words = text.partition("accelerate launch")[0].replace("\\\n#", " ").split()
-    assert words[words.index("--output") + 1] == f"data/{name}" and f"--dataset data/{name} " in text
+    assert ("--output", f"data/{name}") in pairwise(words) and f"--dataset data/{name} " in text
     if "--labels" in words:
         start = words.index("--labels") + 1
         assert words[start : start + len(LABELS[name])] == LABELS[name]
@@ -164,6 +175,26 @@ def test_engagenet_leaves_out_clips_without_a_subject_and_says_so(run, tmp_path)
     assert "4 clips without a subject are left out" in printed
     assert clips["train"]["person_id"][:] == ["subject_1"] * 4 + ["subject_2"] * 4
     assert clips["validation"]["label"][:] == [0, 1, 2, 3]
+
+
+def test_ravdess_reads_one_video_of_a_take_and_spoken_ones_by_default(tmp_path):
+    root = make_ravdess(tmp_path / "RAVDESS")
+    found = ravdess.find_clips(ravdess.Settings(root=str(root)))
+    names = [clip.name for clip in found.clips]
+    assert len(names) == 40 and "Actor_01/02-01-06-01-01-01-01.mp4" in names
+    assert [name[9:11] for name in names if name.startswith("Actor_05")] == ["01"] * 8
+    assert found.findings == {"takes": 40, "videos_of_the_same_take": 32}
+    assert [clip.label for clip in found.clips if "-06-" in clip.name] == ["fearful"] * 5
+    song = ravdess.find_clips(ravdess.Settings(root=str(root), channel="song"))
+    assert [(clip.name, clip.label) for clip in song.clips] == [("Actor_01/02-02-03-01-01-01-01.mp4", "happy")]
+    assert song.labels == ["happy"] and song.notes == ["1 of RAVDESS's 1012 takes are there"]
+    (root / "again").mkdir()
+    shutil.copy(root / names[0], root / "again")
+    with pytest.raises(InputError, match=r"is there twice, also as .*expected one of the two"):
+        ravdess.find_clips(ravdess.Settings(root=str(root)))
+    (root / "again" / names[0].split("/")[1]).rename(root / "again" / "talk.mp4")
+    with pytest.raises(InputError, match=r"talk\.mp4: expected a name like 02-01-06-01-02-01-12"):
+        ravdess.find_clips(ravdess.Settings(root=str(root)))
 
 
 def test_lists_of_another_machine_find_their_folders_and_numbers_begin_with_one(run, tmp_path):

@@ -20,6 +20,8 @@ MAFW_LABELS = (
     *("Contempt", "Anxiety", "Helplessness", "Disappointment"),
 )
 DAISEE_HEADER = ("ClipID", "Boredom", "Engagement", "Confusion", "Frustration ")  # the space is theirs
+CREMAD_LABELS = ("Anger", "Disgust", "Fear", "Happy", "Neutral", "Sad")
+RAVDESS_LABELS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 SHEET = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 
 
@@ -95,6 +97,42 @@ def make_engagenet(root: Path) -> Path:
             write_table(root / f"{name}.csv", lines)
         else:
             write_workbook(root / f"{name}.xlsx", lines)
+    return root
+
+
+def make_cremad(root: Path) -> Path:
+    """CREMA-D: VideoFlash/1001_IEO_ANG_HI.flv and processedResults/tabulatedVotes.csv, whose lines are called by
+    presentation (1 voice, 2 face, 3 both) and clip. Raters of the face say what was acted, but of 1001: Disgust has
+    more votes for Anger, Fear ties with Sad, Happy has no line."""
+    counts, clips = ["A", "D", "F", "H", "N", "S"], []
+    for actor in (1001, 1002, 1003, 1004, 1005):
+        for emotion in ("ANG", "DIS", "FEA", "HAP", "NEU", "SAD"):
+            clips.append(f"{actor}_IEO_{emotion}_{'XX' if emotion == 'NEU' else 'HI'}")
+            write_clip(root / "VideoFlash" / f"{clips[-1]}.flv")
+    lines = [("", *counts, "fileName", "numResponses", "agreement", "emoVote")]
+    for presentation in (1, 2, 3):
+        for number, clip in enumerate(clips, start=1):
+            acted = counts.index(clip[9])
+            votes = [7 if place == acted else int(place == (acted + 1) % 6) for place in range(6)]
+            if presentation == 2 and clip.startswith("1001"):
+                if "HAP" in clip:
+                    continue
+                votes = {"DIS": [6, 2, 0, 0, 0, 0], "FEA": [0, 1, 4, 0, 0, 4]}.get(clip[9:12], votes)
+            lines.append((presentation * 100000 + number, *votes, clip, sum(votes), 0.5, "A"))
+    write_table(root / "processedResults" / "tabulatedVotes.csv", lines)
+    return root
+
+
+def make_ravdess(root: Path) -> Path:
+    """RAVDESS: Actor_01/02-01-06-01-02-01-01.mp4, each take with sound (01) and without (02) but those of actor 5, a
+    song of actor 1, and a sound file."""
+    for actor in range(1, 6):
+        folder = root / f"Actor_{actor:02}"
+        for modality in ("01",) if actor == 5 else ("01", "02"):
+            for emotion in range(1, 9):
+                write_clip(folder / f"{modality}-01-{emotion:02}-01-01-01-{actor:02}.mp4")
+    write_clip(root / "Actor_01" / "02-02-03-01-01-01-01.mp4")
+    (root / "Actor_01" / "03-01-06-01-02-01-01.wav").write_bytes(b"RIFF")
     return root
 
 

@@ -9,9 +9,11 @@ from modeling_clipcaer.losses.functions import (
     adjust_logits,
     class_balanced_weights,
     dc_loss,
+    distribution_loss,
     focal_loss,
     ldam_loss,
     mi_loss,
+    near_label_loss,
     ramp_weight,
     smoothed_cross_entropy,
     smoothed_targets,
@@ -283,3 +285,68 @@ def test_a_weighted_loss_does_not_depend_on_micro_batches(loss):
 def test_a_label_outside_the_range_is_never_scored(loss, label):
     with pytest.raises((IndexError, RuntimeError)):
         loss(LOGITS[:1], torch.tensor([label]), torch.ones(3))
+
+
+# --- Raters' votes, and labels that are near each other
+
+
+@pytest.mark.parametrize("votes", [torch.eye(3)[LABELS], 9 * torch.eye(3)[LABELS], torch.zeros(4, 3)])
+def test_votes_for_the_label_alone_and_no_votes_are_the_plain_cross_entropy(votes):
+    torch.testing.assert_close(distribution_loss(LOGITS, LABELS, votes), F.cross_entropy(LOGITS, LABELS))
+
+
+def test_the_distribution_loss_is_that_of_the_votes_by_hand():
+    # votes 3 : 1, probabilities 4/5 and 1/5: -(3/4 log 4/5 + 1/4 log 1/5)
+    logits = torch.tensor([[math.log(4.0), 0.0]])
+    by_hand = -(0.75 * math.log(0.8) + 0.25 * math.log(0.2))
+    for scale in (1, 5):
+        loss = distribution_loss(logits, torch.tensor([1]), scale * torch.tensor([[3, 1]]))
+        assert loss.item() == pytest.approx(by_hand, rel=1e-6)
+
+
+@pytest.mark.parametrize("num_labels", [2, 6])
+def test_the_distribution_loss_of_uniform_logits_is_log_of_their_number_and_its_minimum_the_votes_entropy(num_labels):
+    votes, label = torch.ones(1, num_labels), torch.tensor([1])
+    uniform = torch.zeros(1, num_labels)
+    assert distribution_loss(uniform, label, votes).item() == pytest.approx(math.log(num_labels), rel=1e-6)
+    shares = torch.arange(1.0, num_labels + 1)[None]
+    entropy = -(shares / shares.sum() * (shares / shares.sum()).log()).sum()
+    torch.testing.assert_close(distribution_loss(shares.log(), label, shares), entropy)
+
+
+def test_the_distribution_loss_weighs_clips_by_their_label():
+    votes, weights = torch.tensor([[2, 1, 1], [0, 4, 4], [1, 0, 0], [0, 0, 3]]), torch.tensor([2.0, 0.5, 0.0])
+    each = [distribution_loss(LOGITS[i : i + 1], LABELS[i : i + 1], votes[i : i + 1]) for i in range(4)]
+    expected = (2 * each[0] + 0 * each[1] + 0.5 * each[2] + 0.5 * each[3]) / 4
+    torch.testing.assert_close(distribution_loss(LOGITS, LABELS, votes, weights), expected)
+
+
+@pytest.mark.parametrize("beta", [0.0, 1.0, 4.0])
+def test_labels_that_are_equally_far_apart_are_smoothed_evenly(beta):
+    smoothing = 3 * math.exp(-beta) / (1 + 2 * math.exp(-beta))
+    expected = F.cross_entropy(LOGITS, LABELS, label_smoothing=smoothing)
+    for embeds in (torch.eye(3), 5 * regular_simplex(3)):
+        torch.testing.assert_close(near_label_loss(LOGITS, LABELS, embeds, beta), expected)
+
+
+def test_a_high_beta_is_the_plain_cross_entropy():
+    embeds = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
+    torch.testing.assert_close(near_label_loss(LOGITS, LABELS, embeds, 1e3), F.cross_entropy(LOGITS, LABELS))
+
+
+def test_a_near_label_is_a_cheaper_mistake_by_the_formula():
+    # Cosines 0.6, 0 and 0.8: distances 0.4, 1 and 0.2, the farthest of which is 1 already.
+    embeds = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
+    shares = torch.tensor([1.0, math.exp(-2 * 0.4), math.exp(-2)])
+    expected = -(shares / shares.sum() * torch.tensor([[0.0, 3.0, -1.0]]).log_softmax(-1)).sum()
+    first = torch.tensor([0])
+    torch.testing.assert_close(near_label_loss(torch.tensor([[0.0, 3.0, -1.0]]), first, embeds, 2.0), expected)
+    near, far = (near_label_loss(torch.tensor([row]), first, embeds) for row in ([0.0, 3.0, 0.0], [0.0, 0.0, 3.0]))
+    assert near < far
+
+
+def test_near_labels_get_no_gradient_and_equal_ones_a_finite_loss():
+    embeds = torch.ones(3, 4, requires_grad=True)
+    logits = LOGITS.clone().requires_grad_()
+    near_label_loss(logits, LABELS, embeds).backward()
+    assert embeds.grad is None and torch.isfinite(logits.grad).all()

@@ -15,7 +15,7 @@ from modeling_clipcaer.model_output import ClipCaerOutput
 @pytest.mark.parametrize("loss", CLASSIFICATION_LOSSES.values(), ids=lambda loss: loss.name)
 def test_a_classification_loss_takes_what_its_row_gives(loss):
     taken = list(inspect.signature(getattr(functions, loss.function)).parameters)
-    given = {*loss.parameters, *loss.flags, "weights", *(["counts"] if loss.has_margins else [])}
+    given = {*loss.parameters, *loss.flags, "weights", *loss.inputs}
     assert taken[:2] == ["cosines" if loss.has_margins else "logits", "labels"] and given == set(taken[2:])
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate import PartialState
-from datasets import Dataset, load_from_disk
+from datasets import Dataset, DatasetDict, load_from_disk
 from datasets.arrow_writer import ArrowWriter
 
 from helpers.places import ROOT
@@ -76,6 +76,12 @@ def test_cached_crops_give_the_batches_of_the_files_to_the_last_bit(clips, tmp_p
         found = kind(**trainer_side, mode=mode)([cached[split][index] for index in (0, 4, 4, 9)])
         assert found.keys() == expected.keys()
         assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_raters_votes_are_kept_beside_cached_clips(clips, tmp_path):
+    votes = [[label, 1, 0, 0, 2] for label in clips["train"]["label"]]
+    cached = cache(DatasetDict({"train": clips["train"].add_column("votes", votes)}), tmp_path)["train"]
+    assert cached["votes"][:] == votes and find_collator(cached.column_names) is CachedEmbedsCollator
 
 
 def test_cached_embeddings_give_the_logits_of_the_files(material, clips, tmp_path):

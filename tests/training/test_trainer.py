@@ -16,6 +16,7 @@ from modeling_clipcaer.losses.functions import (
     class_balanced_weights,
     focal_loss,
     ldam_loss,
+    near_label_loss,
     smoothed_cross_entropy,
 )
 from modeling_clipcaer.training.trainer import WeightedEpochSampler
@@ -119,6 +120,40 @@ def test_accumulating_four_batches_of_2_logs_what_one_of_8_logs(material, tmp_pa
 def test_the_classification_loss_follows_the_options(material, tmp_path, options, expected):
     trainer = make_trainer(material, tmp_path, **options)
     torch.testing.assert_close(trainer.classification_loss(LOGITS, LABELS), expected, check_dtype=False)
+
+
+def test_the_near_loss_is_of_the_labels_sentences(material, tmp_path):
+    trainer = make_trainer(material, tmp_path, classification_loss="near", near_beta=3.0)
+    embeds = trainer.model.model.descriptive_text_embeds
+    found = trainer.classification_loss(LOGITS, LABELS)
+    torch.testing.assert_close(found, near_label_loss(LOGITS, LABELS, embeds, 3.0), check_dtype=False)
+
+
+def test_the_distribution_loss_learns_from_votes_and_refuses_clips_without(material, tmp_path):
+    clips = load_from_disk(material.dataset)["train"]
+    options = {"classification_loss": "distribution", "learning_rate": 0.0, "num_train_epochs": 1}
+    with pytest.raises(InputError, match="`classification_loss` distribution learns from the column `votes`"):
+        make_trainer(material, tmp_path, clips=clips, **options)
+    # Votes that are all for the label make the run of the plain cross-entropy, others another one.
+    own = [[9 * (label == place) for place in range(5)] for label in clips["label"]]
+    losses = []
+    for name, votes in (("cross_entropy", own), ("distribution", own), ("distribution", [[1] * 5] * len(clips))):
+        options["classification_loss"] = name
+        trainer = make_trainer(material, tmp_path, clips=clips.add_column("votes", votes), **options)
+        trainer.train()
+        losses.append(logged(trainer, "loss_classification"))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6) and losses[2] != pytest.approx(losses[1], rel=1e-3)
+
+
+def test_mixup_mixes_the_votes_of_the_clips_that_it_mixes(material, tmp_path):
+    clips = load_from_disk(material.dataset)["train"]
+    own = clips.add_column("votes", [[9 * (label == place) for place in range(5)] for label in clips["label"]])
+    losses = []
+    for name in ("cross_entropy", "distribution"):
+        trainer = make_trainer(material, tmp_path, clips=own, classification_loss=name, mixup_alpha=1.0, max_steps=2)
+        trainer.train()
+        losses.append(logged(trainer, "loss_classification"))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
 @pytest.mark.parametrize("slerp_weight", [0.0, 0.5, 0.9])

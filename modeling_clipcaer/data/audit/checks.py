@@ -30,6 +30,9 @@ PLAIN_CHECKS = {
     "broken_rows": ("clips", "error", "do not say which frames they have"),
     "no_frames": ("clips", "error", "have no frames"),
     "differing_sizes": ("clips", "warning", "have frames of different sizes, and may have boxes of another size"),
+    "broken_votes": ("clips", "error", "have votes that are no counts"),
+    "no_votes": ("clips", "info", "have no vote of a rater"),
+    "outvoted_labels": ("clips", "info", "have a label that other labels have more votes than"),
     "blank_clips": ("clips", "warning", "show nothing: every frame looked at is of one colour"),
 }
 for _kind in KINDS:
@@ -84,7 +87,16 @@ def summarise_tally(tally: Tally, labels: Sequence[str]) -> dict[str, Any]:
             "histogram": {str(length): count for length, count in histogram.items()},
         },
         **boxes,
+        **summarise_votes(tally),
     }
+
+
+def summarise_votes(tally: Tally) -> dict[str, Any]:
+    """Votes of a clip, where the rows have any."""
+    if not tally.votes:
+        return {}
+    sums = np.repeat([total for _, total in tally.votes], list(tally.votes.values()))
+    return {"votes_per_clip": {"min": int(sums.min()), "median": float(np.median(sums)), "max": int(sums.max())}}
 
 
 def check_splits(tallies: Mapping[str, Tally]) -> Iterator[dict[str, Any]]:
@@ -116,6 +128,15 @@ def check_labels(split: str, summary: Mapping[str, Any], limit: float) -> Iterat
             f"expected at most {limit:g} (--max-imbalance)"
         )
         yield make_finding("imbalance", "warning", split, counts[fewest], clips, message)
+
+
+def check_votes(split: str, summary: Mapping[str, Any], tally: Tally) -> Iterator[dict[str, Any]]:
+    """Votes that are of another number of labels."""
+    labels, clips = len(summary["labels"]), summary["num_clips"]
+    wrong = sum(count for (counts, _), count in tally.votes.items() if counts != labels)
+    if wrong:
+        message = f"{say_share(wrong, clips, 'clips')} have votes for another number of labels than {labels}"
+        yield make_finding("broken_votes", "error", split, wrong, clips, message)
 
 
 def check_label_names(summaries: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -23,6 +23,7 @@ from modeling_clipcaer.data.audit.images import (
 from modeling_clipcaer.data.audit.thresholds import HASH_FRAMES, AuditThresholds
 from modeling_clipcaer.data.boxes import BOX_SOURCES
 from modeling_clipcaer.data.clip_rows import require_form
+from modeling_clipcaer.data.votes import find_vote_fault
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.image_files import read_image_size
 from modeling_clipcaer.names import identity_key
@@ -51,6 +52,7 @@ class Tally:
     counts: Counter = field(default_factory=Counter)
     labels: Counter = field(default_factory=Counter)
     lengths: Counter = field(default_factory=Counter)
+    votes: Counter = field(default_factory=Counter)  # by how many counts a clip has of them, and their sum
     persons: set[str] = field(default_factory=set)
     found: dict[str, Found] = field(default_factory=dict)
     sides: dict[str, np.ndarray] = field(default_factory=lambda: {k: np.zeros(SIDE_BINS, np.int64) for k in KINDS})
@@ -67,7 +69,7 @@ class Tally:
 
     def add(self, other: "Tally") -> None:
         """Take in the tally of the clips that follow."""
-        for name in ("counts", "labels", "lengths"):
+        for name in ("counts", "labels", "lengths", "votes"):
             getattr(self, name).update(getattr(other, name))
         for name in ("ids", "files", "stretches", "pictures"):
             getattr(self, name).extend(getattr(other, name))
@@ -94,6 +96,8 @@ def look_at_clip(row: Mapping[str, Any], tally: Tally, thresholds: AuditThreshol
         tally.persons.add(identity_key(row["person_id"]))
     else:
         tally.note("unknown_persons", clip_id)
+    if "votes" in row:
+        look_at_votes(row, tally)
     fault = find_fault(row)
     tally.note("broken_rows", clip_id, fault is not None, fault)
     total = 0 if fault else row["num_frames"] if "video" in row else len(row["frame_names"])
@@ -114,6 +118,19 @@ def look_at_clip(row: Mapping[str, Any], tally: Tally, thresholds: AuditThreshol
     tally.files.append(key)
     tally.stretches.extend(stretch)
     tally.pictures.extend(pictures)
+
+
+def look_at_votes(row: Mapping[str, Any], tally: Tally) -> None:
+    """Count a clip's votes, and say where there are none, where they are none, or where they are for other labels."""
+    votes = row["votes"] or []
+    fault = find_vote_fault(row["votes"], len(votes))
+    tally.note("broken_votes", row["clip_id"], fault is not None, fault)
+    if fault is not None:
+        return
+    tally.votes[len(votes), sum(votes)] += 1
+    tally.note("no_votes", row["clip_id"], not any(votes))
+    label = row["label"]
+    tally.note("outvoted_labels", row["clip_id"], label in range(len(votes)) and votes[label] < max(votes))
 
 
 def find_fault(row: Mapping[str, Any]) -> str | None:

@@ -21,6 +21,7 @@ from modeling_clipcaer.data.audit.checks import (
     check_persons,
     check_record,
     check_splits,
+    check_votes,
     find_all_repeats,
     make_finding,
     say_share,
@@ -39,7 +40,7 @@ from modeling_clipcaer.names import printable
 AUDIT_FOLDER = "audit"
 REPORT_NAME, PAGE_NAME = "audit.json", "audit.png"
 NEEDED = ("clip_id", "label", *BOX_COLUMNS)
-USEFUL = ("person_id", "face_box_sources")
+USEFUL = ("person_id", "face_box_sources", "votes")
 OFFICIAL = {"protocol": "official"}  # how splits were made of which no record says it
 CHUNK = 64  # rows that a process looks at before it reports
 # Clips that are worth another process, which takes seconds to start, with and without decoding.
@@ -88,6 +89,7 @@ def audit_dataset(
     findings += check_label_names(summaries)
     for split, tally in tallies.items():
         findings += check_labels(split, summaries[split], thresholds.max_imbalance) if len(rows[split]) else ()
+        findings += check_votes(split, summaries[split], tally)
         findings += check_boxes(split, summaries[split], tally, thresholds)
         findings += check_frames(split, summaries[split], tally, thresholds)
     findings += check_persons(tallies, split_record["protocol"])

@@ -11,5 +11,7 @@ LAYOUTS = {
     "csv": "csv",
     "daisee": "daisee",
     "engagenet": "engagenet",
+    "cremad": "cremad",
+    "ravdess": "ravdess",
     "frame-lists": "frame_lists",
 }

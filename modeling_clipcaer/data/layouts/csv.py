@@ -11,6 +11,7 @@ reads a CSV file with the columns
     split                   optional: train, validation or test; without it all are training clips
     face_left, face_top, face_right, face_bottom    optional: the face in all frames of the clip, in pixels
     body_left, body_top, body_right, body_bottom    optional: the body, or whatever part of the frame is the context
+    votes_LABEL             optional, of any of the labels: how many raters said it; empty is none
 
 and no others. The boxes of a clip may be empty, all four.
 """
@@ -25,12 +26,13 @@ from modeling_clipcaer.data.boxes import Box, parse_box
 from modeling_clipcaer.data.clip_keys import find_spelled
 from modeling_clipcaer.data.settings import BuildSettings
 from modeling_clipcaer.data.source_clips import SPLITS, Source, SourceClip, find_split
-from modeling_clipcaer.data.tables import read_csv, read_table
+from modeling_clipcaer.data.tables import parse_count, read_csv, read_table
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.settings_clipcaer import option
 
 
 SIDES = ("left", "top", "right", "bottom")
+VOTES = "votes_"
 BOX_COLUMNS = {kind: [f"{kind}_{side}" for side in SIDES] for kind in ("face", "body")}
 OPTIONAL = ("start", "end", "person", "split", *BOX_COLUMNS["face"], *BOX_COLUMNS["body"])
 
@@ -40,7 +42,9 @@ class Settings(BuildSettings):
     """The table."""
 
     csv: str = option(
-        MISSING, f"the table of clips: columns video, label and perhaps {', '.join(OPTIONAL)}", metavar="FILE"
+        MISSING,
+        f"the table of clips: columns video, label and perhaps {', '.join(OPTIONAL)}, {VOTES}LABEL",
+        metavar="FILE",
     )
     root: str | None = option(None, "what paths are relative to (default: the folder of the table)", metavar="DIR")
     labels: list[str] | None = option(None, "the labels, in order (default: those found, A to Z)", metavar="NAME")
@@ -51,8 +55,10 @@ def find_clips(settings: Settings) -> Source:
     """The clips of the table's lines."""
     table = Path(settings.csv)
     root = find_spelled(Path(os.path.abspath(table.parent if settings.root is None else settings.root)))
-    optional = None if settings.ignore_columns else OPTIONAL
-    lines = read_table(read_csv(table), table, ("video", "label"), optional, "--ignore-columns passes over others")
+    rows = read_csv(table)
+    votes = [name for name in (rows[0][1] if rows else ()) if name.startswith(VOTES)]
+    optional = None if settings.ignore_columns else (*OPTIONAL, *votes)
+    lines = read_table(rows, table, ("video", "label"), optional, "--ignore-columns passes over others")
     return Source([parse_line(line, place, root) for place, line in lines], settings.labels, [table], "listed")
 
 
@@ -81,7 +87,16 @@ def parse_line(line: Mapping[str, str], place: str, root: Path) -> SourceClip:
         end=end,
         face=parse_box_fields(line, "face", place),
         body=parse_box_fields(line, "body", place),
+        votes=parse_votes(line, place),
     )
+
+
+def parse_votes(line: Mapping[str, str], place: str) -> dict[str, int] | None:
+    """The raters' votes by label, `None` where the table has no such column."""
+    fields = [field for field in line if field.startswith(VOTES)]
+    return {
+        field.removeprefix(VOTES): parse_count(line[field], f"{place}: field `{field}`") for field in fields
+    } or None
 
 
 def parse_seconds(line: Mapping[str, str], field: str, place: str) -> float | None:

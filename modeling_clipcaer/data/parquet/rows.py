@@ -20,7 +20,7 @@ from modeling_clipcaer.frames import sample_frame_indices
 from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor
 
 
-CLIP_COLUMNS = ("clip_id", "person_id", "label")
+CLIP_COLUMNS = ("clip_id", "person_id", "label", "votes")
 BY_FRAME = (*BOX_COLUMNS, "face_box_sources")
 
 

@@ -1,0 +1,7 @@
+"""The same as `clipcaer build cremad`."""
+
+from modeling_clipcaer.commands.main import start
+
+
+if __name__ == "__main__":
+    raise SystemExit(start("build", "cremad"))
