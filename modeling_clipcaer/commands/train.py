@@ -22,6 +22,8 @@ from modeling_clipcaer.training.settings import HELP_TYPES
 if TYPE_CHECKING:
     from datasets import DatasetDict
 
+    from modeling_clipcaer.modeling_clipcaer import ClipCaerForVideoClassification
+    from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor
     from modeling_clipcaer.training.arguments import ClipCaerTrainingArguments
     from modeling_clipcaer.training.trainer import ClipCaerTrainer
 
@@ -126,6 +128,10 @@ def train_and_test(arguments: list, given: dict, presets: list[str], unused: dic
         # As if it had never been stopped.
         if not (training_args.resume_without_optimizer or training_args.resume_without_record):
             given.pop("resume_from_checkpoint", None)
+        if training_args.baselines:
+            report = beside_baselines(
+                report, build_model(model_args, get_labels(clips)), processor, clips, training_args
+            )
         write_results(trainer, report, model_args.resolve_clip(), given, presets, repository)
 
 
@@ -209,6 +215,28 @@ def test_once(trainer: ClipCaerTrainer, clips: DatasetDict, dataset: str) -> dic
         "training_clips": dict(zip(labels, trainer.class_counts, strict=True)),
         "class_priors": dict(zip(labels, trainer.class_priors.tolist(), strict=True)),
     }
+
+
+def beside_baselines(
+    report: dict,
+    plain_model: ClipCaerForVideoClassification,
+    processor: ClipCaerVideoProcessor,
+    clips: DatasetDict,
+    args: ClipCaerTrainingArguments,
+) -> dict:
+    """The report with what is reached on the same clips without the method, and whether the model beats it."""
+    from modeling_clipcaer.experiments.baselines import add_baselines, measure_baselines
+
+    baselines = measure_baselines(
+        plain_model.to(args.device).eval(),
+        processor,
+        clips,
+        batch_size=args.per_device_eval_batch_size,
+        num_workers=args.dataloader_num_workers,
+        tower_dtype=args.tower_dtype,
+        seed=args.seed,
+    )
+    return add_baselines(report, baselines)
 
 
 def write_results(

@@ -43,7 +43,7 @@ REPORT_FIELDS = {
     "model_revision",
     *("split", "split_protocol", "seed", "tower_dtype", "versions", "caveats"),
     *("selected", "last_epoch", "training_clips", "class_priors", "split_clips", "training_caveats"),
-    *("calibration_fit", "unused_flags"),
+    *("calibration_fit", "unused_flags", "baselines"),
 }
 UNITS = "percent, but for ece and reliability, which are fractions; null where undefined (0 of 0)"
 MEANING = (
