@@ -38,6 +38,7 @@ DECAYS = (1.0, 0.1, 0.01)
 Features = dict[str, tuple[torch.Tensor, np.ndarray]]  # of a split: (num_clips, num_features), and labels
 
 
+@torch.random.fork_rng()
 def measure_baselines(
     model: ClipCaerForVideoClassification,
     processor: ClipCaerVideoProcessor,
@@ -92,9 +93,8 @@ def measure_baselines(
     names = {"test": split, "train": training, "validation": "validation"}
     features = standardise({role: (pooled[role], np.array(clips[name]["label"][:])) for role, name in names.items()})
     for name, train in ((LINEAR, train_linear_probe), (MLP, train_mlp)):
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            add(name, train(features, num_labels))
+        torch.manual_seed(seed)
+        add(name, train(features, num_labels))
     return found
 
 
