@@ -33,9 +33,7 @@ from modeling_clipcaer.training.flag_effects import REFUSED, RULES, check_flags
 
 
 FLAGS = {field.name for kind in ARGUMENT_TYPES for field in fields(kind) if field.init}
-RECIPES = sorted(
-    path for path in (ROOT / "recipes").glob("*.yaml") if not path.stem.endswith(("labels", "ablation"))
-)
+RECIPES = sorted(path for path in (ROOT / "recipes").glob("*.yaml") if not path.stem.endswith(("labels", "ablation")))
 
 # What is read and where it goes: another value is another run.
 PLACES = {

@@ -122,7 +122,9 @@ def test_the_baselines_are_beside_the_result_unless_they_are_switched_off(materi
     assert f"Baselines on the same clips, UAR: majority {report['baselines'][0]['uar']:.1f} %, zero-shot" in card
     flags = (*material.flags, *QUICK, "--max_steps", 1, "--no-baselines", "--output_dir", tmp_path)
     assert run_main(train.main, *flags) == 0
-    assert "baselines" not in read(tmp_path / "report.json") and "Baselines" not in (tmp_path / "README.md").read_text()
+    assert (
+        "baselines" not in read(tmp_path / "report.json") and "Baselines" not in (tmp_path / "README.md").read_text()
+    )
 
 
 def test_a_run_leaves_checkpoint_report_plots_card_and_flags(spoilt):
