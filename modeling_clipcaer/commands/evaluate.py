@@ -84,7 +84,7 @@ def evaluate(args: EvaluationArguments, trainer_args: ClipCaerTrainingArguments)
     """Report of a checkpoint on a split."""
     from modeling_clipcaer.common.files import staged_folder
     from modeling_clipcaer.data.loading import load_clips, read_split_protocol
-    from modeling_clipcaer.experiments.baselines import add_baselines, measure_baselines
+    from modeling_clipcaer.experiments.baselines import add_baselines, measure_baselines, tell_rivals
     from modeling_clipcaer.models.checkpoints import load_checkpoint, weights_revision
     from modeling_clipcaer.reports.evaluation import build_report, describe_computation, tell_result, write_report
     from modeling_clipcaer.training.trainer import ClipCaerTrainer
@@ -119,7 +119,7 @@ def evaluate(args: EvaluationArguments, trainer_args: ClipCaerTrainingArguments)
             report = add_baselines(report, baselines)
         with staged_folder(args.output_dir) as folder:
             write_report(report, folder)
-        print(f"{tell_result(report)}: {args.output_dir}/report.md")
+        print("\n".join([f"{tell_result(report)}: {args.output_dir}/report.md", *tell_rivals(report)]))
 
 
 if __name__ == "__main__":

@@ -251,6 +251,7 @@ def write_results(
     import yaml
 
     from modeling_clipcaer.common.files import staged_folder
+    from modeling_clipcaer.experiments.baselines import tell_rivals
     from modeling_clipcaer.models.checkpoints import save_checkpoint, weights_revision
     from modeling_clipcaer.models.trainable import complete_model
     from modeling_clipcaer.reports.evaluation import plot_training_curves, tell_calibration, tell_result, write_report
@@ -269,7 +270,7 @@ def write_results(
         (folder / "LICENSE").write_text(render_licence(report, base_model), encoding="utf-8")
         names = [path.name for path in folder.iterdir()]
         (folder / "run.yaml").write_text(yaml.safe_dump(flags, allow_unicode=True), encoding="utf-8")
-    print(f"{tell_result(report)}: {output_dir}/report.md")
+    print("\n".join([f"{tell_result(report)}: {output_dir}/report.md", *tell_rivals(report)]))
     print(tell_calibration(report))
     if repository is not None:
         # Without run.yaml, which is full of this machine's paths.

@@ -100,18 +100,25 @@ def measure_baselines(
 
 def add_baselines(report: dict[str, Any], baselines: list[dict[str, Any]]) -> dict[str, Any]:
     """A report with `baselines` beside its result, and first of its caveats which of them its model does not beat."""
-    low, high = report["uar_ci95"][0], report["uar"]
-    ahead = [rival for rival in baselines if rival["uar"] >= high]
-    near = [rival for rival in baselines if low < rival["uar"] < high]
-    told = [
-        f"{words}: " + ", ".join(f"{rival['name']} ({rival['uar']:.1f} %)" for rival in rivals)
-        for words, rivals in (
-            ("in UAR the model does not beat", ahead),
-            ("in UAR the model is ahead, by no more than chance may give, of", near),
-        )
-        if rivals
+    report = {**report, "baselines": baselines}
+    return {**report, "caveats": [*tell_rivals(report), *report["caveats"]]}
+
+
+def tell_rivals(report: dict[str, Any]) -> list[str]:
+    """A sentence on the baselines of a report that have its model's UAR or more, and one on those that have less, and
+    still lie within its interval; none where there are none."""
+    uar, low, baselines = report["uar"], report["uar_ci95"][0], report.get("baselines", [])
+    rivals = {
+        "in UAR the model does not beat": [rival for rival in baselines if rival["uar"] >= uar],
+        "in UAR the model is ahead, by no more than chance may give, of": [
+            rival for rival in baselines if low < rival["uar"] < uar
+        ],
+    }
+    return [
+        f"{words}: " + ", ".join(f"{rival['name']} ({rival['uar']:.1f} %)" for rival in those)
+        for words, those in rivals.items()
+        if those
     ]
-    return {**report, "baselines": baselines, "caveats": [*told, *report["caveats"]]}
 
 
 def _score(references: np.ndarray, predictions: np.ndarray, num_labels: int, seed: int) -> dict[str, Any]:

@@ -85,8 +85,8 @@ def read_measurement(report: dict[str, Any], labels: Sequence[str]) -> dict[str,
 
 
 def tell_measurement(measured: dict[str, Any] | None) -> str:
-    """`UAR 44.4 % [25.1, 66.0] on 9 clips (test split of raer); guessing has 20.0 %, the best baseline (MLP) 42.0 %`, or
-    that it is not measured."""
+    """`UAR 44.4 % [25.1, 66.0] on 9 clips (test split of raer); guessing has 20.0 %, the best baseline (MLP) 42.0 %`,
+    or that it is not measured."""
     if measured is None:
         return "not yet measured"
     low, high = measured["uar_ci95"]
