@@ -12,7 +12,7 @@ from dataclasses import MISSING, dataclass
 from typing import TYPE_CHECKING
 
 from modeling_clipcaer.common.flags import option, parse_arguments
-from modeling_clipcaer.errors import run_command
+from modeling_clipcaer.errors import InputError, run_command
 from modeling_clipcaer.models.arguments import tower_dtype_option
 
 
@@ -32,11 +32,21 @@ class EvaluationArguments:
     num_workers: int = option(2, "Processes that decode frames; each evaluating process has so many.", least=0)
     tower_dtype: str = tower_dtype_option()
     bf16: bool = option(False, "Compute everything in bfloat16.")
-    seed: int = option(42, "Seed of the bootstrap.", least=0)
+    seed: int = option(42, "Seed of the bootstrap, and of the baselines.", least=0)
+    baselines: bool = option(
+        True,
+        "Measure beside the result what majority and zero-shot CLIP reach; the latter by the checkpoint's own towers, "
+        "which look at every clip a second time.",
+    )
+    baselines_train_split: str | None = option(
+        None,
+        "Split on which a linear probe and an MLP are trained as further baselines; the split validation chooses.",
+    )
 
 
 def main() -> None:
     (args,) = parse_arguments((EvaluationArguments,), sys.argv[1:], __doc__)
+    check_baselines(args)
     from modeling_clipcaer.common.locks import locked_folder
     from modeling_clipcaer.common.progress import hide_progress_bars
     from modeling_clipcaer.models.checkpoints import check_output_dir
@@ -59,10 +69,23 @@ def main() -> None:
         evaluate(args, trainer_args)
 
 
+def check_baselines(args: EvaluationArguments) -> None:
+    """Refuse baselines that would learn from, or be chosen by, what they are measured on."""
+    if args.baselines_train_split is not None:
+        if not args.baselines:
+            raise InputError("`baselines_train_split` has no effect without `baselines`")
+        if len({args.split, args.baselines_train_split, "validation"}) < 3:
+            raise InputError(
+                "`baselines_train_split`: expected a split to train on and another to measure, neither of them "
+                f"validation, by which the baselines are chosen; found {args.baselines_train_split} and {args.split}"
+            )
+
+
 def evaluate(args: EvaluationArguments, trainer_args: ClipCaerTrainingArguments) -> None:
     """Report of a checkpoint on a split."""
     from modeling_clipcaer.common.files import staged_folder
     from modeling_clipcaer.data.loading import load_clips, read_split_protocol
+    from modeling_clipcaer.experiments.baselines import add_baselines, measure_baselines, tell_rivals
     from modeling_clipcaer.models.checkpoints import load_checkpoint, weights_revision
     from modeling_clipcaer.reports.evaluation import build_report, describe_computation, tell_result, write_report
     from modeling_clipcaer.reports.predictions import FILE_NAME, collect_predictions, write_predictions
@@ -71,7 +94,8 @@ def evaluate(args: EvaluationArguments, trainer_args: ClipCaerTrainingArguments)
 
     model, processor = load_checkpoint(args.model)
     labels = [model.config.id2label[index] for index in range(model.config.num_labels)]
-    clips = load_clips(args.dataset, (args.split,), labels)
+    splits = [args.split, *((args.baselines_train_split, "validation") if args.baselines_train_split else ())]
+    clips = load_clips(args.dataset, tuple(dict.fromkeys(splits)), labels)
     trainer = ClipCaerTrainer(model, trainer_args, processing_class=processor)
     prediction = trainer.predict(clips[args.split])
     if trainer.is_world_process_zero():
@@ -91,12 +115,19 @@ def evaluate(args: EvaluationArguments, trainer_args: ClipCaerTrainingArguments)
         report["clips"] = fingerprint_clips(clips[args.split])
         report["model_revision"] = weights_revision(args.model) or getattr(model.config, "_commit_hash", None)
         report["command"] = shlex.join(sys.argv)
+        if args.baselines:
+            baselines = measure_baselines(
+                *(model.eval(), processor, clips, args.split, args.baselines_train_split),
+                batch_size=args.batch_size,
+                num_workers=args.num_workers,
+                tower_dtype=args.tower_dtype,
+                seed=args.seed,
+            )
+            report = add_baselines(report, baselines)
         with staged_folder(args.output_dir) as folder:
             write_report(report, folder)
-            write_predictions(
-                collect_predictions(clips[args.split], prediction.predictions, labels), folder / FILE_NAME
-            )
-        print(f"{tell_result(report)}: {args.output_dir}/report.md")
+            write_predictions(answers, folder / FILE_NAME)
+        print("\n".join([f"{tell_result(report)}: {args.output_dir}/report.md", *tell_rivals(report)]))
 
 
 if __name__ == "__main__":

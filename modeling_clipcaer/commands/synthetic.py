@@ -7,48 +7,51 @@ same bytes, whatever the number of processes. Persons of the test split do not o
 has at least 30 clips of each label (a fifth where it has fewer than 150 clips), so that recalls mean something.
 """
 
-import argparse
 import os
+import sys
+from dataclasses import MISSING, dataclass
 from pathlib import Path
 
 from modeling_clipcaer.common.files import working_folder
-from modeling_clipcaer.common.flags import CommandParser
+from modeling_clipcaer.common.flags import check_ranges, option, parse_arguments
 from modeling_clipcaer.common.progress import tell
 from modeling_clipcaer.errors import InputError, run_command
-from modeling_clipcaer.synthetic.data_set import LABEL_SHARES, draw_dataset, plan_dataset
+from modeling_clipcaer.synthetic.data_set import LABEL_SHARES, MISSING_FACE_SHARE, draw_dataset, plan_dataset
+from modeling_clipcaer.synthetic.drawing import STYLES
+
+
+@dataclass
+class DrawingArguments:
+    """What is drawn, and where."""
+
+    output: str = option(MISSING, "Folder that will hold the folder RAER.")
+    seed: int = option(0, "Seed of the drawing.", least=0)
+    imbalance: str = option("mild", "Label shares of the training split.", choices=tuple(LABEL_SHARES))
+    clips_train: int = option(420, "Clips of the training split.", least=1)
+    clips_test: int = option(180, "Clips of the test split.", least=1)
+    missing_faces: float = option(MISSING_FACE_SHARE, "Share of the frames without a face box.", least=0, below=1)
+    test_style: str | None = option(None, "How the test clips alone are drawn.", choices=tuple(STYLES))
+    num_workers: int = option(lambda: os.cpu_count() or 1, "Processes that draw.", least=1)
+
+    def __post_init__(self):
+        check_ranges(self)
 
 
 def main() -> None:
-    args = parse_args()
+    (args,) = parse_arguments((DrawingArguments,), sys.argv[1:], __doc__)
     target = Path(args.output) / "RAER"
     if target.exists():
         raise InputError(
             f"--output {args.output}: expected no folder RAER in it, found {target}; remove it or choose another"
         )
-    for name in ("clips_train", "clips_test", "num_workers"):
-        if getattr(args, name) < 1:
-            raise InputError(f"--{name.replace('_', '-')}: expected at least 1, found {getattr(args, name)}")
-    if args.seed < 0:
-        raise InputError(f"--seed: expected 0 or more, found {args.seed}")
     tell(f"drawing {args.clips_train} training clips and {args.clips_test} test clips")
-    plans = plan_dataset(args.seed, args.imbalance, args.clips_train, args.clips_test)
+    plans = plan_dataset(
+        *(args.seed, args.imbalance, args.clips_train, args.clips_test), args.missing_faces, args.test_style
+    )
     with working_folder(target) as working:
         draw_dataset(plans, working / target.name, args.num_workers)
         (working / target.name).rename(target)
     print(f"{target}: {args.clips_train} training clips, {args.clips_test} test clips, seed {args.seed}")
-
-
-def parse_args() -> argparse.Namespace:
-    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", required=True, help="folder that will hold the folder RAER")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--imbalance", choices=LABEL_SHARES, default="mild", help="label shares of the training split (default: mild)"
-    )
-    parser.add_argument("--clips-train", "--clips_train", type=int, default=420)
-    parser.add_argument("--clips-test", "--clips_test", type=int, default=180)
-    parser.add_argument("--num-workers", "--num_workers", type=int, default=os.cpu_count(), help="drawing processes")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ from modeling_clipcaer.training.settings import HELP_TYPES
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
 
+    from modeling_clipcaer.modeling_clipcaer import ClipCaerForVideoClassification
+    from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor
     from modeling_clipcaer.reports.predictions import Predictions
     from modeling_clipcaer.training.arguments import ClipCaerTrainingArguments
     from modeling_clipcaer.training.trainer import ClipCaerTrainer
@@ -134,6 +136,10 @@ def train_and_test(arguments: list, given: dict, presets: list[str], unused: dic
         # As if it had never been stopped.
         if not (training_args.resume_without_optimizer or training_args.resume_without_record):
             given.pop("resume_from_checkpoint", None)
+        if training_args.baselines:
+            report = beside_baselines(
+                report, build_model(model_args, get_labels(clips)), processor, clips, training_args
+            )
         write_results(trainer, report, answers, model_args.resolve_clip(), given, presets, repository)
 
 
@@ -229,6 +235,28 @@ def test_once(
     return report, {FILE_NAME: answers, LAST_FILE_NAME: last_answers}
 
 
+def beside_baselines(
+    report: dict,
+    plain_model: ClipCaerForVideoClassification,
+    processor: ClipCaerVideoProcessor,
+    clips: DatasetDict,
+    args: ClipCaerTrainingArguments,
+) -> dict:
+    """The report with what is reached on the same clips without the method, and whether the model beats it."""
+    from modeling_clipcaer.experiments.baselines import add_baselines, measure_baselines
+
+    baselines = measure_baselines(
+        plain_model.to(args.device).eval(),
+        processor,
+        clips,
+        batch_size=args.per_device_eval_batch_size,
+        num_workers=args.dataloader_num_workers,
+        tower_dtype=args.tower_dtype,
+        seed=args.seed,
+    )
+    return add_baselines(report, baselines)
+
+
 def write_results(
     trainer: ClipCaerTrainer,
     report: dict,
@@ -242,6 +270,7 @@ def write_results(
     import yaml
 
     from modeling_clipcaer.common.files import staged_folder
+    from modeling_clipcaer.experiments.baselines import tell_rivals
     from modeling_clipcaer.models.checkpoints import save_checkpoint, weights_revision
     from modeling_clipcaer.models.trainable import complete_model
     from modeling_clipcaer.reports.evaluation import plot_training_curves, tell_calibration, tell_result, write_report
@@ -263,7 +292,7 @@ def write_results(
         (folder / "LICENSE").write_text(render_licence(report, base_model), encoding="utf-8")
         names = [path.name for path in folder.iterdir()]
         (folder / "run.yaml").write_text(yaml.safe_dump(flags, allow_unicode=True), encoding="utf-8")
-    print(f"{tell_result(report)}: {output_dir}/report.md")
+    print("\n".join([f"{tell_result(report)}: {output_dir}/report.md", *tell_rivals(report)]))
     print(tell_calibration(report))
     if repository is not None:
         # Without run.yaml, which is full of this machine's paths.

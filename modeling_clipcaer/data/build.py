@@ -22,6 +22,7 @@ from modeling_clipcaer.data.record import (
     make_record,
     say_findings,
 )
+from modeling_clipcaer.data.regimes import describe_regime, harden
 from modeling_clipcaer.data.rows import Reading, read_clip
 from modeling_clipcaer.data.settings import BuildSettings
 from modeling_clipcaer.data.source_clips import Source, SourceClip, check_labels, settle_persons, shorten_names
@@ -106,8 +107,9 @@ def plan_build(source: Source, settings: BuildSettings) -> Plan:
         votes = order_votes(clip.votes or {}, labels, clip.place) if has_votes else None
         return replace(clip, label=number.get(clip.label, clip.label), face=face, body=body, votes=votes)
 
+    split["name"] += describe_regime(settings)
     return Plan(
-        {name: list(map(complete, part)) for name, part in splits.items()},
+        harden({name: list(map(complete, part)) for name, part in splits.items()}, labels, settings),
         make_features(labels, clips[0].is_folder, has_votes),
         {
             "split": split,

@@ -9,7 +9,7 @@ from modeling_clipcaer.data.boxes import Entry, match_boxes
 from modeling_clipcaer.data.clip_keys import PathPatterns
 from modeling_clipcaer.data.source_clips import SourceClip
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.settings_clipcaer import option
+from modeling_clipcaer.settings_clipcaer import check_ranges, option
 
 
 VAL_SHARE = 0.1
@@ -18,6 +18,9 @@ VAL_HELP = f"of training that becomes validation, by person, where none is liste
 TEST_HELP = "of training that becomes the test split, by person; no default"
 BOX_HELP = "%s boxes in RAER's form, keys: a clip's path or name"
 CHECK_HELP = "decode all frames; a clip ends at the last that can be read"
+FEW_HELP = "training clips kept of each label, drawn at random; fewer show what little data give"
+NOISE_HELP = "of training clips given a wrong label, at random"
+UNSEEN_HELP = "label that training and validation lose all clips of"
 PERSON_HELP = "whose group finds the person in a clip's path"
 
 
@@ -42,8 +45,12 @@ class BuildSettings:
     outside_boxes: str = option("error", "a box wholly outside its frame is this", choices=("error", "missing"))
     check_frames: bool = option(False, CHECK_HELP)
     skip_unreadable: bool = option(False, "leave out clips that cannot be read, and list them")
+    clips_per_label: int | None = option(None, FEW_HELP, least=1, rare=True, metavar="N")
+    label_noise: float = option(0.0, NOISE_HELP, least=0, below=1, rare=True, metavar="SHARE")
+    unseen_label: str | None = option(None, UNSEEN_HELP, rare=True, metavar="NAME")
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         for setting in fields(self):
             value, choices = getattr(self, setting.name), setting.metadata.get("choices")
             if choices is not None and value not in choices:

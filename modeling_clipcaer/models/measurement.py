@@ -25,8 +25,9 @@ def find_measurement(checkpoint: str, config: ClipCaerConfig) -> dict[str, Any] 
     none, or one that is not about it, which is told.
 
     Returns:
-        `uar` and its 95 % interval `uar_ci95` in percent, `num_clips`, `num_labels` that occur, and the names of
-        `split` and `dataset`.
+        `uar` and its 95 % interval `uar_ci95` in percent, `num_clips`, `num_labels` that occur, the names of `split`
+        and `dataset`, and `baseline`: `name` and `uar` of the best baseline on the same clips, `None` where none was
+        measured.
     """
     path = cached_file(
         *(checkpoint, REPORT),
@@ -70,33 +71,50 @@ def read_measurement(report: dict[str, Any], labels: Sequence[str]) -> dict[str,
     names = {name: report.get(name) for name in ("split", "dataset")}
     if not all(isinstance(name, str) and 0 < len(name) < 200 for name in names.values()):
         raise InputError("expected names as `split` and `dataset`")
+    baselines = report.get("baselines", [])
+    if not isinstance(baselines, list) or not all(map(_is_baseline, baselines)):
+        raise InputError("expected `name` and `uar` in percent of each of `baselines`")
+    best = max(baselines, key=lambda rival: rival["uar"], default=None)
     return {
         "uar": float(uar),
         "uar_ci95": [float(low), float(high)],
         "num_clips": clips,
         "num_labels": len(labels) - len(set(absent)),
         **names,
+        "baseline": best and {"name": best["name"], "uar": float(best["uar"])},
     }
 
 
 def tell_measurement(measured: dict[str, Any] | None) -> str:
-    """`UAR 44.4 % [25.1, 66.0] on 9 clips (test split of raer); guessing has 20.0 %`, or that it is not measured."""
+    """`UAR 44.4 % [25.1, 66.0] on 9 clips (test split of raer); guessing has 20.0 %, the best baseline (MLP) 42.0 %`,
+    or that it is not measured."""
     if measured is None:
         return "not yet measured"
     low, high = measured["uar_ci95"]
     clips = f"{measured['num_clips']} {'clip' if measured['num_clips'] == 1 else 'clips'}"
     place = f"{measured['split']} split of {measured['dataset']}"
     guessing = 100 / measured["num_labels"]
-    return f"UAR {measured['uar']:.1f} % [{low:.1f}, {high:.1f}] on {clips} ({place}); guessing has {guessing:.1f} %"
+    rival = measured.get("baseline")
+    beaten = f", the best baseline ({rival['name']}) {rival['uar']:.1f} %" if rival else ""
+    result = f"UAR {measured['uar']:.1f} % [{low:.1f}, {high:.1f}]"
+    return f"{result} on {clips} ({place}); guessing has {guessing:.1f} %{beaten}"
 
 
 def is_trustworthy(measured: dict[str, Any] | None) -> bool:
     """Whether a checkpoint was measured well enough to tell that it does better than guessing: the whole interval lies
-    above that, and within 20 points."""
+    above that, and within 20 points; and no baseline does as well."""
     if measured is None:
         return False
     low, high = measured["uar_ci95"]
+    rival = measured.get("baseline")
+    if rival is not None and rival["uar"] >= measured["uar"]:
+        return False
     return low > 100 / measured["num_labels"] and high - low <= 20
+
+
+def _is_baseline(value: Any) -> bool:
+    name, uar = (value.get("name"), value.get("uar")) if isinstance(value, dict) else (None, None)
+    return isinstance(name, str) and 0 < len(name) < 200 and _is_number(uar) and 0 <= uar <= 100
 
 
 def _is_number(value: Any) -> bool:

@@ -43,7 +43,10 @@ training. The checkpoint is that of epoch {{ epoch }}, {{ choice }}; the last ep
 {% endfor %}
 The intervals are bootstrapped over clips. Clips of one person resemble each other, so the true ones are wider. Always
 answering {{ majority.label }} gives UAR {{ majority.uar }} %, WAR {{ majority.war }} %. All figures: `report.json`.
-
+{% if baselines %}
+Baselines on the same clips, UAR: {{ baselines }}. Linear probe and MLP learn from the frozen towers' frame embeddings
+without any text.
+{% endif %}
 {{ calibration }}
 {% if caveats %}
 Before believing these figures:
@@ -160,6 +163,7 @@ def render_model_card(
             name: markdown_text(value) if name == "label" else _percent(value)
             for name, value in report["majority_baseline"].items()
         },
+        baselines=", ".join(f"{rival['name']} {_percent(rival['uar'])} %" for rival in report.get("baselines", [])),
         calibration=tell_calibration(report),
         caveats=list(map(markdown_text, list_caveats(report))),
         num_training_clips=sum(clips.values()),

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from modeling_clipcaer.raer_labels import RAER_LABELS
-from modeling_clipcaer.synthetic.drawing import Stage, draw_moment
+from modeling_clipcaer.synthetic.drawing import STYLES, Stage, draw_moment
 from modeling_clipcaer.synthetic.words import describe_context, describe_face, join_context_caption, join_face_caption
 from modeling_clipcaer.synthetic.world import PLACES, SCENES, Person, draw_scene, make_person, plan_clip
 
@@ -37,17 +38,28 @@ class ClipPlan:
     label: int
     person: Person
     clip_dir: str
+    missing_faces: float  # share of the frames without a face box
+    style: str | None  # other than that of all drawings
 
 
-def plan_dataset(seed: int, imbalance: str, clips_train: int, clips_test: int) -> list[ClipPlan]:
-    """Who shows which label in which clip, for both splits."""
+def plan_dataset(
+    seed: int,
+    imbalance: str,
+    clips_train: int,
+    clips_test: int,
+    missing_faces: float = MISSING_FACE_SHARE,
+    test_style: str | None = None,
+) -> list[ClipPlan]:
+    """Who shows which label in which clip, for both splits; in how many frames the face is missed, and how the test
+    clips alone are drawn."""
     shares = np.array(LABEL_SHARES[imbalance], dtype=float)
     floor = min(MIN_TEST_CLIPS, clips_test // len(RAER_LABELS))
     test_counts = floor + share_out(clips_test - floor * len(RAER_LABELS), shares)
     rng = np.random.default_rng([seed, 0])
     plans: list[ClipPlan] = []
     for split, counts in (("train", share_out(clips_train, shares)), ("test", test_counts)):
-        plans += plan_split(rng, seed, split, counts, first=len(plans))
+        look = {"missing_faces": missing_faces, "style": test_style if split == "test" else None}
+        plans += plan_split(rng, seed, split, counts, len(plans), look)
     return plans
 
 
@@ -59,7 +71,9 @@ def share_out(total: int, shares: np.ndarray) -> np.ndarray:
     return counts
 
 
-def plan_split(rng: np.random.Generator, seed: int, split: str, counts: np.ndarray, first: int) -> list[ClipPlan]:
+def plan_split(
+    rng: np.random.Generator, seed: int, split: str, counts: np.ndarray, first: int, look: dict[str, Any]
+) -> list[ClipPlan]:
     """Who shows which label in each clip of a split."""
     labels = rng.permutation(np.repeat(np.arange(len(counts)), counts))
     folders: list[tuple[Person, str]] = []
@@ -71,7 +85,7 @@ def plan_split(rng: np.random.Generator, seed: int, split: str, counts: np.ndarr
             folders.append((person, f"{name_place(person.place, number)}/P{number:03d}"))
         person, folder = folders[-1]
         clip_dir = f"RAER/images/{folder}/{position % CLIPS_PER_PERSON + 1:03d}"
-        plans.append(ClipPlan(seed, first + position, split, label, person, clip_dir))
+        plans.append(ClipPlan(seed, first + position, split, label, person, clip_dir, **look))
     return plans
 
 
@@ -114,9 +128,11 @@ def draw_clip(plan: ClipPlan, root: Path) -> dict:
     faces, bodies, captions = {}, [], []
     for number, moment in enumerate(moments, start=1):
         picture, face, body, cues = draw_moment(stage, moment, rng)
+        if plan.style is not None:
+            picture = STYLES[plan.style](picture)
         picture.save(folder / f"{number}.jpg", quality=85)
         bodies.append(body)
-        if rng.random() >= MISSING_FACE_SHARE:
+        if rng.random() >= plan.missing_faces:
             faces[f"{number}.jpg"] = [round(side + rng.normal(0, 0.7), 2) for side in face]
         captions.append(
             {

@@ -1,10 +1,11 @@
 """Draws a moment of the drawn world: a picture, the box of the face and the box of the body."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFilter, ImageOps
 
 from modeling_clipcaer.synthetic.canvas import FINE, FRAME_SIZE, Box, Canvas, oval, shade
 from modeling_clipcaer.synthetic.student import HEAD_SIZE, draw_arms, draw_body, draw_head, place_head
@@ -12,6 +13,12 @@ from modeling_clipcaer.synthetic.world import Moment, Person, Setting, to_colour
 
 
 DESK_TOP = 130
+# Other ways to draw the same picture.
+STYLES: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "grey": lambda picture: picture.convert("L").convert("RGB"),
+    "negative": ImageOps.invert,
+    "outlines": lambda picture: picture.convert("L").filter(ImageFilter.CONTOUR).convert("RGB"),
+}
 
 
 class Picture(NamedTuple):

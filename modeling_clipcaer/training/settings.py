@@ -113,6 +113,11 @@ class LossSettings:
 class ResultSettings:
     """What is measured, kept and pushed."""
 
+    baselines: bool = option(
+        True,
+        "Measure beside the result what majority, zero-shot CLIP, a linear probe and an MLP reach. Where frame "
+        "embeddings are not cached, every clip is encoded once more for it.",
+    )
     eval_strategy: str = rare_option("epoch", "When the validation split is evaluated.")
     eval_delay: float = rare_option(0, "Epochs or steps before the first evaluation.", least=0)
     save_strategy: str = rare_option("epoch", "When a checkpoint is saved.")

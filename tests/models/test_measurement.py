@@ -33,11 +33,26 @@ def test_the_report_of_the_folder_is_read(report, tmp_path):
     found = find(tmp_path, report)
     assert found == {
         **{"uar": report["uar"], "uar_ci95": report["uar_ci95"], "num_clips": 9, "num_labels": 4},
-        **{"split": "test", "dataset": "data/raer"},
+        **{"split": "test", "dataset": "data/raer", "baseline": None},
     }
     low, high = report["uar_ci95"]
     words = f"UAR 41.7 % [{low:.1f}, {high:.1f}] on 9 clips (test split of data/raer); guessing has 25.0 %"
     assert tell_measurement(found) == words and not is_trustworthy(found)
+
+
+def test_the_best_baseline_is_told_and_a_checkpoint_that_does_not_beat_it_is_not_trusted(tmp_path):
+    logits = np.eye(5)[np.arange(400) % 5]
+    logits[:40] = logits[1:41]  # 90 % right
+    report = build_report(
+        logits, np.arange(400) % 5, RAER_LABELS, checkpoint="run", dataset="raer", split="test", seed=1
+    )
+    found = {
+        uar: find(tmp_path, {**report, "baselines": [{"name": "majority", "uar": 20.0}, {"name": "MLP", "uar": uar}]})
+        for uar in (85.0, 95.0)
+    }
+    assert found[85.0]["baseline"] == {"name": "MLP", "uar": 85.0}
+    assert tell_measurement(found[85.0]).endswith("guessing has 20.0 %, the best baseline (MLP) 85.0 %")
+    assert is_trustworthy(found[85.0]) and not is_trustworthy(found[95.0])
 
 
 def test_a_folder_without_a_report_is_not_yet_measured(tmp_path, caplog):
@@ -61,6 +76,9 @@ def test_a_folder_without_a_report_is_not_yet_measured(tmp_path, caplog):
         ({"absent_labels": list(RAER_LABELS)}, "`absent_labels`"),
         ({"absent_labels": [{}]}, "`absent_labels`"),
         ({"split": None}, "`split`"),
+        ({"baselines": {}}, "`baselines`"),
+        ({"baselines": [{"name": "MLP", "uar": "86"}]}, "`baselines`"),
+        ({"baselines": [{"name": "x" * 300, "uar": 86.0}]}, "`baselines`"),
         ({"dataset": "x" * 300}, "`dataset`"),
     ],
 )

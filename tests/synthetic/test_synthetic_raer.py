@@ -17,7 +17,7 @@ from modeling_clipcaer.errors import run_command
 from modeling_clipcaer.raer_labels import RAER_LABELS
 from modeling_clipcaer.synthetic.canvas import FRAME_SIZE, Canvas
 from modeling_clipcaer.synthetic.data_set import LABEL_SHARES, draw_dataset, plan_dataset, share_out
-from modeling_clipcaer.synthetic.drawing import Stage, draw_moment
+from modeling_clipcaer.synthetic.drawing import STYLES, Stage, draw_moment
 from modeling_clipcaer.synthetic.student import draw_phone
 from modeling_clipcaer.synthetic.words import describe_context, describe_face
 from modeling_clipcaer.synthetic.world import SCENES, Moment, make_person, plan_clip, tell_dozing, tell_reading
@@ -190,9 +190,10 @@ def test_the_face_box_holds_the_face_and_the_body_box_the_face_box():
 @pytest.mark.parametrize(
     ("flags", "found"),
     [
-        (["--clips-train", "0"], "--clips-train: expected at least 1, found 0"),
-        (["--num_workers", "0"], "--num-workers: expected at least 1, found 0"),
-        (["--seed", "-1"], "--seed: expected 0 or more, found -1"),
+        (["--clips-train", "0"], "`clips_train` must be at least 1, got 0"),
+        (["--num_workers", "0"], "`num_workers` must be at least 1, got 0"),
+        (["--seed", "-1"], "`seed` must be at least 0, got -1"),
+        (["--missing-faces", "1"], "`missing_faces` must lie in [0, 1), got 1.0"),
     ],
 )
 def test_bad_numbers_give_one_line_and_leave_nothing(tmp_path, monkeypatch, capsys, flags, found):
@@ -200,6 +201,28 @@ def test_bad_numbers_give_one_line_and_leave_nothing(tmp_path, monkeypatch, caps
     assert run_command(main) == 2
     assert capsys.readouterr().err == f"error: {found}\n"
     assert not (tmp_path / "out").exists()
+
+
+def test_faces_are_missed_in_the_share_that_is_asked_for(tmp_path):
+    shares, files = {}, {}
+    for share in (0.0, 0.5):
+        root = tmp_path / str(share)
+        draw_dataset(plan_dataset(4, "none", 6, 3, missing_faces=share), root, num_workers=1)
+        faces = json.loads((root / "bounding_box" / "face.json").read_text())
+        found = sum(map(len, faces.values()))
+        shares[share] = 1 - found / len((root / "captions.jsonl").read_text().splitlines())
+        files[share] = (root / "annotation" / "test.txt").read_bytes()
+    assert shares[0.0] == 0 and 0.3 < shares[0.5] < 0.7 and files[0.0] == files[0.5]
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_a_style_of_the_test_clips_alone_changes_their_pixels_and_nothing_else(style):
+    plans, styled = plan_dataset(4, "none", 6, 3), plan_dataset(4, "none", 6, 3, test_style=style)
+    assert [plan.style for plan in styled] == [None] * 6 + [style] * 3
+    assert [replace(plan, style=None) for plan in styled] == plans
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (18, 32, 3), dtype=np.uint8))
+    other = STYLES[style](picture)
+    assert (other.mode, other.size) == (picture.mode, picture.size) and other.tobytes() != picture.tobytes()
 
 
 def test_an_existing_data_set_is_not_overwritten(tmp_path, monkeypatch, capsys):

@@ -33,7 +33,7 @@ from modeling_clipcaer.training.flag_effects import REFUSED, RULES, check_flags
 
 
 FLAGS = {field.name for kind in ARGUMENT_TYPES for field in fields(kind) if field.init}
-RECIPES = sorted(path for path in (ROOT / "recipes").glob("*.yaml") if not path.stem.endswith("labels"))
+RECIPES = sorted(path for path in (ROOT / "recipes").glob("*.yaml") if not path.stem.endswith(("labels", "ablation")))
 
 # What is read and where it goes: another value is another run.
 PLACES = {
@@ -61,6 +61,7 @@ ELSEWHERE = {
     "cache_views": "test_any_change_of_what_a_cache_is_made_from_makes_another",
     "cache_frames": "test_a_grid_keeps_evenly_spaced_frames",
     "cache_crops": "test_cached_crops_give_the_batches_of_the_files_to_the_last_bit",
+    "baselines": "test_the_baselines_are_beside_the_result_unless_they_are_switched_off",
     "save_trainable_only": "test_checkpoints_hold_what_trains_alone_and_name_their_clip",
 }
 NEVER = {name for rule in RULES for name in rule.names if getattr(rule.works, "__name__", "") == "_never"}

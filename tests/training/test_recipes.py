@@ -24,7 +24,8 @@ from modeling_clipcaer.training.settings import CacheArguments
 TYPES = (ModelArguments, PixelSettings, DataArguments, CacheArguments, ClipCaerTrainingArguments)
 LABEL_FILES = sorted((ROOT / "recipes").glob("*labels.yaml"))
 RAER_LABEL_FILES = [path for path in LABEL_FILES if path.stem.startswith(("raer", "demo"))]
-RECIPES = sorted(path for path in (ROOT / "recipes").glob("*.yaml") if path not in LABEL_FILES)
+ABLATIONS = sorted((ROOT / "recipes").glob("*ablation.yaml"))
+RECIPES = sorted(path for path in (ROOT / "recipes").glob("*.yaml") if path not in LABEL_FILES + ABLATIONS)
 DOCUMENTS = [ROOT / "README.md", ROOT / "recipes" / "README.md", *RECIPES]
 
 
