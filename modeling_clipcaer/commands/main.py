@@ -9,6 +9,8 @@ from modeling_clipcaer.errors import InputError, run_command
 COMMANDS = {
     "train": "train, select by the validation split, test once",
     "evaluate": "measure a checkpoint on a split",
+    "folds": "train all folds of a person-disjoint k-fold, test every clip once",
+    "ablate": "measure what each part of the method is worth",
     "predict": "turn recordings into timelines, or clips into labels",
     "export": "write a checkpoint as one file for deployment",
     "zero-shot": "measure a plain CLIP checkpoint, without training",

@@ -8,7 +8,6 @@ checkpoint is kept.
 import json
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from copy import copy
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from transformers.utils import logging
 from modeling_clipcaer.common.files import staged_folder, write_json
 from modeling_clipcaer.common.flags import given_flags, parse_arguments
 from modeling_clipcaer.data.arguments import DataArguments
+from modeling_clipcaer.data.cached_clips import CachedEmbedsCollator
 from modeling_clipcaer.data.labels_file import read_label_entries
 from modeling_clipcaer.data.loading import get_labels
 from modeling_clipcaer.errors import InputError
@@ -41,7 +41,6 @@ from modeling_clipcaer.training.run_comparison import (
     choose_settings,
     compare_runs,
     describe_layout,
-    fingerprint_clips,
 )
 from modeling_clipcaer.training.settings import CacheArguments
 from modeling_clipcaer.training.trainer import ClipCaerTrainer
@@ -80,6 +79,7 @@ class RunFlags:
         """The same run with another seed, in another folder."""
         training = copy(self.training)
         training.seed, training.output_dir = seed, str(folder)
+        training._n_gpu = min(training.n_gpu, 1)  # Keep: a run is on one device, and others on the others.
         return RunFlags(**{**vars(self), "training": training})
 
 
@@ -165,6 +165,8 @@ def train_run(flags: RunFlags, clips: DatasetDict, run: Mapping[str, Any]) -> No
         eval_dataset=clips["validation"],
         processing_class=build_processor(model, flags.pixels),
     )
+    if isinstance(trainer.train_collator, CachedEmbedsCollator):
+        trainer.train_collator.most_views = flags.cache.cache_views
     answers = _Answers(trainer, clips["test"])
     trainer.train()
     logits = {split: np.stack(answers.logits[split]).astype(np.float32) for split in MEASURED}

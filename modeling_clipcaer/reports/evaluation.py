@@ -69,6 +69,11 @@ def _installed_version(package: str) -> str | None:
         return None  # our own package, run from a clone without installation
 
 
+def list_versions() -> dict[str, str | None]:
+    """What is installed of that which figures depend on."""
+    return {"python": platform.python_version()} | {name: _installed_version(name) for name in PACKAGES}
+
+
 def build_report(
     logits: ArrayLike,
     references: ArrayLike,
@@ -149,7 +154,7 @@ def build_report(
         "split_protocol": split_protocol,
         "seed": seed,
         "tower_dtype": tower_dtype,
-        "versions": {"python": platform.python_version()} | {name: _installed_version(name) for name in PACKAGES},
+        "versions": list_versions(),
     }
 
 

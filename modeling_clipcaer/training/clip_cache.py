@@ -43,7 +43,7 @@ CACHE_VERSION = 5
 CLIPS_PER_FILE = 32
 # Images that the tower sees at a time.
 IMAGES_PER_PASS = 256
-KEPT_COLUMNS = ("clip_id", "label")
+KEPT_COLUMNS = ("clip_id", "person_id", "label")
 # What the tower computes by beside its weights, and these do not show.
 TOWER_SETTINGS = ("hidden_act", "layer_norm_eps", "num_attention_heads")
 NORMALIZATION_SETTINGS = ("do_normalize", "image_mean", "image_std")
@@ -207,7 +207,7 @@ class _Plan:
         if missing := self.missing():
             raise InputError(f"{missing[0]}: another process made it elsewhere; name a --cache_dir that all can see")
         cached = concatenate_datasets([Dataset.from_file(str(path)) for path in self.files])
-        kept = self.rows.select_columns(list(KEPT_COLUMNS))
+        kept = self.rows.select_columns([name for name in KEPT_COLUMNS if name in self.rows.column_names])
         return concatenate_datasets([kept, cached], axis=1)
 
 

@@ -1,0 +1,157 @@
+"""What a part of the method is worth: the same runs with and without it, paired by clips and seed.
+
+A recipe is a YAML file: settings of `clipcaer ablate`, and `tables` of cells. A cell is a name and what it changes of
+the table's flags, in flags of `train`; the cell `default` changes nothing and is there in every table.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from modeling_clipcaer.common.flags import check_ranges, option, parse_arguments, spell_flags, split_configs
+from modeling_clipcaer.common.presets import find_preset
+from modeling_clipcaer.common.yaml_files import read_nested_yaml
+from modeling_clipcaer.errors import InputError
+
+
+DEFAULT = "default"
+SHARES = ("raer", "mild", "none")  # of the labels in a drawing
+
+
+@dataclass
+class AblationArguments:
+    """Which runs, on which clips, and where they go."""
+
+    output_dir: str = option(MISSING, "Folder of the runs, the tables and the plots.")
+    train_config: list[str] = option(lambda: ["demo"], "Presets or YAML files of train's flags; under every run.")
+    seeds: list[int] = option(lambda: [0, 1, 2], "Seeds of the runs.")
+    drawings: list[int] | None = option(None, "Seeds of drawn data sets, each of which every cell is trained on.")
+    clips_train: int = option(420, "Clips of a drawing for training and validation.", least=10)
+    clips_test: int = option(600, "Clips of a drawing for testing; of persons unseen in training.", least=10)
+    datasets: list[str] | None = option(None, "Folders of built datasets in the place of drawings.")
+    folds: int | None = option(None, "Cut each dataset into so many person-disjoint folds.", least=2)
+    val_share: float = option(0.15, "Validation's share of what is not for testing; by person.", above=0, below=1)
+    split_seed: int = option(42, "Seed of these cuts.", least=0)
+    jobs: int = option(1, "Runs at once; each on a core or a GPU of its own.", least=1)
+    tables: list[str] | None = option(None, "Tables of the recipe; all by default.")
+
+    def __post_init__(self):
+        check_ranges(self)
+        if (self.drawings is None) == (self.datasets is None):
+            raise InputError("exactly one of `drawings` and `datasets` says which clips there are")
+        if self.folds is not None and self.datasets is None:
+            raise InputError("`folds` cuts `datasets`, of which there is none")
+        for name in ("seeds", "drawings", "datasets"):
+            values = getattr(self, name)
+            if values is not None and (not values or len(set(values)) < len(values)):
+                raise InputError(f"`{name}` must be one or more different values, got {values}")
+        if min([*self.seeds, *(self.drawings or ())]) < 0:
+            raise InputError("`seeds` and `drawings` must be at least 0")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A row of a table.
+
+    Args:
+        name: as people read it.
+        folder: as its runs' folder is called.
+        changes: the flags that it changes, as the recipe has them.
+        words: all flags of its runs, as words of a command line.
+    """
+
+    name: str
+    folder: str
+    changes: Mapping[str, Any]
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells that are compared with the default of their table.
+
+    Args:
+        name: in the recipe, and of its files.
+        about: what it asks, in a sentence.
+        imbalance: the shares of the labels in its drawings.
+        cells: the first is the default.
+    """
+
+    name: str
+    about: str
+    imbalance: str
+    cells: tuple[Cell, ...]
+
+
+def read_recipe(argv: Sequence[str], description: str) -> tuple[AblationArguments, list[Table], str]:
+    """The settings on a command line and in its `--config` file, the tables of that file, and its path.
+
+    Raises:
+        InputError: a key is unknown, or a value is none of its flag's; the message names file and line.
+    """
+    from modeling_clipcaer.experiments.runs import FLAG_TYPES
+
+    configs, words = split_configs(list(argv))
+    if len(configs) > 1:
+        raise InputError("--config: expected one recipe")
+    if not configs:
+        parse_arguments((AblationArguments,), words, description)  # which answers --help
+        raise InputError("--config: expected a recipe of cells, as ablation, which comes with the code")
+    path = find_preset(configs[0])
+    content, lines = read_nested_yaml(path)
+    places = {place: f"{path}:{line}" for place, line in lines.items()}
+    tables = _as_mapping(content, path).pop("tables", None)
+    own = spell_flags((AblationArguments,), content, {key: places[(key,)] for key in content})
+    (args,) = parse_arguments((AblationArguments,), [*own, *words], description)
+    base = [word for config in args.train_config for word in ("--config", config)]
+    found = [
+        _read_table(name, _as_mapping(table, places["tables", name]), places, base, FLAG_TYPES)
+        for name, table in _as_mapping(tables, f"{path}: `tables`").items()
+    ]
+    known = [table.name for table in found]
+    for name in args.tables or ():
+        if name not in known:
+            raise InputError(f"`tables` {name}: the recipe has {', '.join(known)}")
+    return args, [table for table in found if args.tables is None or table.name in args.tables], path
+
+
+def _as_mapping(content: Any, place: str) -> dict[str, Any]:
+    if not isinstance(content, dict) or not content:
+        raise InputError(f"{place}: expected `name: …` lines, found {'nothing' if not content else 'something else'}")
+    return content
+
+
+def _read_table(
+    name: str, content: dict[str, Any], places: Mapping[tuple, str], base: Sequence[str], types: Sequence[type]
+) -> Table:
+    place = ("tables", name)
+    for key in content:
+        if key not in ("about", "imbalance", "flags", "cells"):
+            raise InputError(f"{places[*place, key]}: unknown key `{key}`; expected about, imbalance, flags or cells")
+    if name != name_folder(name):
+        raise InputError(f"{places[place]}: `{name}` names files: expected letters, digits, dots and dashes")
+    imbalance = content.get("imbalance") or "mild"
+    if imbalance not in SHARES:
+        raise InputError(f"{places[*place, 'imbalance']}: `imbalance` must be one of {', '.join(SHARES)}")
+
+    def spell(flags: Any, *keys: str) -> list[str]:
+        here = (*place, *keys)
+        flags = {} if flags is None else _as_mapping(flags, places[here])
+        return spell_flags(types, flags, {key: places[*here, key] for key in flags})
+
+    base = [*base, *spell(content.get("flags"), "flags")]
+    cells = [Cell(DEFAULT, f"{name}/{DEFAULT}", {}, tuple(base))]
+    for title, changes in _as_mapping(content.get("cells"), places[place]).items():
+        folder = f"{name}/{name_folder(title)}"
+        if folder in {cell.folder for cell in cells}:
+            raise InputError(f"{places[*place, 'cells', title]}: `{title}` has the folder of another cell, {folder}")
+        words = (*base, *spell(changes, "cells", title))
+        cells.append(Cell(title, folder, changes or {}, words))
+    return Table(name, content.get("about") or "", imbalance, tuple(cells))
+
+
+def name_folder(title: str) -> str:
+    """What a cell's folder is called."""
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", title).strip("_.") or "_"
