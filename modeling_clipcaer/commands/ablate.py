@@ -1,4 +1,4 @@
-"""Measure what each part of the method is worth: a recipe of cells, each trained on the same clips with the same seeds.
+"""Measure what parts of the method are worth: a recipe of cells, each trained on the same clips with the same seeds.
 
     clipcaer ablate --config ablation --output_dir OUT --jobs 2
 
@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 
 from modeling_clipcaer.common.flags import show_help
 from modeling_clipcaer.errors import InputError, run_command
-from modeling_clipcaer.experiments.ablations import AblationArguments, Table, read_recipe
+from modeling_clipcaer.experiments.settings import AblationArguments
 
 
 if TYPE_CHECKING:
+    from modeling_clipcaer.experiments.ablations import Table
     from modeling_clipcaer.experiments.grids import Grid
     from modeling_clipcaer.experiments.materials import Material
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 def main() -> None:
     show_help((AblationArguments,), sys.argv[1:], __doc__)  # Keep: before anything heavy is imported
     from modeling_clipcaer.common.progress import hide_progress_bars
+    from modeling_clipcaer.experiments.ablations import read_recipe
     from modeling_clipcaer.experiments.grids import Grid, read_flags, run_grid
     from modeling_clipcaer.models.checkpoints import check_output_dir
 
@@ -63,7 +65,7 @@ def find_materials(args: AblationArguments, imbalance: str) -> list[Material]:
             Fold(number, args.folds, args.val_share, args.split_seed),
         )
         for folder in folders
-        for number in range(args.folds)
+        for number in range(1, args.folds + 1)
     ]
 
 

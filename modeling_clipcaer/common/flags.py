@@ -67,6 +67,14 @@ def parse_arguments(types: Sequence[type], argv: list[str], description: str) ->
     return [_fill(type_, vars(namespace)) for type_ in types]
 
 
+def parse_own_arguments(types: Sequence[type], argv: list[str], description: str) -> tuple[list, list[str]]:
+    """Fill the dataclasses `types` from `argv`, and leave the `--config` files and the words that are none of theirs
+    for others to parse."""
+    configs, words = split_configs(argv)
+    namespace, others = _build_parser(types, description).parse_known_args(words)
+    return [_fill(type_, vars(namespace)) for type_ in types], [*(f"--config={path}" for path in configs), *others]
+
+
 def show_help(types: Sequence[type], argv: list[str], description: str) -> None:
     """Answer `--help` from `types` that are light to import, where the rest of a command's flags are not."""
     if {"--help", "-h"} & set(argv):

@@ -5,50 +5,20 @@ the table's flags, in flags of `train`; the cell `default` changes nothing and i
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from modeling_clipcaer.common.flags import check_ranges, option, parse_arguments, spell_flags, split_configs
+from modeling_clipcaer.common.flags import parse_arguments, spell_flags, split_configs
 from modeling_clipcaer.common.presets import find_preset
 from modeling_clipcaer.common.yaml_files import read_nested_yaml
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.experiments.runs import FLAG_TYPES
+from modeling_clipcaer.experiments.settings import AblationArguments
 
 
 DEFAULT = "default"
 SHARES = ("raer", "mild", "none")  # of the labels in a drawing
-
-
-@dataclass
-class AblationArguments:
-    """Which runs, on which clips, and where they go."""
-
-    output_dir: str = option(MISSING, "Folder of the runs, the tables and the plots.")
-    train_config: list[str] = option(lambda: ["demo"], "Presets or YAML files of train's flags; under every run.")
-    seeds: list[int] = option(lambda: [0, 1, 2], "Seeds of the runs.")
-    drawings: list[int] | None = option(None, "Seeds of drawn data sets, each of which every cell is trained on.")
-    clips_train: int = option(420, "Clips of a drawing for training and validation.", least=10)
-    clips_test: int = option(600, "Clips of a drawing for testing; of persons unseen in training.", least=10)
-    datasets: list[str] | None = option(None, "Folders of built datasets in the place of drawings.")
-    folds: int | None = option(None, "Cut each dataset into so many person-disjoint folds.", least=2)
-    val_share: float = option(0.15, "Validation's share of what is not for testing; by person.", above=0, below=1)
-    split_seed: int = option(42, "Seed of these cuts.", least=0)
-    jobs: int = option(1, "Runs at once; each on a core or a GPU of its own.", least=1)
-    tables: list[str] | None = option(None, "Tables of the recipe; all by default.")
-
-    def __post_init__(self):
-        check_ranges(self)
-        if (self.drawings is None) == (self.datasets is None):
-            raise InputError("exactly one of `drawings` and `datasets` says which clips there are")
-        if self.folds is not None and self.datasets is None:
-            raise InputError("`folds` cuts `datasets`, of which there is none")
-        for name in ("seeds", "drawings", "datasets"):
-            values = getattr(self, name)
-            if values is not None and (not values or len(set(values)) < len(values)):
-                raise InputError(f"`{name}` must be one or more different values, got {values}")
-        if min([*self.seeds, *(self.drawings or ())]) < 0:
-            raise InputError("`seeds` and `drawings` must be at least 0")
 
 
 @dataclass(frozen=True)
@@ -91,13 +61,10 @@ def read_recipe(argv: Sequence[str], description: str) -> tuple[AblationArgument
     Raises:
         InputError: a key is unknown, or a value is none of its flag's; the message names file and line.
     """
-    from modeling_clipcaer.experiments.runs import FLAG_TYPES
-
     configs, words = split_configs(list(argv))
     if len(configs) > 1:
         raise InputError("--config: expected one recipe")
     if not configs:
-        parse_arguments((AblationArguments,), words, description)  # which answers --help
         raise InputError("--config: expected a recipe of cells, as ablation, which comes with the code")
     path = find_preset(configs[0])
     content, lines = read_nested_yaml(path)
@@ -107,7 +74,7 @@ def read_recipe(argv: Sequence[str], description: str) -> tuple[AblationArgument
     (args,) = parse_arguments((AblationArguments,), [*own, *words], description)
     base = [word for config in args.train_config for word in ("--config", config)]
     found = [
-        _read_table(name, _as_mapping(table, places["tables", name]), places, base, FLAG_TYPES)
+        _read_table(name, _as_mapping(table, places["tables", name]), places, base)
         for name, table in _as_mapping(tables, f"{path}: `tables`").items()
     ]
     known = [table.name for table in found]
@@ -123,9 +90,7 @@ def _as_mapping(content: Any, place: str) -> dict[str, Any]:
     return content
 
 
-def _read_table(
-    name: str, content: dict[str, Any], places: Mapping[tuple, str], base: Sequence[str], types: Sequence[type]
-) -> Table:
+def _read_table(name: str, content: dict[str, Any], places: Mapping[tuple, str], base: Sequence[str]) -> Table:
     place = ("tables", name)
     for key in content:
         if key not in ("about", "imbalance", "flags", "cells"):
@@ -139,7 +104,7 @@ def _read_table(
     def spell(flags: Any, *keys: str) -> list[str]:
         here = (*place, *keys)
         flags = {} if flags is None else _as_mapping(flags, places[here])
-        return spell_flags(types, flags, {key: places[*here, key] for key in flags})
+        return spell_flags(FLAG_TYPES, flags, {key: places[*here, key] for key in flags})
 
     base = [*base, *spell(content.get("flags"), "flags")]
     cells = [Cell(DEFAULT, f"{name}/{DEFAULT}", {}, tuple(base))]

@@ -10,14 +10,13 @@ from modeling_clipcaer.common.markdown_text import markdown_text
 from modeling_clipcaer.common.notice import RESPONSIBLE_USE
 from modeling_clipcaer.experiments.ablations import Cell, Table
 from modeling_clipcaer.experiments.grids import FAILURE, Task, read_flags
-from modeling_clipcaer.experiments.runs import RECORD, FinishedRun, read_run
+from modeling_clipcaer.experiments.runs import MEASURES, RECORD, FinishedRun, choose_epochs, read_run
 from modeling_clipcaer.json_files import read_object
-from modeling_clipcaer.metrics import macro_f1, predict_labels, unweighted_average_recall, weighted_average_recall
+from modeling_clipcaer.metrics import predict_labels
 from modeling_clipcaer.metrics.effects import count_pairs_needed, mean_interval
 from modeling_clipcaer.reports.predictions import read_predictions
 
 
-MEASURES = {"uar": unweighted_average_recall, "war": weighted_average_recall, "macro_f1": macro_f1}
 POINT = 1.0  # of UAR, in percent: the effect that runs are counted for
 METHOD = (
     "An effect is the mean difference to the default in UAR on the test clips after the last epoch, over pairs of "
@@ -36,16 +35,6 @@ def measure_epochs(run: FinishedRun, folder: Path) -> dict[str, list[float]]:
     return {
         name: [100 * measure(references, predictions, num_labels) for predictions in answers]
         for name, measure in MEASURES.items()
-    }
-
-
-def choose_epochs(run: FinishedRun) -> dict[str, int]:
-    """The epoch, from 0, by each way to choose one: the last, or the first with the best validation figure."""
-    found = run.evaluations
-    return {
-        "last": len(found) - 1,
-        "best validation UAR": int(np.argmax([entry["eval_uar"] for entry in found])),
-        "least validation loss": int(np.argmin([entry["eval_loss"] for entry in found])),
     }
 
 
@@ -82,7 +71,9 @@ def summarise_table(table: Table, tasks: Sequence[Task], output_dir: Path) -> di
     }
 
 
-def _summarise_cell(cell: Cell, found: Mapping, default: Mapping, errors: Sequence[str], wanted: int) -> dict[str, Any]:
+def _summarise_cell(
+    cell: Cell, found: Mapping, default: Mapping, errors: Sequence[str], wanted: int
+) -> dict[str, Any]:
     pairs = [key for key in found if key in default]
     differences = {key: found[key][1]["uar"][-1] - default[key][1]["uar"][-1] for key in pairs}
     same = bool(pairs) and all(
@@ -153,10 +144,8 @@ def render_table(summary: Mapping[str, Any]) -> str:
     lines = [f"## {markdown_text(summary['table'])}"]
     if summary["about"]:
         lines.append(markdown_text(summary["about"]))
-    rows = ["| changed | UAR | effect | by drawing or fold | | pairs | runs |", "|---|---:|---:|---|---|---:|---:|"]
-    for row in summary["cells"]:
-        rows.append(_render_row(row))
-    lines.append("\n".join(rows))
+    head = ["| changed | UAR | effect | by drawing or fold | | pairs | runs |", "|---|---:|---:|---|---|---:|---:|"]
+    lines.append("\n".join([*head, *map(_render_row, summary["cells"])]))
     selection = summary["selection"]
     if selection:
         told = "; ".join(

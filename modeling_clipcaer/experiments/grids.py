@@ -9,7 +9,7 @@ import os
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -70,16 +70,22 @@ class Grid:
         return max(read_flags(task.words).cache.cache_views for task in self.tasks)
 
 
-@lru_cache(maxsize=None)
+@cache
 def read_flags(words: tuple[str, ...]) -> RunFlags:
     """[`read_run_flags`], once for all runs with the same flags."""
     return read_run_flags(words)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _hash_clip(clip_model: str) -> str:
     state = load_clip_model_weights(clip_model).state_dict()
     return fingerprint_weights(state, set(state))
+
+
+def find_missing(grid: Grid) -> list[Path]:
+    """Folders of the runs that are not finished."""
+    folders = [task.find_folder(grid.output_dir) for task in grid.tasks]
+    return [folder for folder in folders if not (folder / RECORD).is_file()]
 
 
 def describe_grid(grid: Grid) -> dict[str, Any]:

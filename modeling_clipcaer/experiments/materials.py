@@ -29,7 +29,7 @@ class Fold:
     """One fold of a person-disjoint k-fold: which clips of a dataset are for what.
 
     Args:
-        number: from 0.
+        number: from 1, as `clipcaer build raer --fold` counts.
         folds: how many there are.
         val_share: validation's share of what is not for testing, by person.
         seed: of the cuts.
@@ -84,11 +84,12 @@ def cut_fold(clips: DatasetDict, fold: Fold, place: str) -> DatasetDict:
     rows = concatenate_datasets(list(clips.values()))
     entries = list_entries(rows, place)
     parts = cut_folds(entries, fold.folds, fold.seed)
-    check_parts({f"fold {number}": part for number, part in enumerate(parts)}, place)
-    chosen = {entry.clip_id for entry in parts[fold.number]}
+    check_parts({f"fold {number}": part for number, part in enumerate(parts, start=1)}, place)
+    test = parts[fold.number - 1]
+    chosen = {entry.clip_id for entry in test}
     rest = [entry for entry in entries if entry.clip_id not in chosen]
     train, validation = cut_part(rest, fold.val_share, "person", fold.seed)
-    split = {"train": train, "validation": validation, "test": parts[fold.number]}
+    split = {"train": train, "validation": validation, "test": test}
     check_parts(split, f"{place}: fold {fold.number}")
     for number, label in enumerate(get_labels(clips)):
         if number not in {entry.label for entry in train}:
@@ -96,9 +97,7 @@ def cut_fold(clips: DatasetDict, fold: Fold, place: str) -> DatasetDict:
                 f"{place}: fold {fold.number} leaves no clip of `{label}` for training; expected fewer --folds"
             )
     numbers = {clip_id: number for number, clip_id in enumerate(rows["clip_id"][:])}
-    return DatasetDict(
-        {name: rows.select([numbers[entry.clip_id] for entry in part]) for name, part in split.items()}
-    )
+    return DatasetDict({name: rows.select([numbers[entry.clip_id] for entry in part]) for name, part in split.items()})
 
 
 def list_entries(rows: Dataset, place: str) -> list[Any]:

@@ -27,7 +27,12 @@ from modeling_clipcaer.data.labels_file import read_label_entries
 from modeling_clipcaer.data.loading import get_labels
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.json_files import read_object
-from modeling_clipcaer.metrics import compute_uar_war
+from modeling_clipcaer.metrics import (
+    compute_uar_war,
+    macro_f1,
+    unweighted_average_recall,
+    weighted_average_recall,
+)
 from modeling_clipcaer.models.arguments import ModelArguments, TrainableArguments
 from modeling_clipcaer.models.building import build_model, build_processor
 from modeling_clipcaer.models.trainable import prepare_lora
@@ -49,6 +54,7 @@ from modeling_clipcaer.training.trainer import ClipCaerTrainer
 RECORD, LOGITS = "run.json", "logits.npz"
 FORMAT_VERSION = 1
 MEASURED = ("validation", "test")
+MEASURES = {"uar": unweighted_average_recall, "war": weighted_average_recall, "macro_f1": macro_f1}
 # The flags of `train` without those that say which clips, which an experiment does.
 FLAG_TYPES = tuple(kind for kind in ARGUMENT_TYPES if kind is not DataArguments)
 # Flags that an experiment has for all of its runs: nothing is kept but the answers, which every epoch gives.
@@ -233,3 +239,13 @@ def read_run(folder: Path) -> FinishedRun:
     with np.load(folder / LOGITS) as file:
         logits = {split: file[split] for split in MEASURED}
     return FinishedRun(read_object(folder / RECORD), logits)
+
+
+def choose_epochs(run: FinishedRun) -> dict[str, int]:
+    """The epoch, from 0, by each way to choose one: the last, or the first with the best validation figure."""
+    found = run.evaluations
+    return {
+        "last": len(found) - 1,
+        "best validation UAR": int(np.argmax([entry["eval_uar"] for entry in found])),
+        "least validation loss": int(np.argmin([entry["eval_loss"] for entry in found])),
+    }
