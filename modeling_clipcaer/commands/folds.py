@@ -80,20 +80,21 @@ def write(args: FoldArguments, grid: Grid, tasks: dict[int, list[Task]]) -> None
             target = Path(args.output_dir, f"seed-{seed}")
             target.mkdir(exist_ok=True)
             write_predictions(pooled, target / FILE_NAME)
+        summary = summarise_seeds(seeds)
         report = {
             "command": shlex.join(["clipcaer", "folds", *sys.argv[1:]]),
             "flags": dict(read_flags(grid.tasks[0].words).given),
             "dataset": public_name(args.dataset),
             "folds": args.folds,
             "split": f"{args.folds} folds by person, validation {args.val_share:g} by person, seed {args.split_seed}",
-            "summary": summarise_seeds(seeds),
+            "summary": summary,
             "per_seed": seeds,
             **describe_grid(grid),
         }
         (folder / "folds.md").write_text(render_folds(report), encoding="utf-8")
         write_json(report, folder / "folds.json")
-    figures = ", ".join(f"{name} {found['mean']:.1f} %" for name, found in report["summary"].items())
-    print(f"{figures} on {seeds[0]['clips']} clips: {args.output_dir}/folds.md")
+    told = ", ".join(f"{name} {found['mean']:.1f} %" for name, found in summary.items())
+    print(f"{told} on {seeds[0]['clips']} clips: {args.output_dir}/folds.md")
 
 
 if __name__ == "__main__":

@@ -45,7 +45,8 @@ def summarise_table(table: Table, tasks: Sequence[Task], output_dir: Path) -> di
         if task.cell in by_cell:
             by_cell[task.cell].append(task)
     default: dict[Key, tuple[FinishedRun, dict[str, list[float]]]] = {}
-    rows, gains = [], {name: [] for name in ("best validation UAR", "least validation loss")}
+    rows: list[dict[str, Any]] = []
+    gains: dict[str, list[float]] = {name: [] for name in ("best validation UAR", "least validation loss")}
     for cell in table.cells:
         found, errors = {}, []
         for task in by_cell[cell.folder]:

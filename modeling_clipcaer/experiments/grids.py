@@ -116,7 +116,10 @@ def run_grid(grid: Grid, jobs: int = 1) -> None:
     # Keep: a core and a device for each run. What a step sums up in several threads differs in its last digits.
     context = start_anew("modeling_clipcaer.experiments.grids")
     others: list[BaseProcess] = [
-        context.Process(target=_work, args=(grid, number), daemon=True) for number in range(1, jobs)
+        context.Process(  # type: ignore[attr-defined]
+            target=_work, args=(grid, number), daemon=True
+        )
+        for number in range(1, jobs)
     ]
     for process in others:
         process.start()

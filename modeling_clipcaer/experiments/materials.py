@@ -5,7 +5,7 @@ the frames that are drawn, the streams and the views of a run are chosen from on
 pixels makes another.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -109,7 +109,7 @@ def list_entries(rows: Dataset, place: str) -> list[Any]:
     if "person_id" not in rows.column_names:
         raise InputError(f"{place}: has no column `person_id`, by which folds are cut; build it again")
     columns = (rows[name][:] for name in ("clip_id", "person_id", "label"))
-    entries = [_Clip(*values, place=place) for values in zip(*columns, strict=True)]
+    entries = [_Clip(*values, place) for values in zip(*columns, strict=True)]
     seen: set[str] = set()
     for entry in entries:
         if entry.clip_id in seen:
@@ -118,7 +118,7 @@ def list_entries(rows: Dataset, place: str) -> list[Any]:
     return entries
 
 
-def check_parts(parts: dict[str, Sequence[Any]], place: str) -> None:
+def check_parts(parts: Mapping[str, Sequence[Any]], place: str) -> None:
     """Refuse parts of which two have a person in common."""
     seen: dict[str, str] = {}
     for name, part in parts.items():

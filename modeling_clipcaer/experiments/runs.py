@@ -5,7 +5,6 @@ A run that is finished is a folder with `run.json`, which is written last: what 
 checkpoint is kept.
 """
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from copy import copy
@@ -42,6 +41,7 @@ from modeling_clipcaer.settings_clipcaer import PixelSettings
 from modeling_clipcaer.training.arguments import ARGUMENT_TYPES, ClipCaerTrainingArguments
 from modeling_clipcaer.training.clip_cache import check_cache_arguments
 from modeling_clipcaer.training.flag_effects import check_flags
+from modeling_clipcaer.training.resumable_trainer import as_json
 from modeling_clipcaer.training.run_comparison import (
     choose_settings,
     compare_runs,
@@ -128,13 +128,14 @@ def describe_run(flags: RunFlags, labels: Sequence[str], clips: Mapping[str, Any
         "clip": {"weights of clip_model": weights, "texts of labels_file": read_label_entries(file) if file else None},
     }
     layout = describe_layout(training, training.train_batch_size, clips["train"]["clips"])
-    run = {
-        "labels": list(labels),
-        "settings": {section: choose_settings(values) for section, values in settings.items()},
-        "clips": dict(clips),
-        "layout": asdict(layout),
-    }
-    return json.loads(json.dumps(run, default=str))
+    return as_json(
+        {
+            "labels": list(labels),
+            "settings": {section: choose_settings(values) for section, values in settings.items()},
+            "clips": dict(clips),
+            "layout": asdict(layout),
+        }
+    )
 
 
 def is_finished(folder: Path, run: Mapping[str, Any]) -> bool:
@@ -159,7 +160,7 @@ def train_run(flags: RunFlags, clips: DatasetDict, run: Mapping[str, Any]) -> No
         clips: the splits train, validation and test; frames, or their embeddings.
         run: the run's description.
     """
-    started, folder = time.perf_counter(), Path(flags.training.output_dir)
+    started, folder = time.perf_counter(), Path(str(flags.training.output_dir))
     logging.get_logger("transformers").setLevel(logging.ERROR)
     set_seed(flags.training.seed)
     model = build_model(flags.model, get_labels(clips))
@@ -186,7 +187,7 @@ def train_run(flags: RunFlags, clips: DatasetDict, run: Mapping[str, Any]) -> No
         "run": run,
     }
     with staged_folder(folder, last=RECORD) as staged:
-        np.savez(staged / LOGITS, **logits)
+        np.savez(staged / LOGITS, **logits)  # type: ignore[arg-type]
         test = collect_predictions(clips["test"], logits["test"][-1], get_labels(clips))
         write_predictions(test, staged / PREDICTIONS)
         write_json(record, staged / RECORD, allow_nan=True)

@@ -20,11 +20,10 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, 
 
     if not len(values):
         raise InputError("no values to average")
-    values = np.asarray(values, dtype=np.float64)
     if len(values) == 1:
         return float(values[0]), math.inf
-    margin = student.ppf((1 + level) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    return float(values.mean()), float(margin)
+    error = np.std(values, ddof=1) / math.sqrt(len(values))
+    return float(np.mean(values)), float(student.ppf((1 + level) / 2, len(values) - 1) * error)
 
 
 def count_pairs_needed(differences: Sequence[float], effect: float, power: float = 0.8) -> int | None:
