@@ -64,6 +64,7 @@ def evaluate(args: EvaluationArguments, trainer_args: ClipCaerTrainingArguments)
     from modeling_clipcaer.data.loading import load_clips, read_split_protocol
     from modeling_clipcaer.models.checkpoints import load_checkpoint, weights_revision
     from modeling_clipcaer.reports.evaluation import build_report, describe_computation, tell_result, write_report
+    from modeling_clipcaer.reports.predictions import FILE_NAME, collect_predictions, write_predictions
     from modeling_clipcaer.training.trainer import ClipCaerTrainer
 
     model, processor = load_checkpoint(args.model)
@@ -86,6 +87,9 @@ def evaluate(args: EvaluationArguments, trainer_args: ClipCaerTrainingArguments)
         report["model_revision"] = weights_revision(args.model) or getattr(model.config, "_commit_hash", None)
         with staged_folder(args.output_dir) as folder:
             write_report(report, folder)
+            write_predictions(
+                collect_predictions(clips[args.split], prediction.predictions, labels), folder / FILE_NAME
+            )
         print(f"{tell_result(report)}: {args.output_dir}/report.md")
 
 

@@ -20,8 +20,9 @@ from modeling_clipcaer.training.settings import HELP_TYPES
 
 
 if TYPE_CHECKING:
-    from datasets import DatasetDict
+    from datasets import Dataset, DatasetDict
 
+    from modeling_clipcaer.reports.predictions import Predictions
     from modeling_clipcaer.training.arguments import ClipCaerTrainingArguments
     from modeling_clipcaer.training.trainer import ClipCaerTrainer
 
@@ -109,6 +110,7 @@ def train_and_test(arguments: list, given: dict, presets: list[str], unused: dic
     prepare_lora(model, trainable_args, training_args.lr_image_encoder)
     repository = create_repository(training_args)
     processor = build_processor(model, processor_args)
+    test_rows = clips["test"]
     clips = read_from_cache(clips, model, processor, cache_args, dataset, training_args)
     trainer = RestoringTrainer(
         model,
@@ -121,12 +123,13 @@ def train_and_test(arguments: list, given: dict, presets: list[str], unused: dic
     trainer.notes = limit_training(trainer.model, trainable_args, model_args.resolve_clip())
     trainer.facts = facts
     trainer.train(resume_from_checkpoint=checkpoint)
-    report = test_once(trainer, clips, str(dataset)) | {"unused_flags": unused}
+    report, answers = test_once(trainer, clips, test_rows, str(dataset))
+    report |= {"unused_flags": unused}
     if trainer.is_world_process_zero():
         # As if it had never been stopped.
         if not (training_args.resume_without_optimizer or training_args.resume_without_record):
             given.pop("resume_from_checkpoint", None)
-        write_results(trainer, report, model_args.resolve_clip(), given, presets, repository)
+        write_results(trainer, report, answers, model_args.resolve_clip(), given, presets, repository)
 
 
 def tell_counts(clips: DatasetDict) -> None:
@@ -152,19 +155,23 @@ def check_processes(args: ClipCaerTrainingArguments) -> None:
         )
 
 
-def test_once(trainer: ClipCaerTrainer, clips: DatasetDict, dataset: str) -> dict:
-    """Report of the selected checkpoint on the test split, with the last epoch's figures. The model ends selected."""
+def test_once(
+    trainer: ClipCaerTrainer, clips: DatasetDict, test_rows: Dataset, dataset: str
+) -> tuple[dict, dict[str, Predictions]]:
+    """Report of the selected checkpoint on the test split, with the last epoch's figures, and the answers of both by
+    file name. The model ends selected. `test_rows` are the test clips before any cache."""
     from modeling_clipcaer.data.loading import count_labels, get_labels, read_split_protocol, tell_shared_clips
     from modeling_clipcaer.metrics import calibrate_temperature
     from modeling_clipcaer.models.trainable import restore_weights
     from modeling_clipcaer.reports.evaluation import build_report, describe_computation, describe_fit, doubt_training
+    from modeling_clipcaer.reports.predictions import FILE_NAME, LAST_FILE_NAME, collect_predictions
     from modeling_clipcaer.training.checkpoints import check_whole
 
     state, labels = trainer.state, get_labels(clips)
 
-    def measure() -> dict:
+    def measure() -> tuple[dict, Predictions]:
         prediction = trainer.predict(clips["test"], metric_key_prefix="test")
-        return build_report(
+        report = build_report(
             prediction.predictions,
             prediction.label_ids,
             labels,
@@ -175,6 +182,7 @@ def test_once(trainer: ClipCaerTrainer, clips: DatasetDict, dataset: str) -> dic
             seed=trainer.args.seed,
             **describe_computation(trainer),
         )
+        return report, collect_predictions(test_rows, prediction.predictions, labels)
 
     def calibrate() -> dict:
         validation = trainer.predict(clips["validation"], metric_key_prefix="calibration")
@@ -183,19 +191,19 @@ def test_once(trainer: ClipCaerTrainer, clips: DatasetDict, dataset: str) -> dic
         return fit
 
     fit = calibrate()
-    last = measure()
+    last, last_answers = measure()
     best_step = state.best_global_step or state.global_step
-    report = last
+    report, answers = last, last_answers
     if best_step != state.global_step:
         selected = Path(trainer.args.output_dir, f"checkpoint-{best_step}")
         check_whole(selected, optimizer=False, recorded=not trainer.args.resume_without_record)
         restore_weights(trainer.accelerator.unwrap_model(trainer.model), selected)
         fit = calibrate()
-        report = measure()
+        report, answers = measure()
     validation = {entry["step"]: entry for entry in state.log_history if "eval_uar" in entry}.get(best_step, {})
     epochs = {entry["step"]: entry["epoch"] for entry in state.log_history if "epoch" in entry}
     counts = count_labels(clips)
-    return {
+    report = {
         **report,
         "split_clips": counts,
         "training_caveats": doubt_training(counts, is_selected="eval_uar" in validation) + tell_shared_clips(clips),
@@ -209,17 +217,19 @@ def test_once(trainer: ClipCaerTrainer, clips: DatasetDict, dataset: str) -> dic
         "training_clips": dict(zip(labels, trainer.class_counts, strict=True)),
         "class_priors": dict(zip(labels, trainer.class_priors.tolist(), strict=True)),
     }
+    return report, {FILE_NAME: answers, LAST_FILE_NAME: last_answers}
 
 
 def write_results(
     trainer: ClipCaerTrainer,
     report: dict,
+    answers: dict[str, Predictions],
     base_model: str,
     flags: dict,
     presets: list[str],
     repository: str | None,
 ) -> None:
-    """Checkpoint, report, curves, model card and the flags of this run, moved into place when all are complete."""
+    """Checkpoint, report, answers, curves, card and the flags of this run, moved into place when all are complete."""
     import yaml
 
     from modeling_clipcaer.common.files import staged_folder
@@ -228,6 +238,7 @@ def write_results(
     from modeling_clipcaer.reports.evaluation import plot_training_curves, tell_calibration, tell_result, write_report
     from modeling_clipcaer.reports.hub import push_files
     from modeling_clipcaer.reports.model_card import render_licence, render_model_card
+    from modeling_clipcaer.reports.predictions import write_predictions
 
     output_dir = trainer.args.output_dir
     card = render_model_card(report, base_model, presets, flags, repository)
@@ -236,6 +247,8 @@ def write_results(
         complete_model(model)
         save_checkpoint(model, trainer.processing_class, folder)
         write_report(report | {"model_revision": weights_revision(folder)}, folder)
+        for name, predictions in answers.items():
+            write_predictions(predictions, folder / name)
         plot_training_curves(trainer.state.log_history, folder / "training_curves.png")
         (folder / "README.md").write_text(card, encoding="utf-8")
         (folder / "LICENSE").write_text(render_licence(report, base_model), encoding="utf-8")

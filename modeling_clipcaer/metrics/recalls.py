@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.metrics.predictions import check_labels, predict_labels
 
 
@@ -70,31 +71,70 @@ def bootstrap_confidence_intervals(
     num_labels: int | None = None,
     num_resamples: int = 2000,
     seed: int = 0,
+    groups: ArrayLike | None = None,
 ) -> dict[str, tuple[float, float]]:
     """
-    95 % intervals of UAR and WAR, by a Bayesian bootstrap over clips (Rubin, 1981) with Jeffreys' prior.
+    95 % intervals of UAR and WAR, by a Bayesian bootstrap over clips or persons (Rubin, 1981) with Jeffreys' prior.
 
     The recall of a label with h hits in n clips is drawn from `Beta(h + 1/2, n - h + 1/2)`, each label by itself, so
     that UAR means the same in every draw; the interval of one label alone is Jeffreys', which holds its 95 % for few
     clips too (Brown, Cai and DasGupta, 2001). Redrawing the clips themselves gives the same for many, but for 9 clips
-    of which all are right the interval [100, 100]. The interval is widened to hold what was measured. One limit: clips
-    count as independent, and those of one person are not.
+    of which all are right the interval [100, 100]. The interval is widened to hold what was measured.
+
+    By clip, clips count as independent, and those of one person are not. With `groups` all clips of a person share one
+    weight, drawn from Exp(1), in every label (the Bayesian form of the bootstrap of clusters: Davison and Hinkley,
+    1997, 3.8); the prior is the same, half a clip right and half a clip wrong of each label. Persons who are each
+    answered alike would give an interval without a width, and few persons one too narrow (Cameron, Gelbach and Miller,
+    2008): it is therefore widened to hold that by clip too. Below some ten persons it still is too narrow.
+
+    Args:
+        references, predictions, num_labels: as in [`confusion_matrix`].
+        num_resamples (`int`, *optional*, defaults to 2000): Draws.
+        seed (`int`, *optional*, defaults to 0): Of the draws.
+        groups (`num_clips` names or numbers, *optional*): The person of each clip. By default each clip is by itself.
 
     Returns:
-        `{"uar": (low, high), "war": (low, high)}` in [0, 1]; they depend on the confusion matrix and `seed` alone.
+        `{"uar": (low, high), "war": (low, high)}` in [0, 1]; by clip they depend on the confusion matrix and `seed`
+        alone.
     """
+    references, predictions, num_labels = check_labels(references, predictions, num_labels)
     matrix = confusion_matrix(references, predictions, num_labels)
-    support = matrix.sum(axis=1)
-    hits, support = matrix.diagonal()[support > 0], support[support > 0]
+    is_present = matrix.any(axis=1)
+    hits, support = matrix.diagonal()[is_present], matrix.sum(axis=1)[is_present]
     shape = (num_resamples, len(support))
-    drawn = np.random.default_rng(seed).beta(hits + 0.5, support - hits + 0.5, size=shape)
+    generator = np.random.default_rng(seed)
+    draws = [generator.beta(hits + 0.5, support - hits + 0.5, size=shape)]
+    if groups is not None:
+        clips, right = (
+            count_by_group(references, groups, num_labels, weights)[:, is_present]
+            for weights in (None, references == predictions)
+        )
+        persons = generator.standard_exponential((num_resamples, len(clips)))
+        half_right, half_wrong = generator.standard_gamma(0.5, (2, *shape))
+        draws.append((persons @ right + half_right) / (persons @ clips + half_right + half_wrong))
     shares = {"uar": np.full(len(support), 1 / len(support)), "war": support / support.sum()}
     intervals = {}
     for name, weights in shares.items():
-        measured = float(weights @ (hits / support))
-        low, high = np.percentile(drawn @ weights, [2.5, 97.5])
-        intervals[name] = (min(float(low), measured), max(float(high), measured))
+        bounds = [np.percentile(drawn @ weights, [2.5, 97.5]) for drawn in draws]
+        held = [*np.ravel(bounds), weights @ (hits / support)]
+        intervals[name] = (float(min(held)), float(max(held)))
     return intervals
+
+
+def count_by_group(
+    references: ArrayLike, groups: ArrayLike, num_labels: int, weights: ArrayLike | None = None
+) -> np.ndarray:
+    """Clips of each label, or the sums of their `weights`, in each group: (num_groups, num_labels), groups sorted.
+
+    Raises:
+        InputError: there is not one group for each clip.
+    """
+    references, groups = np.asarray(references), np.asarray(groups)
+    if groups.shape != references.shape:
+        raise InputError(f"groups must be one for each of the {len(references)} clips, got shape {groups.shape}")
+    names, group_of_clip = np.unique(groups, return_inverse=True)
+    size = len(names) * num_labels
+    return np.bincount(group_of_clip * num_labels + references, weights, size).reshape(len(names), num_labels)
 
 
 def compute_uar_war(eval_prediction: Any) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,14 @@ import pyarrow.parquet as pq
 from datasets import Dataset
 
 from modeling_clipcaer.common.files import complete_file
+from modeling_clipcaer.data.boxes import BOX_SOURCES
+from modeling_clipcaer.data.layouts.raer import place_of
+from modeling_clipcaer.data.loading import count_frames
 from modeling_clipcaer.errors import InputError
 
 
 FILE_NAME = "predictions.parquet"
+LAST_FILE_NAME = "predictions_last.parquet"  # the last epoch's, beside those of the selected one
 FORMAT_VERSION = 1
 _KEY = b"clipcaer"  # of the file's own metadata
 
@@ -30,6 +34,10 @@ class Predictions:
         person_ids: who is seen in it.
         references: true labels, int64 of shape (num_clips,), 0-based.
         logits: float32 of shape (num_clips, num_labels), unadjusted.
+        places: where each clip was recorded, empty where it is not known.
+        num_frames: of every clip, int64 of shape (num_clips,); `None`: not known.
+        face_shares: share of a clip's frames that have a face box of their own, float64 of shape (num_clips,); `None`:
+            not known.
     """
 
     labels: list[str]
@@ -37,23 +45,50 @@ class Predictions:
     person_ids: list[str]
     references: np.ndarray
     logits: np.ndarray
+    places: list[str] = field(default_factory=list)
+    num_frames: np.ndarray | None = None
+    face_shares: np.ndarray | None = None
+
+    @property
+    def persons(self) -> list[str] | None:
+        """Who is seen in each clip; `None` where it is not known of all."""
+        return self.person_ids if all(self.person_ids) else None
 
 
 def collect_predictions(rows: Dataset, logits: np.ndarray, labels: Sequence[str]) -> Predictions:
-    """The answers `logits` to `rows`, in their order."""
-    references = np.asarray(rows["label"][:], np.int64)
-    persons = rows["person_id"][:] if "person_id" in rows.column_names else [""] * len(rows)
-    return Predictions(list(labels), rows["clip_id"][:], persons, references, np.asarray(logits, np.float32))
+    """The answers `logits` to `rows`, in their order. Of cached clips neither persons nor boxes are known: give the
+    rows of the dataset."""
+    clip_ids, names = rows["clip_id"][:], set(rows.column_names)
+    is_whole = names & {"frame_names", "num_frames"}
+    return Predictions(
+        list(labels),
+        clip_ids,
+        rows["person_id"][:] if "person_id" in names else [""] * len(rows),
+        np.asarray(rows["label"][:], np.int64),
+        np.asarray(logits, np.float32),
+        places=[place or "" for place in (rows["place"][:] if "place" in names else map(place_of, clip_ids))],
+        num_frames=np.array(count_frames(rows), np.int64) if is_whole else None,
+        face_shares=_share_of_own_boxes(rows) if "face_box_sources" in names else None,
+    )
+
+
+def _share_of_own_boxes(rows: Dataset) -> np.ndarray:
+    own = BOX_SOURCES.index("annotated")
+    return np.array([sources.count(own) / max(len(sources), 1) for sources in rows["face_box_sources"][:]])
 
 
 def write_predictions(predictions: Predictions, path: str | Path) -> None:
-    """Write a Parquet file with the columns `clip_id`, `person_id`, `label` (its name) and `logits`."""
+    """Write a Parquet file with the columns `clip_id`, `person_id`, `label` (its name) and `logits`, and where they
+    are known `place`, `num_frames` and `face_share`."""
     about = {"format_version": FORMAT_VERSION, "labels": predictions.labels}
     columns: dict[str, Any] = {
         "clip_id": predictions.clip_ids,
         "person_id": predictions.person_ids,
         "label": [predictions.labels[reference] for reference in predictions.references],
         "logits": pa.array(predictions.logits.tolist(), pa.list_(pa.float32())),
+        **({"place": predictions.places} if predictions.places else {}),
+        **({} if predictions.num_frames is None else {"num_frames": predictions.num_frames}),
+        **({} if predictions.face_shares is None else {"face_share": predictions.face_shares}),
     }
     table = pa.table(columns).replace_schema_metadata({_KEY: json.dumps(about)})
     with complete_file(path) as partial:
@@ -80,4 +115,14 @@ def read_predictions(path: str | Path) -> Predictions:
     labels, columns = about["labels"], table.to_pydict()
     references = np.array([labels.index(label) for label in columns["label"]], np.int64)
     logits = np.array(columns["logits"], np.float32).reshape(len(references), len(labels))
-    return Predictions(labels, columns["clip_id"], columns["person_id"], references, logits)
+    num_frames, face_shares = columns.get("num_frames"), columns.get("face_share")
+    return Predictions(
+        labels,
+        columns["clip_id"],
+        columns["person_id"],
+        references,
+        logits,
+        places=columns.get("place", []),
+        num_frames=None if num_frames is None else np.array(num_frames, np.int64),
+        face_shares=None if face_shares is None else np.array(face_shares, np.float64),
+    )

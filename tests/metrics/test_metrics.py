@@ -152,6 +152,42 @@ def test_few_clips_without_an_error_are_no_certainty():
     assert bootstrap_confidence_intervals([0, 1, 1], [1, 0, 0])["uar"] == pytest.approx((0.0, 1 - 0.51), abs=0.15)
 
 
+def test_persons_who_are_all_right_or_all_wrong_count_as_one_clip_each():
+    # 20 of 40 persons right in all of ten clips: Rubin's (1981) posterior of a share is Beta(20, 20).
+    predictions, persons = np.repeat([0, 1] * 20, 10), np.repeat(np.arange(40), 10)
+    found = bootstrap_confidence_intervals([0] * 400, predictions, 2, num_resamples=20_000, groups=persons)["war"]
+    assert found == pytest.approx(beta(20, 20).ppf([0.025, 0.975]), abs=0.01)
+    by_clip = bootstrap_confidence_intervals([0] * 400, predictions, 2, num_resamples=20_000)["war"]
+    assert by_clip == pytest.approx(beta(200, 200).ppf([0.025, 0.975]), abs=0.01)
+
+
+def test_persons_of_one_clip_each_give_the_interval_by_clip():
+    measured = from_matrix([[30, 10, 2], [5, 20, 1], [2, 2, 6]])
+    by_clip = bootstrap_confidence_intervals(*measured, num_resamples=20_000)
+    by_person = bootstrap_confidence_intervals(*measured, num_resamples=20_000, groups=np.arange(len(measured[0])))
+    for name in ("uar", "war"):
+        assert by_person[name] == pytest.approx(by_clip[name], abs=0.006)
+
+
+def test_few_or_equal_persons_are_no_certainty():
+    # Three persons, each right in eight of ten clips: what differs between persons would say [80, 80].
+    predictions, persons = np.array(([0] * 8 + [1] * 2) * 3), np.repeat(list("abc"), 10)
+    by_clip = bootstrap_confidence_intervals([0] * 30, predictions, 2)["war"]
+    low, high = bootstrap_confidence_intervals([0] * 30, predictions, 2, groups=persons)["war"]
+    assert low <= by_clip[0] < 0.65 and high >= by_clip[1] > 0.88
+
+
+def test_the_interval_by_person_does_not_depend_on_names_or_order():
+    references, predictions = from_matrix([[30, 10], [5, 20]])
+    persons = np.random.default_rng(0).integers(0, 9, len(references))
+    found = bootstrap_confidence_intervals(references, predictions, groups=persons)
+    order = np.random.default_rng(1).permutation(len(references))
+    names = [f"P{person}" for person in persons[order]]
+    assert bootstrap_confidence_intervals(references[order], predictions[order], groups=names) == found
+    with pytest.raises(InputError, match=r"groups must be one for each of the 65 clips, got shape \(2,\)"):
+        bootstrap_confidence_intervals(references, predictions, groups=["a", "b"])
+
+
 def test_an_interval_holds_what_was_measured():
     for seed in range(20):
         references = np.repeat(np.arange(5), [3, 2, 2, 1, 1])

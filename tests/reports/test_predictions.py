@@ -1,11 +1,15 @@
 """Answers to clips survive their file, and other files are refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas
 import pytest
+from datasets import ClassLabel, Dataset, Features, List, Value
 
+from modeling_clipcaer.data.boxes import BOX_SOURCES
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.reports.predictions import Predictions, read_predictions, write_predictions
+from modeling_clipcaer.reports.predictions import Predictions, collect_predictions, read_predictions, write_predictions
 
 
 LOGITS = np.array([[1.5, -2.25], [0.1, 0.2], [3.0, 3.0]], np.float32)
@@ -20,6 +24,37 @@ def test_answers_are_read_as_they_were_written(tmp_path):
     found = read_predictions(tmp_path)
     assert (found.labels, found.clip_ids, found.person_ids) == (["calm", "glad"], ["a/1", "a/2", "b/1"], list("aab"))
     assert found.references.tolist() == [0, 1, 1] and np.array_equal(found.logits, LOGITS)
+
+
+def test_what_is_known_of_clips_is_kept_with_them(tmp_path):
+    about = {"places": ["Lab", "Lab", ""], "num_frames": np.array([8, 9, 10]), "face_shares": np.array([1, 0.5, 0])}
+    write_predictions(replace(make_predictions(), **about), tmp_path / "predictions.parquet")
+    found = read_predictions(tmp_path)
+    assert found.places == about["places"] and found.num_frames.tolist() == [8, 9, 10]
+    assert found.face_shares.tolist() == [1, 0.5, 0]
+
+
+def test_rows_tell_places_lengths_and_which_faces_were_found():
+    sources = ClassLabel(names=list(BOX_SOURCES))
+    features = Features(
+        {
+            **{name: Value("string") for name in ("clip_id", "person_id")},
+            "label": Value("int64"),
+            "frame_names": List(Value("string")),
+            "face_box_sources": List(sources),
+        }
+    )
+    columns = {
+        "clip_id": ["images/SelfStudy/Library/P012/003", "other"],
+        "person_id": ["P012", "P013"],
+        "label": [1, 0],
+        "frame_names": [["1.jpg", "2.jpg"], ["1.jpg"]],
+        "face_box_sources": [["annotated", "nearest"], ["frame"]],
+    }
+    found = collect_predictions(Dataset.from_dict(columns, features), LOGITS[:2], ["calm", "glad"])
+    assert found.places == ["Library", ""] and found.num_frames.tolist() == [2, 1]
+    assert found.face_shares.tolist() == [0.5, 0] and found.references.tolist() == [1, 0]
+    assert replace(found, person_ids=["P012", ""]).persons is None and found.persons == ["P012", "P013"]
 
 
 def test_pandas_reads_labels_by_name(tmp_path):

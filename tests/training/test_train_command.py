@@ -17,6 +17,8 @@ from safetensors.torch import load_file
 from helpers.places import ROOT
 from helpers.small_material import run_main
 from modeling_clipcaer.commands import evaluate, train
+from modeling_clipcaer.metrics import predict_labels, weighted_average_recall
+from modeling_clipcaer.reports.predictions import read_predictions
 
 
 QUICK = ("--dataloader_num_workers", 0, "--disable_tqdm", "true", "--lr_image_encoder", "1e-3")
@@ -78,6 +80,15 @@ def test_the_checkpoint_with_the_best_validation_uar_is_what_is_left_and_reporte
     flags = ("--model", spoilt, "--dataset", material.dataset, "--num_workers", 0)
     assert run_main(evaluate.main, *flags, "--output_dir", tmp_path / "test") == 0
     measured = read(tmp_path / "test" / "report.json")
+    for folder, name, war in (
+        (spoilt, "predictions.parquet", report["war"]),
+        (spoilt, "predictions_last.parquet", report["last_epoch"]["war"]),
+        (tmp_path / "test", "predictions.parquet", report["war"]),
+    ):
+        answers = read_predictions(folder / name)
+        assert 100 * weighted_average_recall(answers.references, predict_labels(answers.logits)) == pytest.approx(war)
+        assert answers.num_frames.tolist() == [3] * 10 and answers.face_shares.tolist() == [1.0] * 10
+        assert answers.places == ["Lab"] * 10
     assert measured == {name: report[name] for name in measured}
     assert run_main(evaluate.main, *flags, "--output_dir", tmp_path / "dev", "--split", "validation") == 0
     assert read(tmp_path / "dev" / "report.json")["uar"] == pytest.approx(max(scores.values()))
@@ -117,6 +128,8 @@ def test_a_run_leaves_checkpoint_report_plots_card_and_flags(spoilt):
         *("confusion_matrix.csv", "confusion_matrix.png", "training_curves.png", "reliability.png", "run.yaml"),
     }
     assert not [name for name in names if name.startswith(".")]
+    for name in ("predictions.parquet", "predictions_last.parquet"):
+        assert read_predictions(spoilt / name).person_ids == ["SelfStudy/Lab/P002"] * 10
     card = (spoilt / "README.md").read_text()
     header = yaml.safe_load(card.split("---")[1])
     assert header["pipeline_tag"] == "video-classification" and "clipcaer" in header["tags"]
