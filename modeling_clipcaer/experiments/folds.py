@@ -17,6 +17,7 @@ from modeling_clipcaer.metrics import (
     per_class_scores,
     predict_labels,
 )
+from modeling_clipcaer.metrics.effects import macro_f1_interval
 from modeling_clipcaer.reports.predictions import Predictions, read_predictions
 
 
@@ -80,6 +81,7 @@ def describe_pool(
     """
     measured = (pooled.references, predict_labels(pooled.logits), len(pooled.labels))
     intervals = bootstrap_confidence_intervals(*measured, groups=pooled.person_ids)
+    intervals["macro_f1"] = macro_f1_interval(*measured[:2], pooled.person_ids)
     scores = per_class_scores(*measured)
     return {
         "seed": seed,

@@ -109,7 +109,7 @@ def list_entries(rows: Dataset, place: str) -> list[Any]:
     if "person_id" not in rows.column_names:
         raise InputError(f"{place}: has no column `person_id`, by which folds are cut; build it again")
     columns = (rows[name][:] for name in ("clip_id", "person_id", "label"))
-    entries = [_Clip(*values, place) for values in zip(*columns, strict=True)]
+    entries = [_Clip(clip_id, person, label, place) for clip_id, person, label in zip(*columns, strict=True)]
     seen: set[str] = set()
     for entry in entries:
         if entry.clip_id in seen:

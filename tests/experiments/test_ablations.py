@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 
 from helpers.small_material import make_material, run_main
@@ -8,7 +9,7 @@ from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.experiments.ablations import name_folder, read_recipe
 from modeling_clipcaer.experiments.effects import judge
 from modeling_clipcaer.json_files import read_object
-from modeling_clipcaer.metrics.effects import count_pairs_needed, mean_interval
+from modeling_clipcaer.metrics.effects import count_pairs_needed, macro_f1_interval, mean_interval
 
 
 RECIPE = """train_config: {config}
@@ -113,3 +114,14 @@ def test_pairs_are_counted_by_their_deviation():
 def test_the_folder_of_a_cell_has_nothing_that_a_path_may_not_have():
     assert name_folder("IEC off, temperature 0.14") == "IEC_off_temperature_0.14"
     assert name_folder("../up") == "up" and name_folder("/") == "_"
+
+
+def test_the_interval_of_f1_over_persons_widens_with_what_persons_share():
+    references = np.arange(80) % 2
+    predictions = np.where(np.arange(80) < 20, 1 - references, references)  # a quarter wrong, of both labels alike
+    alone = macro_f1_interval(references, predictions, np.arange(80))
+    shared = macro_f1_interval(references, predictions, np.arange(80) // 10)  # all wrong ones are of two persons
+    # Each label's F1 is then about the accuracy 0.75, whose deviation over 80 clips is sqrt(0.75 / 4 / 80) = 0.048.
+    assert alone == pytest.approx((0.75 - 1.96 * 0.048, 0.75 + 1.96 * 0.048), abs=0.02)
+    assert shared[1] - shared[0] > 2 * (alone[1] - alone[0])
+    assert macro_f1_interval(references, references, np.arange(80)) == (1, 1)
