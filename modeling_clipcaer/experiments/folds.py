@@ -54,6 +54,7 @@ def pool_folds(folders: Sequence[Path]) -> tuple[Predictions, list[dict[str, Any
                 "clips": len(part.clip_ids),
                 "persons": len(set(part.person_ids)),
                 **measure(part.references, part.logits),
+                **find_intervals(part),
                 "validation_uar": round(run.evaluations[-1]["eval_uar"], 6),
                 "seconds": run.record["seconds"],
             }
@@ -65,6 +66,14 @@ def measure(references: np.ndarray, logits: np.ndarray) -> dict[str, float]:
     """Percent of UAR, WAR and macro F1."""
     measured = (references, predict_labels(logits), logits.shape[1])
     return {name: round(100 * compute(*measured), 6) for name, compute in MEASURES.items()}
+
+
+def find_intervals(answers: Predictions) -> dict[str, list[float]]:
+    """95 % intervals of the measures, in percent, by bootstrap over persons."""
+    measured = (answers.references, predict_labels(answers.logits))
+    intervals = bootstrap_confidence_intervals(*measured, len(answers.labels), groups=answers.person_ids)
+    intervals["macro_f1"] = macro_f1_interval(*measured, answers.person_ids)
+    return {f"{name}_ci95": [round(100 * end, 6) for end in ends] for name, ends in intervals.items()}
 
 
 def describe_pool(
@@ -80,15 +89,13 @@ def describe_pool(
             (num_clips, num_labels).
     """
     measured = (pooled.references, predict_labels(pooled.logits), len(pooled.labels))
-    intervals = bootstrap_confidence_intervals(*measured, groups=pooled.person_ids)
-    intervals["macro_f1"] = macro_f1_interval(*measured[:2], pooled.person_ids)
     scores = per_class_scores(*measured)
     return {
         "seed": seed,
         "clips": len(pooled.clip_ids),
         "persons": len(set(pooled.person_ids)),
         **measure(pooled.references, pooled.logits),
-        **{f"{name}_ci95": [round(100 * end, 6) for end in ends] for name, ends in intervals.items()},
+        **find_intervals(pooled),
         "selected_epoch": measure(pooled.references, chosen),
         "per_class": {
             label: {name: _percent(scores[name][number]) for name in ("recall", "precision", "f1")}
@@ -131,9 +138,9 @@ def render_folds(report: Mapping[str, Any]) -> str:
         deviation = "" if found["deviation"] is None else f" ± {found['deviation']:.1f}"
         return f"**{titles[name]} {found['mean']:.1f} %**{deviation}"
 
-    def with_interval(seed: Mapping[str, Any], name: str) -> str:
-        low, high = seed.get(f"{name}_ci95", (None, None))
-        return f"{seed[name]:.1f}" + ("" if low is None else f" [{low:.1f}, {high:.1f}]")
+    def with_interval(found: Mapping[str, Any], name: str) -> str:
+        low, high = found[f"{name}_ci95"]
+        return f"{found[name]:.1f} [{low:.1f}, {high:.1f}]"
 
     seeds = [
         f"| {seed['seed']} | {' | '.join(with_interval(seed, name) for name in titles)} | "
@@ -142,7 +149,7 @@ def render_folds(report: Mapping[str, Any]) -> str:
     ]
     folds = [
         f"| {seed['seed']} | {fold['fold']} | {fold['clips']} | {fold['persons']} | "
-        + " | ".join(f"{fold[name]:.1f}" for name in titles)
+        + " | ".join(with_interval(fold, name) for name in titles)
         + " |"
         for seed in report["per_seed"]
         for fold in seed["per_fold"]
@@ -165,7 +172,7 @@ def render_folds(report: Mapping[str, Any]) -> str:
         "\n".join(
             [
                 "| seed | fold | clips | persons | UAR | WAR | macro F1 |",
-                "|---:|---:|---:|---:|---:|---:|---:|",
+                "|---:|---:|---:|---:|---|---|---|",
                 *folds,
             ]
         ),
