@@ -8,6 +8,7 @@ from modeling_clipcaer.commands.ablate import main
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.experiments.ablations import name_folder, read_recipe
 from modeling_clipcaer.experiments.effects import judge
+from modeling_clipcaer.experiments.grids import read_flags
 from modeling_clipcaer.json_files import read_object
 from modeling_clipcaer.metrics.effects import count_pairs_needed, macro_f1_interval, mean_interval
 
@@ -85,6 +86,15 @@ def test_what_is_wrong_with_a_recipe_is_told_by_its_line(material, tmp_path, old
     recipe = write_recipe(tmp_path, material, RECIPE.replace(old, new))
     with pytest.raises(InputError, match=message):
         read_recipe(["--config", str(recipe), "--output_dir", "out"], "")
+
+
+def test_every_cell_of_the_recipe_that_comes_with_the_code_has_an_effect_on_a_flag():
+    args, tables, path = read_recipe(["--config", "ablation", "--output_dir", "out"], "")
+    assert len(args.seeds) >= 5 and len(args.drawings) >= 3 and path.endswith("recipes/ablation.yaml")
+    for cell in (cell for table in tables for cell in table.cells):
+        flags = read_flags(cell.words)
+        assert not flags.unused.keys() & cell.changes.keys(), cell.name
+        assert cell.changes or cell.name == "default"
 
 
 def test_flags_that_do_not_go_together_are_refused_before_any_run(material, tmp_path, capsys):
