@@ -52,7 +52,7 @@ def find_materials(args: AblationArguments, imbalance: str) -> list[Material]:
     from modeling_clipcaer.experiments.materials import Fold, Material
 
     if args.drawings is not None:
-        sizes = (args.clips_train, args.clips_test, args.jobs)
+        sizes = (args.clips_train, args.clips_test, max(args.jobs, 1))
         folders = [draw_material(Path(args.output_dir), seed, imbalance, *sizes) for seed in args.drawings]
     else:
         folders = list(map(Path, args.datasets or ()))
