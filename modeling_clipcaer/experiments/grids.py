@@ -102,15 +102,15 @@ def describe_grid(grid: Grid) -> dict[str, Any]:
 
 
 def run_grid(grid: Grid, jobs: int = 1) -> None:
-    """Train what is not finished yet, in `jobs` processes. A run that fails leaves [`FAILURE`] in its folder.
+    """Train what is not finished yet, in `jobs` processes; in none, nothing. A run that fails leaves [`FAILURE`] in its folder.
 
     Raises:
         InputError: a folder holds a finished run that was made with something else, or clips cannot be read.
     """
     worker = _Worker(grid)
     left = worker.list_unfinished()
-    tell(f"{len(grid.tasks)} runs in {grid.output_dir}, {len(left)} of them to be trained")
-    if not left:
+    tell(f"{len(grid.tasks)} runs in {grid.output_dir}, {len(left)} of them not finished")
+    if not (left and jobs):
         return
     worker.encode(left)
     # Keep: a core and a device for each run. What a step sums up in several threads differs in its last digits.

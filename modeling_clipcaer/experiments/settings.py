@@ -17,7 +17,9 @@ class FoldArguments:
     seeds: list[int] = option(lambda: [0], "Seeds of the runs; each trains all folds.")
     val_share: float = option(0.15, "Validation's share of what is not for testing; by person.", above=0, below=1)
     split_seed: int = option(42, "Seed of the cuts.", least=0)
-    jobs: int = option(1, "Runs at once; each on a core or a GPU of its own.", least=1)
+    jobs: int = option(
+        1, "Runs at once; each on a core or a GPU of its own. 0 trains nothing, and tells what is finished.", least=0
+    )
 
     def __post_init__(self):
         check_ranges(self)
@@ -42,7 +44,9 @@ class AblationArguments:
     folds: int | None = option(None, "Cut each dataset into so many person-disjoint folds.", least=2)
     val_share: float = option(0.15, "Validation's share of what is not for testing; by person.", above=0, below=1)
     split_seed: int = option(42, "Seed of these cuts.", least=0)
-    jobs: int = option(1, "Runs at once; each on a core or a GPU of its own.", least=1)
+    jobs: int = option(
+        1, "Runs at once; each on a core or a GPU of its own. 0 trains nothing, and tells what is finished.", least=0
+    )
     tables: list[str] | None = option(None, "Tables of the recipe; all by default.")
 
     def __post_init__(self):

@@ -28,7 +28,7 @@ def test_folds_are_trained_in_parts_and_pooled_when_all_are_there(material, tmp_
     assert "1 of 3 runs are not there yet" in capsys.readouterr().out
     assert not (tmp_path / "out" / "folds.json").exists()
     assert run_main(main, *flags) == 0
-    assert "3 runs in" in (told := capsys.readouterr().out) and "1 of them to be trained" in told
+    assert "3 runs in" in (told := capsys.readouterr().out) and "1 of them not finished" in told
     report = read_object(tmp_path / "out" / "folds.json")
     pooled = read_predictions(tmp_path / "out" / "seed-0")
     assert sorted(pooled.clip_ids) == sorted(rows["clip_id"])

@@ -24,10 +24,8 @@ from modeling_clipcaer.training.settings import CacheArguments
 TYPES = (ModelArguments, PixelSettings, DataArguments, CacheArguments, ClipCaerTrainingArguments)
 LABEL_FILES = sorted((ROOT / "recipes").glob("*labels.yaml"))
 RAER_LABEL_FILES = [path for path in LABEL_FILES if path.stem.startswith(("raer", "demo"))]
-OF_EXPERIMENTS = {"ablation"}  # whose cells are read in tests/experiments
-RECIPES = sorted(
-    path for path in (ROOT / "recipes").glob("*.yaml") if path not in LABEL_FILES and path.stem not in OF_EXPERIMENTS
-)
+ABLATIONS = sorted((ROOT / "recipes").glob("*ablation.yaml"))
+RECIPES = sorted(path for path in (ROOT / "recipes").glob("*.yaml") if path not in LABEL_FILES + ABLATIONS)
 DOCUMENTS = [ROOT / "README.md", ROOT / "recipes" / "README.md", *RECIPES]
 
 
