@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from modeling_clipcaer.common.markdown_text import markdown_text
+from modeling_clipcaer.common.markdown_text import markdown_code, markdown_text
 from modeling_clipcaer.common.notice import RESPONSIBLE_USE
 from modeling_clipcaer.experiments.ablations import Cell, Table
 from modeling_clipcaer.experiments.grids import FAILURE, Task, read_flags
@@ -22,7 +22,8 @@ METHOD = (
     "An effect is the mean difference to the default in UAR on the test clips after the last epoch, over pairs of "
     "runs with the same clips and seed; ± is half its 95 % interval, Student's t over the pairs. Pairs of one drawing "
     "(or fold) have their test clips in common: where its own mean effects differ much, the interval is too narrow. "
-    "“Runs” says how many pairs would be needed to see an effect of one point (two-sided, 5 %, power 80 %)."
+    "The last column says how many pairs of runs would be needed to see an effect of one point (two-sided, 5 %, power "
+    "80 %)."
 )
 Key = tuple[str, int]  # what a pair has in common: the material's name and the seed
 
@@ -145,7 +146,10 @@ def render_table(summary: Mapping[str, Any]) -> str:
     lines = [f"## {markdown_text(summary['table'])}"]
     if summary["about"]:
         lines.append(markdown_text(summary["about"]))
-    head = ["| changed | UAR | effect | by drawing or fold | | pairs | runs |", "|---|---:|---:|---|---|---:|---:|"]
+    head = [
+        "| changed | UAR | effect | by drawing or fold | comes to | pairs | pairs to see 1 point |",
+        "|---|---:|---:|---|---|---:|---:|",
+    ]
     lines.append("\n".join([*head, *map(_render_row, summary["cells"])]))
     selection = summary["selection"]
     if selection:
@@ -185,7 +189,7 @@ def _margin(value: float | None) -> str:
 def render_ablation(report: Mapping[str, Any]) -> str:
     """`ablation.json` as a page to read, in Markdown."""
     parts = ["# Ablation", METHOD, *map(render_table, report["tables"]), "## How it was measured"]
-    origin = [f"- {name}: {markdown_text(report[name])}" for name in ("command", "recipe", "seeds", "clips")]
+    origin = [f"- {name}: {markdown_code(report[name])}" for name in ("command", "recipe", "seeds", "clips")]
     versions = ", ".join(f"{name} {number or 'not installed'}" for name, number in report["versions"].items())
     return "\n\n".join([*parts, "\n".join([*origin, f"- versions: {versions}"]), RESPONSIBLE_USE]) + "\n"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from modeling_clipcaer.common.markdown_text import markdown_text
+from modeling_clipcaer.common.markdown_text import markdown_code, markdown_text
 from modeling_clipcaer.common.notice import RESPONSIBLE_USE
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.experiments.runs import MEASURES, choose_epochs, read_run
@@ -159,7 +159,7 @@ def render_folds(report: Mapping[str, Any]) -> str:
         f"{scores['support']} |"
         for label, scores in first["per_class"].items()
     ]
-    origin = [f"- {name}: {markdown_text(report[name])}" for name in ("command", "dataset", "seeds", "split")]
+    origin = [f"- {name}: {markdown_code(report[name])}" for name in ("command", "dataset", "seeds", "split")]
     versions = ", ".join(f"{name} {number or 'not installed'}" for name, number in report["versions"].items())
     of_seeds = "" if len(report["per_seed"]) == 1 else f", mean ± deviation of {len(report['per_seed'])} seeds"
     parts = [

@@ -102,7 +102,9 @@ def describe_grid(grid: Grid) -> dict[str, Any]:
 
 
 def run_grid(grid: Grid, jobs: int = 1) -> None:
-    """Train what is not finished yet, in `jobs` processes; in none, nothing. A run that fails leaves [`FAILURE`] in its folder.
+    """Train what is not finished yet, in `jobs` processes; in none, nothing.
+
+    A run that fails leaves [`FAILURE`] in its folder.
 
     Raises:
         InputError: a folder holds a finished run that was made with something else, or clips cannot be read.
