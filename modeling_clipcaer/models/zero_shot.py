@@ -1,11 +1,13 @@
 """A plain CLIP checkpoint as a model of ours: the baseline that training has to beat."""
 
+from collections.abc import Iterator
+
 import torch
 from datasets import Dataset
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from modeling_clipcaer.data.data_collator import ClipCaerCollator
+from modeling_clipcaer.data.cached_clips import EMBEDS_COLUMNS, find_collator
 from modeling_clipcaer.modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerOutput
 from modeling_clipcaer.models.frozen_parts import FrozenParts
 from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor
@@ -41,17 +43,34 @@ class ZeroShotModel(ClipCaerForVideoClassification):
 
 
 @torch.no_grad()
+def embed_clips(
+    model: ClipCaerForVideoClassification,
+    processor: ClipCaerVideoProcessor,
+    rows: Dataset,
+    batch_size: int,
+    num_workers: int,
+    tower_dtype: str = "float32",
+) -> Iterator[dict[str, torch.Tensor]]:
+    """`context_embeds` and `face_embeds` of the streams that are built, each (batch_size, num_frames,
+    projection_dim), of the frames that evaluation looks at, batch by batch: those that `rows` hold, or what the tower
+    makes of clips that `num_workers` processes decode."""
+    collator = find_collator(rows.column_names)(processor, mode="eval", streams=model.config.streams)
+    parts = FrozenParts(model, tower_dtype)
+    for batch in DataLoader(rows, batch_size, collate_fn=collator, num_workers=num_workers):
+        inputs = {name: batch[name].to(model.device) for name in collator.stream_names if name in batch}
+        if collator.stream_names != EMBEDS_COLUMNS:
+            pixels = {name: processor.normalize(frames) for name, frames in inputs.items()}
+            inputs = parts({**pixels, "use_soft_prompts": False})
+        yield {name: inputs[name] for name in EMBEDS_COLUMNS if name in inputs}
+
+
+@torch.no_grad()
 def score_clips(
     model: ZeroShotModel, processor: ClipCaerVideoProcessor, rows: Dataset, batch_size: int, num_workers: int
 ) -> torch.Tensor:
     """The model's logits (num_clips, num_labels), of clips that `num_workers` processes decode."""
-    collator = ClipCaerCollator(processor, mode="eval", streams=model.config.streams)
-    loader = DataLoader(rows, batch_size, collate_fn=collator, num_workers=num_workers)
-    parts, logits = FrozenParts(model), []
-    for batch in tqdm(loader, desc="zero-shot", disable=None):
-        pixels = {name: processor.normalize(batch[name]) for name in collator.stream_names if name in batch}
-        logits.append(model(**parts({**pixels, "use_soft_prompts": False})).logits)
-    return torch.cat(logits)
+    batches = tqdm(embed_clips(model, processor, rows, batch_size, num_workers), "zero-shot", disable=None)
+    return torch.cat([model(**embeds).logits for embeds in batches])
 
 
 def to_unit(embeds: torch.Tensor) -> torch.Tensor:
