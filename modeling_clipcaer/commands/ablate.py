@@ -77,7 +77,7 @@ def list_tasks(args: AblationArguments, tables: list[Table], materials: dict[str
         for cell in table.cells:
             for material in materials[table.imbalance]:
                 for seed in args.seeds:
-                    yield Task(cell.folder, cell.words, material, seed)
+                    yield Task(cell.folder, cell.words, material, seed, cell.baseline)
 
 
 def write(args: AblationArguments, tables: list[Table], grid: Grid, recipe: str) -> None:

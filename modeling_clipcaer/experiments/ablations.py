@@ -1,7 +1,8 @@
 """What a part of the method is worth: the same runs with and without it, paired by clips and seed.
 
 A recipe is a YAML file: settings of `clipcaer ablate`, and `tables` of cells. A cell is a name and what it changes of
-the table's flags, in flags of `train`; the cell `default` changes nothing and is there in every table.
+the table's flags, in flags of `train`, or `baseline`, one of those that results are held against; the cell `default`
+changes nothing and is there in every table.
 """
 
 import re
@@ -13,11 +14,13 @@ from modeling_clipcaer.common.flags import parse_arguments, spell_flags, split_c
 from modeling_clipcaer.common.presets import find_preset
 from modeling_clipcaer.common.yaml_files import read_nested_yaml
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.experiments.baselines import LINEAR, MAJORITY, MLP, ZERO_SHOT
 from modeling_clipcaer.experiments.runs import FLAG_TYPES
 from modeling_clipcaer.experiments.settings import AblationArguments
 
 
 DEFAULT = "default"
+BASELINES = (MAJORITY, ZERO_SHOT, LINEAR, MLP)
 SHARES = ("raer", "mild", "none")  # of the labels in a drawing
 
 
@@ -30,12 +33,14 @@ class Cell:
         folder: as its runs' folder is called.
         changes: the flags that it changes, as the recipe has them.
         words: all flags of its runs, as words of a command line.
+        baseline: that stands in the place of its runs, such as an MLP on the same embeddings, without any text.
     """
 
     name: str
     folder: str
     changes: Mapping[str, Any]
     words: tuple[str, ...]
+    baseline: str | None = None
 
 
 @dataclass(frozen=True)
@@ -101,19 +106,25 @@ def _read_table(name: str, content: dict[str, Any], places: Mapping[tuple, str],
     if imbalance not in SHARES:
         raise InputError(f"{places[*place, 'imbalance']}: `imbalance` must be one of {', '.join(SHARES)}")
 
-    def spell(flags: Any, *keys: str) -> list[str]:
+    def spell(flags: dict[str, Any], *keys: str) -> list[str]:
         here = (*place, *keys)
-        flags = {} if flags is None else _as_mapping(flags, places[here])
         return spell_flags(FLAG_TYPES, flags, {key: places[*here, key] for key in flags})
 
-    base = [*base, *spell(content.get("flags"), "flags")]
+    flags = content.get("flags")
+    base = [*base, *spell({} if flags is None else _as_mapping(flags, places[*place, "flags"]), "flags")]
     cells = [Cell(DEFAULT, f"{name}/{DEFAULT}", {}, tuple(base))]
     for title, changes in _as_mapping(content.get("cells"), places[place]).items():
         folder = f"{name}/{name_folder(title)}"
         if folder in {cell.folder for cell in cells}:
             raise InputError(f"{places[*place, 'cells', title]}: `{title}` has the folder of another cell, {folder}")
-        words = (*base, *spell(changes, "cells", title))
-        cells.append(Cell(title, folder, changes or {}, words))
+        changes = {} if changes is None else _as_mapping(changes, places[*place, "cells", title])
+        baseline = changes.get("baseline")
+        if baseline not in (None, *BASELINES):
+            raise InputError(
+                f"{places[*place, 'cells', title, 'baseline']}: `baseline` must be one of {', '.join(BASELINES)}"
+            )
+        flags = {name: value for name, value in changes.items() if name != "baseline"}
+        cells.append(Cell(title, folder, changes, (*base, *spell(flags, "cells", title)), baseline))
     return Table(name, content.get("about") or "", imbalance, tuple(cells))
 
 

@@ -29,7 +29,9 @@ Key = tuple[str, int]  # what a pair has in common: the material's name and the 
 
 
 def measure_epochs(run: FinishedRun, folder: Path) -> dict[str, list[float]]:
-    """Percent of every measure on the test clips, epoch by epoch."""
+    """Percent of every measure on the test clips, epoch by epoch; of a baseline those that it has, once."""
+    if not run.logits:
+        return {name: [value] for name, value in run.record["figures"].items()}
     references = read_predictions(folder).references
     answers = [predict_labels(logits) for logits in run.logits["test"]]
     num_labels = run.logits["test"].shape[-1]
@@ -55,8 +57,8 @@ def summarise_table(table: Table, tasks: Sequence[Task], output_dir: Path) -> di
             if (folder / RECORD).is_file():
                 run = read_run(folder)
                 found[key] = run, measure_epochs(run, folder)
-                chosen = choose_epochs(run)
-                for name, values in gains.items():
+                chosen = choose_epochs(run) if run.logits else {}
+                for name, values in gains.items() if chosen else ():
                     uar = found[key][1]["uar"]
                     values.append(uar[chosen[name]] - uar[chosen["last"]])
             elif (folder / FAILURE).is_file():
@@ -79,7 +81,7 @@ def _summarise_cell(
     pairs = [key for key in found if key in default]
     differences = {key: found[key][1]["uar"][-1] - default[key][1]["uar"][-1] for key in pairs}
     same = bool(pairs) and all(
-        np.array_equal(found[key][0].logits["test"], default[key][0].logits["test"]) for key in pairs
+        np.array_equal(found[key][0].logits.get("test", ()), default[key][0].logits["test"]) for key in pairs
     )
     runs = [
         {"clips": name, "seed": seed, **{measure: _rounded(values[-1]) for measure, values in figures.items()}}
@@ -99,7 +101,9 @@ def _summarise_cell(
         },
     }
     for measure in MEASURES if runs else ():
-        values = [run[measure] for run in runs]
+        values = [run[measure] for run in runs if measure in run]
+        if not values:  # a baseline has no macro F1
+            continue
         row[measure] = {"mean": _rounded(np.mean(values)), "deviation": _rounded(np.std(values, ddof=1), len(values))}
     if found is not default and pairs:
         names = list(dict.fromkeys(name for name, _ in pairs))

@@ -25,7 +25,15 @@ from modeling_clipcaer.common.progress import hide_progress_bars, tell
 from modeling_clipcaer.data.loading import get_labels
 from modeling_clipcaer.errors import InputError, first_line
 from modeling_clipcaer.experiments.materials import ClipStore, Material
-from modeling_clipcaer.experiments.runs import RECORD, RunFlags, describe_run, is_finished, read_run_flags, train_run
+from modeling_clipcaer.experiments.runs import (
+    RECORD,
+    RunFlags,
+    describe_run,
+    is_finished,
+    measure_baseline,
+    read_run_flags,
+    train_run,
+)
 from modeling_clipcaer.json_files import read_object
 from modeling_clipcaer.models.trainable import fingerprint_weights
 from modeling_clipcaer.names import public_name
@@ -45,12 +53,14 @@ class Task:
         words: its flags, as words of a command line of `train`.
         material: its clips.
         seed: of the run.
+        baseline: that is measured in the place of a run, on the clips that the flags read.
     """
 
     cell: str
     words: tuple[str, ...]
     material: Material
     seed: int
+    baseline: str | None = None
 
     def find_folder(self, output_dir: Path) -> Path:
         """Where the run is, in the folder of its experiment."""
@@ -153,7 +163,9 @@ class _Worker:
         """What a run is made with."""
         flags = read_flags(task.words).at(task.seed, task.find_folder(self.grid.output_dir))
         labels = get_labels(self.store.read_files(task.material))
-        return describe_run(flags, labels, self.store.describe(task.material), _hash_clip(flags.model.resolve_clip()))
+        run = describe_run(flags, labels, self.store.describe(task.material), _hash_clip(flags.model.resolve_clip()))
+        run["settings"]["baseline"] = {"baseline": task.baseline}
+        return run
 
     def list_unfinished(self) -> list[Task]:
         """The runs that are still to be trained."""
@@ -184,7 +196,10 @@ class _Worker:
         """One run, or why there is none."""
         flags = read_flags(task.words).at(task.seed, folder)
         try:
-            train_run(flags, self.store.read(task.material, flags), self.describe(task))
+            clips, run = self.store.read(task.material, flags), self.describe(task)
+            train_run(flags, clips, run) if task.baseline is None else measure_baseline(
+                task.baseline, flags, clips, run
+            )
         except Exception as error:  # a run that fails is a row of the table
             failure = {"error": f"{type(error).__name__}: {first_line(error)}", "traceback": traceback.format_exc()}
             with complete_file(folder / FAILURE) as path:

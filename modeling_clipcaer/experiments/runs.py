@@ -25,6 +25,7 @@ from modeling_clipcaer.data.cached_clips import CachedEmbedsCollator
 from modeling_clipcaer.data.labels_file import read_label_entries
 from modeling_clipcaer.data.loading import get_labels
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.experiments.baselines import measure_baselines
 from modeling_clipcaer.json_files import read_object
 from modeling_clipcaer.metrics import (
     compute_uar_war,
@@ -193,6 +194,32 @@ def train_run(flags: RunFlags, clips: DatasetDict, run: Mapping[str, Any]) -> No
         write_json(record, staged / RECORD, allow_nan=True)
 
 
+def measure_baseline(name: str, flags: RunFlags, clips: DatasetDict, run: Mapping[str, Any]) -> None:
+    """Measure a baseline of that name on `clips` in the place of a run; its folder has `run.json` with its `figures`
+    alone. Arguments as in [`train_run`]."""
+    started, folder = time.perf_counter(), Path(str(flags.training.output_dir))
+    model = build_model(flags.model, get_labels(clips)).to(flags.training.device).eval()
+    found = measure_baselines(
+        model,
+        build_processor(model, flags.pixels),
+        clips,
+        tower_dtype=flags.training.tower_dtype,
+        seed=flags.training.seed,
+    )
+    figures = next(rival for rival in found if rival["name"] == name)
+    record = {
+        "format_version": FORMAT_VERSION,
+        "seed": flags.training.seed,
+        "flags": dict(flags.given),
+        "figures": {measure: figures[measure] for measure in MEASURES if measure in figures},
+        "history": [],
+        "seconds": round(time.perf_counter() - started, 2),
+        "run": run,
+    }
+    with staged_folder(folder, last=RECORD) as staged:
+        write_json(record, staged / RECORD)
+
+
 class _Answers(TrainerCallback):
     """Keeps the logits of both measured splits after every epoch."""
 
@@ -223,7 +250,7 @@ class FinishedRun:
 
     Args:
         record: `run.json`.
-        logits: of each measured split float32 of shape (num_epochs, num_clips, num_labels).
+        logits: of each measured split float32 of shape (num_epochs, num_clips, num_labels); none of a baseline.
     """
 
     record: Mapping[str, Any]
@@ -236,7 +263,9 @@ class FinishedRun:
 
 
 def read_run(folder: Path) -> FinishedRun:
-    """Read what [`train_run`] wrote."""
+    """Read what [`train_run`] or [`measure_baseline`] wrote."""
+    if not (folder / LOGITS).is_file():
+        return FinishedRun(read_object(folder / RECORD), {})
     with np.load(folder / LOGITS) as file:
         logits = {split: file[split] for split in MEASURED}
     return FinishedRun(read_object(folder / RECORD), logits)

@@ -25,6 +25,7 @@ tables:
       no face stream: {{streams: context}}
       told what it is: {{streams: both}}
       no residual: {{adapter_residual_ratio: 0}}
+      always one: {{baseline: majority}}
 """
 
 
@@ -49,8 +50,9 @@ def test_an_ablation_tells_effects_failures_and_what_does_nothing(material, tmp_
     recipe, out = write_recipe(tmp_path, material), tmp_path / "out"
     assert run_main(main, "--config", recipe, "--output_dir", out) == 0
     (table,) = read_object(out / "ablation.json")["tables"]
-    default, no_face, same, broken = table["cells"]
-    assert [len(row["runs"]) for row in table["cells"]] == [2, 2, 2, 0]
+    default, no_face, same, broken, always = table["cells"]
+    assert [len(row["runs"]) for row in table["cells"]] == [2, 2, 2, 0, 2]
+    assert always["uar"]["mean"] == 20  # one of five labels
     uars = {name: [run["uar"] for run in row["runs"]] for name, row in (("with", default), ("without", no_face))}
     expected = sum(without - with_ for without, with_ in zip(uars["without"], uars["with"], strict=True)) / 2
     assert no_face["effect"]["uar"] == pytest.approx(expected, abs=1e-5) and not no_face["effect"]["same_logits"]
@@ -62,7 +64,7 @@ def test_an_ablation_tells_effects_failures_and_what_does_nothing(material, tmp_
     capsys.readouterr()
     first = {path: path.read_bytes() for path in out.glob("ablation.*")}
     assert run_main(main, "--config", recipe, "--output_dir", out) == 0
-    assert "8 runs" in capsys.readouterr().out
+    assert "10 runs" in capsys.readouterr().out
     assert first == {path: path.read_bytes() for path in out.glob("ablation.*")}
 
 
@@ -76,6 +78,7 @@ def test_an_ablation_tells_effects_failures_and_what_does_nothing(material, tmp_
         ),
         ("{{streams: context}}", "{{num_frames: many}}", r"recipe.yaml:10: argument --num_frames.*'many'"),
         ("num_train_epochs: 1", "epoch_count: 1", "recipe.yaml:8: unknown key `epoch_count`"),
+        ("majority", "chance", "recipe.yaml:13: `baseline` must be one of majority, zero-shot, linear probe, MLP"),
         ("about:", "abuot:", "recipe.yaml:6: unknown key `abuot`; expected about, imbalance, flags or cells"),
         ("seeds:", "seed:", "recipe.yaml:2: unknown key `seed`; did you mean --seeds"),
         ("told what it is", "no face  stream", "recipe.yaml:11: `no face  stream` has the folder of another cell"),
