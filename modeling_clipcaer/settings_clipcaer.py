@@ -119,8 +119,10 @@ class ModelSettings:
     temporal_head_dim: int = rare_option(64, "Width of a head.", least=1, most=1024)
     temporal_mlp_dim: int = rare_option(1024, "Hidden width of its MLP.", least=1, most=2**16)
     temporal_dropout: int | float = rare_option(0.1, "Dropout in its attention and MLP.", least=0, below=1)
-    temporal_pooling: Literal["cls", "attention"] = rare_option(
-        "cls", "How frames become one embedding: a class token, or a learned weighting of the frames."
+    temporal_pooling: Literal["cls", "attention", "mean"] = rare_option(
+        "cls",
+        "How frames become one embedding: a class token, a learned weighting of the frames, or, without a transformer "
+        "and whatever their order, their mean.",
     )
     # The public research code draws them with 1.0, whose norm (22.6 for a width of 512) is twice that of the frame
     # embeddings.

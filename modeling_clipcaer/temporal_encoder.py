@@ -76,7 +76,8 @@ class TemporalEncoder(nn.Module):
         config: its `temporal_*` fields say the sizes, `projection_dim` the width D of the frame embeddings, and
             `num_frames` the greatest number of frames; there is one position embedding for each. `temporal_pooling`
             `"cls"` prepends a class token and returns it; `"attention"` returns the average of the frames weighted by
-            `softmax_t(w tanh(W h_t))`. Attention is that of `attn_implementation`.
+            `softmax_t(w tanh(W h_t))`; `"mean"` is the average of the frame embeddings, without positions, layers and
+            weights, by which to tell what their order is worth. Attention is that of `attn_implementation`.
     """
 
     def __init__(self, config: ClipCaerConfig):
@@ -84,6 +85,9 @@ class TemporalEncoder(nn.Module):
         self.config = config
         self.num_frames, self.pooling = config.num_frames, config.temporal_pooling
         dim = config.projection_dim
+        if self.pooling == "mean":
+            self.layers = nn.ModuleList()
+            return
         if self.pooling == "cls":
             self.cls_token = nn.Parameter(torch.empty(1, 1, dim))
         else:
@@ -94,6 +98,8 @@ class TemporalEncoder(nn.Module):
 
     def reset_parameters(self):
         """Draw class token and position embeddings."""
+        if self.pooling == "mean":
+            return
         init.normal_(self.position_embeds, std=self.config.temporal_init_std)
         if self.pooling == "cls":
             init.normal_(self.cls_token, std=self.config.temporal_init_std)
@@ -114,7 +120,8 @@ class TemporalEncoder(nn.Module):
         if self.pooling == "cls":
             # Keep: no `len`, which is a constant to `torch.export`.
             hidden_states = torch.cat([self.cls_token.expand(frame_embeds.shape[0], -1, -1), hidden_states], dim=1)
-        hidden_states = hidden_states + self.position_embeds[:, : hidden_states.shape[1]]
+        if self.pooling != "mean":
+            hidden_states = hidden_states + self.position_embeds[:, : hidden_states.shape[1]]
         all_hidden_states, all_weights = [hidden_states], []
         for place, layer in enumerate(self.layers, start=1):
             # Of the last layer only the class token is looked at, unless its states are asked for.
@@ -132,5 +139,7 @@ class TemporalEncoder(nn.Module):
     def _pool(self, hidden_states: torch.Tensor) -> torch.Tensor:
         if self.pooling == "cls":
             return hidden_states[:, 0]
+        if self.pooling == "mean":
+            return hidden_states.mean(dim=1)
         scores = self.pooling_score(self.pooling_hidden(hidden_states).tanh())  # (batch_size, num_frames, 1)
         return (scores.softmax(dim=1) * hidden_states).sum(dim=1)

@@ -151,7 +151,7 @@ def test_a_corrupt_frame_met_in_training_is_named(material, copied_dataset, tmp_
     [
         (["--batch_size", "0"], ["batch"]),
         (["--epochs", "many"], ["--num_train_epochs", "'many'"]),
-        (["--temporal_pooling", "mean"], ["--temporal_pooling", "cls", "attention"]),
+        (["--temporal_pooling", "max"], ["--temporal_pooling", "cls", "attention", "mean"]),
         (["--slerp_weight", "1.5"], ["`slerp_weight`", "1.5"]),
         (["--num_frames", "0"], ["`num_frames`", "0"]),
         (["--num_context_tokens", "400"], ["`num_context_tokens`"]),

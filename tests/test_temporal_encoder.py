@@ -33,6 +33,13 @@ def test_the_order_of_frames_matters(pooling):
     assert not torch.allclose(encode(encoder, frames), encode(encoder, frames.flip(1)), atol=1e-3)
 
 
+def test_mean_pooling_is_the_mean_whatever_the_order():
+    encoder, frames = build("mean"), torch.randn(2, 6, 16)
+    assert not list(encoder.parameters())
+    torch.testing.assert_close(encode(encoder, frames), frames.sum(dim=1) / 6)
+    torch.testing.assert_close(encode(encoder, frames.flip(1)), frames.sum(dim=1) / 6)
+
+
 def test_too_many_frames_are_refused():
     with pytest.raises(ValueError, match="got 7 frames, `num_frames` allows at most 6"):
         build()(torch.randn(1, 7, 16))

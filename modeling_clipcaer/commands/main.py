@@ -10,6 +10,8 @@ COMMANDS = {
     "train": "train, select by the validation split, test once",
     "evaluate": "measure a checkpoint on a split",
     "compare": "tell whether runs on the same clips differ by more than noise",
+    "folds": "train all folds of a person-disjoint k-fold, test every clip once",
+    "ablate": "measure what each part of the method is worth",
     "predict": "turn recordings into timelines, or clips into labels",
     "explain": "show what answers rest on: where the model looks, which frames, face or context",
     "export": "write a checkpoint as one file for deployment",

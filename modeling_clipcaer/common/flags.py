@@ -9,7 +9,7 @@ import difflib
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, fields
 from enum import Enum
 from types import NoneType, UnionType
@@ -67,6 +67,14 @@ def parse_arguments(types: Sequence[type], argv: list[str], description: str) ->
     return [_fill(type_, vars(namespace)) for type_ in types]
 
 
+def parse_own_arguments(types: Sequence[type], argv: list[str], description: str) -> tuple[list, list[str]]:
+    """Fill the dataclasses `types` from `argv`, and leave the `--config` files and the words that are none of theirs
+    for others to parse."""
+    configs, words = split_configs(argv)
+    namespace, others = _build_parser(types, description).parse_known_args(words)
+    return [_fill(type_, vars(namespace)) for type_ in types], [*(f"--config={path}" for path in configs), *others]
+
+
 def show_help(types: Sequence[type], argv: list[str], description: str) -> None:
     """Answer `--help` from `types` that are light to import, where the rest of a command's flags are not."""
     if {"--help", "-h"} & set(argv):
@@ -81,6 +89,15 @@ def given_flags(types: Sequence[type], argv: list[str]) -> dict[str, Any]:
         action.default = argparse.SUPPRESS
     values = vars(parser.parse_known_intermixed_args(words)[0])
     return {name: _as_plain(value) for name, value in sorted(values.items()) if name != "config"}
+
+
+def spell_flags(types: Sequence[type], values: Mapping[str, Any], places: Mapping[str, str]) -> list[str]:
+    """The words of a command line that a mapping of flags in a file means; `places` says where each key stands.
+
+    Raises:
+        InputError: an unknown key, or a value that its flag does not take.
+    """
+    return _as_flags(values, places, _build_parser(types, ""))
 
 
 def flags_with_choices(types: Sequence[type]) -> set[str]:
@@ -332,11 +349,15 @@ def _read_yaml_flags(path: str, parser: CommandParser) -> list[str]:
     values = {} if values is None else values
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected `flag: value` lines, found a {type(values).__name__}")
+    return _as_flags(values, {key: f"{path}:{line}" for key, line in lines.items()}, parser)
+
+
+def _as_flags(values: Mapping[str, Any], places: Mapping[str, str], parser: CommandParser) -> list[str]:
     keys, flags = _keys(parser), []
     seen: dict[str, str] = {}
     for key, value in values.items():
         name = key.replace("-", "_")
-        where = f"{path}:{lines[key]}"
+        where = places[key]
         if name not in keys or name == "config":
             raise InputError(f"{where}: unknown key `{key}`{_suggest(name, parser)}")
         if keys[name].dest in seen:

@@ -22,6 +22,10 @@ logger = logging.getLogger(__name__)
 LOCK = ".lock"
 
 
+class Busy(InputError):
+    """Another process holds what is wanted."""
+
+
 @contextmanager
 def locked_folder(folder: str | os.PathLike) -> Iterator[None]:
     """Hold `folder`, which is made where it is not there, for one run. A folder that stays empty is removed again.
@@ -97,7 +101,7 @@ def _take_lock(path: Path, busy: str) -> IO:
         except OSError as error:
             if error.errno in (errno.EACCES, errno.EAGAIN):
                 file.close()
-                raise InputError(busy) from None
+                raise Busy(busy) from None
             logger.warning("%s: cannot be locked (%s): nothing keeps two runs apart", path, error.strerror)
             return file
         # Keep: whoever held it may have removed the file between our opening it and our locking it.

@@ -26,6 +26,12 @@ def read_yaml(path: str | os.PathLike) -> tuple[Any, dict[str, int]]:
         InputError: it is no YAML, has a tag, an anchor, an alias, a second document or a key twice, or is too long or
             too deep.
     """
+    content, lines = read_nested_yaml(path)
+    return content, {place[0]: line for place, line in lines.items() if len(place) == 1}
+
+
+def read_nested_yaml(path: str | os.PathLike) -> tuple[Any, dict[tuple, int]]:
+    """[`read_yaml`] with the line of every key, by the keys and the numbers in lists that lead to it."""
     return _Reader(path, read_text(path, LARGEST)).read()
 
 
@@ -39,15 +45,15 @@ class _Reader:
     def __init__(self, path: str | os.PathLike, text: str):
         self.path = path
         self.text = text
-        self.lines: dict[str, int] = {}
+        self.lines: dict[tuple, int] = {}
         self.count = 0
 
-    def read(self) -> tuple[Any, dict[str, int]]:
+    def read(self) -> tuple[Any, dict[tuple, int]]:
         """The one document."""
         try:
             events = yaml.parse(self.text, Loader=yaml.SafeLoader)
             starts = (event for event in events if isinstance(event, yaml.DocumentStartEvent))
-            content = self._build(next(events), events, 0) if next(starts, None) else None
+            content = self._build(next(events), events, ()) if next(starts, None) else None
             for event in starts:
                 raise self._error(event, "a second document; expected one")
         except yaml.MarkedYAMLError as error:
@@ -59,26 +65,25 @@ class _Reader:
             raise InputError(f"{self.path}: is not valid YAML: {first_line(error)}") from None
         return content, self.lines
 
-    def _build(self, event: yaml.Event, events: Iterator[yaml.Event], depth: int) -> Any:
-        self._check(event, depth)
+    def _build(self, event: yaml.Event, events: Iterator[yaml.Event], place: tuple) -> Any:
+        self._check(event, len(place))
         if isinstance(event, yaml.ScalarEvent):
             return None if event.style is None and event.value in NOTHING else event.value
         if isinstance(event, yaml.SequenceStartEvent):
-            values = []
+            values: list[Any] = []
             while not isinstance(event := next(events), yaml.SequenceEndEvent):
-                values.append(self._build(event, events, depth + 1))
+                values.append(self._build(event, events, (*place, len(values))))
             return values
         content: dict[str, Any] = {}
-        lines = self.lines if depth == 0 else {}
         while not isinstance(event := next(events), yaml.MappingEndEvent):
-            self._check(event, depth)
+            self._check(event, len(place))
             if not isinstance(event, yaml.ScalarEvent):
                 raise self._error(event, "expected a word as a key")
             key = event.value  # Keep: the word, also of `null`. A label may be called so.
-            if key in lines:
-                raise self._error(event, f"`{key}` is also on line {lines[key]}")
-            lines[key] = event.start_mark.line + 1
-            content[key] = self._build(next(events), events, depth + 1)
+            if (*place, key) in self.lines:
+                raise self._error(event, f"`{key}` is also on line {self.lines[*place, key]}")
+            self.lines[*place, key] = event.start_mark.line + 1
+            content[key] = self._build(next(events), events, (*place, key))
         return content
 
     def _check(self, event: yaml.Event, depth: int) -> None:

@@ -55,14 +55,16 @@ class _CachedCollator(ClipCaerCollator):
 
 class CachedEmbedsCollator(_CachedCollator):
     """Rows with frame embeddings -> a batch of `context_embeds` and `face_embeds` of shape `(batch_size, num_frames,
-    projection_dim)`, and labels. In training the view is drawn as well as the frames."""
+    projection_dim)`, and labels. In training the view is drawn as well as the frames, of the first `most_views`."""
 
     stream_names, columns, dtype = EMBEDS_COLUMNS, EMBEDS_COLUMNS, np.float32
+    most_views: int | None = None  # of a cache that runs share which ask for more
 
     def read_clip(self, row: Mapping[str, Any], generator: torch.Generator | None) -> tuple:
         """Embeddings of the drawn frames in one view."""
         indices = self._draw_frames(row, generator)
-        view = 0 if generator is None else int(torch.randint(row["num_views"], (), generator=generator))
+        views = min(row["num_views"], self.most_views or row["num_views"])
+        view = 0 if generator is None else int(torch.randint(views, (), generator=generator))
         return tuple(self._pick(row, name, view, indices) for name in self.columns)
 
 

@@ -43,7 +43,7 @@ CACHE_VERSION = 5
 CLIPS_PER_FILE = 32
 # Images that the tower sees at a time.
 IMAGES_PER_PASS = 256
-KEPT_COLUMNS = ("clip_id", "label", "votes")
+KEPT_COLUMNS = ("clip_id", "person_id", "label", "votes")
 # What the tower computes by beside its weights, and these do not show.
 TOWER_SETTINGS = ("hidden_act", "layer_norm_eps", "num_attention_heads")
 NORMALIZATION_SETTINGS = ("do_normalize", "image_mean", "image_std")

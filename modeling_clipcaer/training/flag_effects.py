@@ -84,6 +84,14 @@ RULES = (
         "nothing uses the soft prompts: the descriptive view classifies, and "
         f"{' and '.join(loss.name.upper() for loss in SOFT_PROMPT_LOSSES)} loss are off",
     ),
+    Rule(
+        (
+            *("temporal_layers", "temporal_heads", "temporal_head_dim", "temporal_mlp_dim", "temporal_dropout"),
+            "temporal_init_std",
+        ),
+        lambda run: run.temporal_pooling != "mean",
+        "`temporal_pooling` mean has no transformer",
+    ),
     # Pixels
     Rule(("face_margin",), lambda run: run.streams != "context", "there is no face stream (`streams` context)"),
     Rule(("context", "letterbox"), lambda run: run.streams != "face", "there is no context stream (`streams` face)"),

@@ -37,6 +37,11 @@ from modeling_clipcaer.training.run_comparison import (
 logger = logging.get_logger(__name__)
 
 
+def as_json(content: Mapping[str, Any]) -> dict[str, Any]:
+    """`content` as its JSON is read again, so that it compares with a record."""
+    return json.loads(json.dumps(content, default=str))
+
+
 class _ResumedState(TrainerCallback):
     """Makes the state of an earlier start that of this one: its own steps of logging and saving, and the best
     checkpoint, of which the state names the step, and no path."""
@@ -127,7 +132,7 @@ class ResumableTrainer(Trainer):
         run["settings"] |= {section: choose_settings(values) for section, values in settings.items()}
         run["clips"] = {split: fingerprint_clips(rows) for split, rows in splits.items()}
         run["layout"] = asdict(self._describe_layout())
-        return json.loads(json.dumps(run, default=str))
+        return as_json(run)
 
     def _complete_record(self, record: Mapping[str, Any], checkpoint: str | os.PathLike) -> Mapping[str, Any]:
         """What a checkpoint's run was made with. Where that has no record, what its files do not say is as here."""
@@ -136,7 +141,7 @@ class ResumableTrainer(Trainer):
         logger.warning("%s: has no record: that its clips and flags were those of this run is on trust", checkpoint)
         with tell_loading(checkpoint, "model's and processor's configuration"):
             parts = [type(part).from_pretrained(checkpoint) for part in (self.model.config, self.processing_class)]
-        run = json.loads(json.dumps(describe_model(*parts), default=str))
+        run = as_json(describe_model(*parts))
         layout = self.run["layout"] | record["run"]["layout"]
         return self.run | run | {"settings": self.run["settings"] | run["settings"], "layout": layout}
 

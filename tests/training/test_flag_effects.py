@@ -167,6 +167,12 @@ FACE, CONTEXT, DESCRIPTIVE = "--streams face", "--streams context", "--prototype
 NO_TEXT_LOSS = f"{DESCRIPTIVE} --mi_loss_weight 0 --dc_loss_weight 0 --lr_prompt_learner 0"
 PLAIN = "--flip_prob 0 --rotation_degrees 0"
 IDLE = {
+    "temporal_layers": ("--temporal_pooling mean", "2"),
+    "temporal_heads": ("--temporal_pooling mean", "1"),
+    "temporal_head_dim": ("--temporal_pooling mean", "4"),
+    "temporal_mlp_dim": ("--temporal_pooling mean", "8"),
+    "temporal_dropout": ("--temporal_pooling mean", "0.5"),
+    "temporal_init_std": ("--temporal_pooling mean", "1"),
     "exper_name": ("", "mine"),
     "do_train": ("", "true"),
     "do_eval": ("", "true"),
