@@ -58,7 +58,7 @@ def _draw_few(clips: Clips, labels: Sequence[str], count: int, rng: np.random.Ge
     for number in sorted({clip.label for clip in clips}):
         places = [place for place, clip in enumerate(clips) if clip.label == number]
         if len(places) < count:
-            raise InputError(f"--clips-per-label {count}: training has {len(places)} clips of {labels[number]}")
+            raise InputError(f"--clips-per-label {count}: training has {len(places)} clips of {labels[int(number)]}")
         chosen |= set(rng.choice(places, count, replace=False).tolist())
     return [clips[place] for place in sorted(chosen)]
 

@@ -25,7 +25,7 @@ from modeling_clipcaer.metrics import (
     weighted_average_recall,
 )
 from modeling_clipcaer.modeling_clipcaer import ClipCaerForVideoClassification
-from modeling_clipcaer.models.zero_shot import ZeroShotModel, embed_clips
+from modeling_clipcaer.models.zero_shot import embed_clips
 from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor
 
 
@@ -79,13 +79,16 @@ def measure_baselines(
         found[-1]["seconds"] = round(time.perf_counter() - clock, 1)
         clock = time.perf_counter()
 
+    def score(batch: dict[str, Any]) -> Any:
+        return ZeroShotModel.forward(model, **batch).logits
+
     def embed(name: str) -> Iterator[dict[str, torch.Tensor]]:
         return embed_clips(model, processor, clips[name], batch_size, num_workers, tower_dtype)
 
     add(MAJORITY, np.full(len(references), np.bincount(references).argmax()))
     embeds = list(embed(split))
     with torch.no_grad():
-        logits = torch.cat([ZeroShotModel.forward(model, **batch).logits for batch in embeds])
+        logits = torch.cat([score(batch) for batch in embeds])
     add(ZERO_SHOT, predict_labels(logits.float().cpu().numpy()))
     if training is None:
         return found

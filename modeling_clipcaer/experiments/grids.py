@@ -22,6 +22,7 @@ from modeling_clipcaer.common.files import complete_file, write_json
 from modeling_clipcaer.common.locks import Busy, locked_folder
 from modeling_clipcaer.common.processes import start_anew
 from modeling_clipcaer.common.progress import hide_progress_bars, tell
+from modeling_clipcaer.common.versions import list_versions
 from modeling_clipcaer.data.loading import get_labels
 from modeling_clipcaer.errors import InputError, first_line
 from modeling_clipcaer.experiments.materials import ClipStore, Material
@@ -37,7 +38,7 @@ from modeling_clipcaer.experiments.runs import (
 from modeling_clipcaer.json_files import read_object
 from modeling_clipcaer.models.trainable import fingerprint_weights
 from modeling_clipcaer.names import public_name
-from modeling_clipcaer.reports.evaluation import list_versions
+from modeling_clipcaer.reports.evaluation import PACKAGES
 
 
 RUNS, CACHE = "runs", "cache"  # folders of an experiment's
@@ -107,7 +108,7 @@ def describe_grid(grid: Grid) -> dict[str, Any]:
         "seeds": list(dict.fromkeys(task.seed for task in grid.tasks)),
         "clips": {name: store.describe(material) for name, material in materials.items()},
         "clip_weights": {public_name(name): _hash_clip(name) for name in sorted(models)},
-        "versions": list_versions(),
+        "versions": list_versions(PACKAGES),
     }
 
 

@@ -83,8 +83,8 @@ def bootstrap_confidence_intervals(
     count as independent, and those of one person are not, unless `groups` says whose each clip is.
 
     With `groups` persons are redrawn, not clips, so that all clips of one are there or missing together: see
-    [`draw_by_person`]. Few persons give an interval that is too narrow (Cameron, Gelbach and Miller, 2008): that of UAR
-    and WAR is widened to hold the one by clip. Below some ten persons it still is too narrow.
+    [`draw_by_person`]. Few persons give one that is too narrow (Cameron, Gelbach and Miller, 2008): that of UAR and
+    WAR is widened to hold the one by clip. Below some ten persons it still is too narrow.
 
     Args:
         references, predictions (`num_clips` integers): True and predicted labels, 0-based.

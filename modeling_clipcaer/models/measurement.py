@@ -106,14 +106,14 @@ def is_trustworthy(measured: dict[str, Any] | None) -> bool:
     if measured is None:
         return False
     low, high = measured["uar_ci95"]
-    rival = measured.get("baseline")
+    rival: dict[str, Any] | None = measured.get("baseline")
     if rival is not None and rival["uar"] >= measured["uar"]:
         return False
     return low > 100 / measured["num_labels"] and high - low <= 20
 
 
 def _is_baseline(value: Any) -> bool:
-    name, uar = (value.get("name"), value.get("uar")) if isinstance(value, dict) else (None, None)
+    name, uar = (value.get("name"), value.get("uar", math.nan)) if isinstance(value, dict) else (None, math.nan)
     return isinstance(name, str) and 0 < len(name) < 200 and _is_number(uar) and 0 <= uar <= 100
 
 

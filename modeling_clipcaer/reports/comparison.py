@@ -13,6 +13,7 @@ from modeling_clipcaer.common.csv_text import safe_row
 from modeling_clipcaer.common.files import staged_folder, write_json
 from modeling_clipcaer.common.markdown_text import markdown_text
 from modeling_clipcaer.common.notice import RESPONSIBLE_USE
+from modeling_clipcaer.common.versions import list_versions
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.metrics import (
     Difference,
@@ -25,15 +26,15 @@ from modeling_clipcaer.metrics import (
     weighted_average_recall,
 )
 from modeling_clipcaer.names import printable
-from modeling_clipcaer.reports.evaluation import list_versions
+from modeling_clipcaer.reports.evaluation import PACKAGES
 from modeling_clipcaer.reports.plots import draw_differences
 from modeling_clipcaer.reports.predictions import Predictions
 
 
 METHOD = (
     "Differences are paired: the second run's figure less the first's on the same clips, with 95 % intervals by a "
-    "Bayesian bootstrap that draws the same weights for both, of persons where they are known, else of clips. McNemar's "
-    "test is exact and takes clips as independent. The clips that would be needed are those with which the measured "
+    "Bayesian bootstrap that draws the same weights for both, of persons where they are known, else of clips. "
+    "McNemar's test is exact and takes clips as independent. The clips that would be needed are those with which the measured "
     "difference, if it is the true one, is found with a probability of 80 %. For McNemar's test they are, by Connor "
     "(1987), (1.96 √ψ + 0.84 √(ψ - δ²))² / δ² of the difference δ and the share ψ of clips that one run alone answers "
     "rightly. For the interval they are n (2.80 s / δ)² of these n clips and the bootstrap's standard deviation s, if "
@@ -125,7 +126,7 @@ def compare_runs(runs: Sequence[Predictions], names: Sequence[str], seed: int = 
         "pairs": pairs,
         "seed": seed,
         "method": METHOD,
-        "versions": list_versions(),
+        "versions": list_versions(PACKAGES),
     }
 
 

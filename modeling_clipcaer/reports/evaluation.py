@@ -3,9 +3,7 @@
 import csv
 import math
 import os
-import platform
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -15,6 +13,7 @@ from modeling_clipcaer.common.csv_text import safe_row
 from modeling_clipcaer.common.files import complete_file, staged_folder, write_json
 from modeling_clipcaer.common.markdown_text import markdown_code, markdown_text
 from modeling_clipcaer.common.notice import RESPONSIBLE_USE
+from modeling_clipcaer.common.versions import list_versions
 from modeling_clipcaer.data.label_counts import find_absent, find_few, tell_few, tell_gaps
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.metrics import (
@@ -70,18 +69,6 @@ def _rounded(number: float, digits: int = 4) -> float | None:
 
 def _percent(fraction: float) -> float | None:
     return _rounded(100 * fraction, 6)
-
-
-def _installed_version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None  # our own package, run from a clone without installation
-
-
-def list_versions() -> dict[str, str | None]:
-    """What is installed of that which figures depend on."""
-    return {"python": platform.python_version()} | {name: _installed_version(name) for name in PACKAGES}
 
 
 def build_report(
@@ -158,7 +145,9 @@ def build_report(
             "confidence": [_rounded(value) for value in bins["confidence"]],
             "accuracy": [_rounded(value) for value in bins["accuracy"]],
         },
-        "recall_ci95": _recall_intervals(references, predictions, labels, seed, answers and answers.persons),
+        "recall_ci95": _recall_intervals(
+            references, predictions, labels, seed, None if answers is None else answers.persons
+        ),
         "abstention": _describe_abstention(probabilities, references),
         **(_describe_persons(answers, measured, seed) | break_down(answers, seed) if answers else {}),
         "num_clips": int(matrix.sum()),
@@ -170,11 +159,11 @@ def build_report(
         "split_protocol": split_protocol,
         "seed": seed,
         "tower_dtype": tower_dtype,
-        "versions": list_versions(),
+        "versions": list_versions(PACKAGES),
     }
 
 
-def _describe_persons(answers: Predictions, measured: tuple, seed: int) -> dict[str, Any]:
+def _describe_persons(answers: Predictions, measured: tuple[ArrayLike, np.ndarray, int], seed: int) -> dict[str, Any]:
     """How many persons, and intervals by person; `None` where they are not known or there is one alone."""
     persons = answers.persons
     count = None if persons is None else len(set(persons))

@@ -44,7 +44,7 @@ class Canvas:
         corners = self.place(points)
         if name in self.cues:
             corners = np.concatenate([corners, np.reshape(self.cues[name], (2, 2))])
-        left, top, right, bottom = (*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist())
+        (left, top), (right, bottom) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
         self.cues[name] = left, top, right, bottom
 
     def polygon(self, points, fill: tuple[int, int, int]) -> None:
