@@ -25,7 +25,7 @@ from modeling_clipcaer.metrics import (
     weighted_average_recall,
 )
 from modeling_clipcaer.modeling_clipcaer import ClipCaerForVideoClassification
-from modeling_clipcaer.models.zero_shot import embed_clips
+from modeling_clipcaer.models.zero_shot import ZeroShotModel, embed_clips
 from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor
 
 

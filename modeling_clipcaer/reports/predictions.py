@@ -16,6 +16,7 @@ from modeling_clipcaer.data.boxes import BOX_SOURCES
 from modeling_clipcaer.data.layouts.raer import place_of
 from modeling_clipcaer.data.loading import count_frames
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.json_files import parse_json
 
 
 FILE_NAME = "predictions.parquet"
@@ -105,7 +106,7 @@ def read_predictions(path: str | Path) -> Predictions:
     path = path / FILE_NAME if path.is_dir() else path
     try:
         table = pq.read_table(path)
-        about = json.loads((table.schema.metadata or {})[_KEY])
+        about = parse_json((table.schema.metadata or {})[_KEY], path)
     except FileNotFoundError:
         raise InputError(f"{path}: expected the answers of an evaluation, found no file") from None
     except (OSError, pa.ArrowException, KeyError, ValueError) as error:
