@@ -226,7 +226,7 @@ def render_ablation(report: Mapping[str, Any]) -> str:
 
 
 def draw_effects(summary: Mapping[str, Any], path: Path) -> None:
-    """The effects of a table with their intervals, one above the other."""
+    """The effects of a table with their 95 % intervals, one above the other, and a stroke for each drawing or fold."""
     from matplotlib.figure import Figure
 
     from modeling_clipcaer.common.lettering import Lettering
@@ -245,7 +245,7 @@ def draw_effects(summary: Mapping[str, Any], path: Path) -> None:
         points = list(row["effect"]["by_clips"].values())
         axes.plot(points, [place] * len(points), "|", color=colour, markersize=9, alpha=0.6)
     axes.set_yticks(range(len(rows)), [lettering[row["name"]] for row in rows], parse_math=False)
-    axes.set_xlabel("difference to the default in UAR, points; 95 % interval; strokes: each drawing or fold")
+    axes.set_xlabel("difference to the default in UAR, points")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="x", color="#e6e6e6", linewidth=0.8)
     axes.set_axisbelow(True)
