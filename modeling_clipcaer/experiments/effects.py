@@ -1,6 +1,7 @@
 """The table of an ablation: for each cell its effect on the last epoch, with an interval, and what it rests on."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,92 +44,118 @@ def measure_epochs(run: FinishedRun, folder: Path) -> dict[str, list[float]]:
 
 def summarise_table(table: Table, tasks: Sequence[Task], output_dir: Path) -> dict[str, Any]:
     """Every cell of a table with what its finished runs say."""
-    by_cell: dict[str, list[Task]] = {cell.folder: [] for cell in table.cells}
-    for task in tasks:
-        if task.cell in by_cell:
-            by_cell[task.cell].append(task)
-    default: dict[Key, tuple[FinishedRun, dict[str, list[float]]]] = {}
-    rows: list[dict[str, Any]] = []
-    gains: dict[str, list[float]] = {name: [] for name in ("best validation UAR", "least validation loss")}
-    for cell in table.cells:
-        found, errors = {}, []
-        for task in by_cell[cell.folder]:
-            folder, key = task.find_folder(output_dir), (task.material.name, task.seed)
-            if (folder / RECORD).is_file():
-                run = read_run(folder)
-                found[key] = run, measure_epochs(run, folder)
-                chosen = choose_epochs(run) if run.logits else {}
-                for name, values in gains.items() if chosen else ():
-                    uar = found[key][1]["uar"]
-                    values.append(uar[chosen[name]] - uar[chosen["last"]])
-            elif (folder / FAILURE).is_file():
-                errors.append(read_object(folder / FAILURE)["error"])
-        if cell is table.cells[0]:
-            default = found
-        rows.append(_summarise_cell(cell, found, default, errors, len(by_cell[cell.folder])))
+    found = {
+        cell.folder: _read_cell([task for task in tasks if task.cell == cell.folder], output_dir)
+        for cell in table.cells
+    }
+    default = found[table.cells[0].folder]
+    rows = [_summarise_cell(cell, found[cell.folder], default) for cell in table.cells]
+    runs = [finished for cell in found.values() for finished in cell.finished.values() if finished.run.logits]
     return {
         "table": table.name,
         "about": table.about,
         "imbalance": table.imbalance,
         "cells": rows,
-        "selection": {name: _summarise_differences(values) for name, values in gains.items() if values},
+        "selection": _summarise_selection(runs) if runs else {},
     }
 
 
-def _summarise_cell(
-    cell: Cell, found: Mapping, default: Mapping, errors: Sequence[str], wanted: int
-) -> dict[str, Any]:
-    pairs = [key for key in found if key in default]
-    differences = {key: found[key][1]["uar"][-1] - default[key][1]["uar"][-1] for key in pairs}
-    same = bool(pairs) and all(
-        np.array_equal(found[key][0].logits.get("test", ()), default[key][0].logits["test"]) for key in pairs
-    )
+@dataclass
+class _Measured:
+    """A finished run, and percent of every measure on its test clips, epoch by epoch."""
+
+    run: FinishedRun
+    figures: Mapping[str, list[float]]
+
+
+@dataclass
+class _MeasuredCell:
+    """The finished runs of a cell, what was wrong with others, and how many there are to be."""
+
+    finished: dict[Key, _Measured]
+    errors: list[str]
+    wanted: int
+
+
+def _read_cell(tasks: Sequence[Task], output_dir: Path) -> _MeasuredCell:
+    cell = _MeasuredCell({}, [], len(tasks))
+    for task in tasks:
+        folder = task.find_folder(output_dir)
+        if (folder / RECORD).is_file():
+            run = read_run(folder)
+            cell.finished[task.material.name, task.seed] = _Measured(run, measure_epochs(run, folder))
+        elif (folder / FAILURE).is_file():
+            cell.errors.append(read_object(folder / FAILURE)["error"])
+    return cell
+
+
+def _summarise_selection(runs: Sequence[_Measured]) -> dict[str, Any]:
+    """UAR on the test clips of each way to choose an epoch, less that of the last one."""
+    chosen = [choose_epochs(measured.run) for measured in runs]
+    uars = [
+        {name: measured.figures["uar"][epoch] for name, epoch in epochs.items()}
+        for measured, epochs in zip(runs, chosen, strict=True)
+    ]
+    return {
+        name: _summarise_differences([uar[name] - uar["last"] for uar in uars]) for name in chosen[0] if name != "last"
+    }
+
+
+def _summarise_cell(cell: Cell, found: _MeasuredCell, default: _MeasuredCell) -> dict[str, Any]:
+    changed = {change.replace("-", "_") for change in cell.changes}
     runs = [
-        {"clips": name, "seed": seed, **{measure: _rounded(values[-1]) for measure, values in figures.items()}}
-        | {"seconds": run.record["seconds"]}
-        for (name, seed), (run, figures) in found.items()
+        {"clips": name, "seed": seed, "seconds": measured.run.record["seconds"]}
+        | {measure: _rounded(values[-1]) for measure, values in measured.figures.items()}
+        for (name, seed), measured in found.finished.items()
     ]
     row: dict[str, Any] = {
         "name": cell.name,
         "changes": dict(cell.changes),
-        "runs_wanted": wanted,
+        "runs_wanted": found.wanted,
         "runs": runs,
-        "errors": sorted(set(errors)),
-        "unused_flags": {
-            name: reason
-            for name, reason in read_flags(cell.words).unused.items()
-            if name in {change.replace("-", "_") for change in cell.changes}
-        },
+        "errors": sorted(set(found.errors)),
+        "unused_flags": {name: why for name, why in read_flags(cell.words).unused.items() if name in changed},
     }
-    for measure in MEASURES if runs else ():
-        values = [run[measure] for run in runs if measure in run]
-        if not values:  # a baseline has no macro F1
-            continue
-        row[measure] = {"mean": _rounded(np.mean(values)), "deviation": _rounded(np.std(values, ddof=1), len(values))}
+    for measure in MEASURES:
+        values = [run[measure] for run in runs if measure in run]  # a baseline has no macro F1
+        if values:
+            deviation = _rounded(np.std(values, ddof=1)) if len(values) > 1 else None
+            row[measure] = {"mean": _rounded(np.mean(values)), "deviation": deviation}
+    pairs = [key for key in found.finished if key in default.finished]
     if found is not default and pairs:
-        names = list(dict.fromkeys(name for name, _ in pairs))
-        row["effect"] = _summarise_differences(list(differences.values())) | {
-            "by_clips": {
-                name: _rounded(np.mean([value for key, value in differences.items() if key[0] == name]))
-                for name in names
-            },
-            "same_logits": same,
-        }
+        row["effect"] = _summarise_effect({key: (found.finished[key], default.finished[key]) for key in pairs})
     return row
+
+
+def _summarise_effect(pairs: Mapping[Key, tuple[_Measured, _Measured]]) -> dict[str, Any]:
+    """Difference of the first of each pair to the second, the default."""
+    differences = {
+        key: changed.figures["uar"][-1] - plain.figures["uar"][-1] for key, (changed, plain) in pairs.items()
+    }
+    by_clips: dict[str, list[float]] = {}
+    for (name, _), difference in differences.items():
+        by_clips.setdefault(name, []).append(difference)
+    logits = [
+        (changed.run.logits.get("test", np.empty(0)), plain.run.logits["test"]) for changed, plain in pairs.values()
+    ]
+    return _summarise_differences(list(differences.values())) | {
+        "by_clips": {name: _rounded(np.mean(values)) for name, values in by_clips.items()},
+        "same_logits": all(np.array_equal(changed, plain) for changed, plain in logits),
+    }
 
 
 def _summarise_differences(differences: Sequence[float]) -> dict[str, Any]:
     mean, margin = mean_interval(differences)
     return {
         "uar": _rounded(mean),
-        "margin": _rounded(margin, len(differences)),
+        "margin": _rounded(margin) if len(differences) > 1 else None,
         "pairs": len(differences),
         "pairs_to_see_a_point": count_pairs_needed(differences, POINT),
     }
 
 
-def _rounded(value: Any, count: int = 2) -> float | None:
-    return round(float(value), 6) if count > 1 else None
+def _rounded(value: Any) -> float:
+    return round(float(value), 6)
 
 
 def judge(row: Mapping[str, Any]) -> str:
@@ -199,7 +226,7 @@ def render_ablation(report: Mapping[str, Any]) -> str:
 
 
 def draw_effects(summary: Mapping[str, Any], path: Path) -> None:
-    """The effects of a table with their intervals, one above the other."""
+    """The effects of a table with their 95 % intervals, one above the other, and a stroke for each drawing or fold."""
     from matplotlib.figure import Figure
 
     from modeling_clipcaer.common.lettering import Lettering
@@ -218,7 +245,7 @@ def draw_effects(summary: Mapping[str, Any], path: Path) -> None:
         points = list(row["effect"]["by_clips"].values())
         axes.plot(points, [place] * len(points), "|", color=colour, markersize=9, alpha=0.6)
     axes.set_yticks(range(len(rows)), [lettering[row["name"]] for row in rows], parse_math=False)
-    axes.set_xlabel("difference to the default in UAR, points; 95 % interval; strokes: each drawing or fold")
+    axes.set_xlabel("difference to the default in UAR, points")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="x", color="#e6e6e6", linewidth=0.8)
     axes.set_axisbelow(True)
