@@ -28,6 +28,11 @@ def tower_dtype_option(**kwargs):
     return option("auto", text, choices=list(TOWER_DTYPES), **kwargs)
 
 
+# Matrices of a layer of CLIP's tower: queries and values are what Hu et al. (2022) found enough.
+LORA_DEFAULT = ("q_proj", "v_proj")
+LORA_TARGETS = (*LORA_DEFAULT, "k_proj", "out_proj", "fc1", "fc2")
+
+
 @dataclass
 class ModelArguments(ModelSettings):
     """What a new model is made of: the CLIP checkpoint, and the texts of its labels."""
@@ -77,6 +82,13 @@ class TrainableArguments:
     )
     lora_rank: int = rare_option(8, "Its rank.", above=0)
     lora_alpha: float = rare_option(16.0, "Its alpha: the update is scaled by alpha over rank.", above=0)
+    lora_targets: list[str] | None = rare_option(
+        None,
+        "The weights it is put on, q_proj and v_proj by default; of attention also k_proj, out_proj, of the MLP fc1, "
+        "fc2.",
+        nargs="+",
+        choices=LORA_TARGETS,
+    )
     save_trainable_only: bool = rare_option(
         False,
         "Leave CLIP's frozen weights out of the checkpoints of training; recipes/evaluate.py and predict.py add them "

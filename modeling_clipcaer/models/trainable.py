@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from modeling_clipcaer.configuration_clipcaer import ClipCaerConfig
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.json_files import describe_json, read_object
 from modeling_clipcaer.modeling_clipcaer import ClipCaerForVideoClassification
-from modeling_clipcaer.models.arguments import TrainableArguments
+from modeling_clipcaer.models.arguments import LORA_DEFAULT, LORA_TARGETS, TrainableArguments
 from modeling_clipcaer.strict_loading import check_found, check_weights, tell_loading
 
 
@@ -24,11 +25,16 @@ PLAIN_WEIGHTS = "model.safetensors"
 OF_CLIP = "model.clip."  # how the names of CLIP's weights begin
 
 
-def add_lora(model: ClipCaerForVideoClassification, rank: int, alpha: float):
-    """Put LoRA, at first no change, on the queries and values of the vision tower, in place. Returns PEFT's tuner."""
+def add_lora(model: ClipCaerForVideoClassification, rank: int, alpha: float, targets: Sequence[str] = LORA_DEFAULT):
+    """Put LoRA, at first no change, on the vision tower, in place. Returns PEFT's tuner.
+
+    Args:
+        rank, alpha: of the updates, which are scaled by alpha over rank.
+        targets: on which matrices of every layer, of `LORA_TARGETS`.
+    """
     from peft import LoraConfig, LoraModel
 
-    target = r".*\.vision_model\..*\.(q_proj|v_proj)"
+    target = rf".*\.vision_model\..*\.({'|'.join(targets)})"
     return LoraModel(model, LoraConfig(r=rank, lora_alpha=alpha, target_modules=target), "default")
 
 
@@ -37,7 +43,7 @@ def prepare_lora(model: ClipCaerForVideoClassification, args: TrainableArguments
     if args.use_lora:
         if learning_rate <= 0:
             raise InputError("`use_lora` trains the vision tower: set `lr_image_encoder` above 0")
-        add_lora(model, args.lora_rank, args.lora_alpha)
+        add_lora(model, args.lora_rank, args.lora_alpha, args.lora_targets or LORA_DEFAULT)
 
 
 def limit_training(model: ClipCaerForVideoClassification, args: TrainableArguments, base_model: str) -> dict | None:
@@ -48,7 +54,8 @@ def limit_training(model: ClipCaerForVideoClassification, args: TrainableArgumen
     """
     if not (args.use_lora or args.save_trainable_only):
         return None
-    lora = {"rank": args.lora_rank, "alpha": args.lora_alpha} if args.use_lora else None
+    targets = list(args.lora_targets or LORA_DEFAULT)
+    lora = {"rank": args.lora_rank, "alpha": args.lora_alpha, "targets": targets} if args.use_lora else None
     notes: dict[str, Any] = {"lora": lora, "base_model": None}
     if args.save_trainable_only:
         frozen = {
@@ -111,8 +118,11 @@ def read_notes(path: Path) -> dict[str, Any]:
     if base[0] is not None and not all(isinstance(words, str) for words in base):
         raise InputError(f"{path}: expected `base_model` with `frozen_sha256`, found {describe_json(notes)}")
     if lora is not None:
-        sound = isinstance(lora, dict) and lora.keys() == {"rank", "alpha"}
+        # Checkpoints of before name no targets.
+        sound = isinstance(lora, dict) and lora.keys() - {"targets"} == {"rank", "alpha"}
         sound = sound and type(lora["rank"]) is int and type(lora["alpha"]) in (int, float)
+        targets = lora.get("targets", list(LORA_DEFAULT)) if sound else []
+        sound = sound and isinstance(targets, list) and bool(targets) and all(name in LORA_TARGETS for name in targets)
         if not sound or not (0 < lora["rank"] <= 4096 and 0 < lora["alpha"] <= 1e6):
             raise InputError(f"{path}: expected `lora` with `rank` and `alpha`, found {describe_json(lora)}")
     return notes

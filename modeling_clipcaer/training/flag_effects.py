@@ -112,7 +112,7 @@ RULES = (
         lambda run: run.cache_frame_embeds or run.cache_crops,
         "nothing is cached: neither `cache_frame_embeds` nor `cache_crops` is on",
     ),
-    Rule(("lora_rank", "lora_alpha"), lambda run: run.use_lora, "`use_lora` is off"),
+    Rule(("lora_rank", "lora_alpha", "lora_targets"), lambda run: run.use_lora, "`use_lora` is off"),
     Rule(("save_trainable_only",), lambda run: run.save_strategy != "no", "`save_strategy` is no"),
     # Losses
     *_loss_rules(),

@@ -25,7 +25,7 @@ TWO_EPOCHS = ("--epochs", 2, "--dataloader_num_workers", 0, "--save_total_limit"
 KINDS = {
     "frozen tower": ("--save_trainable_only",),
     "LoRA": ("--use_lora", "--lr_image_encoder", 1e-2, "--save_trainable_only"),
-    "LoRA, whole": ("--use_lora", "--lr_image_encoder", 1e-2, "--lora_rank", 3),
+    "LoRA, whole": ("--use_lora", "--lr_image_encoder", 1e-2, "--lora_rank", 3, "--lora_targets", "out_proj", "fc1"),
 }
 
 
@@ -69,7 +69,7 @@ def test_checkpoints_hold_what_trains_alone_and_name_their_clip(run, material):
     notes = json.loads((find_selected(folder) / "trainable.json").read_text())
     of_clip = {name for name in saved if name.startswith("model.clip.")}
     if kind == "LoRA, whole":
-        assert notes == {"lora": {"rank": 3, "alpha": 16.0}, "base_model": None}
+        assert notes == {"lora": {"rank": 3, "alpha": 16.0, "targets": ["out_proj", "fc1"]}, "base_model": None}
         assert len(of_clip) > 78
     else:
         assert notes["base_model"] == str(material.clip)
@@ -84,16 +84,13 @@ def test_transformers_does_not_take_such_a_checkpoint_for_a_model(run):
         AutoModelForVideoClassification.from_pretrained(find_selected(run[2]))
 
 
-def test_lora_moves_queries_and_values_of_the_vision_tower_alone(run, material):
+def test_lora_moves_its_targets_in_the_vision_tower_alone(run, material):
     kind, _, folder = run
     before = CLIPModel.from_pretrained(material.clip).state_dict()
     after = load_checkpoint(str(folder))[0].model.clip.state_dict()
     moved = {name for name, value in before.items() if not torch.equal(value, after[name])}
-    expected = {
-        name
-        for name in before
-        if name.startswith("vision_model") and name.endswith(("q_proj.weight", "v_proj.weight"))
-    }
+    targets = ("out_proj.weight", "fc1.weight") if kind == "LoRA, whole" else ("q_proj.weight", "v_proj.weight")
+    expected = {name for name in before if name.startswith("vision_model") and name.endswith(targets)}
     assert moved == (set() if kind == "frozen tower" else expected)
 
 

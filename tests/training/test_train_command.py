@@ -139,7 +139,10 @@ def test_a_run_without_validation_ends_with_its_last_weights(material, tmp_path)
     assert read(tmp_path / "report.json")["selected"]["validation_uar"] is None
 
 
-@pytest.mark.parametrize("recipe", ["raer_clipcaer", "raer_advanced", "raer_reference", "raer_best", "raer_fork_best"])
+@pytest.mark.parametrize(
+    "recipe",
+    ["raer_clipcaer", "raer_advanced", "raer_reference", "raer_best", "raer_fork_best", "raer_b16", "raer_l14"],
+)
 def test_a_preset_trains_on_a_small_clip(material, tmp_path, recipe):
     flags = ("--config", ROOT / "recipes" / f"{recipe}.yaml", *material.flags, *QUICK, "--max_steps", 2)
     assert run_main(train.main, *flags, "--num_context_tokens", 2, "--output_dir", tmp_path) == 0
