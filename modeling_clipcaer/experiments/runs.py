@@ -19,7 +19,7 @@ from transformers import PrinterCallback, TrainerCallback, set_seed
 from transformers.utils import logging
 
 from modeling_clipcaer.common.files import staged_folder, write_json
-from modeling_clipcaer.common.flags import given_flags, parse_arguments
+from modeling_clipcaer.common.flags import given_flags, parse_arguments, split_configs
 from modeling_clipcaer.data.arguments import DataArguments
 from modeling_clipcaer.data.cached_clips import CachedEmbedsCollator
 from modeling_clipcaer.data.labels_file import read_label_entries
@@ -98,9 +98,10 @@ def read_run_flags(words: Sequence[str]) -> RunFlags:
             the others.
     """
     given = given_flags(FLAG_TYPES, list(words))
+    # A preset's seed is that of a single run, for which the experiment's stand in.
+    told = {*given_flags(FLAG_TYPES, split_configs(list(words))[1]), *(given.keys() - {"seed"})}
     for name in ("seed", *OWN_FLAGS):
-        given_by_file = name == "seed"  # a preset has one, which the experiment's seeds replace
-        if name in given and not given_by_file:
+        if name in told:
             raise InputError(f"`{name}` is not taken: an experiment decides it for all of its runs")
     own = [f"--{name}={value}" for name, value in OWN_FLAGS.items()]
     model, pixels, cache, trainable, training = parse_arguments(FLAG_TYPES, [*words, *own], "")
