@@ -40,7 +40,7 @@ from modeling_clipcaer.reports.predictions import FILE_NAME as PREDICTIONS
 from modeling_clipcaer.reports.predictions import collect_predictions, write_predictions
 from modeling_clipcaer.settings_clipcaer import PixelSettings
 from modeling_clipcaer.training.arguments import ARGUMENT_TYPES, ClipCaerTrainingArguments
-from modeling_clipcaer.training.clip_cache import check_cache_arguments
+from modeling_clipcaer.training.clip_cache import check_cache_arguments, read_in_process
 from modeling_clipcaer.training.flag_effects import check_flags
 from modeling_clipcaer.training.resumable_trainer import as_json
 from modeling_clipcaer.training.run_comparison import (
@@ -66,7 +66,6 @@ OWN_FLAGS = {
     "logging_strategy": "epoch",
     "report_to": "none",
     "disable_tqdm": "true",
-    "dataloader_num_workers": "0",
 }
 
 
@@ -106,6 +105,8 @@ def read_run_flags(words: Sequence[str]) -> RunFlags:
     own = [f"--{name}={value}" for name, value in OWN_FLAGS.items()]
     model, pixels, cache, trainable, training = parse_arguments(FLAG_TYPES, [*words, *own], "")
     check_cache_arguments(cache, training, trainable.use_lora)
+    if cache.cache_frame_embeds:
+        read_in_process(training)
     unused = check_flags(given, (model, pixels, cache, trainable, training))
     given.pop("seed", None)
     return RunFlags(model, pixels, cache, trainable, training, given, unused)
