@@ -120,7 +120,7 @@ def run_grid(grid: Grid, jobs: int = 1) -> None:
     Raises:
         InputError: a folder holds a finished run that was made with something else, or clips cannot be read.
     """
-    worker = _Worker(grid)
+    worker = _Worker(grid, workers=jobs if jobs > 1 else 0)
     left = worker.list_unfinished()
     tell(f"{len(grid.tasks)} runs in {grid.output_dir}, {len(left)} of them not finished")
     if not (left and jobs):
@@ -156,9 +156,9 @@ def _work(grid: Grid, number: int) -> None:
 class _Worker:
     """A process of a grid."""
 
-    def __init__(self, grid: Grid):
+    def __init__(self, grid: Grid, workers: int = 0):
         self.grid = grid
-        self.store = ClipStore(grid.output_dir / CACHE, grid.most_views)
+        self.store = ClipStore(grid.output_dir / CACHE, grid.most_views, workers)
 
     def describe(self, task: Task) -> dict[str, Any]:
         """What a run is made with."""

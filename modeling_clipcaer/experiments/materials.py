@@ -135,10 +135,11 @@ class ClipStore:
     Args:
         folder: of the cache of embeddings.
         views: of a training clip in it: the most that a run asks for.
+        workers: processes that decode the frames which are still to be encoded.
     """
 
-    def __init__(self, folder: Path, views: int):
-        self.folder, self.views = folder, views
+    def __init__(self, folder: Path, views: int, workers: int = 0):
+        self.folder, self.views, self.workers = folder, views, workers
         self.kept: dict[Any, Any] = {}
 
     def read_files(self, material: Material) -> DatasetDict:
@@ -189,7 +190,13 @@ class ClipStore:
             kind = "test" if frames and not is_trained_on else "train"
             args = replace(flags.cache, cache_views=self.views if is_trained_on else 1)
             return cache_clips(
-                model, processor, DatasetDict({kind: rows}), args, self.folder, 0, flags.training.tower_dtype
+                model,
+                processor,
+                DatasetDict({kind: rows}),
+                args,
+                self.folder,
+                self.workers,
+                flags.training.tower_dtype,
             )[kind]
 
         return DatasetDict({split: encode(split, rows) for split, rows in clips.items()})

@@ -19,7 +19,7 @@ from transformers import PrinterCallback, TrainerCallback, set_seed
 from transformers.utils import logging
 
 from modeling_clipcaer.common.files import staged_folder, write_json
-from modeling_clipcaer.common.flags import given_flags, parse_arguments
+from modeling_clipcaer.common.flags import given_flags, parse_arguments, split_configs
 from modeling_clipcaer.data.arguments import DataArguments
 from modeling_clipcaer.data.cached_clips import CachedEmbedsCollator
 from modeling_clipcaer.data.labels_file import read_label_entries
@@ -40,7 +40,7 @@ from modeling_clipcaer.reports.predictions import FILE_NAME as PREDICTIONS
 from modeling_clipcaer.reports.predictions import collect_predictions, write_predictions
 from modeling_clipcaer.settings_clipcaer import PixelSettings
 from modeling_clipcaer.training.arguments import ARGUMENT_TYPES, ClipCaerTrainingArguments
-from modeling_clipcaer.training.clip_cache import check_cache_arguments
+from modeling_clipcaer.training.clip_cache import check_cache_arguments, read_in_process
 from modeling_clipcaer.training.flag_effects import check_flags
 from modeling_clipcaer.training.resumable_trainer import as_json
 from modeling_clipcaer.training.run_comparison import (
@@ -66,7 +66,6 @@ OWN_FLAGS = {
     "logging_strategy": "epoch",
     "report_to": "none",
     "disable_tqdm": "true",
-    "dataloader_num_workers": "0",
 }
 
 
@@ -98,13 +97,16 @@ def read_run_flags(words: Sequence[str]) -> RunFlags:
             the others.
     """
     given = given_flags(FLAG_TYPES, list(words))
+    # A preset's seed is that of a single run, for which the experiment's stand in.
+    told = {*given_flags(FLAG_TYPES, split_configs(list(words))[1]), *(given.keys() - {"seed"})}
     for name in ("seed", *OWN_FLAGS):
-        given_by_file = name == "seed"  # a preset has one, which the experiment's seeds replace
-        if name in given and not given_by_file:
+        if name in told:
             raise InputError(f"`{name}` is not taken: an experiment decides it for all of its runs")
     own = [f"--{name}={value}" for name, value in OWN_FLAGS.items()]
     model, pixels, cache, trainable, training = parse_arguments(FLAG_TYPES, [*words, *own], "")
     check_cache_arguments(cache, training, trainable.use_lora)
+    if cache.cache_frame_embeds:
+        read_in_process(training)
     unused = check_flags(given, (model, pixels, cache, trainable, training))
     given.pop("seed", None)
     return RunFlags(model, pixels, cache, trainable, training, given, unused)

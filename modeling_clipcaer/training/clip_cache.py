@@ -76,10 +76,15 @@ def read_from_cache(
     model.to(training_args.device).eval()
     folder, workers = cache_args.cache_dir or dataset / "cache", training_args.dataloader_num_workers
     cached = cache_clips(model, processor, clips, cache_args, folder, workers, training_args.tower_dtype)
-    if cache_args.cache_frame_embeds:  # which are read faster than another process hands them over
-        training_args.dataloader_num_workers, training_args.dataloader_persistent_workers = 0, False
-        training_args.dataloader_prefetch_factor = None
+    if cache_args.cache_frame_embeds:
+        read_in_process(training_args)
     return cached
+
+
+def read_in_process(args: ClipCaerTrainingArguments) -> None:
+    """Let no other processes read embeddings: they are read faster than another one hands them over."""
+    args.dataloader_num_workers, args.dataloader_persistent_workers = 0, False
+    args.dataloader_prefetch_factor = None
 
 
 def cache_clips(

@@ -138,7 +138,9 @@ def collate(rows, flags, split):
 def test_flags_that_belong_to_the_experiment_are_refused(words):
     with pytest.raises(InputError, match="`output_dir` is not taken"):
         read_run_flags([*words, "--output_dir", "elsewhere"])
-    assert read_run_flags([*words, "--seed", "3"]).at(7, "here").training.seed == 7
+    with pytest.raises(InputError, match="`seed` is not taken"):
+        read_run_flags([*words, "--seed", "3"])
+    assert read_run_flags(["--config", "demo"]).at(7, "here").training.seed == 7
 
 
 def test_the_chosen_epoch_is_the_first_of_the_best(finished):
