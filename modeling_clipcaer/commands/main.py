@@ -10,6 +10,7 @@ COMMANDS = {
     "train": "train, select by the validation split, test once",
     "evaluate": "measure a checkpoint on a split",
     "compare": "tell whether runs on the same clips differ by more than noise",
+    "stress": "measure a checkpoint on clips with something wrong: streams, frames, pixels, boxes",
     "predict": "turn recordings into timelines, or clips into labels",
     "export": "write a checkpoint as one file for deployment",
     "zero-shot": "measure a plain CLIP checkpoint, without training",
