@@ -12,6 +12,7 @@ COMMANDS = {
     "compare": "tell whether runs on the same clips differ by more than noise",
     "folds": "train all folds of a person-disjoint k-fold, test every clip once",
     "ablate": "measure what each part of the method is worth",
+    "stress": "measure a checkpoint on clips with something wrong: streams, frames, pixels, boxes",
     "predict": "turn recordings into timelines, or clips into labels",
     "explain": "show what answers rest on: where the model looks, which frames, face or context",
     "export": "write a checkpoint as one file for deployment",
