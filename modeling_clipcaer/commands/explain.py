@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 OF_CLIPS = ("split", "clips", "map_clips", "seed", "num_workers")
 OF_RECORDINGS = ("at", "bounding_box_face", "bounding_box_body")
+SETTINGS = ("clips", "at", "num", "frames", "show_faces", "sentences", "map_clips", "seed")
 PACKAGES = ("clipcaer", "torch", "transformers", "numpy", "av")
 
 
@@ -75,15 +76,15 @@ def main() -> None:
     check_flags(args, given_flags(types, argv))
     from modeling_clipcaer.common.progress import hide_progress_bars
     from modeling_clipcaer.models.checkpoints import check_output_dir, load_checkpoint
+    from modeling_clipcaer.prediction.loading import check_device, find_device
 
     hide_progress_bars()
     check_output_dir(args.output_dir)
+    check_device(args.device)
     print(RESPONSIBLE_USE, flush=True)
     with locked_folder(args.output_dir):
         model, processor = load_checkpoint(args.model)
-        if args.device:
-            model.to(args.device)
-        explain(args, windows, model, processor)
+        explain(args, windows, model.to(args.device or find_device()), processor)
 
 
 def check_flags(args: ExplanationArguments, given: dict[str, Any]) -> None:
@@ -108,6 +109,7 @@ def explain(
     from modeling_clipcaer.explanations.texts import encode_texts
     from modeling_clipcaer.models.checkpoints import weights_revision
     from modeling_clipcaer.models.frozen_parts import FrozenParts
+    from modeling_clipcaer.models.measurement import find_measurement, tell_measurement
 
     texts, text_embeds = encode_texts(model)
     explainer = Explainer(FrozenParts(model), processor, texts, text_embeds, args.sentences)
@@ -115,8 +117,9 @@ def explain(
         "source": public_name(args.dataset) if args.dataset else ", ".join(map(public_name, args.inputs or ())),
         "model": public_name(args.model),
         "model_revision": weights_revision(args.model) or getattr(model.config, "_commit_hash", None),
-        "num": args.num,
-        "seed": args.seed,
+        "measured": tell_measurement(find_measurement(args.model, model.config)),
+        "calibrated": model.config.calibration_temperature is not None,
+        "settings": {name: getattr(args, name) for name in SETTINGS},
         "versions": list_versions(PACKAGES),
     }
     if args.dataset:
@@ -177,6 +180,8 @@ def read_recordings(args: ExplanationArguments, windows: WindowSettings, explain
         recording = open_with_boxes(source, boxes, analyzer.settings)
         if recording.duration is None:
             raise InputError(f"{source}: expected a recording that has ended, found one that goes on")
+        if late := [time for time in args.at or () if not 0 <= time <= recording.duration]:
+            raise InputError(f"--at {late[0]:g}: {source} lasts {recording.duration:g} s")
         times = args.at or [recording.duration * (place + 0.5) / args.num for place in range(args.num)]
         for window in nearest_windows(analyzer.cut_windows(recording), times):
             for person in window.people or [window.room]:

@@ -45,6 +45,11 @@ def check_device(name: str | None) -> None:
         raise InputError(f"--device {name}: expected a device of this machine: {first_line(error)}") from error
 
 
+def find_device() -> torch.device:
+    """The accelerator where there is one."""
+    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+
+
 def load_model(
     args: PredictionArguments, device: torch.device
 ) -> tuple[ClipCaerForVideoClassification, ClipCaerVideoProcessor]:

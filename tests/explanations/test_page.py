@@ -75,6 +75,7 @@ def test_the_json_holds_what_was_found_and_how_it_was_made(written, material):
         assert all(len(found) == 3 for found in sample["sentences"].values())
     kinds = [point["kind"] for point in content["map"]["points"]]
     assert kinds.count("explained") == 3 and kinds.count("video") == 7 and kinds.count("descriptive") == 5
+    assert content["measured"] == "not yet measured" and content["settings"]["clips"] == ["0", "3", "7"]
     assert content["data"]["clips"] == 10 and content["model_revision"] and content["versions"]["torch"]
     assert content["notice"] == RESPONSIBLE_USE and content["caveat"] == NO_PROOF
 
@@ -135,7 +136,8 @@ def test_figures_without_frames_hold_none_of_their_pixels(tmp_path):
 def render_one(explainer: Explainer, explanation) -> str:
     nobody = torch.empty(0, explainer.model.config.projection_dim)
     layout = lay_out_map([explanation], [], nobody, explainer.texts, explainer.text_embeds, explainer.labels)
-    return render_page([explanation], [""], layout, {"source": "a <b>", "model": "m"}, explainer.labels)
+    about = {"source": "a <b>", "model": "m", "measured": "not yet measured", "calibrated": False}
+    return render_page([explanation], [""], layout, about, explainer.labels)
 
 
 def test_names_from_outside_are_text_on_the_page():
@@ -193,6 +195,12 @@ def test_the_window_around_a_second_of_a_recording_is_explained(checkpoint, tmp_
 def test_flags_that_would_be_ignored_are_refused(flags, told, tmp_path, capsys):
     assert run_main(explain.main, *flags, "--model", "m", "--output_dir", tmp_path) == 2
     assert told in capsys.readouterr().err
+
+
+def test_a_second_that_a_recording_does_not_have_is_told(checkpoint, tmp_path, capsys):
+    video = write_clip(tmp_path / "lesson.mp4")
+    assert run_main(explain.main, video, "--model", checkpoint, "--at", 2, "--output_dir", tmp_path / "out") == 2
+    assert "--at 2" in (told := capsys.readouterr().err) and "lasts 1 s" in told
 
 
 def test_a_clip_that_is_not_there_is_told(material, checkpoint, tmp_path, capsys):
