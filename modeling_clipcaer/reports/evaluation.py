@@ -160,7 +160,8 @@ def build_report(
         },
         "recall_ci95": _recall_intervals(references, predictions, labels, seed, answers and answers.persons),
         "abstention": _describe_abstention(probabilities, references),
-        **(_describe_persons(answers, measured, seed) | break_down(answers, seed) if answers else {}),
+        **_describe_persons(answers and answers.persons, measured, seed),
+        **(break_down(answers, seed) if answers else {}),
         "num_clips": int(matrix.sum()),
         "caveats": caveats,
         "units": UNITS,
@@ -174,9 +175,8 @@ def build_report(
     }
 
 
-def _describe_persons(answers: Predictions, measured: tuple, seed: int) -> dict[str, Any]:
+def _describe_persons(persons: list[str] | None, measured: tuple, seed: int) -> dict[str, Any]:
     """How many persons, and intervals by person; `None` where they are not known or there is one alone."""
-    persons = answers.persons
     count = None if persons is None else len(set(persons))
     by_person = bootstrap_confidence_intervals(*measured, seed=seed, groups=persons) if count and count > 1 else {}
     bounds = {name: [_percent(bound) for bound in by_person[name]] if by_person else None for name in ("uar", "war")}
