@@ -34,9 +34,10 @@ from modeling_clipcaer.reports.predictions import Predictions
 METHOD = (
     "Differences are paired: the second run's figure less the first's on the same clips, with 95 % intervals by a "
     "Bayesian bootstrap that draws the same weights for both, of persons where they are known, else of clips. "
-    "McNemar's test is exact and takes clips as independent. The clips that would be needed are those with which the measured "
-    "difference, if it is the true one, is found with a probability of 80 %. For McNemar's test they are, by Connor "
-    "(1987), (1.96 √ψ + 0.84 √(ψ - δ²))² / δ² of the difference δ and the share ψ of clips that one run alone answers "
+    "McNemar's test is exact and takes clips as independent. The clips that would be needed are those with which the "
+    "measured difference, if it is the true one, is found with a probability of 80 %. For McNemar's test they are, by "
+    "Connor (1987), (1.96 √ψ + 0.84 √(ψ - δ²))² / δ² of the difference δ and the share ψ of clips that one run alone "
+    "answers "
     "rightly. For the interval they are n (2.80 s / δ)² of these n clips and the bootstrap's standard deviation s, if "
     "there are as many persons more. Nothing is corrected for comparing several pairs."
 )

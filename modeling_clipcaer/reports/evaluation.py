@@ -106,6 +106,7 @@ def build_report(
         raise InputError(f"logits must have one column for each of the {len(labels)} labels, got {np.shape(logits)}")
     predictions, probabilities = predict_labels(logits), predict_probabilities(logits)
     measured = (references, predictions, len(labels))
+    persons = None if answers is None else answers.persons
     matrix, scores = confusion_matrix(*measured), per_class_scores(*measured)
     intervals = bootstrap_confidence_intervals(*measured, seed=seed)
     majority = int(scores["support"].argmax())
@@ -145,11 +146,10 @@ def build_report(
             "confidence": [_rounded(value) for value in bins["confidence"]],
             "accuracy": [_rounded(value) for value in bins["accuracy"]],
         },
-        "recall_ci95": _recall_intervals(
-            references, predictions, labels, seed, None if answers is None else answers.persons
-        ),
+        "recall_ci95": _recall_intervals(references, predictions, labels, seed, persons),
         "abstention": _describe_abstention(probabilities, references),
-        **(_describe_persons(answers, measured, seed) | break_down(answers, seed) if answers else {}),
+        **_describe_persons(persons, measured, seed),
+        **({} if answers is None else break_down(answers, seed)),
         "num_clips": int(matrix.sum()),
         "caveats": caveats,
         "units": UNITS,
@@ -163,9 +163,10 @@ def build_report(
     }
 
 
-def _describe_persons(answers: Predictions, measured: tuple[ArrayLike, np.ndarray, int], seed: int) -> dict[str, Any]:
+def _describe_persons(
+    persons: list[str] | None, measured: tuple[ArrayLike, np.ndarray, int], seed: int
+) -> dict[str, Any]:
     """How many persons, and intervals by person; `None` where they are not known or there is one alone."""
-    persons = answers.persons
     count = None if persons is None else len(set(persons))
     by_person = bootstrap_confidence_intervals(*measured, seed=seed, groups=persons) if count and count > 1 else {}
     bounds = {name: [_percent(bound) for bound in by_person[name]] if by_person else None for name in ("uar", "war")}
