@@ -1,4 +1,4 @@
-"""Measure a checkpoint on one split of a dataset.
+"""Measure a checkpoint, or several that answer together, on one split of a dataset.
 
 python recipes/evaluate.py --model DIR --dataset DIR --split test --output_dir OUT
 """
@@ -24,10 +24,15 @@ if TYPE_CHECKING:
 class EvaluationArguments:
     """What is measured on what."""
 
-    model: str = option(MISSING, "Checkpoint: a folder, or an id on the Hub.")
+    model: list[str] = option(
+        MISSING, "Checkpoint: a folder, or an id on the Hub. Several answer together: their mean probability counts."
+    )
     dataset: str = option(MISSING, "Folder written by data_scripts/build_raer.py.")
     output_dir: str = option(MISSING, "Folder for report.json, report.md and plots.")
     split: str = option("test", "Split to measure.")
+    views: int = option(
+        1, "Views of each clip; beside the first other frames, and every second one mirrored.", least=1, most=64
+    )
     batch_size: int = option(8, "Clips a step and process.", least=1)
     num_workers: int = option(2, "Processes that decode frames; each evaluating process has so many.", least=0)
     tower_dtype: str = tower_dtype_option()
@@ -86,36 +91,35 @@ def evaluate(args: EvaluationArguments, trainer_args: ClipCaerTrainingArguments)
     from modeling_clipcaer.common.files import staged_folder
     from modeling_clipcaer.data.loading import load_clips, read_split_protocol
     from modeling_clipcaer.experiments.baselines import add_baselines, measure_baselines, tell_rivals
-    from modeling_clipcaer.models.checkpoints import load_checkpoint, weights_revision
     from modeling_clipcaer.reports.evaluation import build_report, describe_computation, tell_result, write_report
     from modeling_clipcaer.reports.predictions import FILE_NAME, collect_predictions, write_predictions
+    from modeling_clipcaer.training.ensembles import describe_members, list_labels, load_members, predict_together
     from modeling_clipcaer.training.run_comparison import fingerprint_clips
-    from modeling_clipcaer.training.trainer import ClipCaerTrainer
 
-    model, processor = load_checkpoint(args.model)
-    labels = [model.config.id2label[index] for index in range(model.config.num_labels)]
+    members = load_members(args.model)
+    labels = list_labels(members[0][0])
     splits = [args.split, *((args.baselines_train_split, "validation") if args.baselines_train_split else ())]
     clips = load_clips(args.dataset, tuple(dict.fromkeys(splits)), labels)
-    trainer = ClipCaerTrainer(model, trainer_args, processing_class=processor)
-    prediction = trainer.predict(clips[args.split])
+    logits, trainer = predict_together(members, clips[args.split], trainer_args, args.views)
     if trainer.is_world_process_zero():
-        answers = collect_predictions(clips[args.split], prediction.predictions, labels)
+        answers = collect_predictions(clips[args.split], logits, labels)
         report = build_report(
-            prediction.predictions,
-            prediction.label_ids,
+            logits,
+            answers.references,
             labels,
-            checkpoint=args.model,
+            checkpoint=args.model[0],
             dataset=args.dataset,
             split=args.split,
             split_protocol=read_split_protocol(args.dataset),
             seed=args.seed,
             answers=answers,
-            **describe_computation(trainer),
+            **describe_computation(trainer, is_whole=len(members) * args.views == 1),
         )
         report["clips"] = fingerprint_clips(clips[args.split])
-        report["model_revision"] = weights_revision(args.model) or getattr(model.config, "_commit_hash", None)
+        report |= describe_members(args.model, members, args.views)
         report["command"] = shlex.join(sys.argv)
         if args.baselines:
+            model, processor = members[0]  # of which CLIP and sentences are taken
             baselines = measure_baselines(
                 *(model.eval(), processor, clips, args.split, args.baselines_train_split),
                 batch_size=args.batch_size,

@@ -45,7 +45,7 @@ PACKAGES = ("clipcaer", "torch", "transformers", "datasets", "accelerate", "nump
 REPORT_FIELDS = {
     *("uar", "war", "macro_f1", "uar_ci95", "war_ci95", "majority_baseline", "per_class", "confusion_matrix"),
     *("labels", "absent_labels", "ece", "calibration", "reliability", "num_clips", "units", "checkpoint", "dataset"),
-    "model_revision",
+    *("model_revision", "members", "views"),
     *("split", "split_protocol", "seed", "tower_dtype", "versions", "caveats"),
     *("selected", "last_epoch", "training_clips", "class_priors", "split_clips", "training_caveats"),
     *("calibration_fit", "unused_flags", "baselines"),
@@ -202,11 +202,12 @@ def _describe_abstention(probabilities: np.ndarray, references: ArrayLike) -> di
     }
 
 
-def describe_computation(trainer: ClipCaerTrainer) -> dict[str, Any]:
-    """What a trainer's figures depend on besides its model's weights, for `build_report`."""
+def describe_computation(trainer: ClipCaerTrainer, is_whole: bool = True) -> dict[str, Any]:
+    """What a trainer's figures depend on besides its model's weights, for `build_report`. The model's temperature is
+    not that of an answer to which others are joined, so that the model is not the whole of it."""
     return {
         "tower_dtype": describe_tower_dtype(trainer.args.tower_dtype, trainer.model),
-        "calibration_temperature": trainer.model.config.calibration_temperature,
+        "calibration_temperature": trainer.model.config.calibration_temperature if is_whole else None,
     }
 
 
@@ -317,6 +318,7 @@ def render_report(report: dict[str, Any]) -> str:
     ]
     origin = ["checkpoint", "dataset", "split", *(["split_protocol"] if report["split_protocol"] else []), "seed"]
     origin = [*origin, *(["model_revision"] if report.get("model_revision") else [])]
+    origin = [*origin, *(["views"] if report.get("views", 1) > 1 else [])]
     counts = [[shown[label], *row] for label, row in zip(labels, report["confusion_matrix"], strict=True)]
     rates = [[label, *(show(100 * count / sum(row) if sum(row) else None) for count in row)] for label, *row in counts]
     persons = f" of {report['num_persons']} persons" if report.get("num_persons") else ""
