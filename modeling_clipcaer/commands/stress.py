@@ -48,7 +48,7 @@ def measure(args: StressArguments) -> None:
     from modeling_clipcaer.models.checkpoints import load_checkpoint, weights_revision
     from modeling_clipcaer.models.frozen_parts import describe_tower_dtype
     from modeling_clipcaer.names import public_name
-    from modeling_clipcaer.reports.evaluation import list_versions
+    from modeling_clipcaer.reports.evaluation import PACKAGES
     from modeling_clipcaer.reports.predictions import collect_predictions
     from modeling_clipcaer.training.run_comparison import fingerprint_clips
 
@@ -81,7 +81,7 @@ def measure(args: StressArguments) -> None:
         "clips": fingerprint_clips(rows),
         "seed": args.seed,
         "tower_dtype": describe_tower_dtype(args.tower_dtype, model),
-        "versions": list_versions(),
+        "versions": list_versions(PACKAGES),
     }
     write_stress(report, args.output_dir)
     worst = min(found[1:], key=lambda row: row["uar"])

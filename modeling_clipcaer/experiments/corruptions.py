@@ -209,7 +209,7 @@ def miss_boxes(look: Look, strength: float, draw: Draw, boxes: str) -> Look:
     it, of a clip without any from the body; without a body box the whole frame is shown."""
     found = torch.rand(len(look.frames), generator=draw()) >= strength
     left = [box if is_found else None for box, is_found in zip(getattr(look, boxes), found.tolist(), strict=True)]
-    return replace(look, **{boxes: fill_face_boxes(left, look.body_boxes)[0] if boxes == "face_boxes" else left})
+    return _with_boxes(look, boxes, fill_face_boxes(left, list(look.body_boxes))[0] if boxes == "face_boxes" else left)
 
 
 def _change_boxes(look: Look, boxes: str, change: Callable[..., Box]) -> Look:
@@ -225,7 +225,11 @@ def _change_boxes(look: Look, boxes: str, change: Callable[..., Box]) -> Look:
             for low, high, size in ((left, right, frame.shape[2]), (top, bottom, frame.shape[1]))
         )
         changed[index] = (left + x, top + y, right + x, bottom + y)
-    return replace(look, **{boxes: list(changed.values())})
+    return _with_boxes(look, boxes, list(changed.values()))
+
+
+def _with_boxes(look: Look, boxes: str, changed: list[Box | None]) -> Look:
+    return replace(look, face_boxes=changed) if boxes == "face_boxes" else replace(look, body_boxes=changed)
 
 
 FACE: Any = {"boxes": "face_boxes"}

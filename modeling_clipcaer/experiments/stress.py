@@ -149,7 +149,8 @@ def answer_conditions(
     rows = align_labels(rows, labels, "the split", "the model's")
     own = model.config.streams
     parts = FrozenParts(model, tower_dtype)
-    models = {own: model} | ({name: keep_stream(model, name) for name in ("face", "context")} if own == "both" else {})
+    models: dict[str, ClipCaerForVideoClassification] = {own: model}
+    models |= {name: keep_stream(model, name) for name in ("face", "context")} if own == "both" else {}
     collator = StressCollator(processor, conditions, seed, own)
     loader = DataLoader(rows, batch_size, collate_fn=collator, num_workers=num_workers)
     logits = []

@@ -57,10 +57,10 @@ def predict_together(
             every second one is mirrored. They depend on the clip and the view alone.
 
     Returns:
-        Logits (num_clips, num_labels), those of one member and view to the last bit, and a trainer of the first member.
+        Logits (num_clips, num_labels), those of one member and view to the last bit, and a trainer of a member.
     """
     labels = [identity_key(label) for label in list_labels(members[0][0])]
-    answers, first = [], None
+    answers = []
     for model, processor in members:
         places = {identity_key(label): place for place, label in enumerate(list_labels(model))}
         order = [places[label] for label in labels]
@@ -70,10 +70,9 @@ def predict_together(
             trainer = ClipCaerTrainer(
                 model, args, processing_class=processor, data_collator=look.__call__ if look else None
             )
-            first = first or trainer
             logits = trainer.predict(rows).predictions
             answers.append(logits if order == sorted(order) else logits[:, order])
-    return average_answers(answers), first
+    return average_answers(answers), trainer
 
 
 def make_view(rows: Dataset, processor: ClipCaerVideoProcessor, view: int, streams: str) -> ClipCaerCollator:
@@ -99,7 +98,7 @@ def describe_members(checkpoints: Sequence[str], members: Sequence[Member], view
         for checkpoint, (model, _) in zip(checkpoints, members, strict=True)
     ]
     return {
-        "checkpoint": " + ".join(member["checkpoint"] for member in found),
+        "checkpoint": " + ".join(map(public_name, checkpoints)),
         "model_revision": found[0]["model_revision"] if len(found) * views == 1 else None,
         "members": found,
         "views": views,

@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -82,7 +83,7 @@ def test_a_lost_frame_shows_the_one_before_and_more_are_lost_with_strength():
         assert torch.equal(indices[1:][lost[1:]], indices[:-1][lost[1:]])
         assert abs(float(lost.float().mean()) - strength) < 0.1
         stood_still.append(set(lost.nonzero().flatten().tolist()))
-    assert all(few < more for few, more in zip(stood_still, stood_still[1:], strict=False))
+    assert all(few < more for few, more in pairwise(stood_still))
     assert torch.equal(corrupt("frames lost", 0, look).indices, look.indices)
 
 
