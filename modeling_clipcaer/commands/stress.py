@@ -42,6 +42,7 @@ def measure(args: StressArguments) -> None:
     """Table of a checkpoint's answers to every corruption of a split."""
     import torch
 
+    from modeling_clipcaer.common.versions import list_versions
     from modeling_clipcaer.data.loading import load_clips, read_split_protocol
     from modeling_clipcaer.experiments.stress import answer_conditions, list_conditions, measure_conditions
     from modeling_clipcaer.experiments.stress_report import UNITS, write_stress

@@ -15,11 +15,10 @@ import numpy as np
 import torch
 from PIL import Image, ImageFilter
 
-from modeling_clipcaer.data.boxes import fill_face_boxes
+from modeling_clipcaer.data.boxes import Box, fill_face_boxes
 from modeling_clipcaer.frames import FrameSource, sample_frame_indices
 
 
-Box = Sequence[float]
 Draw = Callable[..., torch.Generator]  # the generator of a clip, or of what else is named
 
 

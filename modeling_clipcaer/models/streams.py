@@ -1,12 +1,15 @@
 """A model of both streams with one of them taken out."""
 
 from copy import deepcopy
+from typing import Literal
 
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.modeling_clipcaer import ClipCaerForVideoClassification
 
 
-def keep_stream(model: ClipCaerForVideoClassification, stream: str) -> ClipCaerForVideoClassification:
+def keep_stream(
+    model: ClipCaerForVideoClassification, stream: Literal["face", "context"]
+) -> ClipCaerForVideoClassification:
     """`model` as `--streams face` or `--streams context` builds it, with its own weights and its own CLIP.
 
     The fusion keeps the stream's columns and its bias: the clip embedding of the other one counts as 0, as the model

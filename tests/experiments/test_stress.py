@@ -165,7 +165,8 @@ def test_the_untouched_answer_is_evaluations_and_what_changes_nothing_is_equal_t
     conditions = [(UNTOUCHED, 0), (twice, 1), (back, 1), *((row, 1) for row in CORRUPTIONS if row.needs_both)]
     logits = answer_conditions(model, processor, rows, conditions, num_workers=0)
     assert np.array_equal(logits[0], logits[1]) and np.array_equal(logits[0], logits[2])
-    args = ClipCaerTrainingArguments(str(tmp_path), dataloader_num_workers=0, tower_dtype="float32", disable_tqdm=True)
+    flags = {"dataloader_num_workers": 0, "tower_dtype": "float32", "disable_tqdm": True, "eval_strategy": "no"}
+    args = ClipCaerTrainingArguments(str(tmp_path), **flags)
     trainer = ClipCaerTrainer(model, args, processing_class=processor)
     testing.assert_close(logits[0], trainer.predict(rows).predictions, atol=1e-5, rtol=1e-5)
     batch = ClipCaerCollator(processor, mode="eval")(list(rows))

@@ -125,7 +125,7 @@ def test_write_report_leaves_exactly_its_files_each_readable(tmp_path):
     write_report(report, tmp_path / "new" / "folder")
     output = tmp_path / "new" / "folder"
     assert sorted(os.listdir(output)) == [
-        *("confusion_matrix.csv", "confusion_matrix.png", "reliability.png", "report.json", "report.md")
+        *("confusion_matrix.csv", "confusion_matrix.png", "reliability.png", "report.html", "report.json", "report.md")
     ]
     assert json.loads((output / "report.json").read_text()) == report
     with (output / "confusion_matrix.csv").open(newline="") as file:
@@ -142,8 +142,8 @@ def test_the_page_says_what_a_reader_has_to_know():
     assert "**UAR 41.7 %** [" in page and "**WAR 57.1 %** [" in page
     assert "Always answering Neutrality gives UAR 33.3 %, WAR 57.1 %." in page
     assert "**No clip of: Fatigue, Distraction.**" in page
-    assert "| Enjoyment | 50.0 | 50.0 | 50.0 | 2 |" in page
-    assert "| Distraction | – | – | – | 0 |" in page
+    assert "| Enjoyment | 50.0 | [5.8, 92.6] | 50.0 | 50.0 | 2 |" in page
+    assert "| Distraction | – | – | – | – | 0 |" in page
     assert "| Neutrality | 3 | 1 | 0 | 0 | 0 |" in page
     assert "Art. 5(1)(f)" in page and "no decision about a person" in page
 
