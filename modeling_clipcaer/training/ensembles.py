@@ -57,7 +57,7 @@ def predict_together(
             every second one is mirrored. They depend on the clip and the view alone.
 
     Returns:
-        Logits (num_clips, num_labels), those of one member and view to the last bit, and a trainer of the first member.
+        Logits (num_clips, num_labels), of one member and view its own to the last bit, and a trainer of the first.
     """
     labels = [identity_key(label) for label in list_labels(members[0][0])]
     answers, first = [], None

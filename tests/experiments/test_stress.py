@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -82,7 +83,7 @@ def test_a_lost_frame_shows_the_one_before_and_more_are_lost_with_strength():
         assert torch.equal(indices[1:][lost[1:]], indices[:-1][lost[1:]])
         assert abs(float(lost.float().mean()) - strength) < 0.1
         stood_still.append(set(lost.nonzero().flatten().tolist()))
-    assert all(few < more for few, more in zip(stood_still, stood_still[1:], strict=False))
+    assert all(few < more for few, more in pairwise(stood_still))
     assert torch.equal(corrupt("frames lost", 0, look).indices, look.indices)
 
 
@@ -164,7 +165,9 @@ def test_the_untouched_answer_is_evaluations_and_what_changes_nothing_is_equal_t
     conditions = [(UNTOUCHED, 0), (twice, 1), (back, 1), *((row, 1) for row in CORRUPTIONS if row.needs_both)]
     logits = answer_conditions(model, processor, rows, conditions, num_workers=0)
     assert np.array_equal(logits[0], logits[1]) and np.array_equal(logits[0], logits[2])
-    args = ClipCaerTrainingArguments(str(tmp_path), dataloader_num_workers=0, tower_dtype="float32", disable_tqdm=True)
+    args = ClipCaerTrainingArguments(
+        str(tmp_path), eval_strategy="no", dataloader_num_workers=0, tower_dtype="float32"
+    )
     trainer = ClipCaerTrainer(model, args, processing_class=processor)
     testing.assert_close(logits[0], trainer.predict(rows).predictions, atol=1e-5, rtol=1e-5)
     batch = ClipCaerCollator(processor, mode="eval")(list(rows))
