@@ -45,8 +45,9 @@ def paired_differences(
     the same weights for both, so that what is hard for both cancels.
 
     Weights are those of [`bootstrap_confidence_intervals`]: of clips, or with `groups` of persons, and then the
-    interval is widened to hold that by clip too. The prior of each label is half a clip (half a person's) that the first alone
-    answers rightly and half of one that the second alone does: two models that agree on all of few clips may still differ.
+    interval is widened to hold that by clip too. The prior of each label is half a clip, or of the
+    persons half a person's clips, that the first alone answers rightly, and as many that the second alone does: two
+    models that agree on all of few clips may still differ.
 
     Args:
         references, first, second (`num_clips` integers): True and predicted labels, 0-based.
