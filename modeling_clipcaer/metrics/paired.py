@@ -45,9 +45,9 @@ def paired_differences(
     the same weights for both, so that what is hard for both cancels.
 
     Weights are those of [`bootstrap_confidence_intervals`]: of clips, or with `groups` of persons, and then the
-    interval is widened to hold that by clip too. The prior of each label is half a clip, or of the
-    persons half a person's clips, that the first alone answers rightly, and as many that the second alone does: two
-    models that agree on all of few clips may still differ.
+    interval is widened to hold that by clip too. The prior of each label is half a clip that the first alone
+    answers rightly and half a clip that the second alone does: two models that agree on all of few clips may still
+    differ.
 
     Args:
         references, first, second (`num_clips` integers): True and predicted labels, 0-based.
@@ -75,8 +75,7 @@ def paired_differences(
             count_by_group(references, groups, num_labels, weights)[:, is_present] for weights in (None, gains)
         )
         persons = generator.standard_exponential((num_resamples, len(clips)))
-        # Of the size of a person's share of a label, as in `draw_by_person`: few persons would else seem sure.
-        lost, won = generator.standard_gamma(0.5, (2, *shape)) * (support / (clips > 0).sum(axis=0))
+        lost, won = generator.standard_gamma(0.5, (2, *shape))
         draws.append((persons @ net + won - lost) / (persons @ clips + won + lost))
     shares = {"uar": np.full(len(support), 1 / len(support)), "war": support / support.sum()}
     found = {}
