@@ -178,6 +178,8 @@ class ClipCaerTrainingArguments(
             raise InputError(
                 f"`logit_adj` and `classification_loss` {loss.name} shift the same logits: take one of them"
             )
+        if self.face_dropout and self.mixup_alpha:
+            raise InputError("`mixup_alpha` mixes faces that `face_dropout` leaves out: take one of them")
         if self.lr_milestones and self.warmup_steps:
             raise InputError("`lr_milestones` replace the schedule that `warmup_steps` belong to: take one of them")
 

@@ -92,6 +92,7 @@ RULES = (
         lambda run: run.temporal_pooling != "mean",
         "`temporal_pooling` mean has no transformer",
     ),
+    Rule(("face_dropout",), lambda run: run.streams == "both", "there is one stream"),
     # Pixels
     Rule(("face_margin",), lambda run: run.streams != "context", "there is no face stream (`streams` context)"),
     Rule(("context", "letterbox"), lambda run: run.streams != "face", "there is no context stream (`streams` face)"),

@@ -104,6 +104,13 @@ class LossSettings:
     weighted_sampler: bool = rare_option(
         False, "Draw clips by inverse label frequency; in training, with replacement."
     )
+    face_dropout: float = rare_option(
+        0.0,
+        "Probability that a training clip's face stream is left out, so that the context can take over where no face "
+        "is seen.",
+        least=0,
+        below=1,
+    )
     mixup_alpha: float = rare_option(
         0.0, "Parameter of mixup's Beta distribution (Zhang et al., 2018); 0: off.", least=0
     )

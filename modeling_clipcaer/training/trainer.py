@@ -153,7 +153,10 @@ class ClipCaerTrainer(ResumableTrainer):
         columns = [] if train_dataset is None else train_dataset.column_names
         if train_dataset is not None and data_collator is None:
             self.loss.check_columns(columns)
-        self.train_collator = data_collator or find_collator(columns)(**settings, mode="train")
+        if data_collator is not None and args.face_dropout:
+            raise InputError("`face_dropout` belongs to the collator: give it to the `data_collator` of your own")
+        training = {"mode": "train", "face_dropout": args.face_dropout}
+        self.train_collator = data_collator or find_collator(columns)(**settings, **training)
         self.given_eval_collator = data_collator
         if isinstance(data_collator, ClipCaerCollator):
             self.given_eval_collator = copy(data_collator)

@@ -167,3 +167,26 @@ def test_errors_name_the_clip(dataset, tmp_path):
 def test_unknown_modes_and_streams_are_refused(arguments):
     with pytest.raises(InputError, match=f"`{next(iter(arguments))}`"):
         collator(**arguments)
+
+
+def test_faces_drop_out_by_clip_and_epoch_and_nothing_else_changes(dataset):
+    rows = [{**dataset[number % 6], "clip_id": f"images/{number:03d}"} for number in range(200)]
+    for row in rows:
+        row["frame_names"], row["face_boxes"] = row["frame_names"][:1], row["face_boxes"][:1]
+    dropping, plain = collator(seed=3, face_dropout=0.3), collator(seed=3)
+    whole, expected = dropping(rows), plain(rows)
+    present = whole.pop("face_present")
+    assert same(whole, expected)
+    # Of 200 draws at 0.7 the count lies within 4 deviations of 6.5.
+    assert present.dtype == torch.bool and 114 < present.sum() < 166
+    other_batches = torch.cat([dropping(rows[start : start + 7])["face_present"] for start in range(0, 200, 7)])
+    assert other_batches.equal(present)
+    dropping.epoch = 1
+    assert not dropping(rows)["face_present"].equal(present)
+    twice = [dropping([rows[0]] * 40)["face_present"] for _ in range(2)]
+    assert twice[0].equal(twice[1]) and 0 < twice[0].sum() < 40
+
+
+@pytest.mark.parametrize("arguments", [{"mode": "eval"}, {"streams": "face"}, {"streams": "context"}])
+def test_no_face_drops_out_in_evaluation_or_of_one_stream(dataset, arguments):
+    assert "face_present" not in collator(face_dropout=0.9, **arguments)(rows_of(dataset, 0, 1))

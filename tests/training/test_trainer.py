@@ -272,6 +272,17 @@ def test_a_training_collator_that_is_given_still_evaluates_without_draws(materia
     assert collator.mode == "train" and trainer.data_collator is not None
 
 
+def test_faces_drop_out_of_training_alone(material, tmp_path):
+    trainer = make_trainer(material, tmp_path, face_dropout=0.5)
+    assert not next(iter(trainer.get_train_dataloader()))["face_present"].all()
+    assert "face_present" not in next(iter(trainer.get_eval_dataloader()))
+    trainer.train()
+    assert torch.tensor(logged(trainer, "loss")).isfinite().all()
+    collator = {"data_collator": HalfBright(trainer.processing_class), "train_dataset": trainer.train_dataset}
+    with pytest.raises(InputError, match="`face_dropout` belongs to the collator"):
+        ClipCaerTrainer(trainer.model, trainer.args, **collator)
+
+
 # Parts that stand still
 
 

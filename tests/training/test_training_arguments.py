@@ -74,6 +74,7 @@ def test_an_optimizer_that_could_not_be_made_is_told(field):
         {"classification_loss": "ldam", "label_smoothing_factor": 0.1},
         {"classification_loss": "ldam", "logit_adj": True},
         {"lr_milestones": [1.0], "warmup_steps": 5},
+        {"face_dropout": 0.5, "mixup_alpha": 0.2},
     ],
 )
 def test_options_of_which_one_would_be_ignored_or_doubled_are_refused(fields):
