@@ -218,6 +218,11 @@ class ClipCaerConfig(PreTrainedConfig, ModelSettings):
         if self.use_face_adapter and self.adapter_reduction > self.projection_dim:
             raise ValueError(f"`adapter_reduction` must be at most {self.projection_dim}, the embeddings' width")
 
+    def validate_streams(self):
+        """Part of `@strict`'s validation: what weighs the streams against each other has both."""
+        if self.fusion != "linear" and self.streams != "both":
+            raise ValueError(f"`fusion` {self.fusion} needs both `streams`, got {self.streams} alone")
+
     def validate_labels(self):
         """Part of `@strict`'s validation: `id2label` and `label2id` say the same."""
         if self.id2label is None or self.label2id is None:

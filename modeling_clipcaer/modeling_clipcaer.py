@@ -14,6 +14,7 @@ from transformers.utils import TransformersKwargs, add_start_docstrings, can_ret
 from .clip_loading import load_clip_model
 from .configuration_clipcaer import ClipCaerConfig
 from .face_adapter import FaceAdapter
+from .fusion import build_fusion
 from .input_checks import check_streams
 from .label_texts import tokenize
 from .model_output import ClipCaerOutput
@@ -57,7 +58,9 @@ class ClipCaerPreTrainedModel(PreTrainedModel):
     main_input_name = "pixel_values"
     input_modalities = ("video",)
     supports_gradient_checkpointing = True
-    _no_split_modules = ["TemporalEncoder", "SoftPromptLearner"]  # noqa: RUF012 - the base class declares it so
+    _no_split_modules = [  # noqa: RUF012 - the base class declares it so
+        *("TemporalEncoder", "SoftPromptLearner", "GatedFusion", "CrossAttentionFusion"),
+    ]
     # Keep: the prompt learner is called with a model, which accelerate would move whole to where the learner is.
     _skip_keys_device_placement = ["clip"]  # noqa: RUF012
     _supports_sdpa = True
@@ -125,7 +128,7 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
             self.face_temporal_encoder = TemporalEncoder(config)
         if config.context_stream:
             self.context_temporal_encoder = TemporalEncoder(config)
-        self.fusion = nn.Linear(dim * (config.face_stream + config.context_stream), dim)
+        self.fusion = build_fusion(config)
         self.prompt_learner = SoftPromptLearner(config)
         self.descriptive_prompts = DescriptivePrompts(config)
         self.post_init()

@@ -129,6 +129,11 @@ class ModelSettings:
     temporal_init_std: int | float = rare_option(
         0.02, "Deviation of its initial class token and position embeddings.", least=0, most=100
     )
+    fusion: Literal["linear", "gated", "cross_attention"] = rare_option(
+        "linear",
+        "How both streams become one embedding: a linear layer; behind a gate that weighs them (Arevalo et al., 2017), "
+        "or behind attention of each to both.",
+    )
     num_context_tokens: int = rare_option(
         12,
         "Learned context tokens of a soft prompt (CoOp, Zhou et al., 2022).",

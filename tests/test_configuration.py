@@ -21,6 +21,8 @@ from modeling_clipcaer.settings_clipcaer import ModelSettings, PixelSettings, ch
         ({"num_frames": "16"}, "num_frames"),
         ({"streams": "body"}, "streams"),
         ({"prototype_source": "best"}, "prototype_source"),
+        ({"fusion": "sum"}, "fusion"),
+        ({"fusion": "gated", "streams": "face"}, "`fusion` gated needs both `streams`, got face alone"),
         ({"label_token_ids": TOKEN_IDS[:4]}, "one entry per label, got 4 for 5"),
         ({"descriptive_token_ids": TOKEN_IDS[:4]}, "`descriptive_token_ids` must hold one entry per label"),
         ({"label_token_ids": [*TOKEN_IDS[:4], TOKEN_IDS[4] * 2]}, "equally many sentences"),

@@ -244,3 +244,9 @@ def test_a_file_that_answers_differently_is_not_left_behind(exported, tmp_path, 
     with pytest.raises(RuntimeError, match="differ from PyTorch's"):
         run_main(export.main, *words)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("fusion", ["gated", "cross_attention"])
+def test_the_visual_path_of_another_fusion_answers_as_the_model(fusion):
+    model = lively_model(fusion=fusion)
+    assert_same_answers(model, export_program(model).module())

@@ -80,6 +80,7 @@ CHANGES = {
     "temporal_dropout": ("", "0.5"),
     "temporal_pooling": ("", "attention"),
     "temporal_init_std": ("", "1"),
+    "fusion": ("", "gated"),
     "num_context_tokens": ("", "3"),
     "class_specific_context": ("", "false"),
     "class_token_position": ("", "front"),
