@@ -8,7 +8,6 @@ folder, takes its share of the runs. It writes ablation.md, a plot for each tabl
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,11 +82,12 @@ def list_tasks(args: AblationArguments, tables: list[Table], materials: dict[str
 def write(args: AblationArguments, tables: list[Table], grid: Grid, recipe: str) -> None:
     """Tables and plots of what is finished."""
     from modeling_clipcaer.common.files import staged_folder, write_json
+    from modeling_clipcaer.common.versions import tell_command
     from modeling_clipcaer.experiments.effects import draw_effects, render_ablation, render_table, summarise_table
     from modeling_clipcaer.experiments.grids import describe_grid
 
     report = {
-        "command": shlex.join(["clipcaer", "ablate", *sys.argv[1:]]),
+        "command": tell_command(["clipcaer", "ablate", *sys.argv[1:]]),
         "recipe": Path(recipe).read_text(encoding="utf-8"),
         **describe_grid(grid),
         "tables": [summarise_table(table, grid.tasks, grid.output_dir) for table in tables],

@@ -5,14 +5,13 @@ clipcaer compare RUN RUN ... --output_dir OUT
 A run is a folder that holds predictions.parquet, as evaluate and train write it, or such a file.
 """
 
-import shlex
 import sys
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 
 from modeling_clipcaer.common.flags import option, parse_arguments
 from modeling_clipcaer.errors import InputError, run_command
-from modeling_clipcaer.names import printable
+from modeling_clipcaer.names import printable, public_name
 
 
 @dataclass
@@ -33,13 +32,18 @@ class CompareArguments:
 def main() -> None:
     (args,) = parse_arguments((CompareArguments,), sys.argv[1:], __doc__)
     from modeling_clipcaer.common.locks import locked_folder
+    from modeling_clipcaer.common.versions import tell_command
     from modeling_clipcaer.reports.comparison import compare_runs, match_clips, tell_pair, write_comparison
     from modeling_clipcaer.reports.predictions import read_predictions
 
     names = name_runs(args)
     answers, left_out = match_clips([read_predictions(run) for run in args.runs], names, args.common_only)
     comparison = compare_runs(answers, names, args.seed)
-    comparison |= {"clips_left_out": left_out, "command": shlex.join(sys.argv), "files": args.runs}
+    comparison |= {
+        "clips_left_out": left_out,
+        "command": tell_command(["clipcaer", "compare", *sys.argv[1:]]),
+        "files": list(map(public_name, args.runs)),
+    }
     with locked_folder(args.output_dir):
         write_comparison(comparison, answers, args.output_dir)
     if left_out:

@@ -5,7 +5,6 @@ python recipes/evaluate.py --model DIR --dataset DIR --split test --output_dir O
 
 from __future__ import annotations
 
-import shlex
 import sys
 from contextlib import nullcontext
 from dataclasses import MISSING, dataclass
@@ -89,6 +88,7 @@ def check_baselines(args: EvaluationArguments) -> None:
 def evaluate(args: EvaluationArguments, trainer_args: ClipCaerTrainingArguments) -> None:
     """Report of a checkpoint on a split."""
     from modeling_clipcaer.common.files import staged_folder
+    from modeling_clipcaer.common.versions import tell_command
     from modeling_clipcaer.data.loading import load_clips, read_split_protocol
     from modeling_clipcaer.experiments.baselines import add_baselines, measure_baselines, tell_rivals
     from modeling_clipcaer.reports.evaluation import build_report, describe_computation, tell_result, write_report
@@ -117,7 +117,7 @@ def evaluate(args: EvaluationArguments, trainer_args: ClipCaerTrainingArguments)
         )
         report["clips"] = fingerprint_clips(clips[args.split])
         report |= describe_members(args.model, members, args.views)
-        report["command"] = shlex.join(sys.argv)
+        report["command"] = tell_command(["clipcaer", "evaluate", *sys.argv[1:]])
         if args.baselines:
             model, processor = members[0]  # of which CLIP and sentences are taken
             baselines = measure_baselines(

@@ -9,7 +9,6 @@ and in seed-N/ predictions.parquet, the answers to all clips.
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,6 +59,7 @@ def list_tasks(args: FoldArguments, seed: int, words: tuple[str, ...]) -> list[T
 def write(args: FoldArguments, grid: Grid, tasks: dict[int, list[Task]]) -> None:
     """The pooled answers and figures of all seeds."""
     from modeling_clipcaer.common.files import staged_folder, write_json
+    from modeling_clipcaer.common.versions import tell_command
     from modeling_clipcaer.experiments.folds import (
         describe_pool,
         pool_folds,
@@ -82,7 +82,7 @@ def write(args: FoldArguments, grid: Grid, tasks: dict[int, list[Task]]) -> None
             write_predictions(pooled, target / FILE_NAME)
         summary = summarise_seeds(seeds)
         report = {
-            "command": shlex.join(["clipcaer", "folds", *sys.argv[1:]]),
+            "command": tell_command(["clipcaer", "folds", *sys.argv[1:]]),
             "flags": dict(read_flags(grid.tasks[0].words).given),
             "dataset": public_name(args.dataset),
             "folds": args.folds,

@@ -3,7 +3,6 @@
 clipcaer stress --model DIR --dataset DIR --split test --output_dir OUT
 """
 
-import shlex
 import sys
 from dataclasses import MISSING, dataclass
 
@@ -42,7 +41,7 @@ def measure(args: StressArguments) -> None:
     """Table of a checkpoint's answers to every corruption of a split."""
     import torch
 
-    from modeling_clipcaer.common.versions import list_versions
+    from modeling_clipcaer.common.versions import list_versions, tell_command
     from modeling_clipcaer.data.loading import load_clips, read_split_protocol
     from modeling_clipcaer.experiments.stress import answer_conditions, list_conditions, measure_conditions
     from modeling_clipcaer.experiments.stress_report import UNITS, write_stress
@@ -73,7 +72,7 @@ def measure(args: StressArguments) -> None:
         "labels": labels,
         "num_clips": len(rows),
         "num_persons": None if answers.persons is None else len(set(answers.persons)),
-        "command": shlex.join(sys.argv),
+        "command": tell_command(["clipcaer", "stress", *sys.argv[1:]]),
         "checkpoint": public_name(args.model),
         "model_revision": weights_revision(args.model) or getattr(model.config, "_commit_hash", None),
         "dataset": public_name(args.dataset),

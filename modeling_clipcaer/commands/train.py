@@ -275,7 +275,7 @@ def write_results(
     from modeling_clipcaer.models.trainable import complete_model
     from modeling_clipcaer.reports.evaluation import plot_training_curves, tell_calibration, tell_result, write_report
     from modeling_clipcaer.reports.hub import push_files
-    from modeling_clipcaer.reports.model_card import render_licence, render_model_card
+    from modeling_clipcaer.reports.model_card import public_settings, render_licence, render_model_card
     from modeling_clipcaer.reports.predictions import write_predictions
 
     output_dir = trainer.args.output_dir
@@ -284,7 +284,8 @@ def write_results(
         model = trainer.accelerator.unwrap_model(trainer.model)
         complete_model(model)
         save_checkpoint(model, trainer.processing_class, folder)
-        write_report(report | {"model_revision": weights_revision(folder), "config": flags}, folder)
+        settings, _ = public_settings(flags)  # run.yaml alone says where things are
+        write_report(report | {"model_revision": weights_revision(folder), "config": settings}, folder)
         for name, predictions in answers.items():
             write_predictions(predictions, folder / name)
         plot_training_curves(trainer.state.log_history, folder / "training_curves.png")

@@ -5,7 +5,6 @@ python recipes/zero_shot.py --clip_model ID_OR_DIR --labels_file F.yaml --datase
 A clip's embedding is the mean of its frames' unit embeddings in both streams; the descriptive sentences classify.
 """
 
-import shlex
 import sys
 from dataclasses import MISSING, dataclass
 
@@ -44,6 +43,7 @@ def main() -> None:
 def measure(model_args: ModelArguments, pixels: PixelSettings, args: ZeroShotArguments) -> None:
     """Report of a CLIP checkpoint that was trained on none of the clips."""
     from modeling_clipcaer.common.files import staged_folder
+    from modeling_clipcaer.common.versions import tell_command
     from modeling_clipcaer.data.loading import get_labels, load_clips, read_split_protocol
     from modeling_clipcaer.models.building import build_model, build_processor
     from modeling_clipcaer.models.zero_shot import ZeroShotModel, score_clips
@@ -67,7 +67,8 @@ def measure(model_args: ModelArguments, pixels: PixelSettings, args: ZeroShotArg
         seed=args.seed,
         answers=answers,
     )
-    report |= {"clips": fingerprint_clips(clips[args.split]), "command": shlex.join(sys.argv)}
+    report["clips"] = fingerprint_clips(clips[args.split])
+    report["command"] = tell_command(["clipcaer", "zero-shot", *sys.argv[1:]])
     report["checkpoint"] += " (zero-shot)"
     with staged_folder(args.output_dir) as folder:
         write_report(report, folder)

@@ -1,8 +1,12 @@
-"""The versions that figures depend on."""
+"""What figures depend on: the command that made them, and the versions of packages."""
 
+import os
 import platform
+import shlex
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
+
+from modeling_clipcaer.names import public_name
 
 
 def list_versions(packages: Iterable[str]) -> dict[str, str | None]:
@@ -16,3 +20,13 @@ def _find_version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
+
+
+def tell_command(words: Iterable[str]) -> str:
+    """A command line as it may stand in a report that is passed on: of a path the name alone."""
+    return shlex.join(map(_hide_place, words))
+
+
+def _hide_place(word: str) -> str:
+    flag, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
+    return flag + equals + (public_name(value) if os.sep in value else value)

@@ -120,7 +120,7 @@ class LossSettings:
 class ResultSettings:
     """What is measured, kept and pushed."""
 
-    baselines: bool = option(
+    baselines: bool = rare_option(
         True,
         "Measure beside the result what majority, zero-shot CLIP, a linear probe and an MLP reach. Where frame "
         "embeddings are not cached, every clip is encoded once more for it.",

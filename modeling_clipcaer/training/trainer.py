@@ -155,7 +155,7 @@ class ClipCaerTrainer(ResumableTrainer):
             self.loss.check_columns(columns)
         if data_collator is not None and args.face_dropout:
             raise InputError("`face_dropout` belongs to the collator: give it to the `data_collator` of your own")
-        training = {"mode": "train", "face_dropout": args.face_dropout}
+        training: dict[str, Any] = {"mode": "train", "face_dropout": args.face_dropout}
         self.train_collator = data_collator or find_collator(columns)(**settings, **training)
         self.given_eval_collator = data_collator
         if isinstance(data_collator, ClipCaerCollator):

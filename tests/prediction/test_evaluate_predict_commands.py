@@ -16,13 +16,17 @@ from modeling_clipcaer.raer_labels import RAER_LABELS
 
 def evaluate_into(folder, *flags):
     assert run_main(evaluate.main, "--num_workers", 0, "--output_dir", folder, *flags) == 0
-    return json.loads((folder / "report.json").read_text())
+    report = json.loads((folder / "report.json").read_text())
+    assert report.pop("command").startswith("clipcaer evaluate")
+    assert all(rival.pop("seconds") >= 0 for rival in report["baselines"])
+    return report
 
 
-def test_an_evaluation_writes_its_five_files_and_nothing_else(material, trained, tmp_path):
+def test_an_evaluation_writes_its_files_and_nothing_else(material, trained, tmp_path):
     report = evaluate_into(tmp_path / "out", "--model", trained, "--dataset", material.dataset)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        *("report.json", "report.md", "confusion_matrix.csv", "confusion_matrix.png", "reliability.png")
+        *("report.html", "report.json", "report.md", "predictions.parquet"),
+        *("confusion_matrix.csv", "confusion_matrix.png", "reliability.png"),
     }
     assert report["num_clips"] == 10 and report["labels"] == list(RAER_LABELS)
     rows = list(csv.reader((tmp_path / "out" / "confusion_matrix.csv").open()))

@@ -179,7 +179,7 @@ def test_the_face_box_holds_the_face_and_the_body_box_the_face_box():
         for skin in ((230, 190, 160), (70, 50, 40))
     )
     assert pale[1:] == dark[1:]
-    face, body = pale[1:]
+    _, face, body, _ = pale
     assert body[0] < face[0] < face[2] < body[2] and body[1] < face[1] < face[3] < body[3]
     changed = np.abs(np.asarray(pale[0], int) - np.asarray(dark[0], int)).max(axis=2) > 30
     rows, columns = np.nonzero(changed[: int(face[3]) - 3])  # above neck and hands

@@ -147,7 +147,10 @@ def test_a_run_pushes_its_result_once_and_whole(hub, train_on, tmp_path, capfd):
     assert {Path(name).stem for name in names if name.endswith(".py")} == CODE
     assert {name for name in names if not name.endswith(".py")} == RESULT
     pushed, run = hub.folder / "me" / "emotions", tmp_path / "run"
-    assert all((pushed / name).read_bytes() == (run / name).read_bytes() for name in names)
+    assert all((pushed / name).read_bytes() == (run / name).read_bytes() for name in {*names} - {"report.json"})
+    # Of persons, places and settings nobody but the folder is told.
+    told, kept = (json.loads((folder / "report.json").read_text()) for folder in (pushed, run))
+    assert told.items() <= kept.items() and {"by_person", "by_place", "config"} <= kept.keys() - told.keys()
     assert ModelCard((pushed / "README.md").read_text()).data.eval_results
     assert 'model="me/emotions"' in (pushed / "README.md").read_text()
     clip = write_clip(tmp_path / "clip.mp4")
@@ -213,7 +216,8 @@ def test_a_push_that_fails_leaves_the_result_and_says_how_to_go_on(hub, monkeypa
     filters = {"allow_patterns": sent["allow_patterns"], "ignore_patterns": sent["ignore_patterns"]}
     monkeypatch.undo()
     chosen = set(filter_repo_objects(there, **filters))
-    assert chosen == {*RESULT, *(f"{name}.py" for name in CODE)}
+    # Without the report, of which a push leaves fields out.
+    assert chosen == {*RESULT, *(f"{name}.py" for name in CODE)} - {"report.json"}
     assert {"run.yaml", "checkpoint-1/config.json"} <= {*there} - chosen
 
 

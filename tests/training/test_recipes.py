@@ -16,12 +16,12 @@ from modeling_clipcaer.common.flags import parse_arguments
 from modeling_clipcaer.common.presets import find_preset
 from modeling_clipcaer.data.arguments import DataArguments
 from modeling_clipcaer.data.labels_file import read_labels_file
-from modeling_clipcaer.models.arguments import ModelArguments
+from modeling_clipcaer.models.arguments import ModelArguments, TrainableArguments
 from modeling_clipcaer.settings_clipcaer import PixelSettings
 from modeling_clipcaer.training.settings import CacheArguments
 
 
-TYPES = (ModelArguments, PixelSettings, DataArguments, CacheArguments, ClipCaerTrainingArguments)
+TYPES = (ModelArguments, PixelSettings, DataArguments, CacheArguments, ClipCaerTrainingArguments, TrainableArguments)
 LABEL_FILES = sorted((ROOT / "recipes").glob("*labels.yaml"))
 RAER_LABEL_FILES = [path for path in LABEL_FILES if path.stem.startswith(("raer", "demo"))]
 ABLATIONS = sorted((ROOT / "recipes").glob("*ablation.yaml"))
@@ -35,7 +35,7 @@ def parse(*words):
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_a_recipe_is_understood_whole(path):
-    model, processor, _, _, training = parse("--config", str(path), "--dataset", "data")
+    model, processor, _, _, training, _ = parse("--config", str(path), "--dataset", "data")
     given = yaml.safe_load(path.read_text(encoding="utf-8"))
     for values in (model, processor, training):
         for name in given.keys() & vars(values).keys():
@@ -62,7 +62,7 @@ def test_every_field_of_the_configuration_has_a_flag():
 
 
 def test_the_flags_have_the_documented_defaults():
-    model, _, _, _, training = parse("--dataset", "data")
+    model, _, _, _, training, _ = parse("--dataset", "data")
     assert (training.mi_loss_weight, training.dc_loss_weight, training.lr_adapter) == (0.5, 0.1, 1e-4)
     assert (model.slerp_weight, model.temperature, training.logit_adj_tau) == (0.5, 0.07, 1.0)
     assert training.class_balanced_loss is False and training.logit_adj is False

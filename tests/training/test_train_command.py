@@ -61,7 +61,7 @@ def test_the_checkpoint_with_the_best_validation_uar_is_what_is_left_and_reporte
         assert answers.num_frames.tolist() == [3] * 10 and answers.face_shares.tolist() == [1.0] * 10
         assert answers.places == ["Lab"] * 10
     # The evaluation has other baselines: the run trained the tower that it looks through.
-    same = measured.keys() - {"baselines", "caveats"}
+    same = measured.keys() - {"baselines", "caveats", "command", "members", "views"}
     assert {name: measured[name] for name in same} == {name: report[name] for name in same}
     assert run_main(evaluate.main, *flags, "--output_dir", tmp_path / "dev", "--split", "validation") == 0
     assert read(tmp_path / "dev" / "report.json")["uar"] == pytest.approx(max(scores.values()))
@@ -74,7 +74,8 @@ def test_the_report_has_every_promised_key(material, spoilt):
     assert (report["checkpoint"], report["dataset"]) == (spoilt.name, material.dataset.name)  # for others to read
     assert report["training_clips"] == dict(zip(report["labels"], [8, 5, 4, 4, 3], strict=True))
     assert sum(report["class_priors"].values()) == pytest.approx(1)
-    assert report["last_epoch"].keys() == {"uar", "war", "macro_f1", "uar_ci95", "war_ci95", "ece"}
+    by_person = {"uar_ci95_by_person", "war_ci95_by_person"}
+    assert report["last_epoch"].keys() == {"uar", "war", "macro_f1", "uar_ci95", "war_ci95", "ece"} | by_person
 
 
 def test_the_report_says_how_little_it_rests_on(spoilt):
@@ -300,4 +301,5 @@ def test_two_processes_evaluate_to_the_same_report_as_one(material, spoilt, tmp_
     two, one = (read(tmp_path / name / "report.json") for name in ("two", "one"))
     for report in (two, one):
         assert all(rival.pop("seconds") >= 0 for rival in report["baselines"])
+        assert report.pop("command").startswith("clipcaer evaluate --model")
     assert two == one
