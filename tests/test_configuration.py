@@ -21,6 +21,7 @@ from modeling_clipcaer.settings_clipcaer import ModelSettings, PixelSettings, ch
         ({"num_frames": "16"}, "num_frames"),
         ({"streams": "body"}, "streams"),
         ({"prototype_source": "best"}, "prototype_source"),
+        ({"learned_slerp_weight": "shared", "slerp_weight": 0.0}, "`learned_slerp_weight` begins at `slerp_weight`"),
         ({"fusion": "sum"}, "fusion"),
         ({"fusion": "gated", "streams": "face"}, "`fusion` gated needs both `streams`, got face alone"),
         ({"label_token_ids": TOKEN_IDS[:4]}, "one entry per label, got 4 for 5"),

@@ -263,6 +263,8 @@ def _check_expressible(config: ClipCaerConfig) -> None:
         ("`streams`", config.streams, "both"),
         ("`temporal_pooling`", config.temporal_pooling, "cls"),
         ("`fusion`", config.fusion, "linear"),
+        ("`slerp_target`", config.slerp_target, "video"),
+        ("`learned_slerp_weight`", config.learned_slerp_weight, None),
         ("`prototype_source`", config.resolved_prototype_source, source),
         ("the width of attention heads", sorted(head_dims), [HEAD_DIM]),
     ]

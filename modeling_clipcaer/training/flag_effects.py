@@ -43,8 +43,8 @@ def _selects(run: SimpleNamespace) -> bool:
 
 
 def _uses_soft_view(run: SimpleNamespace) -> bool:
-    descriptive = run.prototype_source == "descriptive" or (run.prototype_source is None and run.slerp_weight > 0)
-    return not descriptive or any(loss.is_on(run) for loss in SOFT_PROMPT_LOSSES)
+    source = run.prototype_source or ("descriptive" if run.slerp_weight > 0 else "soft")
+    return source in ("soft", "mean") or any(loss.is_on(run) for loss in SOFT_PROMPT_LOSSES)
 
 
 def _optimizer_takes(name: str) -> Callable[[SimpleNamespace], bool]:
@@ -81,7 +81,7 @@ RULES = (
             "lr_prompt_learner",
         ),
         _uses_soft_view,
-        "nothing uses the soft prompts: the descriptive view classifies, and "
+        "nothing uses the soft prompts: they do not classify, and "
         f"{' and '.join(loss.name.upper() for loss in SOFT_PROMPT_LOSSES)} loss are off",
     ),
     Rule(
@@ -92,6 +92,12 @@ RULES = (
         lambda run: run.temporal_pooling != "mean",
         "`temporal_pooling` mean has no transformer",
     ),
+    Rule(
+        ("lr_classifier",),
+        lambda run: run.prototype_source == "classifier" or run.learned_slerp_weight is not None,
+        "nothing of the classifier is learned (`prototype_source`, `learned_slerp_weight`)",
+    ),
+    Rule(("slerp_target",), lambda run: run.slerp_weight > 0, "`slerp_weight` is 0"),
     Rule(("face_dropout",), lambda run: run.streams == "both", "there is one stream"),
     # Pixels
     Rule(("face_margin",), lambda run: run.streams != "context", "there is no face stream (`streams` context)"),

@@ -74,6 +74,12 @@ class OptimizerSettings:
     lr_prompt_learner: float = rare_option(1e-3, "Of the soft prompts' context tokens; 0 freezes them.", least=0)
     lr_adapter: float = rare_option(1e-4, "Of the face adapter; 0 freezes it.", least=0)
     lr_fusion: float | None = rare_option(None, "Of the fusion; that of the temporal encoders by default.", least=0)
+    lr_classifier: float | None = rare_option(
+        None,
+        "Of what is learned of the classifier itself (--prototype-source classifier, --learned-slerp-weight); that of "
+        "the temporal encoders by default.",
+        least=0,
+    )
     lr_milestones: list[float] | None = rare_option(
         None, "Epochs at which every learning rate is multiplied by --lr-gamma, in place of --lr-scheduler-type."
     )
