@@ -334,7 +334,7 @@ class ClipCaerForVideoClassification(ClipCaerPreTrainedModel):
         """What classifies: (num_labels, num_sentences, projection_dim) unit embeddings."""
         soft, descriptive = outputs.get("soft_prompt_embeds"), outputs["descriptive_text_embeds"][:, None]
         source = self.config.resolved_prototype_source
-        if source == "classifier":
+        if self.model.learned_prototypes is not None:
             return self.model.learned_prototypes()[:, None]
         if source == "descriptive":
             return descriptive

@@ -49,8 +49,9 @@ def slerp(start: torch.Tensor, end: torch.Tensor, weight: float | torch.Tensor) 
         general = (torch.sin((1 - weight) * angle) * start + torch.sin(weight * angle) * end) / sine
         straight = (1 - weight) * start + weight * end
         sideways = start.norm(dim=-1, keepdim=True) * _any_orthogonal(unit_start.detach())
-        cos, sin = (torch.cos, torch.sin) if isinstance(weight, torch.Tensor) else (math.cos, math.sin)
-        around = cos(weight * math.pi) * start + sin(weight * math.pi) * sideways
+        turn = weight * math.pi
+        cos, sin = (turn.cos(), turn.sin()) if isinstance(turn, torch.Tensor) else (math.cos(turn), math.sin(turn))
+        around = cos * start + sin * sideways
         return torch.where(degenerate, torch.where(cosine > 0, straight, around), general)
 
 

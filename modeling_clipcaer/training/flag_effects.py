@@ -26,7 +26,6 @@ REFUSED: dict[str, tuple[Any, str]] = {
         "a run always measures the validation split; --eval_strategy no does so at its end alone",
     ),
     "do_predict": (False, "a run always measures the test split once"),
-    "load_best_model_at_end": (True, "the checkpoint that validation selects is always what is tested and kept"),
 }
 
 
@@ -63,7 +62,7 @@ def _loss_rules() -> Iterator[Rule]:
 RULES = (
     # Where the run goes
     Rule(("exper_name",), lambda run: not run.output_dir_given, "`output_dir` names the folder"),
-    Rule(("do_train", "do_eval", "do_predict", "load_best_model_at_end"), _never, "every run does it in its own way"),
+    Rule(("do_train", "do_eval", "do_predict"), _never, "every run does it in its own way"),
     # The model
     Rule(
         ("use_face_adapter", "adapter_reduction", "adapter_residual_ratio", "lr_adapter"),
@@ -175,9 +174,9 @@ RULES = (
         "`eval_strategy` is no",
     ),
     Rule(
-        ("metric_for_best_model",),
+        ("metric_for_best_model", "load_best_model_at_end"),
         _selects,
-        "no checkpoint is selected: `eval_strategy` or `save_strategy` is no",
+        "no epoch is selected: `eval_strategy` or `save_strategy` is no",
     ),
     Rule(("greater_is_better",), _never, "`metric_for_best_model` says it already"),
     Rule(("save_steps",), lambda run: run.save_strategy == "steps", "`save_strategy` is not steps"),
