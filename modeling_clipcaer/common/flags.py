@@ -9,6 +9,7 @@ import difflib
 import math
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, fields
 from enum import Enum
@@ -31,12 +32,24 @@ _SWITCHES = {
     **dict.fromkeys(("yes", "true", "t", "y", "1"), True),
     **dict.fromkeys(("no", "false", "f", "n", "0"), False),
 }
+# What a command writes: the first name is shown, each is taken, whatever the setting is called.
+OUTPUTS = ("--output", "--output_dir", "--output-dir")
 HELP_COLUMN = 32
 HELP_END = "Dashes and underscores in flags are the same; --no-NAME turns off what is on."
 
 
 class CommandParser(argparse.ArgumentParser):
-    """A parser whose refusals are one line."""
+    """A parser whose refusals are one line, and which knows what it writes by either name."""
+
+    def parse_known_args(self, args=None, namespace=None):
+        """As the base class does."""
+        words = sys.argv[1:] if args is None else args
+        return super().parse_known_args([self._name_output(word) for word in words], namespace)
+
+    def _name_output(self, word: str) -> str:
+        name, equals, value = word.partition("=")
+        own = [known for known in OUTPUTS if known in self._option_string_actions]
+        return f"{own[0]}{equals}{value}" if own and name in OUTPUTS else word
 
     def error(self, message: str) -> NoReturn:
         raise InputError(message if len(message) <= LONGEST_MESSAGE else f"{message[:LONGEST_MESSAGE]}…")
@@ -287,7 +300,8 @@ class _BriefFormatter(_HelpFormatter):
 
 
 def _shown_flags(action: argparse.Action) -> list[str]:
-    return list(dict.fromkeys(map(spell_flag, action.option_strings))) or [action.dest]
+    shown = (OUTPUTS[0] if flag in OUTPUTS else spell_flag(flag) for flag in action.option_strings)
+    return list(dict.fromkeys(shown)) or [action.dest]
 
 
 def _shown_form(action: argparse.Action, flags: str) -> str:
