@@ -35,15 +35,14 @@ STEPS = (
         "--output_dir OUT/evaluation",
     ),
     (
-        "cut ten clips of one student together",
-        "clip-to-video --dataset OUT/dataset --split test --clip 0 4 6 1 3 5 7 8 2 9 --fps 4 "
-        "--output OUT/video/lesson.mp4",
+        "draw a classroom with three students",
+        "classroom --output OUT/video/lesson.mp4",
     ),
     (
         "the timeline of this recording",
         "predict OUT/video/lesson.mp4 --model OUT/model --output_dir OUT/prediction "
-        "--bounding_box_face OUT/video/lesson.face.json --context frame --window 3 --stride 1 --tower_dtype float32 "
-        "--overlay --report",
+        "--bounding_box_face OUT/video/lesson.face.json --bounding_box_body OUT/video/lesson.body.json "
+        "--window 3 --stride 1 --tower_dtype float32 --overlay --show_faces --report",
     ),
 )
 
@@ -91,7 +90,7 @@ These are figures of drawings, not of people. Look at
   {out}/model/confusion_matrix.png       what is taken for what
   {out}/model/README.md                  the checkpoint's model card
   {out}/prediction/report.html           the timeline of {out}/video/lesson.mp4, in a browser
-  {out}/prediction/lesson/overlay.mp4    the same on the recording, faces blurred
+  {out}/prediction/lesson/overlay.mp4    the same on the recording, whose faces are drawn
   {out}/prediction/timeline.csv          the same as a table"""
     )
 

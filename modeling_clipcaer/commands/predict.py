@@ -9,6 +9,7 @@ Boxes are JSON files in RAER's form, keyed by the recording as it is named on th
 RAER's path; without them a detector looks for faces:
     {"lesson.mp4": {"0": [left, top, right, bottom]}}   face boxes; frames of a video by number from 0, files by name
     {"lesson.mp4": [left, top, right, bottom]}          body boxes
+    {"lesson.mp4": {"person-1": either of these, "person-2": ...}}   either kind, of several persons
 """
 
 import sys
