@@ -17,7 +17,7 @@ LEDGER = ROOT / "recipes" / "README.md"
 # Keep: until these three have been written anew.
 NOT_YET = {"ablation.md", "method.md", "regimes.md"}
 WRITTEN = [page for page in PAGES if page.name not in NOT_YET]
-TERMS = "RAER UAR WAR EAA IEC MI DC slerp window segment room context".split()
+TERMS = ["RAER", "UAR", "WAR", "EAA", "IEC", "MI", "DC", "slerp", "window", "segment", "room", "context"]
 MEGABYTE = 1_000_000
 # README at 900 pixels of width: lines of text, of code, of a table, and of a picture, in pixels.
 SCREEN = 900
@@ -40,14 +40,14 @@ def _walk(tokens):
 
 
 def _say(child):
-    return {"text": child.content, "code_inline": "code", "softbreak": " ", "hardbreak": " "}.get(child.type, "")
+    return {"text": child.content, "code_inline": "Code", "softbreak": " ", "hardbreak": " "}.get(child.type, "")
 
 
 def read_sentences(text):
     """Every sentence of paragraphs and lists, and of those cells of tables that hold one."""
     for kind, words in parse(text):
-        if kind == "paragraph" or kind == "td" and re.search(r"\w[.!?]( |$)", words):
-            for sentence in re.split(r"(?<=[^A-Z.][.!?])[\"*)]* +(?=[\"*(]*[A-ZÀ-Ýc])", words):
+        if kind == "paragraph" or (kind == "td" and re.search(r"\w[.!?]( |$)", words)):
+            for sentence in re.split(r"(?<=[.!?])[\"*)]* +(?=[\"*(]*[A-Z])", words):
                 if len(sentence.split()) > 1:
                     yield sentence
 
@@ -60,8 +60,10 @@ def read_code(text):
 
 
 def test_sentences_are_found_as_a_reader_finds_them():
-    text = "One is `a.b c` here. *Two* ends\nhere! Is it (see Fig. 3, et al., 2019)? Yes.\n\n- Four of it.\n\n```\nNo.\n```\n"
-    assert [len(sentence.split()) for sentence in read_sentences(text)] == [4, 3, 7, 3]
+    text = (
+        "One is `a.b c` here. *Two* ends\nhere! Is it (see Fig. 3, et al., 2019)? Yes.\n\n- Three of it.\n\n    No.\n"
+    )
+    assert [len(sentence.split()) for sentence in read_sentences(text)] == [4, 3, 8, 3]
     assert [*read_sentences("| a |\n|---|\n| two words |\n| It is. So it is. |\n")] == ["It is.", "So it is."]
 
 
@@ -87,8 +89,7 @@ def test_one_word_means_one_thing_and_flags_have_dashes(page):
     others = r"\bsurroundings?\b|\bscenes?\b|\bbounding box(?:es)?\b|\bsnippets?\b"
     assert re.findall(others, re.sub(r"\(\S+\)|`[^`]*`", "", text), re.I) == []
     if page.name != "from_research_code.md":  # which shows flags of theirs
-        flags = {*re.findall(r"--[a-z]+_[a-z_]+", text)} - {"--config_file"}  # of accelerate
-        assert flags == set()
+        assert {*re.findall(r"--[a-z]+_[a-z_]+", text)} <= {"--config_file", "--num_processes"}  # of accelerate
         assert "--output-dir" not in text
 
 

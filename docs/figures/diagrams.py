@@ -73,7 +73,8 @@ class Sketch:
         ends = [(points[-2], points[-1])] + ([(points[1], points[0])] if both else [])
         for (x0, y0), (x, y) in ends:
             turn = math.degrees(math.atan2(y - y0, x - x0))
-            self.add(f'<path d="M0 0L-9 4.5V-4.5Z" transform="translate({x:g} {y:g}) rotate({turn:.1f})" fill="{shade}"/>')
+            place = f"translate({x:g} {y:g}) rotate({turn:.1f})"
+            self.add(f'<path d="M0 0L-9 4.5V-4.5Z" transform="{place}" fill="{shade}"/>')
 
     def student(self, x: float, y: float, size: float, face: str = "plain", body: str = "plain") -> None:
         """Head and shoulders in a square of side `size`, in the edges' colours of two kinds."""
@@ -86,7 +87,8 @@ class Sketch:
 
     def write(self, path: Path) -> None:
         """The page as a file."""
-        head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.width} {self.height}" font-family="{FONT}">'
+        size = f'width="{self.width}" height="{self.height}" viewBox="0 0 {self.width} {self.height}"'
+        head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="{FONT}">'
         path.write_text("\n".join([head, *self.parts, "</svg>\n"]), encoding="utf-8")
 
 
@@ -102,17 +104,17 @@ def draw_model(page: Sketch) -> None:
         page.arrow((130, 120), (150, 120), (150, y + 29), (170, y + 29), colour=kind)
         page.box(172, y, 92, 58, kind, name, "T crops")
         page.arrow((264, y + 29), (300, y + 29), colour=kind)
-        page.arrow((416, y + 29), (448, y + 29), colour=kind)
     page.box(302, 26, 114, 174, "frozen", "CLIP", "vision tower", "frozen,", "one call for both")
+    page.arrow((416, 65), (448, 65), colour="face")
     page.box(450, 36, 104, 58, "face", "adapter", "EAA")
     page.arrow((554, 65), (584, 65), colour="face")
-    page.arrow((448, 161), (584, 161), colour="context")
+    page.arrow((416, 161), (584, 161), colour="context")
     page.box(586, 36, 118, 58, "face", "temporal", "transformer")
     page.box(586, 132, 118, 58, "context", "temporal", "transformer")
     page.arrow((704, 65), (724, 65), (724, 100), (746, 100), colour="face")
     page.arrow((704, 161), (724, 161), (724, 126), (746, 126), colour="context")
     page.box(748, 82, 78, 62, "plain", "fusion", "z")
-    page.arrow((787, 144), (787, 226))
+    page.arrow((787, 144), (787, 227))
 
     page.box(14, 254, 130, 106, "text", "a label", "Fatigue")
     page.arrow((144, 283), (170, 283), colour="text")
@@ -124,22 +126,23 @@ def draw_model(page: Sketch) -> None:
     page.box(404, 254, 114, 106, "frozen", "CLIP", "text tower", "frozen")
     page.arrow((518, 280), (548, 280), colour="text")
     page.arrow((518, 336), (548, 336))
-    page.box(550, 260, 108, 40, "text", "soft view")
-    page.box(550, 316, 108, 40, "plain", "descriptive view")
-    page.arrow((604, 300), (604, 316), colour="text", both=True)
-    page.text(612, 308, "MI loss", 11, "soft", "start")
-    page.text(604, 246, "DC loss: labels apart", 11, "soft")
-    page.arrow((658, 280), (692, 280), colour="text")
-    page.arrow((658, 336), (692, 336))
-    page.box(694, 228, 186, 148, "result")
-    page.text(787, 248, "IEC", 14, "ink", bold=True)
-    draw_slerp(page, 728, 352, 82)
+    page.box(550, 260, 130, 40, "text", "soft view")
+    page.box(550, 316, 130, 40, "plain", "descriptive")
+    page.arrow((615, 300), (615, 316), colour="text", both=True)
+    page.text(623, 308, "MI loss", 11, "soft", "start")
+    page.text(615, 247, "DC loss: labels apart", 11, "soft")
+    page.arrow((680, 280), (710, 280), colour="text")
+    page.arrow((680, 336), (710, 336))
+    page.box(712, 228, 162, 148, "result")
+    page.text(822, 248, "IEC", 14, "ink", bold=True)
+    draw_slerp(page, 738, 358, 88)
     page.text(787, 392, "z · slerp(t, z, λ) / τ", 13, "soft")
-    page.arrow((880, 302), (904, 302), colour="result")
+    page.arrow((874, 302), (896, 302), colour="result")
     for number, (name, share) in enumerate((("Neutrality", 12), ("Enjoyment", 3), ("Confusion", 9), ("Fatigue", 72))):
         y, kind = 236 + 38 * number, "result" if name == "Fatigue" else "plain"
-        page.text(910, y, f"{name} {share} %", 12, "ink" if share > 50 else "soft", "start", share > 50)
-        page.add(f'<rect x="910" y="{y + 9}" width="{0.9 * share:g}" height="7" rx="3" fill="{page.colours[kind][1]}"/>')
+        page.text(902, y, f"{name} {share} %", 12, "ink" if share > 50 else "soft", "start", share > 50)
+        shade = page.colours[kind][1]
+        page.add(f'<rect x="902" y="{y + 9}" width="{0.9 * share:g}" height="7" rx="3" fill="{shade}"/>')
     page.text(14, 14, "from the clip", 12, "soft", "start")
     page.text(14, 238, "from the label, once for all clips", 12, "soft", "start")
 
@@ -174,7 +177,7 @@ def draw_tasks(page: Sketch) -> None:
     for x, word in ((140, "build"), (330, "train"), (520, "predict")):
         page.arrow((x, 62), (x + 58, 62))
         page.text(x + 28, 48, word, 12, "soft")
-    page.box(580, 132, 130, 52, "plain", "your recordings")
+    page.box(580, 132, 130, 52, "plain", "recordings", "of your own")
     page.arrow((645, 132), (645, 96))
     for x, name, file in ((200, "report", "evaluation.md"), (330, "maps", "explain.md"), (460, "stress", "stress.md")):
         page.box(x, 132, 110, 52, "result", name, file)
@@ -242,7 +245,7 @@ def draw_resuming(page: Sketch) -> None:
 
 
 DIAGRAMS = {
-    "model": (draw_model, 1000, 404),
+    "model": (draw_model, 1016, 404),
     "tasks": (draw_tasks, 724, 196),
     "checkpoint": (draw_checkpoint, 624, 190),
     "extending": (draw_extending, 650, 172),

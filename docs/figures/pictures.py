@@ -25,7 +25,8 @@ COMMANDS = {
     "training_curves": (None, "DEMO/model/training_curves.png"),
     "confusion_matrix": (None, "DEMO/evaluation/confusion_matrix.png"),
     "sheet": (
-        f"{CLIPCAER} view DEMO/dataset --split test --num 3 --processor DEMO/model --show-faces --output NEW/sheet.png",
+        f"{CLIPCAER} view DEMO/dataset --split test --num 3 --processor DEMO/model --show-faces "
+        "--output NEW/sheet.png",
         "NEW/sheet.png",
     ),
     "explanation": (

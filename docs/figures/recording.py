@@ -11,15 +11,15 @@ from pathlib import Path
 
 import av
 import matplotlib
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from modeling_clipcaer.exports.look import label_colours, text_colour
 from modeling_clipcaer.exports.timeline_json import load_timeline
-from modeling_clipcaer.recordings.timeline import ROOM, Timeline
+from modeling_clipcaer.recordings.timeline import ROOM, Timeline, TimelineSegment, show_clock
 
 
 WIDTH = 720
-MARGIN, NAMES, LANE, GAP, AXIS = 12, 76, 26, 6, 22  # pixels around, for names, of a lane, between lanes, for times
+MARGIN, NAMES, LANE, GAP, AXIS = 14, 92, 32, 6, 24  # pixels around, for names, of a lane, between lanes, for times
 GROUND, WRITING, QUIET = "#10151d", "#e8ebf1", "#94a0b4"
 STEP, SHOWN = 0.4, 0.2  # seconds of the recording from picture to picture, and for which each is shown
 STILL = 0.6  # of the recording, where timeline.png is
@@ -35,7 +35,7 @@ class Lanes:
         self.persons = timeline.persons or [ROOM]
         self.height = 2 * MARGIN + AXIS + len(self.persons) * (LANE + GAP)
         self.plain, self.bold = (
-            ImageFont.truetype(str(FONTS / name), 13) for name in ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf")
+            ImageFont.truetype(str(FONTS / name), 17) for name in ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf")
         )
 
     def place(self, time: float) -> float:
@@ -43,40 +43,41 @@ class Lanes:
         return MARGIN + NAMES + (WIDTH - 2 * MARGIN - NAMES) * time / self.timeline.duration
 
     def draw(self, time: float) -> Image.Image:
-        """All lanes at `time`: what lies ahead is dimmed."""
-        ahead = self._draw_stretches()
-        picture = Image.blend(Image.new("RGB", ahead.size, GROUND), ahead, 0.35)
-        now = round(self.place(time))
-        picture.paste(ahead.crop((0, 0, now, ahead.height)), (0, 0))
+        """All lanes at `time`: what has not begun is dimmed."""
+        picture = Image.new("RGB", (WIDTH, self.height), GROUND)
         pen = ImageDraw.Draw(picture)
         for number, person in enumerate(self.persons):
             pen.text((MARGIN, self._middle(number)), person, WRITING, self.plain, anchor="lm")
+        for segment in self.timeline.segments:
+            if segment.person in self.persons:
+                self._draw_stretch(pen, segment, segment.start <= time)
+        now = self.place(time)
         pen.line([(now, MARGIN), (now, self.height - MARGIN - AXIS + GAP)], "white", 2)
         pen.polygon([(now - 6, MARGIN - 7), (now + 6, MARGIN - 7), (now, MARGIN)], "white")
         end = round(self.timeline.duration)
         for tick in range(0, end + 1, 10 if end <= 60 else 60):
-            anchor = "rm" if tick == end else "mm"
-            words = f"{tick // 60}:{tick % 60:02}"
-            pen.text((self.place(tick), self.height - MARGIN - AXIS / 2 + GAP), words, QUIET, self.plain, anchor=anchor)
+            place = (self.place(tick), self.height - MARGIN - AXIS / 2 + GAP)
+            pen.text(place, show_clock(tick), QUIET, self.plain, anchor="rm" if tick == end else "mm")
         return picture
 
     def _middle(self, number: int) -> float:
         return MARGIN + number * (LANE + GAP) + LANE / 2
 
-    def _draw_stretches(self) -> Image.Image:
-        picture = Image.new("RGB", (WIDTH, self.height), GROUND)
-        pen = ImageDraw.Draw(picture)
-        for segment in self.timeline.segments:
-            if segment.person not in self.persons:
-                continue
-            middle, colour = self._middle(self.persons.index(segment.person)), self.colours[segment.label]
-            left, right = self.place(segment.start), self.place(segment.end) - 2
-            pen.rounded_rectangle([left, middle - LANE / 2, right, middle + LANE / 2], 4, colour)
-            for words in (f"{segment.label} {100 * segment.score:.0f} %", segment.label):
-                if self.bold.getlength(words) < right - left - 8:
-                    pen.text((left + 6, middle), words, text_colour(colour), self.bold, anchor="lm")
-                    break
-        return picture
+    def _draw_stretch(self, pen: ImageDraw.ImageDraw, segment: TimelineSegment, has_begun: bool) -> None:
+        middle, colour = self._middle(self.persons.index(segment.person)), self.colours[segment.label]
+        left, right = self.place(segment.start), self.place(segment.end) - 2
+        shown = colour if has_begun else dim(colour)
+        pen.rounded_rectangle([left, middle - LANE / 2, right, middle + LANE / 2], 4, shown)
+        for words in (f"{segment.label} {100 * segment.score:.0f} %", segment.label):
+            if self.bold.getlength(words) < right - left - 8:
+                writing = text_colour(colour) if has_begun else QUIET
+                pen.text((left + 6, middle), words, writing, self.bold, anchor="lm")
+                break
+
+
+def dim(colour: str) -> tuple[int, ...]:
+    """A colour with the ground showing through."""
+    return tuple(round(0.25 * a + 0.75 * b) for a, b in zip(*map(ImageColor.getrgb, (colour, GROUND)), strict=True))
 
 
 def read_pictures(video: Path) -> Iterator[tuple[float, Image.Image]]:
@@ -111,7 +112,7 @@ def main() -> None:
     first.save(
         output / "recording.webp",
         **{"save_all": True, "append_images": others, "duration": round(1000 * SHOWN), "loop": 0},
-        **{"quality": QUALITY, "method": 6},
+        **{"quality": QUALITY, "method": 4},
     )
 
 

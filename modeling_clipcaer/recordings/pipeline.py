@@ -95,6 +95,7 @@ class ClipCaerPipeline(Pipeline):
     ) -> Iterator[Timeline]:
         # Keep: imported here. OpenCV and SciPy would make the import of the package slower.
         from modeling_clipcaer.recordings.analysis import RecordingAnalyzer
+
         batch_size = self._batch_size if batch_size is None else batch_size
         if batch_size is not None:
             options["batch_size"] = batch_size
