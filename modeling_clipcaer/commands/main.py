@@ -3,7 +3,8 @@
 import sys
 from importlib import import_module
 
-from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.common.terminal import run_command, tell
+from modeling_clipcaer.errors import InputError
 
 
 COMMANDS = {
@@ -37,7 +38,7 @@ def main() -> int:
     words = sys.argv[1:]
     if not words or words[0] in ("-h", "--help"):
         width = max(map(len, COMMANDS))
-        print("\n".join([USAGE, "", *(f"  {name:{width}}  {text}" for name, text in COMMANDS.items())]))
+        tell("\n".join([USAGE, "", *(f"  {name:{width}}  {text}" for name, text in COMMANDS.items())]))
         return 0
     return start(words[0], words=words[1:])
 

@@ -15,9 +15,10 @@ from pathlib import Path
 
 from modeling_clipcaer.common.files import write_json
 from modeling_clipcaer.common.flags import CommandParser, spell_flag
-from modeling_clipcaer.common.progress import hide_progress_bars, tell
+from modeling_clipcaer.common.progress import hide_progress_bars
+from modeling_clipcaer.common.terminal import add_path, run_command, tell
 from modeling_clipcaer.data.parquet.card import EMBEDDED, LICENCE, NOTICES, render_dataset_card
-from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.errors import InputError
 
 
 SHARE_FLAG = "--i-may-share-these-images"
@@ -54,7 +55,7 @@ def main() -> None:
             write_json(settings, folder / PROCESSOR_NAME)
         card = render_dataset_card(clips.num_rows, get_labels(clips), output.name, args.embed)
         (folder / CARD_NAME).write_text(card, encoding="utf-8")
-    print(f"parquet shards: {args.output}")
+    tell(add_path("parquet shards", args.output))
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:

@@ -9,7 +9,7 @@ from pathlib import Path
 from datasets import DatasetDict
 
 from modeling_clipcaer.common.files import complete_file, write_json
-from modeling_clipcaer.common.progress import tell
+from modeling_clipcaer.common.terminal import tell
 from modeling_clipcaer.data.loading import load_clips
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.modeling_clipcaer import ClipCaerForVideoClassification

@@ -13,7 +13,11 @@ reads a CSV file with the columns
     body_left, body_top, body_right, body_bottom    optional: the body, or whatever part of the frame is the context
     votes_LABEL             optional, of any of the labels: how many raters said it; empty is none
 
-and no others. The boxes of a clip may be empty, all four.
+and no others. The boxes of a clip may be empty, all four. Three lines of such a file:
+
+    video,label,start,end,person,split
+    monday.mp4,Fatigue,0,8.5,anna,train
+    monday.mp4,Neutrality,8.5,17,anna,train
 """
 
 import math
@@ -46,8 +50,8 @@ class Settings(BuildSettings):
         f"the table of clips: columns video, label and perhaps {', '.join(OPTIONAL)}, {VOTES}LABEL",
         metavar="FILE",
     )
-    root: str | None = option(None, "what paths are relative to (default: the folder of the table)", metavar="DIR")
-    labels: list[str] | None = option(None, "the labels, in order (default: those found, A to Z)", metavar="NAME")
+    root: str | None = option(None, "what paths are relative to (default the folder of the table)", metavar="DIR")
+    labels: list[str] | None = option(None, "the labels, in order (default those found, A to Z)", metavar="NAME")
     ignore_columns: bool = option(False, "pass over columns of other names")
 
 
