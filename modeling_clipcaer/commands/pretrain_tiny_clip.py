@@ -1,6 +1,6 @@
 """Train a tiny CLIP on drawings of students and captions of single frames: no pretrained CLIP, only shaped like one.
 
-    clipcaer pretrain-tiny-clip --output-dir tests/fixtures/tiny_clip --seed 0 --steps 1500
+    clipcaer pretrain-tiny-clip --output-dir tiny_clip --seed 0 --steps 1500
 
 draws pictures in memory, from seeds that no drawn data set uses, and writes a checkpoint as CLIP checkpoints on the
 Hub are: config.json, model.safetensors, tokenizer files, preprocessor_config.json, and a README.md with the figures on
@@ -34,9 +34,7 @@ def main() -> None:
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = CommandParser(
-        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser(description=__doc__)
     parser.add_argument("--output_dir", "--output-dir", required=True, help="folder to be made")
     parser.add_argument("--seed", type=int, default=0, help="seed of the drawings and of training")
     parser.add_argument("--steps", type=int, default=1500, help="steps of training")
