@@ -21,7 +21,7 @@ from modeling_clipcaer.names import printable
 from modeling_clipcaer.settings_clipcaer import option
 
 
-USAGE = "usage: clipcaer build LAYOUT [FLAGS], and clipcaer build LAYOUT --help for the flags of a layout"
+USAGE = "usage: clipcaer build LAYOUT [FLAGS]\n\nclipcaer build LAYOUT --help shows the flags of a layout, of these:"
 
 
 @dataclass
@@ -72,7 +72,9 @@ def load_layout(name: str) -> ModuleType:
 
 
 def first_line(module: ModuleType) -> str:
-    return (module.__doc__ or "").split("\n")[0]
+    """What a layout is of."""
+    line = (module.__doc__ or "").split("\n")[0]
+    return line.removeprefix("Build ").replace(" into a dataset on disk", "").rstrip(".,")
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def main() -> None:
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
-    parser = CommandParser(description=__doc__.split("\n")[0], allow_abbrev=False)
+    parser = CommandParser(description=__doc__.split("\n")[0])
     parser.add_argument("--dataset", required=True, metavar="DIR", help="dataset, as `clipcaer build` writes it")
     parser.add_argument("--split", default="test", help="split of the clip")
     parser.add_argument("--clip", type=int, nargs="+", default=[0], help="numbers of clips in the split, from 0")

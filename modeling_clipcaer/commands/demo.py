@@ -3,7 +3,6 @@
 clipcaer demo [FOLDER]      about 2.5 minutes on 2 CPU cores, nothing is downloaded
 """
 
-import argparse
 import shlex
 import subprocess
 import sys
@@ -51,7 +50,7 @@ STEPS = (
 
 
 def main() -> None:
-    parser = CommandParser(prog="clipcaer demo", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = CommandParser(prog="clipcaer demo", description=__doc__)
     parser.add_argument("output", nargs="?", default="outputs/demo", metavar="FOLDER", help="default outputs/demo")
     out = Path(parser.parse_args().output)
     if out.exists():

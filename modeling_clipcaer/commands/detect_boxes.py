@@ -48,9 +48,7 @@ def main() -> None:
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
-    parser = CommandParser(
-        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser(description=__doc__)
     add = parser.add_argument
     add("inputs", nargs="+", metavar="FOLDER_OR_VIDEO", help="folders with clips in any layout, and video files")
     add("--output", required=True, metavar="DIR", help="folder to write; boxes of an earlier run there are replaced")

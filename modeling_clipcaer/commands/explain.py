@@ -1,10 +1,12 @@
 """Show what answers rest on: where the model looks, which frames, face or context, and sentences near by.
 
-    clipcaer explain --model DIR --dataset DIR --split test --output OUT     clips of a dataset
-    clipcaer explain lesson.mp4 --model DIR --at 12 40 --output OUT          the windows around these seconds
+    clipcaer explain --model DIR --dataset DIR --split test --output-dir OUT
+    clipcaer explain lesson.mp4 --model DIR --at 12 40 --output-dir OUT
 
-writes explanation.html, explanation.json and figures/. docs/explain.md says how each figure is made, and what it does
-not tell. No picture of a person is written unless --frames asks for it, and then with faces hidden.
+looks at clips of a dataset, or at the windows of a recording around these seconds.
+
+It writes explanation.html, explanation.json and figures/. docs/explain.md says how each figure is made, and what it
+does not tell. No picture of a person is written unless --frames asks for it, and then with faces hidden.
 """
 
 import shutil

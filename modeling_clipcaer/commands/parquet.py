@@ -1,6 +1,6 @@
 """Write a dataset on disk as parquet shards, for the Hub, object storage and streaming.
 
-    clipcaer parquet DATASET --output DIR --embed frames --i-may-share-these-images
+    clipcaer parquet DATASET --output DIR --embed none
 
 writes DIR/train-00000-of-00003.parquet and so on, a dataset card, and the record of the build without this machine's
 paths. `datasets.load_dataset("parquet", data_files=...)`, `load_dataset(DIR)` and --dataset DIR of the recipes read
@@ -10,7 +10,6 @@ pixels to the last bit, `crops` face and context as the model sees them, cut onc
 
 import argparse
 import sys
-from argparse import RawDescriptionHelpFormatter
 from pathlib import Path
 
 from modeling_clipcaer.common.files import write_json
@@ -59,7 +58,7 @@ def main() -> None:
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
-    parser = CommandParser(description=__doc__, allow_abbrev=False, formatter_class=RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__)
     add = parser.add_argument
     add("dataset", metavar="DATASET", help="dataset on disk, as data_scripts write it")
     add("--output", required=True, metavar="DIR", help="the folder to write; earlier shards there are replaced")

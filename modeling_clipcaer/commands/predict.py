@@ -6,8 +6,9 @@ writes outputs/predict/lecture/: windows with probabilities, segments, subtitles
 The same command again does what is left to do. `accelerate launch recipes/predict.py ...` shares recordings out.
 
 Boxes are JSON files in RAER's form, keyed by the recording as it is named on the command line, by its last part, or by
-RAER's path; without them a detector looks for faces:
-    {"lesson.mp4": {"0": [left, top, right, bottom]}}   face boxes; frames of a video by number from 0, files by name
+RAER's path; frames of a video go by their number from 0, files by their name. Without them a detector looks for faces.
+
+    {"lesson.mp4": {"0": [left, top, right, bottom]}}   face boxes
     {"lesson.mp4": [left, top, right, bottom]}          body boxes
     {"lesson.mp4": {"person-1": either of these, "person-2": ...}}   either kind, of several persons
 """

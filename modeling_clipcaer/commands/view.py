@@ -41,9 +41,7 @@ def main() -> None:
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
-    parser = CommandParser(
-        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser(description=__doc__)
     add = parser.add_argument
     add("dataset", metavar="DATASET", help="dataset, as `clipcaer build` writes it")
     add("--output", required=True, metavar="FILE.png", help="sheet to write; with several pages FILE-1.png, ...")

@@ -40,6 +40,25 @@ HELP_END = "Dashes and underscores in flags are the same."
 Types = Sequence[type] | Mapping[str, Sequence[type]]  # of settings; in groups by title, else each is a group
 
 
+class _Prose(argparse.RawDescriptionHelpFormatter):
+    """Breaks sentences between words, and leaves indented lines as they are."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        paragraphs = text.strip().split("\n\n")
+        return "\n\n".join(part if "\n " in f"\n{part}" else _wrap(part, width) for part in paragraphs)
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return _wrap(text, width).splitlines()
+
+    def _format_usage(self, *args) -> str:
+        return _wrap(super()._format_usage(*args), self._width, indent="    ") + "\n\n"
+
+
+def _wrap(text: str, width: int, indent: str = "") -> str:
+    words = " ".join(text.split())
+    return textwrap.fill(words, width, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False)
+
+
 class CommandParser(argparse.ArgumentParser):
     """A parser whose refusals are one line, and which knows what it writes by either name."""
 
@@ -52,6 +71,9 @@ class CommandParser(argparse.ArgumentParser):
         name, equals, value = word.partition("=")
         own = [known for known in OUTPUTS if known in self._option_string_actions]
         return f"{own[0]}{equals}{value}" if own and name in OUTPUTS else word
+
+    def __init__(self, **kwargs):
+        super().__init__(allow_abbrev=False, **{"formatter_class": _Prose, **kwargs})
 
     def format_help(self) -> str:
         """With a usage that names what is needed alone."""
@@ -166,7 +188,7 @@ def flags_with_choices(types: Sequence[type]) -> set[str]:
 
 def split_configs(argv: list[str]) -> tuple[list[str], list[str]]:
     """The `--config` files in `argv`, and its other words."""
-    config_parser = CommandParser(add_help=False, allow_abbrev=False)
+    config_parser = CommandParser(add_help=False)
     _add_config(config_parser)
     configs, words = config_parser.parse_known_args(argv)
     return configs.config, words
@@ -174,7 +196,7 @@ def split_configs(argv: list[str]) -> tuple[list[str], list[str]]:
 
 def split_flags(names: Iterable[str], words: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     """The flags of these `names` in `words` with their values, "True" where a flag has none, and the other words."""
-    parser = CommandParser(add_help=False, allow_abbrev=False)
+    parser = CommandParser(add_help=False)
     for name in names:
         parser.add_argument(*_spell(f"--{name}"), dest=name, nargs="?", const="True", default=argparse.SUPPRESS)
     values, others = parser.parse_known_args(words)
@@ -204,9 +226,7 @@ def _fill(type_: type, values: dict[str, Any]) -> Any:
 
 
 def _build_parser(types: Types, description: str) -> CommandParser:
-    parser = CommandParser(
-        description=description, add_help=False, allow_abbrev=False, formatter_class=_HelpFormatter, epilog=HELP_END
-    )
+    parser = CommandParser(description=description, add_help=False, formatter_class=_HelpFormatter, epilog=HELP_END)
     group = parser.add_argument_group("First")
     _add_config(group)
     group.add_argument("--help", "-h", nargs=0, action=_Help, const=False, help="Show the flags that are used most.")
@@ -316,7 +336,7 @@ class _Help(argparse.Action):
         parser.exit()
 
 
-class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+class _HelpFormatter(_Prose):
     """Says each flag once, in one spelling, with its default where there is one."""
 
     def __init__(self, prog: str):
@@ -325,19 +345,17 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
     def _format_action_invocation(self, action: argparse.Action) -> str:
         return _shown_form(action)
 
-    def _split_lines(self, text: str, width: int) -> list[str]:
-        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
-
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        default = _shown_default(action)
-        return f"{_with_choices(action, action.help or '')} (default: {default})" if default else action.help
+        default, choices = _shown_default(action), _hidden_choices(action)
+        notes = [f"one of {choices}"] * bool(choices) + [f"default: {default}"] * bool(default)
+        return f"{action.help} ({'; '.join(notes)})" if notes else action.help
 
 
 class _BriefFormatter(_HelpFormatter):
     """The first thing that is said of each flag, and no line to spare, so that all is on a screen."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        first = _with_choices(action, re.split(r"[;:.] |\.$", action.help or "")[0])
+        first = ": ".join(filter(None, (re.split(r"[;:.] |\.$", action.help or "")[0], _hidden_choices(action))))
         default = _shown_default(action)
         return f"{first} ({default})" if default not in ("", "on", "off") else first
 
@@ -365,11 +383,10 @@ def _shown_default(action: argparse.Action) -> str:
     return " ".join(map(str, default)) if isinstance(default, list | tuple) else str(default)
 
 
-def _with_choices(action: argparse.Action, text: str) -> str:
-    """What is said of a flag, with its choices where they do not stand beside its name."""
-    if not action.choices or _shown_value(action) == action.metavar:
-        return text
-    return f"{text.removesuffix('.')}: {', '.join(map(str, action.choices))}"
+def _hidden_choices(action: argparse.Action) -> str:
+    """Its choices, where they do not stand beside its name."""
+    is_shown = not action.choices or _shown_value(action) == action.metavar
+    return "" if is_shown else ", ".join(map(str, action.choices or ()))
 
 
 def _shown_value(action: argparse.Action) -> str:

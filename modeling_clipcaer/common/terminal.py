@@ -59,12 +59,13 @@ class _Warnings(logging.Handler):
         complain("warning", record.getMessage())
 
 
-def tell(line: str | Text = "", hang: int = 0) -> None:
+def tell(line: str | Text, hang: int | None = None) -> None:
     """Write a line on standard output at once.
 
     Args:
         line: of a `Text` the styles are those of `STYLES`, or rich's own.
-        hang: columns by which it goes on in further lines, where a terminal is too narrow for it.
+        hang: columns by which it goes on in further lines, where a terminal is too narrow for it; two more than it is
+            indented by, if it is.
     """
     _write(line, sys.stdout, hang)
 
@@ -90,7 +91,7 @@ def tell_findings(lines: Iterable[str]) -> None:
 
             tell(Text.assemble((kind, kind), space, rest), hang=9)
         else:
-            tell(line, hang=9 if line.startswith(" ") else 0)
+            tell(line, hang=9 if line.startswith(" " * 9) else None)
 
 
 def looks_on(stream: TextIO) -> bool:
@@ -106,7 +107,7 @@ def add_path(line: str | Text, path: object) -> Text:
     return Text.assemble(line, ": " if line else "", (printable(str(path)), "path"))
 
 
-def _write(line: str | Text, stream: TextIO, hang: int = 0) -> None:
+def _write(line: str | Text, stream: TextIO, hang: int | None = None) -> None:
     if not looks_on(stream):
         stream.write(f"{line}\n")
         stream.flush()
@@ -117,15 +118,18 @@ def _write(line: str | Text, stream: TextIO, hang: int = 0) -> None:
 
     console = Console(file=stream, theme=Theme(STYLES), highlight=False, markup=False, emoji=False)
     text = line if isinstance(line, Text) else Text(line)
+    if hang is None:
+        indent = len(text.plain) - len(text.plain.lstrip(" "))
+        hang = indent and indent + 2
     path = next((span for span in text.spans if span.style == "path" and span.end == len(text)), None)
     with console.capture() as captured:
         if path is not None and text.cell_len > console.width:
             console.print(text[: path.start - 1])
             console.print(Text("  ") + text[path.start :], soft_wrap=True)
         else:
-            lines = text.wrap(console, max(console.width - hang, 20))
+            lines = text[hang:].wrap(console, max(console.width - hang, 20))
             for part in lines:
                 part.rstrip()
-            console.print(Text("\n" + hang * " ").join(lines), soft_wrap=True)
+            console.print(text[:hang] + Text("\n" + hang * " ").join(lines), soft_wrap=True)
     stream.write(captured.get())  # Keep: not by the console, which would write over a bar
     stream.flush()

@@ -19,7 +19,14 @@ from modeling_clipcaer.names import identity_key, printable
 
 
 RECORD_NAME = "build.json"
-SOURCE_TITLES = {"annotated": "%s box of the frame itself", "frame": "  whole frame"}
+# Where the boxes of frames are from.
+SOURCE_TITLES = {
+    "annotated": "frames with a %s box",
+    "nearest": "  with that of a frame near by",
+    "median": "  with the clip's median box",
+    "body": "  with the body's upper part",
+    "frame": "  with none: the whole frame",
+}
 FINDING_TITLES = {
     "clamped": "%s boxes cut at the frame's edge",
     "outside": "%s boxes outside their frame",
@@ -176,7 +183,7 @@ def list_box_cells(splits: Mapping[str, Any], kind: str) -> list[tuple[str, list
     lines = [(f"clips with a {kind} box", [with_share(boxes["clips"], split["num_clips"]) for boxes, split in tables])]
     for source in tables[0][0]["sources"]:
         if any(boxes["sources"][source] for boxes, _ in tables):
-            title = SOURCE_TITLES.get(source, f"  {source}").replace("%s", kind)
+            title = SOURCE_TITLES[source].replace("%s", kind)
             cells = [with_share(boxes["sources"][source], split["num_frames"]) for boxes, split in tables]
             lines.append((title, cells))
     return lines

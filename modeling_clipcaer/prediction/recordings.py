@@ -136,5 +136,5 @@ def _describe_outcome(jobs: list[Job], args: PredictionArguments) -> Outcome:
     result = Text(f"{len(done)} of {len(jobs)} recordings are done", "result")
     lines.append(add_path(result, output_dir / MANIFEST))
     if done and args.report:
-        lines.append(add_path("look at it", output_dir / PAGE))
+        lines.append(add_path("page", output_dir / PAGE))
     return Outcome(lines, [printable(job.error) for job in jobs if job.error])

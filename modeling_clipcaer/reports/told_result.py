@@ -18,7 +18,7 @@ def list_result(report: dict[str, Any], place: str, notes: Iterable[str] = (), t
     """Lines on a report that lies in the folder `place`: the headline, which begins with `title`, the confusion
     matrix, and `notes`."""
     headline = Text(f"{title} {tell_result(report)}".strip(), "result")
-    return [add_path(headline, f"{place}/report.md"), *draw_matrix(report), *map(Text, notes)]
+    return [add_path(headline, f"{place}/report.md"), Text(), *draw_matrix(report), Text(), *map(Text, notes)]
 
 
 def tell_epoch(report: dict[str, Any]) -> str:

@@ -53,7 +53,7 @@ class _Teller(TrainerCallback):
         }
         if state.is_world_process_zero:
             measure = (args.metric_for_best_model or "uar").upper()
-            tell(f"* marks the best epoch so far, by {measure} on the validation split")
+            tell(f"\n* marks the best epoch so far, by {measure} on the validation split")
             tell(_join("epoch", [*self.columns, "left"]))
             self.training = ProgressBar("training", state.max_steps, state.global_step, args.disable_tqdm)
             self.training.start()
@@ -89,6 +89,8 @@ class _Teller(TrainerCallback):
     def on_train_end(self, args, state, control, **kwargs):
         self._tell_row(args, state)
         self.close()
+        if state.is_world_process_zero:
+            tell("")
 
     def _tell_row(self, args, state) -> None:
         row, self.row = self.row, {}

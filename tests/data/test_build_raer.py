@@ -177,7 +177,7 @@ def test_the_table_has_its_columns_below_each_other(tree):
     audit = build_dataset(tree.raer, tree.raer.parent / "out")
     lines = format_table(audit).splitlines()
     assert len({len(line) for line in lines[1:-1]}) == 1 and lines[-1] == "the rest is clean"
-    assert lines[-2].startswith("body box of the frame itself") and not any("cut at" in line for line in lines)
+    assert lines[-2].startswith("frames with a body box") and not any("cut at" in line for line in lines)
 
 
 def test_the_audit_counts_what_was_matched_filled_in_and_left_out(tree):

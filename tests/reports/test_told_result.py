@@ -14,11 +14,13 @@ def test_the_headline_stands_over_a_small_matrix_whose_diagonal_is_bold():
     lines = list_result(REPORT, "OUT", ["a note"], "zero-shot")
     assert [line.plain for line in lines] == [
         "zero-shot test UAR 87.5 % [80.0, 90.0], WAR 99.6 % [99.0, 100.0] on 1050 clips: OUT/report.md",
+        "",
         "true       predicted as",
         "           Enjoyment   Fatigue Confusion    recall",
         "Enjoyment         12         3         1    75.0 %",
         "Fatigue            0      1034         0   100.0 %",
         "Confusion          0         0         0         –",
+        "",
         "a note",
     ]
     assert [
