@@ -38,9 +38,7 @@ def main() -> None:
     if args.show_faces:
         print("The sheet holds people's images with their faces: keep it where the data may be.")
     else:
-        print(
-            "Eyes are covered and faces coarse where the boxes say they are; faces without a box, of people behind, are not."
-        )
+        print("Faces are veiled where the boxes say they are; faces without a box, of people behind, are not.")
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:

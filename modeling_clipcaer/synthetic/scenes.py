@@ -1,4 +1,4 @@
-"""A sheet of drawn scenes: a column for each label, under its name, and below each picture what face and context do."""
+"""A sheet of drawn scenes: a column for each label, and below each picture what face and context do."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -56,10 +56,10 @@ def _tell_title(audit: Mapping[str, Any]) -> str:
 def list_lines(audit: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What the page says in words: the severity of each finding, worst first, and the finding; then of the clips and
     frames how many have no box of their own."""
-    findings = [
-        (found["severity"], f"{found['split']}: {found['message']}" if found["split"] else found["message"])
-        for found in audit["findings"]
-    ]
+    findings = []
+    for found in audit["findings"]:
+        message = found["message"].partition("; first: ")[0]  # the rest is a path
+        findings.append((found["severity"], f"{found['split']}: {message}" if found["split"] else message))
     more = len(findings) - MAX_FINDINGS
     lines = findings[:MAX_FINDINGS] + ([("", f"and {more} more findings, see audit.json")] if more > 0 else [])
     return [*(lines or [("", "nothing was found that is wrong")]), ("boxes", _tell_missing(audit["splits"]))]
@@ -72,9 +72,10 @@ def _tell_missing(splits: Mapping[str, Any]) -> str:
         shares = {name: 1 - split[f"{kind}_boxes"]["frame_share"] for name, split in splits.items()}
         if not any(shares.values()):
             return f"every frame has a {kind} box of its own"
-        return f"no {kind} box of their own: " + ", ".join(f"{share:.1%} of {name}" for name, share in shares.items())
+        told = ", ".join(f"{share:.1%} of {name}" for name, share in shares.items())
+        return f"frames without a {kind} box of their own: {told}"
 
-    return f"frames with {tell('face')}; {tell('body')}"
+    return f"{tell('face')}; {tell('body')}"
 
 
 def _write_lines(figure: Figure, height: float, title: str, lines: list[tuple[str, str]]) -> None:
