@@ -38,7 +38,7 @@ STEPS = (
     ),
     (
         "draw a classroom with three students",
-        "classroom --output OUT/video/lesson.mp4",
+        "draw --output OUT/video/lesson.mp4",
     ),
     (
         "the timeline of this recording",

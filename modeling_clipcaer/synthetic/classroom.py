@@ -21,7 +21,12 @@ from modeling_clipcaer.synthetic.world import Moment, Person, Setting, make_pers
 SIZE = (960, 540)  # width, height
 # Of each student the face story, the context story and for how many seconds, one after the other.
 LESSON = (
-    (("reading", "studying", 8), ("frowning", "puzzling", 12), ("smiling", "studying", 12), ("reading", "studying", 8)),
+    (
+        ("reading", "studying", 8),
+        ("frowning", "puzzling", 12),
+        ("smiling", "studying", 12),
+        ("reading", "studying", 8),
+    ),
     (("smiling", "studying", 12), ("reading", "studying", 12), ("reading", "phone", 16)),
     (("reading", "studying", 12), ("wandering", "studying", 8), ("dozing", "slouching", 20)),
 )
@@ -148,5 +153,7 @@ def write_lesson(output: Path, seed: int, fps: int) -> int:
         write_video(take(), folder / name, fps)
         means = np.round(np.mean(bodies, axis=0), 1).tolist()
         write_json({name: faces}, (folder / name).with_suffix(".face.json"), indent=None)
-        write_json({name: dict(zip(names, means, strict=True))}, (folder / name).with_suffix(".body.json"), indent=None)
+        write_json(
+            {name: dict(zip(names, means, strict=True))}, (folder / name).with_suffix(".body.json"), indent=None
+        )
     return len(bodies)
