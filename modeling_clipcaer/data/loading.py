@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -46,7 +47,7 @@ def load_clips(
     except InputError:
         raise
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise InputError(f"{folder}: expected a dataset written by data_scripts/build_raer.py, found none") from error
+        raise InputError(f"{folder}: expected a dataset, as `clipcaer build` writes it, found none") from error
     # Keep: all of these. A value of the wrong kind in its JSON files makes whatever error the line has that uses it.
     except (
         *(OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError),
@@ -156,6 +157,16 @@ def read_split_protocol(folder: str | Path) -> str | None:
     """How the splits of the dataset in `folder` were made; `None` where its build did not record it."""
     try:
         return read_object(Path(folder, RECORD_NAME))["split"]["name"]
+    except (InputError, LookupError, TypeError):
+        return None
+
+
+def read_origin(folder: str | Path) -> dict[str, Any] | None:
+    """What the dataset in `folder` was built from: the `name` and `link` of the data, each `None` where it is not
+    known, and whether they are drawn (`is_drawn`); `None` where its build did not record it."""
+    try:
+        origin = read_object(Path(folder, RECORD_NAME))["origin"]
+        return {name: origin[name] for name in ("name", "link", "is_drawn")}
     except (InputError, LookupError, TypeError):
         return None
 

@@ -20,9 +20,10 @@ from modeling_clipcaer.data.annotations import read_lines
 from modeling_clipcaer.data.boxes import Entry, check_coverage, explain_missing_box
 from modeling_clipcaer.data.clip_keys import PathPatterns, clip_key, find_folder
 from modeling_clipcaer.data.protocols import OPTIONS_OF, cut_by_protocol, record_protocol
-from modeling_clipcaer.data.settings import BuildSettings
-from modeling_clipcaer.data.source_clips import Source, SourceClip
+from modeling_clipcaer.data.settings import NAME_HELP, BuildSettings
+from modeling_clipcaer.data.source_clips import ORIGIN_NAME, Source, SourceClip
 from modeling_clipcaer.errors import InputError, check_readable
+from modeling_clipcaer.json_files import read_object
 from modeling_clipcaer.names import find_label_fault, identity_key
 from modeling_clipcaer.raer_labels import RAER_LABELS
 from modeling_clipcaer.settings_clipcaer import option
@@ -30,7 +31,7 @@ from modeling_clipcaer.settings_clipcaer import option
 
 NO_BOXES = "none"
 PATTERN_HELP = "regular expression whose group is the %s in a clip's path (default RAER's folders)"
-BOX_HELP = f"default RAER/bounding_box/%s.json; '{NO_BOXES}' does without"
+BOX_HELP = f"file of %s boxes; '{NO_BOXES}' does without (default RAER's own in bounding_box)"
 MINIMUM_HELP = "share of every list's clips that must have a %s box"
 
 
@@ -43,22 +44,27 @@ class Settings(BuildSettings):
 
     is_strict = True
 
+    data_link = "https://github.com/zgsfer/CLIP-CAER"
+
     root: str = option(MISSING, "the RAER folder or its parent", metavar="DIR")
-    split: str = option("official", "official keeps the lists; the others cut anew", choices=tuple(OPTIONS_OF))
+    data_name: str | None = option("RAER", NAME_HELP, rare=True, metavar="NAME")
+    split: str = option(
+        "official", "how splits are made; official keeps the lists, the others cut anew", choices=tuple(OPTIONS_OF)
+    )
     val_share: float = option(0.1, "validation's share of what is not for testing", metavar="SHARE")
     val_split: str = option("clip", "what official validation is cut by", choices=("clip", "person"))
-    test_share: float = option(0.2, "of --split person: the test split's share of the clips", metavar="SHARE")
-    folds: int = option(5, "of --split kfold: how many, by person", metavar="N")
-    fold: int | None = option(None, "of --split kfold: number of that for testing, from 1", metavar="N")
-    place: str | None = option(
-        None, "of --split leave-one-place-out: the place for testing, as Library", metavar="NAME"
+    test_share: float = option(0.2, "test split's share of the clips, with --split person", metavar="SHARE")
+    folds: int = option(5, "folds by person, with --split kfold", metavar="N")
+    fold: int | None = option(None, "number of the fold for testing, from 1, with --split kfold", metavar="N")
+    place: str | None = option(None, "place for testing, as Library, with --split leave-one-place-out", metavar="NAME")
+    seed: int = option(42, "seed of the cuts", metavar="N")
+    train_annotation: str | None = option(
+        None, "list of training clips (default RAER/annotation/train.txt)", metavar="FILE"
     )
-    seed: int = option(42, "of the cuts", metavar="N")
-    train_annotation: str | None = option(None, "default RAER/annotation/train.txt", metavar="FILE")
     val_annotation: str | None = option(
-        None, "validation clips; by default they are cut from the training list", metavar="FILE"
+        None, "list of validation clips; by default they are cut from the training list", metavar="FILE"
     )
-    test_annotation: str | None = option(None, "default RAER/annotation/test.txt", metavar="FILE")
+    test_annotation: str | None = option(None, "list of test clips (default RAER/annotation/test.txt)", metavar="FILE")
     bounding_box_face: str | None = option(None, BOX_HELP % "face", metavar="FILE")
     bounding_box_body: str | None = option(None, BOX_HELP % "body", metavar="FILE")
     person_pattern: str | None = option(None, PATTERN_HELP % "person", metavar="REGEX")
@@ -192,7 +198,18 @@ def find_clips(settings: Settings) -> Source:
         for kind in ("face", "body")
         if files[kind] is None
     ]
-    return Source(clips, settings.labels, list(annotations.values()), arguments={"root": str(raer)}, notes=notes)
+    findings = {"origin": read_origin(raer / ORIGIN_NAME)} if (raer / ORIGIN_NAME).exists() else {}
+    arguments = {"root": str(raer)}
+    return Source(clips, settings.labels, list(annotations.values()), "official", arguments, findings, notes)
+
+
+def read_origin(path: Path) -> dict[str, Any]:
+    """What data say of themselves that are in RAER's layout and are not RAER."""
+    origin = read_object(path)
+    name, is_drawn = origin.get("name"), origin.get("is_drawn")
+    if not isinstance(name, str) or not isinstance(is_drawn, bool):
+        raise InputError(f"{path}: expected a text as `name`, and true or false as `is_drawn`")
+    return {"name": name, "link": None, "is_drawn": is_drawn}
 
 
 def locate_sources(settings: Settings) -> tuple[Path, dict[str, Path | None]]:
