@@ -34,6 +34,7 @@ WRITING = "Drawn by a computer. Nobody is shown."
 STORY_SECONDS, MOMENTS_PER_SECOND = 4, 4  # of a clip, as a story is told in
 SLOW, SLOWNESS = ("smile", "frown", "slouch", "tilt", "sway"), 5  # over so many moments
 SUDDEN = ("prop", "scratch", "phone")
+DRIFT, DRIFT_SECONDS = (2.5, 1.0, 4.0), (4.0, 7.0)  # of the head: pixels to the side and up, degrees; periods
 ZOOM = 2.15  # of a student, beside that of the drawn clips
 FIRST, DISTANCE, LEVEL = 180, 300, 278  # pixels: middle of the first student, to the next, height of their middles
 WALL, FLOOR, DESK = (214, 206, 186), (176, 160, 132), (158, 116, 80)
@@ -79,7 +80,7 @@ def cast_student(rng: np.random.Generator, place: int, fps: int) -> Student:
             parts += [hold(moment, parts[-1]) for moment in moments] if number else moments
     assert setting is not None
     camera = {"zoom": ZOOM, "shift": (FIRST + place * DISTANCE - 160.0, LEVEL - 90.0)}
-    return Student(person, replace(setting, company=0, **camera), move(parts, fps))
+    return Student(person, replace(setting, company=0, **camera), drift(rng, move(parts, fps), fps))
 
 
 def hold(moment: Moment, before: Moment) -> Moment:
@@ -99,6 +100,16 @@ def move(moments: list[Moment], fps: int) -> list[Moment]:
 
     tracks = {field.name: follow(field.name) for field in fields(Moment)}
     return [Moment(**{name: track[frame].tolist() for name, track in tracks.items()}) for frame in range(len(frames))]
+
+
+def drift(rng: np.random.Generator, moments: list[Moment], fps: int) -> list[Moment]:
+    """The moments of somebody who leans to and fro all the while."""
+    periods, phases = rng.uniform(*DRIFT_SECONDS, size=(3, 1)), rng.uniform(0, 2 * np.pi, size=(3, 1))
+    waves = np.array(DRIFT)[:, None] * np.sin(2 * np.pi * np.arange(len(moments)) / fps / periods + phases)
+    return [
+        replace(moment, sway=(moment.sway[0] + x, moment.sway[1] + y), tilt=moment.tilt + tilt)
+        for moment, (x, y, tilt) in zip(moments, waves.T.tolist(), strict=True)
+    ]
 
 
 def draw_classroom() -> Image.Image:
@@ -128,7 +139,7 @@ def draw_frame(room: Image.Image, students: list[Student], moments: tuple[Moment
     for (canvas, student, moment), (head, tilt) in zip(scenes, heads, strict=True):
         draw_body(canvas, student.person, head, moment)
         draw_head(canvas, student.person, moment, head, tilt)
-    draw_desk(canvases[0], DESK)
+    draw_desk(canvases[len(canvases) // 2], DESK)
     for (canvas, student, moment), (head, _) in zip(scenes, heads, strict=True):
         lay_object(canvas, student.setting)
         draw_arms(canvas, student.person, student.setting, moment, head)
