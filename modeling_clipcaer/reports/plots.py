@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modeling_clipcaer.common.lettering import Lettering
-from modeling_clipcaer.common.palette import ACCENT, BLUE, GREY, INK, ORANGE, RAMP, SLATE
+from modeling_clipcaer.common.palette import ACCENT, GREY, GRID, INK, RAMP, SLATE
 from modeling_clipcaer.names import printable
 
 
@@ -41,7 +41,7 @@ def _new_figure(width: float, height: float) -> Figure:
 
 def _clean(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
+    axes.grid(axis="y", color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
 
 
@@ -248,14 +248,11 @@ def draw_training_curves(log_history: list[dict[str, Any]], path: Path, selected
     figure = _new_figure(12, 0.4 + 2.8 * sum(rows) if rows else 2)
     if not rows:
         figure.suptitle("No losses were logged")
-    parts = np.atleast_1d(figure.subfigures(max(len(rows), 1), 1, height_ratios=rows or [1]))
+    grid = figure.add_gridspec(max(len(rows), 1), max(len(panels), 1), height_ratios=rows or None)
     if has_validation:
-        _draw_validation(parts[0].subplots(), log_history, selected)
-    if panels:
-        for axes, (title, curves) in zip(
-            np.atleast_1d(parts[-1].subplots(1, len(panels))), panels.items(), strict=True
-        ):
-            _draw_panel(axes, title, curves)
+        _draw_validation(figure.add_subplot(grid[0, :]), log_history, selected)
+    for column, (title, curves) in enumerate(panels.items()):
+        _draw_panel(figure.add_subplot(grid[-1, column]), title, curves)
     for axes in figure.get_axes():
         _clean(axes)
         _mark_epoch(axes, selected)
@@ -272,7 +269,7 @@ def draw_differences(comparison: dict[str, Any], path: Path) -> None:
     with _with_fonts(lettering):
         figure = _new_figure(8, 1.9 + 0.8 * len(pairs))
         axes = figure.subplots()
-        for shift, name, colour, mark in ((-0.14, "uar", BLUE, "o"), (0.14, "war", ORANGE, "s")):
+        for shift, name, colour, mark in ((-0.14, "uar", ACCENT, "o"), (0.14, "war", SLATE, "s")):
             places = np.arange(len(pairs)) + shift
             values = np.array([pair[name]["difference"] for pair in pairs])
             low, high = np.array([pair[name]["ci95"] for pair in pairs]).T
@@ -282,7 +279,7 @@ def draw_differences(comparison: dict[str, Any], path: Path) -> None:
         axes.set_yticks(range(len(pairs)), [lettering[name] for name in names], parse_math=False)
         axes.set(ylim=(len(pairs) - 0.5, -0.5), xlabel="Difference in points, 95 % interval")
         axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(axis="x", color="#e6e6e6", linewidth=0.8)
+        axes.grid(axis="x", color=GRID, linewidth=0.8)
         axes.set_axisbelow(True)
         figure.legend(frameon=False, ncols=2, loc="outside upper right")
         figure.savefig(path)

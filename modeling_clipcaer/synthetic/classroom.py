@@ -12,7 +12,7 @@ from scipy.ndimage import uniform_filter1d
 from modeling_clipcaer.common.files import staged_folder, write_json
 from modeling_clipcaer.common.locks import locked_name
 from modeling_clipcaer.data.views.clip_video import write_video
-from modeling_clipcaer.synthetic.canvas import FINE, Box, Canvas, shade
+from modeling_clipcaer.synthetic.canvas import FINE, FRAME_SIZE, Box, Canvas, shade
 from modeling_clipcaer.synthetic.drawing import draw_desk, find_boxes, lay_object
 from modeling_clipcaer.synthetic.student import draw_arms, draw_body, draw_head, place_head
 from modeling_clipcaer.synthetic.world import Moment, Person, Setting, make_person, plan_clip
@@ -79,8 +79,8 @@ def cast_student(rng: np.random.Generator, place: int, fps: int) -> Student:
             # Keep: what is in the hands stays there until something else begins.
             parts += [hold(moment, parts[-1]) for moment in moments] if number else moments
     assert setting is not None
-    camera = {"zoom": ZOOM, "shift": (FIRST + place * DISTANCE - 160.0, LEVEL - 90.0)}
-    return Student(person, replace(setting, company=0, **camera), drift(rng, move(parts, fps), fps))
+    shift = (FIRST + place * DISTANCE - FRAME_SIZE[0] / 2, LEVEL - FRAME_SIZE[1] / 2)
+    return Student(person, replace(setting, company=0, zoom=ZOOM, shift=shift), drift(rng, move(parts, fps), fps))
 
 
 def hold(moment: Moment, before: Moment) -> Moment:
@@ -162,7 +162,7 @@ def write_lesson(output: Path, seed: int, fps: int) -> int:
 
     with locked_name(output), staged_folder(output.parent, last=name) as folder:
         write_video(take(), folder / name, fps)
-        means = np.round(np.mean(bodies, axis=0), 1).tolist()
+        means: list[list[float]] = np.round(np.array(bodies).mean(axis=0), 1).tolist()
         write_json({name: faces}, (folder / name).with_suffix(".face.json"), indent=None)
         write_json(
             {name: dict(zip(names, means, strict=True))}, (folder / name).with_suffix(".body.json"), indent=None

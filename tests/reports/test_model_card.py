@@ -60,9 +60,7 @@ def test_the_model_index_holds_uar_and_war_with_intervals_and_every_recall(repor
 
 
 def test_the_page_holds_results_training_use_and_licence(report):
-    text = read(
-        report, flags={"num_frames": 8, "seed": 42, "lr_milestones": [10, 15]}, repository="me/run"
-    ).text
+    text = read(report, flags={"num_frames": 8, "seed": 42, "lr_milestones": [10, 15]}, repository="me/run").text
     low, high = report["uar_ci95"]
     assert f"**UAR 62.5 %** [{low:.1f}, {high:.1f}]" in text
     assert "| calm | 75.0 | 4 | 30 |" in text and "| lost | – | 0 | 2 |" in text

@@ -31,10 +31,10 @@ def draw_audit(audit: Mapping[str, Any], path: Path) -> None:
 
     lines = list_lines(audit)
     height = HEAD + LINE * (len(lines) + 1)
-    figure = Figure(figsize=(12, height + PLOTS), layout="constrained", dpi=120)
-    words, plots = figure.subfigures(2, 1, height_ratios=(height, PLOTS))
-    _write_lines(words, height, _tell_title(audit), lines)
-    (labels, persons), (lengths, sides) = plots.subplots(2, 2)
+    figure = Figure(figsize=(12, height + PLOTS), dpi=120)
+    figure.set_layout_engine("constrained", rect=(0, 0, 1, PLOTS / (height + PLOTS)))
+    _write_lines(figure, height + PLOTS, _tell_title(audit), lines)
+    (labels, persons), (lengths, sides) = figure.subplots(2, 2)
     splits = audit["splits"]
     _draw_bars(labels, splits, "labels", "Clips by label")
     _draw_bars(persons, splits, "persons_by_label", "Persons by label")
@@ -119,7 +119,7 @@ def _draw_lengths(axes: Axes, splits: Mapping[str, Any]) -> None:
     for number, (name, histogram) in enumerate(histograms.items()):
         counts = np.histogram(list(histogram), edges, weights=list(histogram.values()))[0]
         axes.stairs(counts, edges, color=_colour(number), linewidth=2, label=name)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="x", integer=True)
     axes.set_xlabel("frames")
     _add_title(axes, "Clips by length")
 
