@@ -15,7 +15,7 @@ PAGES = [README, ROOT / "CONTRIBUTING.md", *DOCS]
 # Of the ledger of commands and results the code is held to the rules, not the words.
 LEDGER = ROOT / "recipes" / "README.md"
 # Keep: until these three have been written anew.
-NOT_YET = {"method.md", "regimes.md"}
+NOT_YET = {"regimes.md"}
 WRITTEN = [page for page in PAGES if page.name not in NOT_YET]
 TERMS = ["RAER", "UAR", "WAR", "EAA", "IEC", "MI", "DC", "slerp", "window", "segment", "room", "context"]
 MEGABYTE = 1_000_000
