@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modeling_clipcaer.common.lettering import Lettering
-from modeling_clipcaer.common.palette import ACCENT, BLUE, GREY, INK, ORANGE, RAMP, SLATE
+from modeling_clipcaer.common.palette import ACCENT, GREY, GRID, INK, RAMP, SLATE
 from modeling_clipcaer.names import printable
 
 
@@ -40,7 +41,7 @@ def _new_figure(width: float, height: float) -> Figure:
 
 def _clean(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
+    axes.grid(axis="y", color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
 
 
@@ -50,7 +51,8 @@ def _tell_interval(report: dict[str, Any], name: str) -> str:
 
 
 def _tell_clips(report: dict[str, Any]) -> str:
-    return f"{report['split']} split, {report['num_clips']:,} clips"
+    drawn = "drawn " if (report.get("origin") or {}).get("is_drawn") else ""
+    return f"{report['split'][:1].upper()}{report['split'][1:]} split, {report['num_clips']:,} {drawn}clips"
 
 
 def draw_confusion_matrix(report: dict[str, Any], path: Path) -> None:
@@ -116,9 +118,10 @@ def draw_reliability(report: dict[str, Any], path: Path) -> None:
     axes.text(0.97, 0.03, "right less often than it says", ha="right", color=GREY, fontsize=9)
     axes.vlines(confidence, low, high, color=INK, linewidth=1.2)
     axes.scatter(confidence, accuracy, 20 + 380 * count / count.max(), color=ACCENT, edgecolor="white", zorder=3)
-    for x, top, number in zip(confidence, high, count, strict=True):
-        axes.annotate(f"{number:,}", (x, top), (0, 3), textcoords="offset points", ha="center", fontsize=8, color=GREY)
-    axes.set(xlim=(0, 1), ylim=(0, 1.06), aspect="equal")
+    for x, number in zip(confidence, count, strict=True):
+        axes.text(x, 1.09, f"{number:,}", ha="center", va="center", fontsize=9, color=GREY)
+    axes.text(0.03, 1.09, "clips", va="center", fontsize=9, color=GREY)
+    axes.set(xlim=(0, 1.04), ylim=(0, 1.14), aspect="equal")
     ticks = np.linspace(0, 1, 6)
     axes.set_xticks(ticks, [f"{100 * tick:.0f}" for tick in ticks])
     axes.set_yticks(ticks, [f"{100 * tick:.0f}" for tick in ticks])
@@ -208,7 +211,7 @@ def _draw_validation(axes: Axes, log_history: list[dict[str, Any]], selected: fl
         value = uar.values[uar.epochs.index(selected)]
         axes.plot([selected], [value], "o", color=ACCENT, markersize=9)
     axes.set_ylim(max(axes.get_ylim()[0], 0), min(axes.get_ylim()[1], 101))
-    axes.legend(frameon=False, fontsize=10, loc="lower right")
+    axes.legend(frameon=False, fontsize=10, loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderpad=0)
 
 
 def _tell_selected(uar: Curve, selected: float | None) -> str:
@@ -219,10 +222,10 @@ def _tell_selected(uar: Curve, selected: float | None) -> str:
 
 
 def _draw_panel(axes: Axes, title: str, curves: list[Curve]) -> None:
-    styles = {"training": (SLATE, "-"), "validation": (ACCENT, "-")}
-    others = iter([(SLATE, ":"), (INK, "-."), (GREY, "--"), (INK, ":"), (GREY, "-")])
+    colours, lines = {"validation": ACCENT}, cycle(["-", ":", "--", "-."])
     for curve in curves:
-        colour, line = styles.get(curve.legend) or next(others, (GREY, "-"))
+        colour = colours.get(curve.legend, SLATE)
+        line = "-" if curve.legend in colours else next(lines)
         marker = "o" if len(curve.epochs) < 4 else None
         axes.plot(
             curve.epochs, curve.values, color=colour, linestyle=line, linewidth=1.8, label=curve.legend, marker=marker
@@ -245,18 +248,15 @@ def draw_training_curves(log_history: list[dict[str, Any]], path: Path, selected
     figure = _new_figure(12, 0.4 + 2.8 * sum(rows) if rows else 2)
     if not rows:
         figure.suptitle("No losses were logged")
-    parts = np.atleast_1d(figure.subfigures(max(len(rows), 1), 1, height_ratios=rows or [1]))
+    grid = figure.add_gridspec(max(len(rows), 1), max(len(panels), 1), height_ratios=rows or None)
     if has_validation:
-        _draw_validation(parts[0].subplots(), log_history, selected)
-    if panels:
-        for axes, (title, curves) in zip(
-            np.atleast_1d(parts[-1].subplots(1, len(panels))), panels.items(), strict=True
-        ):
-            _draw_panel(axes, title, curves)
+        _draw_validation(figure.add_subplot(grid[0, :]), log_history, selected)
+    for column, (title, curves) in enumerate(panels.items()):
+        _draw_panel(figure.add_subplot(grid[-1, column]), title, curves)
     for axes in figure.get_axes():
         _clean(axes)
         _mark_epoch(axes, selected)
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
         axes.set_xlabel("epoch", fontsize=10)
     figure.savefig(path)
 
@@ -269,7 +269,7 @@ def draw_differences(comparison: dict[str, Any], path: Path) -> None:
     with _with_fonts(lettering):
         figure = _new_figure(8, 1.9 + 0.8 * len(pairs))
         axes = figure.subplots()
-        for shift, name, colour, mark in ((-0.14, "uar", BLUE, "o"), (0.14, "war", ORANGE, "s")):
+        for shift, name, colour, mark in ((-0.14, "uar", ACCENT, "o"), (0.14, "war", SLATE, "s")):
             places = np.arange(len(pairs)) + shift
             values = np.array([pair[name]["difference"] for pair in pairs])
             low, high = np.array([pair[name]["ci95"] for pair in pairs]).T
@@ -279,7 +279,7 @@ def draw_differences(comparison: dict[str, Any], path: Path) -> None:
         axes.set_yticks(range(len(pairs)), [lettering[name] for name in names], parse_math=False)
         axes.set(ylim=(len(pairs) - 0.5, -0.5), xlabel="Difference in points, 95 % interval")
         axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(axis="x", color="#e6e6e6", linewidth=0.8)
+        axes.grid(axis="x", color=GRID, linewidth=0.8)
         axes.set_axisbelow(True)
         figure.legend(frameon=False, ncols=2, loc="outside upper right")
         figure.savefig(path)

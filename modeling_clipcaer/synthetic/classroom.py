@@ -12,7 +12,7 @@ from scipy.ndimage import uniform_filter1d
 from modeling_clipcaer.common.files import staged_folder, write_json
 from modeling_clipcaer.common.locks import locked_name
 from modeling_clipcaer.data.views.clip_video import write_video
-from modeling_clipcaer.synthetic.canvas import FINE, Box, Canvas, shade
+from modeling_clipcaer.synthetic.canvas import FINE, FRAME_SIZE, Box, Canvas, shade
 from modeling_clipcaer.synthetic.drawing import draw_desk, find_boxes, lay_object
 from modeling_clipcaer.synthetic.student import draw_arms, draw_body, draw_head, place_head
 from modeling_clipcaer.synthetic.world import Moment, Person, Setting, make_person, plan_clip
@@ -34,6 +34,7 @@ WRITING = "Drawn by a computer. Nobody is shown."
 STORY_SECONDS, MOMENTS_PER_SECOND = 4, 4  # of a clip, as a story is told in
 SLOW, SLOWNESS = ("smile", "frown", "slouch", "tilt", "sway"), 5  # over so many moments
 SUDDEN = ("prop", "scratch", "phone")
+DRIFT, DRIFT_SECONDS = (2.5, 1.0, 4.0), (4.0, 7.0)  # of the head: pixels to the side and up, degrees; periods
 ZOOM = 2.15  # of a student, beside that of the drawn clips
 FIRST, DISTANCE, LEVEL = 180, 300, 278  # pixels: middle of the first student, to the next, height of their middles
 WALL, FLOOR, DESK = (214, 206, 186), (176, 160, 132), (158, 116, 80)
@@ -78,8 +79,8 @@ def cast_student(rng: np.random.Generator, place: int, fps: int) -> Student:
             # Keep: what is in the hands stays there until something else begins.
             parts += [hold(moment, parts[-1]) for moment in moments] if number else moments
     assert setting is not None
-    camera = {"zoom": ZOOM, "shift": (FIRST + place * DISTANCE - 160.0, LEVEL - 90.0)}
-    return Student(person, replace(setting, company=0, **camera), move(parts, fps))
+    shift = (FIRST + place * DISTANCE - FRAME_SIZE[0] / 2, LEVEL - FRAME_SIZE[1] / 2)
+    return Student(person, replace(setting, company=0, zoom=ZOOM, shift=shift), drift(rng, move(parts, fps), fps))
 
 
 def hold(moment: Moment, before: Moment) -> Moment:
@@ -99,6 +100,16 @@ def move(moments: list[Moment], fps: int) -> list[Moment]:
 
     tracks = {field.name: follow(field.name) for field in fields(Moment)}
     return [Moment(**{name: track[frame].tolist() for name, track in tracks.items()}) for frame in range(len(frames))]
+
+
+def drift(rng: np.random.Generator, moments: list[Moment], fps: int) -> list[Moment]:
+    """The moments of somebody who leans to and fro all the while."""
+    periods, phases = rng.uniform(*DRIFT_SECONDS, size=(3, 1)), rng.uniform(0, 2 * np.pi, size=(3, 1))
+    waves = np.array(DRIFT)[:, None] * np.sin(2 * np.pi * np.arange(len(moments)) / fps / periods + phases)
+    return [
+        replace(moment, sway=(moment.sway[0] + x, moment.sway[1] + y), tilt=moment.tilt + tilt)
+        for moment, (x, y, tilt) in zip(moments, waves.T.tolist(), strict=True)
+    ]
 
 
 def draw_classroom() -> Image.Image:
@@ -128,7 +139,7 @@ def draw_frame(room: Image.Image, students: list[Student], moments: tuple[Moment
     for (canvas, student, moment), (head, tilt) in zip(scenes, heads, strict=True):
         draw_body(canvas, student.person, head, moment)
         draw_head(canvas, student.person, moment, head, tilt)
-    draw_desk(canvases[0], DESK)
+    draw_desk(canvases[len(canvases) // 2], DESK)
     for (canvas, student, moment), (head, _) in zip(scenes, heads, strict=True):
         lay_object(canvas, student.setting)
         draw_arms(canvas, student.person, student.setting, moment, head)
@@ -151,7 +162,7 @@ def write_lesson(output: Path, seed: int, fps: int) -> int:
 
     with locked_name(output), staged_folder(output.parent, last=name) as folder:
         write_video(take(), folder / name, fps)
-        means = np.round(np.mean(bodies, axis=0), 1).tolist()
+        means: list[list[float]] = np.round(np.array(bodies).mean(axis=0), 1).tolist()
         write_json({name: faces}, (folder / name).with_suffix(".face.json"), indent=None)
         write_json(
             {name: dict(zip(names, means, strict=True))}, (folder / name).with_suffix(".body.json"), indent=None

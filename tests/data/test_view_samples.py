@@ -120,15 +120,14 @@ def test_of_a_face_with_its_box_one_sees_where_it_is_and_not_who(make_rows):
         (plain.face[0], veiled.face[0]),
     ):
         assert count_faces(pictures[0]) == 1 and count_faces(pictures[1]) == 0
-    assert likeness(plain.face[0], veiled.face[0]) < 0.3
+    inner = np.s_[40:190, 45:180]
+    assert likeness(plain.face[0][inner], veiled.face[0][inner]) < 0.25
     eyes = veiled.face[0][70:105, 40:180]  # of a square of 224 pixels
     assert len(np.unique(eyes.reshape(-1, 3), axis=0)) == 1
     # The rest is coarse light and dark, of the face, and no mosaic of the whole square.
     chin = np.s_[140:200, 50:170]
-    blurred = [
-        cv2.blur(view.face[0][chin].astype(float), (30, 30))[30:-30:5, 30:-30:5].ravel() for view in (plain, veiled)
-    ]
-    assert np.corrcoef(*blurred)[0, 1] > 0.8
+    coarse = [cv2.resize(view.face[0][chin], (8, 4), interpolation=cv2.INTER_AREA) for view in (plain, veiled)]
+    assert np.corrcoef(*(picture.ravel() for picture in coarse))[0, 1] > 0.8
     # The scene is what the sheet is looked at for: no more than half a box beside the face is changed.
     rows_changed, columns_changed = np.nonzero(np.any(np.asarray(plain.frame) != np.asarray(veiled.frame), axis=2))
     assert columns_changed.min() >= 275 - 20 and columns_changed.max() <= 355 + 20

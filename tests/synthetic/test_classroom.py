@@ -29,7 +29,7 @@ def test_students_tell_scenes_for_equally_long_and_sit_apart_in_the_picture():
         for face, body in zip(view.faces, view.bodies, strict=True):
             assert 0 < body[0] < face[0] < face[2] < body[2] < SIZE[0] and 0 < body[1] < face[1] < body[3] < SIZE[1]
         assert all(left[2] <= right[0] + 15 for left, right in zip(view.bodies, view.bodies[1:], strict=False))
-    assert all(np.abs(np.subtract(*faces)).max() > 0.5 for faces in zip(first.faces, last.faces, strict=True))
+    assert all(np.abs(np.subtract(*faces)).max() > 1 for faces in zip(first.faces, last.faces, strict=True))
 
 
 def test_moments_become_frames_that_go_slowly_but_for_the_hands():

@@ -31,10 +31,10 @@ def draw_audit(audit: Mapping[str, Any], path: Path) -> None:
 
     lines = list_lines(audit)
     height = HEAD + LINE * (len(lines) + 1)
-    figure = Figure(figsize=(12, height + PLOTS), layout="constrained", dpi=120)
-    words, plots = figure.subfigures(2, 1, height_ratios=(height, PLOTS))
-    _write_lines(words, height, _tell_title(audit), lines)
-    (labels, persons), (lengths, sides) = plots.subplots(2, 2)
+    figure = Figure(figsize=(12, height + PLOTS), dpi=120)
+    figure.set_layout_engine("constrained", rect=(0, 0, 1, PLOTS / (height + PLOTS)))
+    _write_lines(figure, height + PLOTS, _tell_title(audit), lines)
+    (labels, persons), (lengths, sides) = figure.subplots(2, 2)
     splits = audit["splits"]
     _draw_bars(labels, splits, "labels", "Clips by label")
     _draw_bars(persons, splits, "persons_by_label", "Persons by label")
@@ -100,8 +100,7 @@ def _draw_bars(axes: Axes, splits: Mapping[str, Any], key: str, title: str) -> N
     is_long = sum(map(len, names)) > 80
     slanted: dict[str, Any] = {"rotation": 25, "rotation_mode": "anchor", "ha": "right"} if is_long else {}
     axes.set_xticks(range(len(names)), list(map(printable, names)), fontsize=9, parse_math=False, **slanted)
-    axes.legend(frameon=False, fontsize=9)
-    axes.set_title(title, fontsize=12, loc="left")
+    _add_title(axes, title)
 
 
 def _colour(number: int) -> str:
@@ -120,9 +119,9 @@ def _draw_lengths(axes: Axes, splits: Mapping[str, Any]) -> None:
     for number, (name, histogram) in enumerate(histograms.items()):
         counts = np.histogram(list(histogram), edges, weights=list(histogram.values()))[0]
         axes.stairs(counts, edges, color=_colour(number), linewidth=2, label=name)
-    axes.set_title("Clips by length", fontsize=12, loc="left")
+    axes.locator_params(axis="x", integer=True)
     axes.set_xlabel("frames")
-    axes.legend(frameon=False, fontsize=9)
+    _add_title(axes, "Clips by length")
 
 
 def _draw_sides(axes: Axes, splits: Mapping[str, Any]) -> None:
@@ -131,6 +130,11 @@ def _draw_sides(axes: Axes, splits: Mapping[str, Any]) -> None:
         edges = np.linspace(0, 100, len(counts) + 1)
         shares = 100 * counts / max(counts.sum(), 1)
         axes.stairs(shares, edges, color=INK, linestyle=line, linewidth=1.8, label=kind)
-    axes.set_title("Boxes by size, % of the boxes", fontsize=12, loc="left")
     axes.set_xlabel("side of a box as a share of its frame's (square roots of the areas), %")
-    axes.legend(frameon=False, fontsize=9)
+    _add_title(axes, "Boxes by size, % of the boxes")
+
+
+def _add_title(axes: Axes, title: str) -> None:
+    """The title, and beside it what the lines and bars are."""
+    axes.set_title(title, fontsize=12, loc="left")
+    axes.legend(frameon=False, fontsize=9, loc="lower right", bbox_to_anchor=(1, 1), ncols=3, borderpad=0)

@@ -74,7 +74,7 @@ def write_clip_video(clips: list[dict], views: list[tuple[Image.Image, list[floa
 def write_video(frames: Iterable[Image.Image], output: Path, fps: int) -> None:
     """Frames at a steady rate and high quality, in the first one's size, cut to even sides as H.264 wants them."""
     with av.open(str(output), "w") as container:
-        stream = container.add_stream("libx264", rate=Fraction(fps), options={"crf": "12"})
+        stream = container.add_stream("libx264", rate=Fraction(fps), options={"crf": "12", "preset": "veryfast"})
         stream.pix_fmt = "yuv420p"
         for number, frame in enumerate(frames):
             if number == 0:
