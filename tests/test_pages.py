@@ -11,9 +11,7 @@ from helpers.places import ROOT
 
 README = ROOT / "README.md"
 DOCS = sorted((ROOT / "docs").glob("*.md"))
-PAGES = [README, ROOT / "CONTRIBUTING.md", *DOCS]
-# Of the ledger of commands and results the code is held to the rules, not the words.
-LEDGER = ROOT / "recipes" / "README.md"
+PAGES = [README, ROOT / "CONTRIBUTING.md", ROOT / "recipes" / "README.md", *DOCS]
 TERMS = ["RAER", "UAR", "WAR", "EAA", "IEC", "MI", "DC", "slerp", "window", "segment", "room", "context"]
 MEGABYTE = 1_000_000
 # Of a README on GitHub, in a window of 1440x900: pixels from top to bottom, characters of a line.
@@ -72,7 +70,7 @@ def test_a_sentence_holds_one_idea(page):
     assert lengths[longest] <= 45, longest
 
 
-@pytest.mark.parametrize("page", [*PAGES, LEDGER], ids=lambda page: page.parent.name + "/" + page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_code_fits_its_page_and_comments_stand_above_commands(page):
     for language, lines in read_code(page.read_text(encoding="utf-8")):
         assert [line for line in lines if len(line) > 98] == []
