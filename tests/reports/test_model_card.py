@@ -89,8 +89,8 @@ def test_data_go_by_their_name_and_drawings_are_called_drawings(report):
     assert "(<https://example.test/raer>)" in card.text and "rawn" not in card.content
     drawn = read(report | {"origin": {"name": "drawn students", "link": None, "is_drawn": True}})
     assert drawn.data.datasets == ["drawn-students"] and "synthetic" in drawn.data.tags
-    assert {result.dataset_name for result in drawn.data.eval_results} == {
-        "drawn students (computer drawings, not people)"
+    assert {(result.dataset_type, result.dataset_name) for result in drawn.data.eval_results} == {
+        ("drawn-students", "drawn students (computer drawings, not people)")
     }
     assert drawn.text.strip().startswith("# ClipCaer on drawn students\n\n> **Drawings, not people.**")
     assert "RAER is for" not in drawn.text and read(report).data.datasets is None
