@@ -29,7 +29,8 @@ and the labels' texts in two views.
 ## Results
 
 {{ split | capitalize }} split of {{ dataset }}{{ protocol }}, {{ num_clips }} clips, measured once at the end of
-training. The checkpoint is that of epoch {{ epoch }}, {{ choice }}; the last epoch's UAR is {{ last_uar }} %.
+training. The checkpoint is that of epoch {{ epoch }}, {{ choice }};
+{{ other }} has UAR {{ other_uar }} %.
 
 | | % | 95 % interval |
 |---|---:|---:|
@@ -152,9 +153,10 @@ def render_model_card(
         num_clips=report["num_clips"],
         **{name: _percent(report[name]) for name in ("uar", "war")},
         **{name: " to ".join(map(_percent, report[name])) for name in ("uar_ci95", "war_ci95")},
-        epoch=f"{report['selected']['epoch']:g}",
-        choice="the last" if report["selected"]["validation_uar"] is None else "chosen on the validation split",
-        last_uar=_percent(report["last_epoch"]["uar"]),
+        epoch=f"{report[report['result']]['epoch']:g}",
+        choice="the last" if report["result"] == "last_epoch" else "chosen on the validation split",
+        other="the last" if report["result"] == "selected" else "the one chosen on the validation split",
+        other_uar=_percent(report["selected" if report["result"] == "last_epoch" else "last_epoch"]["uar"]),
         rows=[
             (markdown_text(label), _percent(score["recall"]), score["support"], clips[label])
             for label, score in scores
