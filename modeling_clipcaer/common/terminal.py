@@ -77,7 +77,8 @@ def complain(kind: str, message: str) -> None:
     if looks_on(sys.stderr):
         from rich.text import Text
 
-        _write(Text.assemble((f"{kind}:", kind if kind in STYLES else ""), line.removeprefix(f"{kind}:")), sys.stderr)
+        told = Text.assemble((f"{kind}:", kind if kind in STYLES else ""), line.removeprefix(f"{kind}:"))
+        _write(told, sys.stderr, hang=2)
     else:
         _write(line, sys.stderr)
 
