@@ -146,7 +146,8 @@ class ResultSettings:
     logging_strategy: str = rare_option("epoch", "When losses are logged.")
     # On drawings selection by 60 validation clips cost 0.9 points of UAR (docs/ablation.md).
     load_best_model_at_end: bool = rare_option(
-        False, "The result is the epoch that the validation split selects; by default the last one. Both are tested."
+        False,
+        "Take the epoch that the validation split selects for the result; by default the last one. Both are tested.",
     )
     metric_for_best_model: str | None = rare_option(
         "uar", "What selects an epoch on the validation split, uar or war."
