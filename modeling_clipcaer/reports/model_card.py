@@ -43,8 +43,7 @@ UAR is the mean recall of the labels, each counting alike; WAR is the accuracy, 
 are 95 % intervals, bootstrapped over clips. Clips of one person resemble each other, so the true ones are wider
 {%- if by_person %}: bootstrapped over persons UAR has [{{ by_person.uar }}], WAR [{{ by_person.war }}]{% endif %}.
 Always answering {{ majority.label }} gives UAR {{ majority.uar }} %, WAR {{ majority.war }} %.
-The checkpoint is that of epoch {{ epoch }}, {{ choice }}; the last epoch's UAR is {{ last_uar }} %. The test split was
-measured once, at the end. All figures: [report.json](report.json), [report.md](report.md).
+The checkpoint is that of epoch {{ epoch }}, {{ choice }}; {{ other }} has UAR {{ other_uar }} %. All figures: [report.json](report.json), [report.md](report.md).
 
 | label | recall, % | test clips | training clips |
 |---|---:|---:|---:|
@@ -199,9 +198,10 @@ def render_model_card(
             for name in ("uar", "war")
             if report.get(f"{name}_ci95_by_person")
         },
-        epoch=f"{report['selected']['epoch']:g}",
-        choice="the last" if report["selected"]["validation_uar"] is None else "chosen on the validation split",
-        last_uar=_percent(report["last_epoch"]["uar"]),
+        epoch=f"{report[report['result']]['epoch']:g}",
+        choice="the last" if report["result"] == "last_epoch" else "chosen on the validation split",
+        other="the last" if report["result"] == "selected" else "the one chosen on the validation split",
+        other_uar=_percent(report["selected" if report["result"] == "last_epoch" else "last_epoch"]["uar"]),
         rows=[
             (markdown_text(label), _percent(score["recall"]), score["support"], clips[label])
             for label, score in scores

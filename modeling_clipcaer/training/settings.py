@@ -74,6 +74,12 @@ class OptimizerSettings:
     lr_prompt_learner: float = rare_option(1e-3, "Of the soft prompts' context tokens; 0 freezes them.", least=0)
     lr_adapter: float = rare_option(1e-4, "Of the face adapter; 0 freezes it.", least=0)
     lr_fusion: float | None = rare_option(None, "Of the fusion; that of the temporal encoders by default.", least=0)
+    lr_classifier: float | None = rare_option(
+        None,
+        "Of what is learned of the classifier itself (--prototype-source classifier, --learned-slerp-weight); that of "
+        "the temporal encoders by default.",
+        least=0,
+    )
     lr_milestones: list[float] | None = rare_option(
         None, "Epochs at which every learning rate is multiplied by --lr-gamma, in place of --lr-scheduler-type."
     )
@@ -130,8 +136,12 @@ class ResultSettings:
     save_strategy: str = rare_option("epoch", "When a checkpoint is saved.")
     save_total_limit: int | None = rare_option(2, "Checkpoints kept: the best and the latest.", least=1)
     logging_strategy: str = rare_option("epoch", "When losses are logged.")
+    # On drawings selection by 60 validation clips cost 0.9 points of UAR (docs/ablation.md).
+    load_best_model_at_end: bool = rare_option(
+        False, "The result is the epoch that the validation split selects; by default the last one. Both are tested."
+    )
     metric_for_best_model: str | None = rare_option(
-        "uar", "What selects the checkpoint; on the validation split, uar or war."
+        "uar", "What selects an epoch on the validation split, uar or war."
     )
     greater_is_better: bool | None = rare_option(None, "Whether more of it is better; of a loss less is, by default.")
     push_to_hub: bool = option(
