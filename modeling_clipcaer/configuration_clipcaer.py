@@ -197,7 +197,7 @@ class ClipCaerConfig(PreTrainedConfig, ModelSettings):
     @property
     def soft_prompts_classify(self) -> bool:
         """Whether the logits depend on the soft view."""
-        return self.resolved_prototype_source != "descriptive"
+        return self.resolved_prototype_source in ("soft", "mean")
 
     @property
     def soft_prompt_token_ids(self) -> list[list[int]]:
@@ -217,6 +217,16 @@ class ClipCaerConfig(PreTrainedConfig, ModelSettings):
         _check_towers(self.clip_config.to_dict())
         if self.use_face_adapter and self.adapter_reduction > self.projection_dim:
             raise ValueError(f"`adapter_reduction` must be at most {self.projection_dim}, the embeddings' width")
+
+    def validate_classifier(self):
+        """Part of `@strict`'s validation: a slerp weight that is learned begins somewhere."""
+        if self.learned_slerp_weight is not None and self.slerp_weight == 0:
+            raise ValueError("`learned_slerp_weight` begins at `slerp_weight`, which must be above 0 for it, got 0")
+
+    def validate_streams(self):
+        """Part of `@strict`'s validation: what weighs the streams against each other has both."""
+        if self.fusion != "linear" and self.streams != "both":
+            raise ValueError(f"`fusion` {self.fusion} needs both `streams`, got {self.streams} alone")
 
     def validate_labels(self):
         """Part of `@strict`'s validation: `id2label` and `label2id` say the same."""

@@ -14,17 +14,20 @@ from transformers.utils import TransformersKwargs, add_start_docstrings, can_ret
 from .clip_loading import load_clip_model
 from .configuration_clipcaer import ClipCaerConfig
 from .face_adapter import FaceAdapter
+from .fusion import build_fusion
 from .input_checks import check_streams
 from .label_texts import tokenize
 from .model_output import ClipCaerOutput
 from .names import public_name
 from .prompt_learner import DescriptivePrompts, SoftPromptLearner, as_list
-from .prototypes import instance_logits
+from .prototypes import LearnedPrototypes, SlerpWeight, instance_logits
 from .raer_labels import RAER_DESCRIPTIVE_PROMPTS, RAER_LABEL_PROMPTS, RAER_LABELS
 from .strict_loading import load_strictly
 from .temporal_encoder import TemporalEncoder
 from .video_classification import name_pipelines
 
+
+_DRAWN_BY_THEMSELVES = (TemporalEncoder, SoftPromptLearner, DescriptivePrompts, LearnedPrototypes, SlerpWeight)
 
 # Keep: no `auto_docstring`. It takes whatever lies two folders below one named "models", as the code of a checkpoint
 # of that name does, for a model of transformers, and prints errors about it.
@@ -45,7 +48,7 @@ INPUTS_DOCSTRING = r"""
             many passes.
         use_soft_prompts (`bool`, *optional*, defaults to `True`):
             False leaves out the soft view and its pass through the text tower, which is the costliest part of a
-            training step on frame embeddings, where the descriptive view classifies and no loss needs it."""
+            training step on frame embeddings, where it does not classify and no loss needs it."""
 
 
 class ClipCaerPreTrainedModel(PreTrainedModel):
@@ -57,7 +60,9 @@ class ClipCaerPreTrainedModel(PreTrainedModel):
     main_input_name = "pixel_values"
     input_modalities = ("video",)
     supports_gradient_checkpointing = True
-    _no_split_modules = ["TemporalEncoder", "SoftPromptLearner"]  # noqa: RUF012 - the base class declares it so
+    _no_split_modules = [  # noqa: RUF012 - the base class declares it so
+        *("TemporalEncoder", "SoftPromptLearner", "GatedFusion", "CrossAttentionFusion"),
+    ]
     # Keep: the prompt learner is called with a model, which accelerate would move whole to where the learner is.
     _skip_keys_device_placement = ["clip"]  # noqa: RUF012
     _supports_sdpa = True
@@ -100,7 +105,7 @@ class ClipCaerPreTrainedModel(PreTrainedModel):
             init.kaiming_uniform_(module.weight, a=5**0.5)
             if module.bias is not None:
                 init.zeros_(module.bias)
-        elif isinstance(module, TemporalEncoder | SoftPromptLearner | DescriptivePrompts):
+        elif isinstance(module, _DRAWN_BY_THEMSELVES):
             module.reset_parameters()
         else:
             super()._init_weights(module)
@@ -125,9 +130,11 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
             self.face_temporal_encoder = TemporalEncoder(config)
         if config.context_stream:
             self.context_temporal_encoder = TemporalEncoder(config)
-        self.fusion = nn.Linear(dim * (config.face_stream + config.context_stream), dim)
+        self.fusion = build_fusion(config)
         self.prompt_learner = SoftPromptLearner(config)
         self.descriptive_prompts = DescriptivePrompts(config)
+        self.learned_prototypes = LearnedPrototypes(config) if config.prototype_source == "classifier" else None
+        self.slerp_weight = SlerpWeight(config)
         self.post_init()
 
     @property
@@ -174,8 +181,11 @@ class ClipCaerModel(ClipCaerPreTrainedModel):
         return embeds.unflatten(0, (self.config.num_labels, -1))
 
     def encode_descriptive_prompts(self, token_ids: list[list[list[int]]]):
-        """Encode sentences (label, sentence, token; begin and end included) once and keep them with the weights."""
+        """Encode sentences (label, sentence, token; begin and end included) once and keep them with the weights. A
+        classifier that is to be learned begins as they are."""
         self.descriptive_prompts.encode(self.clip, token_ids)
+        if self.learned_prototypes is not None:
+            self.learned_prototypes.begin_as(self.descriptive_text_embeds)
 
     @can_return_tuple
     @add_start_docstrings(INPUTS_DOCSTRING)
@@ -310,22 +320,27 @@ class ClipCaerForVideoClassification(ClipCaerPreTrainedModel):
             use_soft_prompts=use_soft_prompts,
             **kwargs | {"return_dict": True},
         )
-        outputs.logits = instance_logits(
-            outputs.video_embeds, self.select_prototypes(outputs), self.config.slerp_weight, self.config.temperature
-        )
+        outputs.logits = self.classify(outputs.video_embeds, self.select_prototypes(outputs))
         if labels is not None:
             outputs.loss = F.cross_entropy(outputs.logits, labels)
         return outputs
 
+    def classify(self, video_embeds: torch.Tensor, prototypes: torch.Tensor) -> torch.Tensor:
+        """Logits (batch_size, num_labels) of unit embeddings (batch_size, projection_dim) against the prototypes."""
+        weight, config = self.model.slerp_weight(), self.config
+        return instance_logits(video_embeds, prototypes, weight, config.temperature, config.slerp_target)
+
     def select_prototypes(self, outputs: ClipCaerOutput) -> torch.Tensor:
-        """The view that classifies: (num_labels, num_sentences, projection_dim) unit embeddings."""
+        """What classifies: (num_labels, num_sentences, projection_dim) unit embeddings."""
         soft, descriptive = outputs.get("soft_prompt_embeds"), outputs["descriptive_text_embeds"][:, None]
         source = self.config.resolved_prototype_source
-        if soft is None and source != "descriptive":
+        if self.model.learned_prototypes is not None:
+            return self.model.learned_prototypes()[:, None]
+        if source == "descriptive":
+            return descriptive
+        if soft is None:
             raise ValueError(f"`use_soft_prompts` is False, but the view that classifies is {source}")
-        if source == "mean":
-            return F.normalize(soft + descriptive, dim=-1)
-        return soft if source == "soft" else descriptive
+        return soft if source == "soft" else F.normalize(soft + descriptive, dim=-1)
 
 
 __all__ = ["ClipCaerForVideoClassification", "ClipCaerModel", "ClipCaerOutput", "ClipCaerPreTrainedModel"]

@@ -3,7 +3,11 @@
 import math
 
 import torch
+from torch import nn
 from torch.nn import functional as F
+from transformers import initialization as init
+
+from .configuration_clipcaer import ClipCaerConfig
 
 
 # Within this sine of parallel or opposite the general formula divides rounding errors by each other.
@@ -16,7 +20,7 @@ def _any_orthogonal(unit: torch.Tensor) -> torch.Tensor:
     return F.normalize(axis - (axis * unit).sum(-1, keepdim=True) * unit, dim=-1)
 
 
-def slerp(start: torch.Tensor, end: torch.Tensor, weight: float) -> torch.Tensor:
+def slerp(start: torch.Tensor, end: torch.Tensor, weight: float | torch.Tensor) -> torch.Tensor:
     r"""
     Spherical linear interpolation (Shoemake, 1985): `sin((1-w)θ)/sin(θ) start + sin(wθ)/sin(θ) end`, with θ the angle
     between `start` and `end`. For unit vectors the result is a unit vector and `end · slerp(start, end, w) =
@@ -27,7 +31,7 @@ def slerp(start: torch.Tensor, end: torch.Tensor, weight: float) -> torch.Tensor
 
     Args:
         start, end: (..., dim), broadcast against each other.
-        weight: 0 gives `start`, 1 gives `end`.
+        weight: 0 gives `start`, 1 gives `end`; a number, or (..., 1).
 
     Returns:
         (..., dim) in fp32, or fp64 for fp64 input.
@@ -45,12 +49,18 @@ def slerp(start: torch.Tensor, end: torch.Tensor, weight: float) -> torch.Tensor
         general = (torch.sin((1 - weight) * angle) * start + torch.sin(weight * angle) * end) / sine
         straight = (1 - weight) * start + weight * end
         sideways = start.norm(dim=-1, keepdim=True) * _any_orthogonal(unit_start.detach())
-        around = math.cos(weight * math.pi) * start + math.sin(weight * math.pi) * sideways
+        turn = weight * math.pi
+        cos, sin = (turn.cos(), turn.sin()) if isinstance(turn, torch.Tensor) else (math.cos(turn), math.sin(turn))
+        around = cos * start + sin * sideways
         return torch.where(degenerate, torch.where(cosine > 0, straight, around), general)
 
 
 def instance_logits(
-    video_embeds: torch.Tensor, prototypes: torch.Tensor, slerp_weight: float, temperature: float
+    video_embeds: torch.Tensor,
+    prototypes: torch.Tensor,
+    slerp_weight: float | torch.Tensor,
+    temperature: float,
+    slerp_target: str = "video",
 ) -> torch.Tensor:
     r"""
     Logits of videos against prototypes moved towards them: `z · slerp(t, z, λ) / temperature`, averaged over a
@@ -59,31 +69,112 @@ def instance_logits(
     Args:
         video_embeds: (batch_size, dim) unit vectors.
         prototypes: (num_labels, num_sentences, dim) unit vectors.
-        slerp_weight: λ; 0 leaves the prototypes where they are.
+        slerp_weight: λ, a number or (num_labels,); 0 leaves the prototypes where they are.
         temperature: divides the cosines.
+        slerp_target: "video"; or "prototypes", where [`mix_prototypes`] takes the place of z in `slerp`.
 
     Returns:
         (batch_size, num_labels) in fp32.
     """
     with torch.autocast(video_embeds.device.type, enabled=False):
         video_embeds, prototypes = video_embeds.float(), prototypes.float()
-        if slerp_weight == 0:
+        if not isinstance(slerp_weight, torch.Tensor) and slerp_weight == 0:
             cosines = torch.einsum("bd,ksd->bks", video_embeds, prototypes)
         else:
-            moved = instance_prototypes(video_embeds, prototypes, slerp_weight)
+            mixed = slerp_target == "prototypes"
+            target = mix_prototypes(video_embeds, prototypes, temperature) if mixed else video_embeds
+            moved = instance_prototypes(target, prototypes, slerp_weight)
             cosines = torch.einsum("bd,bksd->bks", video_embeds, moved)
         return cosines.mean(dim=-1) / temperature
 
 
-def instance_prototypes(video_embeds: torch.Tensor, prototypes: torch.Tensor, slerp_weight: float) -> torch.Tensor:
+def instance_prototypes(
+    target_embeds: torch.Tensor, prototypes: torch.Tensor, slerp_weight: float | torch.Tensor
+) -> torch.Tensor:
     """Prototypes moved towards each video.
 
     Args:
-        video_embeds: (batch_size, dim).
+        target_embeds: (batch_size, dim), the videos, or what stands for them.
         prototypes: (num_labels, num_sentences, dim).
-        slerp_weight: how far, from 0 to 1.
+        slerp_weight: how far, from 0 to 1; a number or (num_labels,).
 
     Returns:
         (batch_size, num_labels, num_sentences, dim)
     """
-    return slerp(prototypes[None], video_embeds[:, None, None], slerp_weight)
+    if isinstance(slerp_weight, torch.Tensor):
+        slerp_weight = slerp_weight.float()[:, None, None]
+    return slerp(prototypes[None], target_embeds[:, None, None], slerp_weight)
+
+
+def mix_prototypes(video_embeds: torch.Tensor, prototypes: torch.Tensor, temperature: float) -> torch.Tensor:
+    r"""
+    For each video z the mixture of all prototypes by how near they are to it: `m(z) = normalise(Σ_j p_j t_j)` with
+    `p = softmax_j(z · t_j / temperature)`, over labels and sentences. Attention over the texts; ours in this place.
+
+    Args:
+        video_embeds: (batch_size, dim) unit vectors.
+        prototypes: (num_labels, num_sentences, dim) unit vectors.
+        temperature: towards 0 the mixture is the nearest prototype.
+
+    Returns:
+        (batch_size, dim) unit vectors, or 0 where the prototypes cancel each other.
+    """
+    texts = prototypes.flatten(0, 1)
+    return F.normalize((video_embeds @ texts.T / temperature).softmax(dim=-1) @ texts, dim=-1)
+
+
+class LearnedPrototypes(nn.Module):
+    r"""
+    A cosine classifier in the place of a view of the text, from which it begins: the semantic-aware initialisation of
+    Shi et al. (2024), in whose experiments heavy fine-tuning of the towers hurts rare labels.
+
+    Args:
+        config: its labels and its `projection_dim` say how many prototypes there are, and their width.
+    """
+
+    def __init__(self, config: ClipCaerConfig):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(config.num_labels, config.projection_dim))
+
+    def reset_parameters(self):
+        """One axis per label, until [`~LearnedPrototypes.begin_as`] is called."""
+        num_labels, dim = self.weight.shape
+        init.copy_(self.weight, F.one_hot(torch.arange(num_labels) % dim, dim).to(self.weight))
+
+    @torch.no_grad()
+    def begin_as(self, embeds: torch.Tensor):
+        """Start at (num_labels, projection_dim) embeddings."""
+        self.weight.copy_(embeds)
+
+    def forward(self) -> torch.Tensor:
+        """(num_labels, projection_dim) unit vectors."""
+        return F.normalize(self.weight, dim=-1)
+
+
+class SlerpWeight(nn.Module):
+    r"""
+    λ of the Instance-Enhanced Classifier: `config.slerp_weight`, or what training made of it.
+
+    Args:
+        config: with its `learned_slerp_weight` λ is the sigmoid of a weight, one for all labels ("shared") or one for
+            each ("per_label"), which can change a decision. It begins at `slerp_weight`.
+    """
+
+    def __init__(self, config: ClipCaerConfig):
+        super().__init__()
+        self.config = config
+        if config.learned_slerp_weight is not None:
+            count = config.num_labels if config.learned_slerp_weight == "per_label" else 1
+            self.logits = nn.Parameter(torch.empty(count))
+
+    def reset_parameters(self):
+        """λ is `slerp_weight`."""
+        if self.config.learned_slerp_weight is not None:
+            start = self.config.slerp_weight
+            init.constant_(self.logits, math.log(start / (1 - start)))
+
+    def forward(self) -> float | torch.Tensor:
+        """A number; where it is learned (num_labels,)."""
+        if self.config.learned_slerp_weight is None:
+            return self.config.slerp_weight
+        return self.logits.float().sigmoid().expand(self.config.num_labels)

@@ -133,6 +133,11 @@ class ModelSettings:
     temporal_init_std: int | float = rare_option(
         0.02, "Deviation of a temporal transformer's initial class token and position embeddings.", least=0, most=100
     )
+    fusion: Literal["linear", "gated", "cross_attention"] = rare_option(
+        "linear",
+        "How both streams become one embedding: a linear layer; or it behind a gate that weighs them (Arevalo et al., "
+        "2017), or behind attention of each to both.",
+    )
     num_context_tokens: int = rare_option(
         12,
         "Learned context tokens of a soft prompt (CoOp, Zhou et al., 2022).",
@@ -145,12 +150,20 @@ class ModelSettings:
         "end", "Where the label's text stands: behind the context tokens, between their halves or before them."
     )
     # The method mixes from the descriptive view.
-    prototype_source: Literal["descriptive", "soft", "mean"] | None = rare_option(
-        None, "View of the text that classifies; descriptive with a slerp weight above 0, else soft, by default."
+    prototype_source: Literal["descriptive", "soft", "mean", "classifier"] | None = rare_option(
+        None,
+        "What classifies: a view of the text, by default descriptive with a slerp weight above 0, else soft; or a "
+        "cosine classifier that begins as the descriptive view and is trained (Shi et al., 2024).",
     )
     # With one weight for all labels the decision of a given checkpoint does not depend on it; the sharpness of the
     # softmax does, and with it the gradient and the calibration.
     slerp_weight: int | float = option(0.5, "How far the video moves prototypes to it; 0: off.", least=0, below=1)
+    learned_slerp_weight: Literal["shared", "per_label"] | None = rare_option(
+        None, "Train the slerp weight, from --slerp-weight on: one for all labels, or one for each."
+    )
+    slerp_target: Literal["video", "prototypes"] = rare_option(
+        "video", "What prototypes are moved to: the video, or the mixture of all prototypes that is nearest to it."
+    )
     temperature: int | float = option(0.07, "Divides the cosines to give logits.", least=1e-6, most=1e6)
     initializer_range: int | float = rare_option(0.02, "Deviation of the initial context tokens.", least=0, most=100)
 

@@ -141,6 +141,41 @@ def test_the_prototype_source_classifies(source):
     torch.testing.assert_close(outputs.logits, outputs.video_embeds @ text.T / 0.07, rtol=1e-4, atol=1e-4)
 
 
+LEARNED = {"prototype_source": "classifier", "learned_slerp_weight": "per_label", "slerp_target": "prototypes"}
+
+
+def test_a_slerp_weight_that_is_learned_begins_as_the_method_is():
+    model, pixels = tiny_model(slerp_weight=0.3), tiny_pixels()
+    for kind in ("shared", "per_label"):
+        learned = tiny_model(slerp_weight=0.3, learned_slerp_weight=kind)
+        assert model.state_dict().keys() ^ learned.state_dict().keys() == {"model.slerp_weight.logits"}
+        learned.load_state_dict(model.state_dict(), strict=False)
+        torch.testing.assert_close(learned(**pixels).logits, model(**pixels).logits)
+
+
+def test_what_is_learned_of_the_classifier_trains_and_comes_back(tmp_path):
+    model, pixels = tiny_model(**LEARNED), tiny_pixels()
+    names = ("model.learned_prototypes.weight", "model.slerp_weight.logits")
+    weights = [dict(model.named_parameters())[name] for name in names]
+    model(**pixels, labels=torch.tensor([0, 1])).loss.backward()
+    assert all((weight.grad != 0).any(dim=-1).all() for weight in weights)
+    for weight in weights:
+        weight.data.normal_()
+    before = model(**pixels).logits
+    model.save_pretrained(tmp_path)
+    loaded = ClipCaerForVideoClassification.from_pretrained(tmp_path).eval()
+    torch.testing.assert_close(loaded(**pixels).logits, before, rtol=1e-5, atol=1e-5)
+    assert type(AutoModel.from_pretrained(tmp_path)) is ClipCaerModel
+
+
+def test_a_learned_classifier_is_cosines_with_its_weights():
+    model = tiny_model(prototype_source="classifier", slerp_weight=0.0)
+    model.model.learned_prototypes.weight.data.normal_()
+    outputs = model(**tiny_pixels(), use_soft_prompts=False)
+    directions = F.normalize(model.model.learned_prototypes.weight, dim=-1)
+    torch.testing.assert_close(outputs.logits, outputs.video_embeds @ directions.T / 0.07, rtol=1e-4, atol=1e-4)
+
+
 def test_an_ensembles_logits_are_averaged_over_its_sentences():
     ids = [[*sentences, [97, 30 + k, 98]] for k, sentences in enumerate(TOKEN_IDS)]
     outputs = tiny_model(label_token_ids=ids, prototype_source="soft", slerp_weight=0.0)(**tiny_pixels())
@@ -288,6 +323,12 @@ class TestFromClipPretrained:
             "descriptive_prompts": [["a calm face", "reading a book"], ["a smile"]],
             "num_context_tokens": 4,
         }
+
+    def test_a_learned_classifier_begins_as_the_descriptive_view(self, tiny_clip):
+        fields = self.texts() | {"prototype_source": "classifier"}
+        encoder = ClipCaerForVideoClassification.from_clip_pretrained(tiny_clip, **fields).model
+        assert encoder.learned_prototypes.weight.requires_grad
+        torch.testing.assert_close(encoder.learned_prototypes(), encoder.descriptive_text_embeds)
 
     def test_descriptive_embeddings_are_the_mean_of_the_sentences_features(self, tiny_clip):
         from transformers import AutoTokenizer

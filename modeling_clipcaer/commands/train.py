@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from modeling_clipcaer.training.trainer import ClipCaerTrainer
 
 
-LAST_EPOCH_FIELDS = (
+EPOCH_FIELDS = (
     *("uar", "war", "macro_f1", "ece", "uar_ci95", "war_ci95", "uar_ci95_by_person", "war_ci95_by_person"),
 )
 BUILD = "dataset"  # folder, in that of the run, of a dataset that is built for it
@@ -123,6 +123,8 @@ def train_and_test(arguments: list, given: dict, presets: list[str], unused: dic
     processor = build_processor(model, processor_args)
     test_rows = clips["test"]
     clips = read_from_cache(clips, model, processor, cache_args, dataset, training_args)
+    # Both epochs are tested, the last one first.
+    selects, training_args.load_best_model_at_end = training_args.load_best_model_at_end, False
     trainer = RestoringTrainer(
         model,
         training_args,
@@ -135,7 +137,7 @@ def train_and_test(arguments: list, given: dict, presets: list[str], unused: dic
     trainer.facts = facts
     with telling_progress(trainer):
         trainer.train(resume_from_checkpoint=checkpoint)
-        report, answers = test_once(trainer, clips, test_rows, str(dataset))
+        report, answers = test_once(trainer, clips, test_rows, str(dataset), selects)
     report |= {"unused_flags": unused}
     if trainer.is_world_process_zero():
         # As if it had never been stopped.
@@ -172,10 +174,11 @@ def check_processes(args: ClipCaerTrainingArguments) -> None:
 
 
 def test_once(
-    trainer: ClipCaerTrainer, clips: DatasetDict, test_rows: Dataset, dataset: str
+    trainer: ClipCaerTrainer, clips: DatasetDict, test_rows: Dataset, dataset: str, selects: bool
 ) -> tuple[dict, dict[str, Predictions]]:
-    """Report of the selected checkpoint on the test split, with the last epoch's figures, and the answers of both by
-    file name. The model ends selected. `test_rows` are the test clips before any cache."""
+    """Report on the test split of the last epoch, or of the one that validation selects (`selects`),
+    with the figures of both, and the answers of both by file name. The model ends as what the report is of.
+    `test_rows` are the test clips before any cache."""
     from modeling_clipcaer.data.loading import (
         count_labels,
         get_labels,
@@ -186,7 +189,12 @@ def test_once(
     from modeling_clipcaer.metrics import calibrate_temperature
     from modeling_clipcaer.models.trainable import restore_weights
     from modeling_clipcaer.reports.evaluation import build_report, describe_computation, describe_fit, doubt_training
-    from modeling_clipcaer.reports.predictions import FILE_NAME, LAST_FILE_NAME, collect_predictions
+    from modeling_clipcaer.reports.predictions import (
+        FILE_NAME,
+        LAST_FILE_NAME,
+        SELECTED_FILE_NAME,
+        collect_predictions,
+    )
     from modeling_clipcaer.training.checkpoints import check_whole
     from modeling_clipcaer.training.run_comparison import fingerprint_clips
 
@@ -216,35 +224,50 @@ def test_once(
         trainer.model.config.calibration_temperature = fit["temperature"]
         return fit
 
+    def tell_epoch(step: int, found: dict) -> dict:
+        logged = {entry["step"]: entry for entry in state.log_history if "eval_uar" in entry}.get(step, {})
+        epochs = {entry["step"]: entry["epoch"] for entry in state.log_history if "epoch" in entry}
+        return {
+            "epoch": round(epochs.get(step, state.epoch), 4),
+            "validation_uar": logged.get("eval_uar"),
+            "validation_war": logged.get("eval_war"),
+            **{name: found[name] for name in EPOCH_FIELDS if name in found},
+        }
+
     fit = calibrate()
     last, last_answers = measure()
-    best_step = state.best_global_step or state.global_step
-    report, answers = last, last_answers
+    report, answers = last, {FILE_NAME: last_answers}
+    selected, best_step = last, state.best_global_step or state.global_step
     if best_step != state.global_step:
-        selected = Path(trainer.args.output_dir, f"checkpoint-{best_step}")
-        check_whole(selected, optimizer=False, recorded=not trainer.args.resume_without_record)
-        restore_weights(trainer.accelerator.unwrap_model(trainer.model), selected)
-        fit = calibrate()
-        report, answers = measure()
-    validation = {entry["step"]: entry for entry in state.log_history if "eval_uar" in entry}.get(best_step, {})
-    epochs = {entry["step"]: entry["epoch"] for entry in state.log_history if "epoch" in entry}
+        checkpoint = Path(trainer.args.output_dir, f"checkpoint-{best_step}")
+        check_whole(checkpoint, optimizer=False, recorded=not trainer.args.resume_without_record)
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        weights = {name: value.detach().clone() for name, value in model.named_parameters() if value.requires_grad}
+        restore_weights(model, checkpoint)
+        selected_fit = calibrate()
+        selected, selected_answers = measure()
+        if selects:
+            fit, report = selected_fit, selected
+            answers = {FILE_NAME: selected_answers, LAST_FILE_NAME: last_answers}
+        else:
+            answers[SELECTED_FILE_NAME] = selected_answers
+            model.load_state_dict(weights, strict=False)
+            model.config.calibration_temperature = fit["temperature"]
     counts = count_labels(clips)
+    figures = {"selected": tell_epoch(best_step, selected), "last_epoch": tell_epoch(state.global_step, last)}
+    is_selected = selects and figures["selected"]["validation_uar"] is not None
     report = {
         **report,
         "clips": fingerprint_clips(test_rows),
         "split_clips": counts,
-        "training_caveats": doubt_training(counts, is_selected="eval_uar" in validation) + tell_shared_clips(clips),
+        "training_caveats": doubt_training(counts, is_selected) + tell_shared_clips(clips),
         "calibration_fit": fit,
-        "selected": {
-            "epoch": round(epochs.get(best_step, state.epoch), 4),
-            "validation_uar": validation.get("eval_uar"),
-            "validation_war": validation.get("eval_war"),
-        },
-        "last_epoch": {name: last[name] for name in LAST_EPOCH_FIELDS if name in last},
+        "result": "selected" if is_selected else "last_epoch",
+        **figures,
         "training_clips": dict(zip(labels, trainer.class_counts, strict=True)),
         "class_priors": dict(zip(labels, trainer.class_priors.tolist(), strict=True)),
     }
-    return report, {FILE_NAME: answers, LAST_FILE_NAME: last_answers}
+    return report, answers
 
 
 def beside_baselines(
@@ -301,7 +324,9 @@ def write_results(
         write_report(report | {"model_revision": weights_revision(folder), "config": settings}, folder)
         for name, predictions in answers.items():
             write_predictions(predictions, folder / name)
-        plot_training_curves(trainer.state.log_history, folder / "training_curves.png", report["selected"]["epoch"])
+        plot_training_curves(
+            trainer.state.log_history, folder / "training_curves.png", report[report["result"]]["epoch"]
+        )
         (folder / "README.md").write_text(card, encoding="utf-8")
         (folder / "LICENSE").write_text(render_licence(report, base_model), encoding="utf-8")
         names = [path.name for path in folder.iterdir()]

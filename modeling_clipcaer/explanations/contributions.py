@@ -11,7 +11,6 @@ from torch.nn import functional as F
 
 from modeling_clipcaer.explanations.attention import STREAMS
 from modeling_clipcaer.modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerOutput
-from modeling_clipcaer.prototypes import instance_logits
 
 
 def probabilities(model: ClipCaerForVideoClassification, logits: torch.Tensor) -> torch.Tensor:
@@ -31,8 +30,7 @@ def switch_off(model: ClipCaerForVideoClassification, outputs: ClipCaerOutput, s
     embeds = {"face": outputs["face_video_embeds"], "context": outputs["context_video_embeds"]}
     embeds[stream] = torch.zeros_like(embeds[stream])
     fused = F.normalize(model.model.fusion(torch.cat([embeds["face"], embeds["context"]], dim=-1)), dim=-1)
-    config = model.config
-    return instance_logits(fused, model.select_prototypes(outputs), config.slerp_weight, config.temperature)
+    return model.classify(fused, model.select_prototypes(outputs))
 
 
 def contribute_streams(model: ClipCaerForVideoClassification, outputs: ClipCaerOutput) -> dict[str, dict[str, Any]]:

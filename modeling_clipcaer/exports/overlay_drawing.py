@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-from modeling_clipcaer.common.lettering import Lettering
+from modeling_clipcaer.common.lettering import Lettering, cut_label
 from modeling_clipcaer.exports.face_paths import follow_faces
 from modeling_clipcaer.exports.look import (
     UNCERTAIN_COLOUR,
@@ -24,7 +24,6 @@ from modeling_clipcaer.faces.hiding import hide_between
 from modeling_clipcaer.recordings.timeline import ROOM, UNCERTAIN, Timeline, TimelineSegment, TimelineWindow
 
 
-LONGEST_LABEL = 32
 BLACK, WHITE = "#000000", "#FFFFFF"
 # The text on a chip, its foreground and its background.
 Chip = tuple[str, str, str]
@@ -122,9 +121,7 @@ class OverlayPainter:
 
     def _describe(self, segment: TimelineSegment, time: float) -> str:
         """The label of the segment, and what the window around `time` has for it."""
-        label = self.lettering[segment.label]
-        label = label if len(label) <= LONGEST_LABEL else label[: LONGEST_LABEL - 1] + "…"
-        return f"{label} {show_percent(self._score_at(segment, time))}"
+        return f"{cut_label(self.lettering[segment.label])} {show_percent(self._score_at(segment, time))}"
 
     def _score_at(self, segment: TimelineSegment, time: float) -> float:
         windows = self.windows[segment.person]

@@ -37,7 +37,9 @@ class VisualPath(torch.nn.Module):
             soft = model.model.encode_soft_prompts() if model.config.soft_prompts_classify else None
             text = ClipCaerOutput(soft_prompt_embeds=soft, descriptive_text_embeds=model.model.descriptive_text_embeds)
             self.register_buffer("prototypes", model.select_prototypes(text).float().clone())
-        self.slerp_weight, self.temperature = model.config.slerp_weight, model.config.temperature
+            weight = model.model.slerp_weight()
+            self.slerp_weight = weight.clone() if isinstance(weight, torch.Tensor) else weight
+        self.temperature, self.slerp_target = model.config.temperature, model.config.slerp_target
         self.encoder = copy.deepcopy(model.model)
         for name in TEXT_SIDE:
             parent, _, child = name.rpartition(".")
@@ -52,7 +54,7 @@ class VisualPath(torch.nn.Module):
         streams = {"pixel_values": pixel_values, "face_pixel_values": face_pixel_values}
         given = {name: pixels.to(self.encoder.dtype) for name, pixels in streams.items() if pixels is not None}
         video_embeds = self.encoder(**given, use_soft_prompts=False).video_embeds
-        return instance_logits(video_embeds, self.prototypes, self.slerp_weight, self.temperature)
+        return instance_logits(video_embeds, self.prototypes, self.slerp_weight, self.temperature, self.slerp_target)
 
 
 def dynamic_axes(model: ClipCaerForVideoClassification) -> dict[str, dict[int, str]]:

@@ -40,10 +40,10 @@ of frames, a face adapter, temporal encoders, and the labels' texts in two views
 {{ num_clips }} {{ "drawn clips" if is_drawn else "clips" }}{{ protocol }}.
 
 UAR is the mean recall of the labels, each counting alike; WAR is the accuracy, each clip counting alike. In brackets
-are 95 % intervals, bootstrapped over clips; clips of one person resemble each other, so the true ones are wider.
+are 95 % intervals, bootstrapped over clips. Clips of one person resemble each other, so the true ones are wider
+{%- if by_person %}: bootstrapped over persons UAR has [{{ by_person.uar }}], WAR [{{ by_person.war }}]{% endif %}.
 Always answering {{ majority.label }} gives UAR {{ majority.uar }} %, WAR {{ majority.war }} %.
-The checkpoint is that of epoch {{ epoch }}, {{ choice }}; the last epoch's UAR is {{ last_uar }} %. The test split was
-measured once, at the end. All figures: [report.json](report.json), [report.md](report.md).
+The checkpoint is that of epoch {{ epoch }}, {{ choice }}; {{ other }} has UAR {{ other_uar }} %. All figures: [report.json](report.json), [report.md](report.md).
 
 | label | recall, % | test clips | training clips |
 |---|---:|---:|---:|
@@ -94,7 +94,7 @@ imports. The method is that of [the paper's repository](https://github.com/zgsfe
 
 ## Training
 
-{{ num_training_clips }} {{ "drawn clips" if is_drawn else "clips" }} of {{ dataset }}{{ home }}. Preset: {{ preset }}.
+{{ num_training_clips }} clips of {{ dataset }}{{ home }}. Preset: {{ preset }}.
 
 ![Training curves](training_curves.png)
 
@@ -193,9 +193,15 @@ def render_model_card(
         num_clips=report["num_clips"],
         **{name: _percent(report[name]) for name in ("uar", "war")},
         **{name: ", ".join(map(_percent, report[name])) for name in ("uar_ci95", "war_ci95")},
-        epoch=f"{report['selected']['epoch']:g}",
-        choice="the last" if report["selected"]["validation_uar"] is None else "chosen on the validation split",
-        last_uar=_percent(report["last_epoch"]["uar"]),
+        by_person={
+            name: ", ".join(map(_percent, report[f"{name}_ci95_by_person"]))
+            for name in ("uar", "war")
+            if report.get(f"{name}_ci95_by_person")
+        },
+        epoch=f"{report[report['result']]['epoch']:g}",
+        choice="the last" if report["result"] == "last_epoch" else "chosen on the validation split",
+        other="the last" if report["result"] == "selected" else "the one chosen on the validation split",
+        other_uar=_percent(report["selected" if report["result"] == "last_epoch" else "last_epoch"]["uar"]),
         rows=[
             (markdown_text(label), _percent(score["recall"]), score["support"], clips[label])
             for label, score in scores
@@ -234,12 +240,12 @@ def _licence(report: dict[str, Any], base_model: str) -> str:
 def _eval_results(report: dict[str, Any]) -> list[EvalResult]:
     """UAR and WAR with their intervals, and the recall of every label that occurs, for the Hub's model index."""
     name, split = printable(_dataset_name(report)), printable(report["split"])
-    dataset = f"{name} (computer drawings, not people)" if _is_drawn(report) else name
+    kind, dataset = _spell_id(name), f"{name} (computer drawings, not people)" if _is_drawn(report) else name
 
     def result(metric: str, name: str, value: float, **metric_args) -> EvalResult:
         return EvalResult(
             task_type="video-classification",
-            dataset_type=_spell_id(name),
+            dataset_type=kind,
             dataset_name=dataset,
             dataset_split=split,
             metric_type=metric,

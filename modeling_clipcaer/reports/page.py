@@ -14,6 +14,7 @@ BREAKDOWNS = {
     "by_length": "By length of the clip",
     "by_boxes": "By what is known of the face",
 }
+EPOCHS = {"last_epoch": "last", "selected": "selected"}
 CHART = 300  # width and height of a square chart, in its own units
 
 
@@ -33,11 +34,13 @@ def best_interval(result: dict[str, Any], name: str) -> list[float] | None:
 
 
 def compare_models(report: dict[str, Any], name: str) -> list[Row]:
-    """The model's `uar` or `war`, the last epoch's, and what baselines reach."""
+    """The model's `uar` or `war`, those of the other epoch that training tested, and what baselines reach."""
     rows = [Row("this model", report[name], best_interval(report, name))]
-    if "last_epoch" in report:
-        rows[0] = rows[0]._replace(name=f"this model, epoch {report['selected']['epoch']:g}: the selected one")
-        rows.append(Row("its last epoch", report["last_epoch"][name], best_interval(report["last_epoch"], name)))
+    if "result" in report:
+        for key in sorted(EPOCHS, key=lambda key: key != report["result"]):
+            found = report[key]
+            rows.append(Row(f"its {EPOCHS[key]} epoch, {found['epoch']:g}", found[name], best_interval(found, name)))
+        rows[:2] = [rows[1]._replace(name=f"this model: {rows[1].name}")]
     baselines = report.get("baselines") or [{"name": "majority", **report["majority_baseline"]}]
     return rows + [Row(found["name"], found[name], best_interval(found, name)) for found in baselines]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modeling_clipcaer.common.lettering import Lettering
+from modeling_clipcaer.common.lettering import Lettering, cut_label
 from modeling_clipcaer.common.palette import ACCENT, GREY, GRID, INK, RAMP, SLATE
 from modeling_clipcaer.names import printable
 
@@ -59,7 +59,7 @@ def draw_confusion_matrix(report: dict[str, Any], path: Path) -> None:
     """Clips per true label (rows) and predicted label, coloured and labelled by the share of the row."""
     lettering = Lettering(report["labels"])
     with _with_fonts(lettering):
-        _draw_matrix(report, [lettering[label] for label in report["labels"]], path)
+        _draw_matrix(report, [cut_label(lettering[label]) for label in report["labels"]], path)
 
 
 def _draw_matrix(report: dict[str, Any], labels: list[str], path: Path) -> None:

@@ -1,7 +1,8 @@
 """What a checkpoint answered on every clip, in one file from which all figures can be computed again."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,9 @@ from modeling_clipcaer.json_files import parse_json
 
 
 FILE_NAME = "predictions.parquet"
-LAST_FILE_NAME = "predictions_last.parquet"  # the last epoch's, beside those of the selected one
+# Of a training run FILE_NAME is of its result, which is one of the two, and the other one is beside it.
+LAST_FILE_NAME = "predictions_last.parquet"
+SELECTED_FILE_NAME = "predictions_selected.parquet"
 FORMAT_VERSION = 1
 _KEY = b"clipcaer"  # of the file's own metadata
 
@@ -104,26 +107,36 @@ def read_predictions(path: str | Path) -> Predictions:
     """
     path = Path(path)
     path = path / FILE_NAME if path.is_dir() else path
-    try:
+    with _tell_other_files(path):
         table = pq.read_table(path)
         about = parse_json((table.schema.metadata or {})[_KEY], path)
-    except FileNotFoundError:
-        raise InputError(f"{path}: expected the answers of an evaluation, found no file") from None
-    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
-        raise InputError(f"{path}: expected {FILE_NAME} of an evaluation, found another file") from error
-    if about["format_version"] != FORMAT_VERSION:
-        raise InputError(f"{path}: format version {about['format_version']}, this program reads {FORMAT_VERSION}")
-    labels, columns = about["labels"], table.to_pydict()
-    references = np.array([labels.index(label) for label in columns["label"]], np.int64)
-    logits = np.array(columns["logits"], np.float32).reshape(len(references), len(labels))
+        version, labels, columns = about["format_version"], about["labels"], table.to_pydict()
+    if version != FORMAT_VERSION:
+        raise InputError(f"{path}: format version {version}, this program reads {FORMAT_VERSION}")
+    with _tell_other_files(path):
+        references = np.array([labels.index(label) for label in columns["label"]], np.int64)
+        logits = np.array(columns["logits"], np.float32).reshape(len(references), len(labels))
+        clip_ids, person_ids = columns["clip_id"], columns["person_id"]
+    if not np.isfinite(logits).all():
+        raise InputError(f"{path}: expected finite logits, found others")
     num_frames, face_shares = columns.get("num_frames"), columns.get("face_share")
     return Predictions(
         labels,
-        columns["clip_id"],
-        columns["person_id"],
+        clip_ids,
+        person_ids,
         references,
         logits,
         places=columns.get("place", []),
         num_frames=None if num_frames is None else np.array(num_frames, np.int64),
         face_shares=None if face_shares is None else np.array(face_shares, np.float64),
     )
+
+
+@contextmanager
+def _tell_other_files(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise InputError(f"{path}: expected the answers of an evaluation, found no file") from None
+    except (OSError, pa.ArrowException, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: expected {FILE_NAME} of an evaluation, found another file") from error

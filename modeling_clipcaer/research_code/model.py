@@ -262,6 +262,9 @@ def _check_expressible(config: ClipCaerConfig) -> None:
     facts: list[tuple[str, object, object]] = [
         ("`streams`", config.streams, "both"),
         ("`temporal_pooling`", config.temporal_pooling, "cls"),
+        ("`fusion`", config.fusion, "linear"),
+        ("`slerp_target`", config.slerp_target, "video"),
+        ("`learned_slerp_weight`", config.learned_slerp_weight, None),
         ("`prototype_source`", config.resolved_prototype_source, source),
         ("the width of attention heads", sorted(head_dims), [HEAD_DIM]),
     ]

@@ -26,7 +26,6 @@ REFUSED: dict[str, tuple[Any, str]] = {
         "a run always measures the validation split; --eval_strategy no does so at its end alone",
     ),
     "do_predict": (False, "a run always measures the test split once"),
-    "load_best_model_at_end": (True, "the checkpoint that validation selects is always what is tested and kept"),
 }
 
 
@@ -43,8 +42,8 @@ def _selects(run: SimpleNamespace) -> bool:
 
 
 def _uses_soft_view(run: SimpleNamespace) -> bool:
-    descriptive = run.prototype_source == "descriptive" or (run.prototype_source is None and run.slerp_weight > 0)
-    return not descriptive or any(loss.is_on(run) for loss in SOFT_PROMPT_LOSSES)
+    source = run.prototype_source or ("descriptive" if run.slerp_weight > 0 else "soft")
+    return source in ("soft", "mean") or any(loss.is_on(run) for loss in SOFT_PROMPT_LOSSES)
 
 
 def _optimizer_takes(name: str) -> Callable[[SimpleNamespace], bool]:
@@ -63,7 +62,7 @@ def _loss_rules() -> Iterator[Rule]:
 RULES = (
     # Where the run goes
     Rule(("exper_name",), lambda run: not run.output_dir_given, "`output_dir` names the folder"),
-    Rule(("do_train", "do_eval", "do_predict", "load_best_model_at_end"), _never, "every run does it in its own way"),
+    Rule(("do_train", "do_eval", "do_predict"), _never, "every run does it in its own way"),
     # The model
     Rule(
         ("use_face_adapter", "adapter_reduction", "adapter_residual_ratio", "lr_adapter"),
@@ -81,7 +80,7 @@ RULES = (
             "lr_prompt_learner",
         ),
         _uses_soft_view,
-        "nothing uses the soft prompts: the descriptive view classifies, and "
+        "nothing uses the soft prompts: they do not classify, and "
         f"{' and '.join(loss.name.upper() for loss in SOFT_PROMPT_LOSSES)} loss are off",
     ),
     Rule(
@@ -92,6 +91,12 @@ RULES = (
         lambda run: run.temporal_pooling != "mean",
         "`temporal_pooling` mean has no transformer",
     ),
+    Rule(
+        ("lr_classifier",),
+        lambda run: run.prototype_source == "classifier" or run.learned_slerp_weight is not None,
+        "nothing of the classifier is learned (`prototype_source`, `learned_slerp_weight`)",
+    ),
+    Rule(("slerp_target",), lambda run: run.slerp_weight > 0, "`slerp_weight` is 0"),
     Rule(("face_dropout",), lambda run: run.streams == "both", "there is one stream"),
     # Pixels
     Rule(("face_margin",), lambda run: run.streams != "context", "there is no face stream (`streams` context)"),
@@ -169,9 +174,9 @@ RULES = (
         "`eval_strategy` is no",
     ),
     Rule(
-        ("metric_for_best_model",),
+        ("metric_for_best_model", "load_best_model_at_end"),
         _selects,
-        "no checkpoint is selected: `eval_strategy` or `save_strategy` is no",
+        "no epoch is selected: `eval_strategy` or `save_strategy` is no",
     ),
     Rule(("greater_is_better",), _never, "`metric_for_best_model` says it already"),
     Rule(("save_steps",), lambda run: run.save_strategy == "steps", "`save_strategy` is not steps"),

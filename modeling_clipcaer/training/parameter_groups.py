@@ -16,13 +16,16 @@ _GROUP_PREFIXES = {
     "model.fusion.": "fusion",
     "model.face_adapter.": "adapter",
     "model.prompt_learner.": "prompt_learner",
+    "model.learned_prototypes.": "classifier",
+    "model.slerp_weight.": "classifier",
     "model.clip.vision_model.": "image_encoder",
     "model.clip.visual_projection.": "image_encoder",
 }
 
 
 def find_parameter_group(name: str) -> str | None:
-    """Group of the parameter `name`: base, fusion, adapter, prompt_learner or image_encoder; None: always frozen."""
+    """Group of the parameter `name`: base, fusion, adapter, prompt_learner, classifier or image_encoder; None: always
+    frozen."""
     name = name.removeprefix("module.")
     return next((group for prefix, group in _GROUP_PREFIXES.items() if name.startswith(prefix)), None)
 
@@ -34,6 +37,7 @@ def group_learning_rates(args: ClipCaerTrainingArguments) -> dict[str, float]:
         "fusion": args.learning_rate if args.lr_fusion is None else args.lr_fusion,
         "adapter": args.lr_adapter,
         "prompt_learner": args.lr_prompt_learner,
+        "classifier": args.learning_rate if args.lr_classifier is None else args.lr_classifier,
         "image_encoder": args.lr_image_encoder,
     }
 
@@ -53,16 +57,17 @@ def check_gradient_paths(config, args: ClipCaerTrainingArguments):
     """Refuse settings in which a part that is to be trained receives no gradient, or a loss moves nothing."""
     text_losses = [loss for loss in SOFT_PROMPT_LOSSES if loss.is_on(args)]
     weights = " and ".join(f"`{loss.weight_flag}`" for loss in SOFT_PROMPT_LOSSES)
-    if args.lr_prompt_learner > 0 and config.resolved_prototype_source == "descriptive":
+    source, rates = config.resolved_prototype_source, group_learning_rates(args)
+    if args.lr_prompt_learner > 0 and not config.soft_prompts_classify:
         if not text_losses:
             raise InputError(
-                "the soft prompts can receive no gradient: the descriptive view classifies (`prototype_source`), and "
+                f"the soft prompts can receive no gradient: `prototype_source` {source} classifies, and "
                 f"{weights} are 0; set one of them above 0, or `lr_prompt_learner` to 0"
             )
         if not any(loss.sets_in(args) for loss in text_losses):
             names = " and ".join(loss.name.upper() for loss in SOFT_PROMPT_LOSSES)
             raise InputError(
-                "the soft prompts can receive no gradient: the descriptive view classifies (`prototype_source`), and "
+                f"the soft prompts can receive no gradient: `prototype_source` {source} classifies, and "
                 f"the warm-up of the {names} losses lasts all {args.num_train_epochs:g} epochs; shorten it"
             )
     if args.lr_prompt_learner == 0 and text_losses:
@@ -81,7 +86,15 @@ def check_gradient_paths(config, args: ClipCaerTrainingArguments):
             "attention pooling can receive no gradient: with `num_frames` 1 there is nothing to weigh; "
             "set `temporal_pooling` to cls"
         )
-    rates = group_learning_rates(args) | ({} if adapter_trains else {"adapter": 0.0})
+    learned_weight = config.learned_slerp_weight is not None
+    loss = CLASSIFICATION_LOSSES[args.classification_loss]
+    if learned_weight and rates["classifier"] > 0 and loss.has_margins:
+        raise InputError(
+            "`learned_slerp_weight` can receive no gradient: a margin is one of prototypes that are not moved "
+            f"(`classification_loss` {loss.name}); take another loss, or leave the weight as it is"
+        )
+    rates["adapter"] *= adapter_trains
+    rates["classifier"] *= learned_weight or source == "classifier"
     if not any(rates.values()):
         raise InputError("nothing would train: every learning rate is 0 of the parts that the model has")
 

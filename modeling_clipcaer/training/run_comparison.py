@@ -29,7 +29,7 @@ CHANGE_NO_NUMBER = {
     *("hub_always_push", "hub_revision", "dataloader_num_workers", "dataloader_pin_memory"),
     *("dataloader_persistent_workers", "dataloader_prefetch_factor", "dataloader_multiprocessing_context"),
     *("torch_empty_cache_steps", "ddp_timeout", "local_rank", "resume_from_checkpoint", "resume_without_optimizer"),
-    *("resume_without_record", "baselines"),
+    *("resume_without_record", "baselines", "load_best_model_at_end"),
     *("ignore_data_skip", "restore_callback_states_from_checkpoint", "do_train", "do_eval", "do_predict"),
 }
 CHANGE_ROUNDING = {

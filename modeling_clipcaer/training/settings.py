@@ -28,7 +28,7 @@ class RunSettings:
 
     output_dir: str | None = option(None, "Folder of the run: its result, its checkpoints and its report.")
     exper_name: str | None = rare_option(
-        None, "Name of the run: its folder is outputs/NAME unless --output is given."
+        None, "Name of the run: its folder is outputs/NAME unless --output-dir is given."
     )
     num_train_epochs: float = option(20.0, "Epochs.", least=0, aliases=["--epochs"])
     per_device_train_batch_size: int = option(
@@ -79,6 +79,12 @@ class OptimizerSettings:
     lr_adapter: float = rare_option(1e-4, "Learning rate of the face adapter; 0 freezes it.", least=0)
     lr_fusion: float | None = rare_option(
         None, "Learning rate of the fusion; that of the temporal encoders by default.", least=0
+    )
+    lr_classifier: float | None = rare_option(
+        None,
+        "Learning rate of what is learned of the classifier itself (--prototype-source classifier, "
+        "--learned-slerp-weight); that of the temporal encoders by default.",
+        least=0,
     )
     lr_milestones: list[float] | None = rare_option(
         None, "Epochs at which every learning rate is multiplied by --lr-gamma, in place of --lr-scheduler-type."
@@ -140,8 +146,13 @@ class ResultSettings:
     save_strategy: str = rare_option("epoch", "When a checkpoint is saved.")
     save_total_limit: int | None = rare_option(2, "Checkpoints kept: the best and the latest.", least=1)
     logging_strategy: str = rare_option("epoch", "When losses are logged.")
+    # On drawings selection by 60 validation clips cost 0.9 points of UAR (docs/ablation.md).
+    load_best_model_at_end: bool = rare_option(
+        False,
+        "Take the epoch that the validation split selects for the result; by default the last one. Both are tested.",
+    )
     metric_for_best_model: str | None = rare_option(
-        "uar", "What selects the checkpoint; on the validation split, uar or war."
+        "uar", "What selects an epoch on the validation split, uar or war."
     )
     greater_is_better: bool | None = rare_option(None, "Whether more of it is better; of a loss less is, by default.")
     push_to_hub: bool = option(

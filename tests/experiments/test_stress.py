@@ -137,9 +137,10 @@ def test_missing_boxes_are_filled_as_the_build_fills_them():
     assert corrupt("face box missing", 1, bare).face_boxes == [None] * 16
 
 
+@pytest.mark.parametrize("fusion", ["linear", "gated", "cross_attention"])
 @torch.no_grad()
-def test_a_removed_face_is_the_models_own_missing_face_and_a_removed_context_counts_as_zero():
-    model, pixels = tiny_model(), tiny_pixels()
+def test_a_removed_face_is_the_models_own_missing_face_and_a_removed_context_counts_as_zero(fusion):
+    model, pixels = tiny_model(fusion=fusion), tiny_pixels()
     before = model(**pixels).logits
     context, face = keep_stream(model, "context"), keep_stream(model, "face")
     absent = model(**pixels, face_present=torch.tensor([False, False])).logits

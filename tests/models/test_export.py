@@ -244,3 +244,20 @@ def test_a_file_that_answers_differently_is_not_left_behind(exported, tmp_path, 
     with pytest.raises(RuntimeError, match="differ from PyTorch's"):
         run_main(export.main, *words)
     assert not (tmp_path / "out").exists()
+
+
+OPTIONS = {"prototype_source": "classifier", "learned_slerp_weight": "per_label", "slerp_target": "prototypes"}
+
+
+@pytest.mark.parametrize("options", [{"fusion": "gated", **OPTIONS}, {"fusion": "cross_attention"}])
+def test_graphs_of_what_goes_beyond_the_method_answer_as_the_model(options, tmp_path):
+    model = lively_model(**options)
+    for parameter in (*model.model.slerp_weight.parameters(), *model.model.fusion.parameters()):
+        torch.nn.init.normal_(parameter)
+    program = export_program(model)
+    runs = [program.module()]
+    if options["fusion"] == "gated":
+        save_onnx(program, tmp_path / "model.onnx", dynamic_axes(model))
+        runs.append(load_exported(tmp_path / "model.onnx"))
+    for run in runs:
+        assert_same_answers(model, run)

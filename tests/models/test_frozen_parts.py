@@ -113,6 +113,16 @@ def test_other_frozen_parts_are_of_the_weights_as_they_then_are():
         torch.testing.assert_close(logits, model(**pixels).logits, atol=0.1, rtol=0)
 
 
+@torch.no_grad()
+def test_frozen_parts_keep_nothing_of_what_is_learned_of_the_classifier():
+    model, pixels = tiny_model(prototype_source="classifier", learned_slerp_weight="per_label"), tiny_pixels()
+    parts = FrozenParts(model)
+    for _ in range(2):
+        torch.testing.assert_close(model(**parts(pixels)).logits, model(**pixels).logits)
+        model.model.learned_prototypes.weight.normal_()
+        model.model.slerp_weight.logits.normal_()
+
+
 @pytest.mark.parametrize("tower_dtype", ["float32", "bfloat16"])
 def test_many_images_are_encoded_in_parts_with_the_same_result(tower_dtype):
     encode = FrozenParts(tiny_model(), tower_dtype).encode_frames

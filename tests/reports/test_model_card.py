@@ -22,8 +22,9 @@ def report():
     report = build_report(logits, REFERENCES, LABELS, split="test", seed=3, **places)
     return {
         **report,
-        "selected": {"epoch": 4.0, "validation_uar": 60.0, "validation_war": 70.0},
-        "last_epoch": {"uar": 41.5},
+        "result": "selected",
+        "selected": {"epoch": 4.0, "validation_uar": 60.0, "validation_war": 70.0, "uar": 44.4, "war": 55.6},
+        "last_epoch": {"epoch": 6.0, "uar": 41.5},
         "training_clips": {"calm": 30, "glad": 7, "lost": 2},
     }
 
@@ -66,7 +67,7 @@ def test_the_page_holds_results_training_use_and_licence(report):
     assert "| calm | 75.0 | 4 | 30 |" in text and "| lost | – | 0 | 2 |" in text
     assert "39 clips" in text and "`raer_advanced`" in text and "num_frames: 8" in text
     assert "seed: 42" not in text  # it is the default
-    assert "The checkpoint is that of epoch 4, chosen on the validation split; the last epoch's UAR is 41.5 %" in text
+    assert "The checkpoint is that of epoch 4, chosen on the validation split; the last has UAR 41.5 %." in text
     assert f"torch {report['versions']['torch']}" in text
     assert RESPONSIBLE_USE in text and "Prohibited: " in text and "non-commercial research" in text
     assert 'pipeline("video-classification", model="me/run", trust_remote_code=True)' in text
@@ -88,8 +89,8 @@ def test_data_go_by_their_name_and_drawings_are_called_drawings(report):
     assert "(<https://example.test/raer>)" in card.text and "rawn" not in card.content
     drawn = read(report | {"origin": {"name": "drawn students", "link": None, "is_drawn": True}})
     assert drawn.data.datasets == ["drawn-students"] and "synthetic" in drawn.data.tags
-    assert {result.dataset_name for result in drawn.data.eval_results} == {
-        "drawn students (computer drawings, not people)"
+    assert {(result.dataset_type, result.dataset_name) for result in drawn.data.eval_results} == {
+        ("drawn-students", "drawn students (computer drawings, not people)")
     }
     assert drawn.text.strip().startswith("# ClipCaer on drawn students\n\n> **Drawings, not people.**")
     assert "RAER is for" not in drawn.text and read(report).data.datasets is None

@@ -1,9 +1,13 @@
 """Answers to clips survive their file, and other files are refused."""
 
+import json
+import math
 from dataclasses import replace
 
 import numpy as np
 import pandas
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value
 
@@ -73,3 +77,25 @@ def test_other_files_are_refused(tmp_path):
     pandas.DataFrame({"clip_id": ["a"]}).to_parquet(tmp_path / "predictions.parquet")
     with pytest.raises(InputError, match="found another file"):
         read_predictions(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("about", "change", "message"),
+    [
+        ([1], {}, "found another file"),
+        ({"format_version": 1}, {}, "found another file"),
+        ({"format_version": 1, "labels": ["calm"]}, {}, "found another file"),
+        ({"format_version": 1, "labels": 5}, {}, "found another file"),
+        ({"format_version": 9, "labels": []}, {}, "format version 9, this program reads 1"),
+        ({"format_version": 1, "labels": ["calm", "glad"]}, {"logits": [[1.0], [2.0], [3.0]]}, "found another file"),
+        ({"format_version": 1, "labels": ["calm", "glad"]}, {"logits": [[math.nan, 0.0]] * 3}, "expected finite"),
+    ],
+)
+def test_a_file_that_says_something_else_is_refused_in_one_line(tmp_path, about, change, message):
+    columns = {"clip_id": ["a", "b", "c"], "person_id": ["p"] * 3, "label": ["calm", "glad", "glad"]}
+    columns |= {"logits": LOGITS.tolist()} | change
+    table = pa.table(columns).replace_schema_metadata({b"clipcaer": json.dumps(about)})
+    pq.write_table(table, tmp_path / "predictions.parquet")
+    with pytest.raises(InputError, match=message) as told:
+        read_predictions(tmp_path)
+    assert "\n" not in str(told.value)

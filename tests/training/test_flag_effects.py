@@ -80,11 +80,14 @@ CHANGES = {
     "temporal_dropout": ("", "0.5"),
     "temporal_pooling": ("", "attention"),
     "temporal_init_std": ("", "1"),
+    "fusion": ("", "gated"),
     "num_context_tokens": ("", "3"),
     "class_specific_context": ("", "false"),
     "class_token_position": ("", "front"),
     "prototype_source": ("", "soft"),
     "slerp_weight": ("", "0.2"),
+    "learned_slerp_weight": ("", "per_label"),
+    "slerp_target": ("", "prototypes"),
     "temperature": ("", "0.2"),
     "initializer_range": ("", "1"),
     "face_margin": ("", "3"),
@@ -111,6 +114,7 @@ CHANGES = {
     "lr_prompt_learner": ("", "1e-5"),
     "lr_adapter": ("", "1e-5"),
     "lr_fusion": ("", "1e-5"),
+    "lr_classifier": ("--prototype_source classifier", "1e-5"),
     "lr_milestones": ("", "1"),
     "lr_gamma": ("--lr_milestones 1", "0.5"),
     "lr_scheduler_type": ("", "cosine"),
@@ -162,6 +166,7 @@ CHANGES = {
     "save_steps": (STEPS, "2"),
     "save_total_limit": ("", "1"),
     "save_only_model": ("", "true"),
+    "load_best_model_at_end": ("", "true"),
     "metric_for_best_model": ("", "war"),
 }
 # Words under which a flag with a condition is idle, by its name.
@@ -179,7 +184,7 @@ IDLE = {
     "do_train": ("", "true"),
     "do_eval": ("", "true"),
     "do_predict": ("", "true"),
-    "load_best_model_at_end": ("", "false"),
+    "load_best_model_at_end": ("--eval_strategy no", "false"),
     "use_face_adapter": (CONTEXT, "true"),
     "adapter_reduction": ("--use_face_adapter false", "2"),
     "adapter_residual_ratio": ("--use_face_adapter false", "0.5"),
@@ -190,6 +195,8 @@ IDLE = {
     "initializer_range": (NO_TEXT_LOSS, "1"),
     "lr_prompt_learner": (NO_TEXT_LOSS, "0"),
     "face_dropout": (CONTEXT, "0.5"),
+    "lr_classifier": ("", "1e-5"),
+    "slerp_target": ("--slerp_weight 0", "prototypes"),
     "face_margin": (CONTEXT, "3"),
     "context": (FACE, "frame"),
     "letterbox": (FACE, "reference"),
@@ -276,7 +283,7 @@ IDLE = {
 # A value of a flag that is refused, whatever the others.
 REFUSALS = {
     **dict.fromkeys(("do_train", "do_eval", "do_predict", "eval_do_concat_batches", "greater_is_better"), "false"),
-    **dict.fromkeys(("load_best_model_at_end", "remove_unused_columns", "prediction_loss_only"), "true"),
+    **dict.fromkeys(("remove_unused_columns", "prediction_loss_only"), "true"),
     **dict.fromkeys(("bf16_full_eval", "fp16_full_eval", "batch_eval_metrics", "eval_use_gather_object"), "true"),
     **dict.fromkeys(("auto_find_batch_size", "use_liger_kernel", "save_on_each_node"), "true"),
     **dict.fromkeys(("fsdp", "fsdp_config", "deepspeed", "parallelism_config", "label_names"), "x"),
@@ -347,7 +354,8 @@ def fingerprint(material, clips, words: str, **flags: str) -> dict:
         "rows": draw_rows(trainer),
         "faces": trainer.train_collator.face_dropout,
         "flow": follow_flow(args),
-        "files": (args.save_total_limit, args.save_only_model, args.metric_for_best_model, args.eval_on_start),
+        "files": (args.save_total_limit, args.save_only_model, args.eval_on_start),
+        "result": (args.load_best_model_at_end, args.metric_for_best_model),
         "precision": trainer.accelerator.mixed_precision,
     }
 
@@ -502,7 +510,7 @@ def test_a_prediction_names_its_idle_flags(tmp_path, monkeypatch, streams, words
     assert told.startswith(f"not used in this run: `{named}`") if named else told == ""
 
 
-@pytest.mark.parametrize("flag", ["prediction_loss_only", "do_train=false", "load_best_model_at_end", "fsdp"])
+@pytest.mark.parametrize("flag", ["prediction_loss_only", "do_train=false", "fsdp"])
 def test_a_refused_flag_leaves_no_folder(material, tmp_path, capsys, flag):
     assert run_main(train.main, *material.flags, f"--{flag}", "--output_dir", tmp_path / "out") == 2
     assert capsys.readouterr().err.startswith(f"error: `{flag.split('=')[0]}`")

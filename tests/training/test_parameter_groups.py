@@ -60,6 +60,21 @@ def test_a_group_moves_unless_its_learning_rate_is_0(material, tmp_path, frozen)
     assert {group["name"] for group in trainer.optimizer.param_groups} == set(GROUP_FLAGS) - {frozen}
 
 
+@pytest.mark.parametrize("fusion", ["gated", "cross_attention"])
+def test_what_goes_beyond_the_method_trains_and_is_frozen_by_its_learning_rates(material, tmp_path, fusion):
+    fields = {"prototype_source": "classifier", "learned_slerp_weight": "per_label", "fusion": fusion}
+    for frozen in ("fusion", "classifier"):
+        trainer = make_trainer(material, tmp_path, fields, max_steps=1, face_dropout=0.3, **{f"lr_{frozen}": 0.0})
+        before = {name: value.detach().clone() for name, value in trainer.model.named_parameters()}
+        trainer.train()
+        moved = {name for name, value in trainer.model.named_parameters() if not torch.equal(value, before[name])}
+        groups = {name: find_parameter_group(name) for name in before}
+        assert {groups[name] for name in moved} == {"base", "adapter", "prompt_learner", "fusion", "classifier"} - {
+            frozen
+        }
+        assert moved == {name for name, group in groups.items() if group not in (None, "image_encoder", frozen)}
+
+
 @pytest.mark.parametrize(
     ("streams", "source", "pooling", "prompts"),
     [
@@ -100,6 +115,8 @@ def test_every_trainable_weight_receives_a_gradient(material, tmp_path, streams,
         ({}, {"mi_warmup_epochs": 19, "mi_ramp_epochs": 1, "dc_loss_weight": 0}, "warm-up"),
         ({"prototype_source": "soft"}, {"lr_prompt_learner": 0}, "`lr_prompt_learner` is 0"),
         ({"adapter_residual_ratio": 0.0}, {}, "face adapter can receive no gradient"),
+        ({"prototype_source": "classifier"}, {"mi_loss_weight": 0, "dc_loss_weight": 0}, "classifier classifies"),
+        ({"learned_slerp_weight": "shared"}, {"classification_loss": "ldam"}, "`learned_slerp_weight` can receive no"),
         ({"num_frames": 1, "temporal_pooling": "attention"}, {}, "attention pooling can receive no gradient"),
         (
             {"prototype_source": "soft"},
@@ -134,6 +151,7 @@ def test_a_part_that_can_receive_no_gradient_is_refused_with_the_reason(fields, 
         ({"use_face_adapter": False, "adapter_residual_ratio": 0.0}, {}),
         ({"adapter_residual_ratio": 0.0}, {"lr_adapter": 0}),
         ({"num_frames": 1}, {}),
+        ({"learned_slerp_weight": "shared"}, {"classification_loss": "ldam", "lr_classifier": 0.0}),
         ({"num_frames": 1, "temporal_pooling": "attention"}, {"learning_rate": 0, "lr_fusion": 1e-3}),
         ({"prototype_source": "soft"}, dict.fromkeys(GROUP_FLAGS.values(), 0.0) | {"lr_prompt_learner": 1e-3}),
     ],

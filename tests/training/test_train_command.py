@@ -26,11 +26,14 @@ REPORT_KEYS = {
 }
 
 
+SPOIL = ("--epochs", 3, "--lr_milestones", 2, "--lr_gamma", 1e4, "--lr", 3e-3)
+
+
 @pytest.fixture(scope="module")
 def spoilt(material, tmp_path_factory):
     """A run whose third and last epoch wrecks the weights: a learning rate 10,000 times as high."""
     folder = tmp_path_factory.mktemp("spoilt") / "run"
-    flags = ("--epochs", 3, "--lr_milestones", 2, "--lr_gamma", 1e4, "--lr", 3e-3)
+    flags = (*SPOIL, "--load_best_model_at_end")
     with (folder.parent / "told.txt").open("w") as told, redirect_stdout(told):
         assert run_main(train.main, *material.flags, *QUICK, *flags, "--output_dir", folder) == 0
     return folder
@@ -62,7 +65,7 @@ def test_the_checkpoint_with_the_best_validation_uar_is_what_is_left_and_reporte
     report = read(spoilt / "report.json")
     assert list(scores) == [1, 2, 3] and max(scores, key=scores.get) != 3
     assert report["selected"]["epoch"] == max(scores, key=scores.get)
-    assert report["selected"]["validation_uar"] == max(scores.values())
+    assert report["selected"]["validation_uar"] == max(scores.values()) and report["result"] == "selected"
     assert_same_weights(spoilt, spoilt / f"checkpoint-{3 * int(report['selected']['epoch'])}")
     flags = ("--model", spoilt, "--dataset", material.dataset, "--num_workers", 0)
     assert run_main(evaluate.main, *flags, "--output_dir", tmp_path / "test") == 0
@@ -83,6 +86,23 @@ def test_the_checkpoint_with_the_best_validation_uar_is_what_is_left_and_reporte
     assert read(tmp_path / "dev" / "report.json")["uar"] == pytest.approx(max(scores.values()))
 
 
+def test_the_last_epoch_is_what_is_left_and_reported_unless_asked(material, spoilt, tmp_path):
+    assert run_main(train.main, *material.flags, *QUICK, *SPOIL, "--output_dir", tmp_path) == 0
+    report, other = read(tmp_path / "report.json"), read(spoilt / "report.json")
+    assert (report["result"], report["last_epoch"]["epoch"]) == ("last_epoch", 3)
+    assert_same_weights(tmp_path, spoilt / "checkpoint-9")
+    assert {name: report[name] for name in other["last_epoch"].keys() & report.keys()} == {
+        name: value for name, value in other["last_epoch"].items() if name in report
+    }
+    for name in ("last_epoch", "selected"):
+        assert report[name] == other[name]
+    assert "the epoch was chosen" not in (tmp_path / "report.md").read_text()
+    answers = [(tmp_path, "predictions_selected.parquet"), (spoilt, "predictions.parquet")]
+    answers += [(tmp_path, "predictions.parquet"), (spoilt, "predictions_last.parquet")]
+    logits = [read_predictions(folder / name).logits for folder, name in answers]
+    assert (logits[0] == logits[1]).all() and (logits[2] == logits[3]).all() and (logits[0] != logits[2]).any()
+
+
 def test_the_report_has_every_promised_key(material, spoilt):
     report = read(spoilt / "report.json")
     assert report.keys() >= REPORT_KEYS
@@ -91,7 +111,9 @@ def test_the_report_has_every_promised_key(material, spoilt):
     assert report["training_clips"] == dict(zip(report["labels"], [8, 5, 4, 4, 3], strict=True))
     assert sum(report["class_priors"].values()) == pytest.approx(1)
     by_person = {"uar_ci95_by_person", "war_ci95_by_person"}
-    assert report["last_epoch"].keys() == {"uar", "war", "macro_f1", "uar_ci95", "war_ci95", "ece"} | by_person
+    figures = {"uar", "war", "macro_f1", "uar_ci95", "war_ci95", "ece"} | by_person
+    for name in ("last_epoch", "selected"):
+        assert report[name].keys() == {"epoch", "validation_uar", "validation_war"} | figures
 
 
 def test_the_report_says_how_little_it_rests_on(spoilt):

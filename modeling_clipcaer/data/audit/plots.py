@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from modeling_clipcaer.common.lettering import cut_label
 from modeling_clipcaer.common.palette import GREY, GRID, INK, SEVERITIES, SPLITS
 from modeling_clipcaer.names import printable
 
@@ -97,9 +98,10 @@ def _draw_bars(axes: Axes, splits: Mapping[str, Any], key: str, title: str) -> N
         heights = [counts[key].get(name, 0) for name in names]
         bars = axes.bar(places, heights, width * 0.92, color=_colour(number), label=split)
         axes.bar_label(bars, fmt="%d", fontsize=8, color=GREY, padding=1)
-    is_long = sum(map(len, names)) > 80
+    shown = [cut_label(printable(name)) for name in names]
+    is_long = sum(map(len, shown)) > 80
     slanted: dict[str, Any] = {"rotation": 25, "rotation_mode": "anchor", "ha": "right"} if is_long else {}
-    axes.set_xticks(range(len(names)), list(map(printable, names)), fontsize=9, parse_math=False, **slanted)
+    axes.set_xticks(range(len(names)), shown, fontsize=9, parse_math=False, **slanted)
     _add_title(axes, title)
 
 
