@@ -77,7 +77,8 @@ def complain(kind: str, message: str) -> None:
     if looks_on(sys.stderr):
         from rich.text import Text
 
-        _write(Text.assemble((f"{kind}:", kind if kind in STYLES else ""), line.removeprefix(f"{kind}:")), sys.stderr)
+        told = Text.assemble((f"{kind}:", kind if kind in STYLES else ""), line.removeprefix(f"{kind}:"))
+        _write(told, sys.stderr, hang=2)
     else:
         _write(line, sys.stderr)
 
@@ -118,15 +119,17 @@ def _write(line: str | Text, stream: TextIO, hang: int | None = None) -> None:
 
     console = Console(file=stream, theme=Theme(STYLES), highlight=False, markup=False, emoji=False)
     text = line if isinstance(line, Text) else Text(line)
-    if hang is None:
-        indent = len(text.plain) - len(text.plain.lstrip(" "))
-        hang = indent and indent + 2
     path = next((span for span in text.spans if span.style == "path" and span.end == len(text)), None)
     with console.capture() as captured:
-        if path is not None and text.cell_len > console.width:
+        if text.cell_len <= console.width:
+            console.print(text)
+        elif path is not None:
             console.print(text[: path.start - 1])
             console.print(Text("  ") + text[path.start :], soft_wrap=True)
         else:
+            if hang is None:
+                indent = len(text.plain) - len(text.plain.lstrip(" "))
+                hang = indent and indent + 2
             lines = text[hang:].wrap(console, max(console.width - hang, 20))
             for part in lines:
                 part.rstrip()

@@ -22,10 +22,14 @@ def list_result(report: dict[str, Any], place: str, notes: Iterable[str] = (), t
 
 
 def tell_epoch(report: dict[str, Any]) -> str:
-    """Which epoch's checkpoint a training's report is about."""
-    epoch, uar, war = (report["selected"][name] for name in ("epoch", "validation_uar", "validation_war"))
-    chosen = "the last one" if uar is None else f"chosen on the validation split: UAR {uar:.1f} %, WAR {war:.1f} %"
-    return f"The checkpoint is that of epoch {epoch:g}, {chosen}."
+    """Of which epoch a training's result is, and what the other one that was tested has."""
+    names = {"last_epoch": "the last one", "selected": "the best on the validation split"}
+    result = report["result"]
+    (other,) = names.keys() - {result}
+    told, found = f"The result is that of epoch {report[result]['epoch']:g}, {names[result]}", report[other]
+    if found["epoch"] == report[result]["epoch"]:
+        return f"{told}."
+    return f"{told}; that of epoch {found['epoch']:g}, {names[other]}, has UAR {found['uar']:.1f} %."
 
 
 def draw_matrix(report: dict[str, Any]) -> list[Text]:

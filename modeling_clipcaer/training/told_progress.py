@@ -47,13 +47,14 @@ class _Teller(TrainerCallback):
             "loss": "loss",
             "cls": "loss_classification",
             **{loss.name.upper(): f"loss_{loss.name}" for loss in ADDED_LOSSES if loss.is_on(args)},
-            "val UAR": "eval_uar",
-            "WAR": "eval_war",
+            **({} if args.eval_strategy == "no" else {"val UAR": "eval_uar", "WAR": "eval_war"}),
             "lr": "learning_rate",
         }
         if state.is_world_process_zero:
-            measure = (args.metric_for_best_model or "uar").upper()
-            tell(f"\n* marks the best epoch so far, by {measure} on the validation split")
+            tell("")
+            if args.eval_strategy != "no":
+                measure = (args.metric_for_best_model or "nothing").upper()
+                tell(f"* marks the best epoch so far, by {measure} on the validation split")
             tell(_join("epoch", [*self.columns, "left"]))
             self.training = ProgressBar("training", state.max_steps, state.global_step, args.disable_tqdm)
             self.training.start()

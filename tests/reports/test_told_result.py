@@ -1,6 +1,6 @@
 """The result of an evaluation as a command tells it."""
 
-from modeling_clipcaer.reports.told_result import draw_matrix, list_result
+from modeling_clipcaer.reports.told_result import draw_matrix, list_result, tell_epoch
 
 
 REPORT = {
@@ -31,3 +31,13 @@ def test_the_headline_stands_over_a_small_matrix_whose_diagonal_is_bold():
 def test_a_matrix_that_fits_no_line_is_left_to_the_report():
     labels = [f"label {number}" for number in range(40)]
     assert draw_matrix({"labels": labels, "confusion_matrix": [[0] * 40] * 40}) == []
+
+
+def test_the_epoch_of_the_result_is_told_beside_the_other_one():
+    epochs = {"last_epoch": {"epoch": 12.0, "uar": 87.8}, "selected": {"epoch": 11.0, "uar": 90.04}}
+    assert tell_epoch({"result": "last_epoch", **epochs}) == (
+        "The result is that of epoch 12, the last one; "
+        "that of epoch 11, the best on the validation split, has UAR 90.0 %."
+    )
+    same = {"result": "selected", **epochs, "last_epoch": epochs["selected"]}
+    assert tell_epoch(same) == "The result is that of epoch 11, the best on the validation split."
