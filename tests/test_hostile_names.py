@@ -162,7 +162,7 @@ def test_a_model_card_and_its_front_matter(report):
     page = read_markdown(read.text)
     assert "script" not in page.tags and page.text.count(printable(HOSTILE)) >= 4
     fences = [token.content for token in MarkdownIt().parse(read.text) if token.type == "fence"]
-    assert len(fences) == 3 and "clip_model: " in fences[2] and "<h2>Licence</h2>" in MarkdownIt().render(read.text)
+    assert len(fences) == 4 and "clip_model: " in fences[2] and "<h2>Licence</h2>" in MarkdownIt().render(read.text)
 
 
 def test_cards_of_converted_weights_and_of_shards(monkeypatch):
@@ -170,7 +170,7 @@ def test_cards_of_converted_weights_and_of_shards(monkeypatch):
     config = type("Config", (), {"id2label": dict(enumerate(names))})
     monkeypatch.setattr("modeling_clipcaer.research_code.report.render_flags", lambda config: "")
     card = render_converted_card(config, HOSTILE, "0" * 64)
-    for text in (card, render_dataset_card({"train": 1}, names, HOSTILE, "none")):
+    for text in (card, render_dataset_card({"train": names}, {}, {}, HOSTILE, "none")):
         page = read_markdown(ModelCard(text).text)
         assert "script" not in page.tags and page.text.count(printable(HOSTILE)) == 2 and not OBEYED.search(text)
 
@@ -265,8 +265,9 @@ def test_pictures(timeline, tmp_path, caplog):
     view = ClipView((HOSTILE, HOSTILE), Image.new("RGB", (64, 64)), None, None, square, square)
     assert draw_page([view], HOSTILE).size[0] > 64
     boxes = {"clip_share": 0.5, "frame_share": 0.5, "side_histogram": [1, 2]}
-    split = {"num_clips": 3, "labels": {HOSTILE: 3}, "frames_per_clip": {"histogram": {"3": 3}}}
-    audit = {"splits": {"train": {**split, "face_boxes": boxes, "body_boxes": boxes}}, "severities": {"error": 0}}
+    counts = {"num_clips": 3, "labels": {HOSTILE: 3}, "persons_by_label": {HOSTILE: 1}}
+    split = {**counts, "frames_per_clip": {"histogram": {"3": 3}}, "face_boxes": boxes, "body_boxes": boxes}
+    audit = {"splits": {"train": split}, "findings": [{"severity": "error", "split": HOSTILE, "message": HOSTILE}]}
     draw_audit({**audit, "split": {"name": HOSTILE, "protocol": "official"}}, tmp_path / "audit.png")
 
 

@@ -37,15 +37,14 @@ STEPS = (
         "--output_dir OUT/evaluation",
     ),
     (
-        "cut ten clips of one student together",
-        "clip-to-video --dataset OUT/dataset --split test --clip 0 4 6 1 3 5 7 8 2 9 --fps 4 "
-        "--output OUT/video/lesson.mp4",
+        "draw a classroom with three students",
+        "draw --output OUT/video/lesson.mp4",
     ),
     (
         "the timeline of this recording",
         "predict OUT/video/lesson.mp4 --model OUT/model --output_dir OUT/prediction "
-        "--bounding_box_face OUT/video/lesson.face.json --context frame --window 3 --stride 1 --tower_dtype float32 "
-        "--overlay --report",
+        "--bounding_box_face OUT/video/lesson.face.json --bounding_box_body OUT/video/lesson.body.json "
+        "--window 3 --stride 1 --tower_dtype float32 --overlay --show_faces --report",
     ),
 )
 
@@ -93,7 +92,7 @@ def tell_results(out: Path) -> None:
         ("what is taken for what", "model/confusion_matrix.png"),
         ("the checkpoint's model card", "model/README.md"),
         ("the timeline of video/lesson.mp4, in a browser", "prediction/report.html"),
-        ("the same on the recording, faces blurred", "prediction/lesson/overlay.mp4"),
+        ("the same on the recording, whose faces are drawn", "prediction/lesson/overlay.mp4"),
         ("the same as a table", "prediction/timeline.csv"),
     ):
         tell(add_path(f"  {words}", out / path))

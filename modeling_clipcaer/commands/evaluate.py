@@ -90,7 +90,7 @@ def evaluate(args: EvaluationArguments, trainer_args: ClipCaerTrainingArguments)
     """Report of a checkpoint on a split."""
     from modeling_clipcaer.common.files import staged_folder
     from modeling_clipcaer.common.versions import tell_command
-    from modeling_clipcaer.data.loading import load_clips, read_split_protocol
+    from modeling_clipcaer.data.loading import load_clips, read_origin, read_split_protocol
     from modeling_clipcaer.experiments.baselines import add_baselines, measure_baselines, tell_rivals
     from modeling_clipcaer.reports.evaluation import build_report, describe_computation, write_report
     from modeling_clipcaer.reports.predictions import FILE_NAME, collect_predictions, write_predictions
@@ -113,6 +113,7 @@ def evaluate(args: EvaluationArguments, trainer_args: ClipCaerTrainingArguments)
             dataset=args.dataset,
             split=args.split,
             split_protocol=read_split_protocol(args.dataset),
+            origin=read_origin(args.dataset),
             seed=args.seed,
             answers=answers,
             **describe_computation(trainer, is_whole=len(members) * args.views == 1),

@@ -25,6 +25,7 @@ COMMANDS = {
     "view": "draw what the model sees of chosen clips",
     "parquet": "write a dataset as parquet shards",
     "synthetic": "draw a data set of student scenes",
+    "draw": "draw a classroom as a recording, or a sheet of scenes",
     "clip-to-video": "write clips of a dataset as one video",
     "pretrain-tiny-clip": "train the tiny CLIP on drawings",
     "demo": "the whole way on drawn data",

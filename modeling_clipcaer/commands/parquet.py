@@ -16,7 +16,7 @@ from modeling_clipcaer.common.files import write_json
 from modeling_clipcaer.common.flags import CommandParser, spell_flag
 from modeling_clipcaer.common.progress import hide_progress_bars
 from modeling_clipcaer.common.terminal import add_path, run_command, tell
-from modeling_clipcaer.data.parquet.card import EMBEDDED, LICENCE, NOTICES, render_dataset_card
+from modeling_clipcaer.data.parquet.card import EMBEDDED, LICENCE, NOTICES, choose_licence, render_dataset_card
 from modeling_clipcaer.errors import InputError
 
 
@@ -28,9 +28,15 @@ def main() -> None:
     tell(f"Licence: {LICENCE}")
     if args.embed != "none" and not args.i_may_share_these_images:
         raise InputError(f"--embed {args.embed} writes images of people: {SHARE_FLAG} says that you may share them")
-    from modeling_clipcaer.data.loading import get_labels, load_clips
+    from modeling_clipcaer.data.loading import count_labels, load_clips
     from modeling_clipcaer.data.parquet.dataset import choose_rows, write_split
-    from modeling_clipcaer.data.parquet.shards import CARD_NAME, PROCESSOR_NAME, publish_record, replaced_folder
+    from modeling_clipcaer.data.parquet.shards import (
+        CARD_NAME,
+        LICENCE_NAME,
+        PROCESSOR_NAME,
+        publish_record,
+        replaced_folder,
+    )
     from modeling_clipcaer.data.views.samples import make_processor
 
     hide_progress_bars(of_models=False)
@@ -47,12 +53,14 @@ def main() -> None:
     with replaced_folder(output) as folder:
         for split, rows in clips.items():
             write_split(rows, makers[split], folder, split, args.shard_size, args.num_proc)
-        publish_record(Path(args.dataset), folder)
+        record = publish_record(Path(args.dataset), folder)
         if processor is not None:
             # Keep: without the code that a checkpoint's processor names, which is not beside it here.
             settings = {name: value for name, value in processor.to_dict().items() if name != "auto_map"}
             write_json(settings, folder / PROCESSOR_NAME)
-        card = render_dataset_card(clips.num_rows, get_labels(clips), output.name, args.embed)
+        features = next(iter(makers.values())).features
+        card = render_dataset_card(count_labels(clips), features, record, output.name, args.embed)
+        (folder / LICENCE_NAME).write_text(f"{choose_licence(record)}\n", encoding="utf-8")
         (folder / CARD_NAME).write_text(card, encoding="utf-8")
     tell(add_path("parquet shards", args.output))
 

@@ -179,7 +179,13 @@ def test_once(
     """Report on the test split of the last epoch, or of the one that validation selects (`selects`),
     with the figures of both, and the answers of both by file name. The model ends as what the report is of.
     `test_rows` are the test clips before any cache."""
-    from modeling_clipcaer.data.loading import count_labels, get_labels, read_split_protocol, tell_shared_clips
+    from modeling_clipcaer.data.loading import (
+        count_labels,
+        get_labels,
+        read_origin,
+        read_split_protocol,
+        tell_shared_clips,
+    )
     from modeling_clipcaer.metrics import calibrate_temperature
     from modeling_clipcaer.models.trainable import restore_weights
     from modeling_clipcaer.reports.evaluation import build_report, describe_computation, describe_fit, doubt_training
@@ -205,6 +211,7 @@ def test_once(
             dataset=dataset,
             split="test",
             split_protocol=read_split_protocol(dataset),
+            origin=read_origin(dataset),
             seed=trainer.args.seed,
             answers=answers,
             **describe_computation(trainer),
@@ -317,7 +324,9 @@ def write_results(
         write_report(report | {"model_revision": weights_revision(folder), "config": settings}, folder)
         for name, predictions in answers.items():
             write_predictions(predictions, folder / name)
-        plot_training_curves(trainer.state.log_history, folder / "training_curves.png")
+        plot_training_curves(
+            trainer.state.log_history, folder / "training_curves.png", report[report["result"]]["epoch"]
+        )
         (folder / "README.md").write_text(card, encoding="utf-8")
         (folder / "LICENSE").write_text(render_licence(report, base_model), encoding="utf-8")
         names = [path.name for path in folder.iterdir()]

@@ -6,9 +6,10 @@ For each clip one frame with its face box (green) and body box (orange), and, as
 and evaluation, the sampled frames of the context stream (upper row) and of the face stream (lower row), with the
 clip's name, label and where its boxes are from. Many clips go on several pages: sheet-1.png, sheet-2.png, ...
 
-Faces are made unrecognisable, where the boxes say they are: the face stream is, wholly, and of other frames the place
-of the face box; a frame without one is, wholly. People in the background have no box and stay as they are.
---show-faces leaves everything as it is.
+Nobody is known by the face, where the boxes say it is: its eyes are covered and the rest of it is coarse, so that one
+sees whether the box fits and which way the head is turned. Where a box is a guess more is hidden, and a frame without
+one is hidden wholly. People in the background have no box and stay as they are. --show-faces leaves everything as it
+is.
 """
 
 import argparse
@@ -37,7 +38,7 @@ def main() -> None:
     if args.show_faces:
         tell("The sheet holds people's images with their faces: keep it where the data may be.")
     else:
-        tell("Faces are hidden where the boxes say they are; faces without a box, of people behind, are not.")
+        tell("Faces are veiled where the boxes say they are; faces without a box, of people behind, are not.")
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:

@@ -45,7 +45,7 @@ def measure(model_args: ModelArguments, pixels: PixelSettings, args: ZeroShotArg
     """Report of a CLIP checkpoint that was trained on none of the clips."""
     from modeling_clipcaer.common.files import staged_folder
     from modeling_clipcaer.common.versions import tell_command
-    from modeling_clipcaer.data.loading import get_labels, load_clips, read_split_protocol
+    from modeling_clipcaer.data.loading import get_labels, load_clips, read_origin, read_split_protocol
     from modeling_clipcaer.models.building import build_model, build_processor
     from modeling_clipcaer.models.zero_shot import ZeroShotModel, score_clips
     from modeling_clipcaer.reports.evaluation import build_report, write_report
@@ -66,6 +66,7 @@ def measure(model_args: ModelArguments, pixels: PixelSettings, args: ZeroShotArg
         dataset=args.dataset,
         split=args.split,
         split_protocol=read_split_protocol(args.dataset),
+        origin=read_origin(args.dataset),
         seed=args.seed,
         answers=answers,
     )

@@ -173,6 +173,12 @@ def flags_with_choices(types: Sequence[type]) -> set[str]:
     return {action.dest for action in _build_parser(types, "")._actions if action.choices}
 
 
+def differ_from_defaults(types: Sequence[type], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the flags' values, by name, that are not their flags' defaults."""
+    defaults = {action.dest: _as_plain(action.default) for action in _build_parser(types, "")._actions}
+    return {name: value for name, value in values.items() if value != defaults.get(name)}
+
+
 def split_configs(argv: list[str]) -> tuple[list[str], list[str]]:
     """The `--config` files in `argv`, and its other words."""
     config_parser = CommandParser(add_help=False)

@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 # A code point that is no character. A font that claims to have it draws a box for everything.
 NO_CHARACTER = 0x0378
 BUNDLED = "DejaVuSans-Bold.ttf"
+LONGEST_LABEL = 32
 
 
 class Lettering:
@@ -59,6 +60,11 @@ class Lettering:
             return next((file for _, file, found in self.fonts if ord(character) in found), self.fonts[0][1])
 
         return [(file, "".join(part)) for file, part in groupby(clean(text), key=find)]
+
+
+def cut_label(label: str) -> str:
+    """A label as there is room for it in a picture."""
+    return label if len(label) <= LONGEST_LABEL else label[: LONGEST_LABEL - 1] + "…"
 
 
 def clean(text: str) -> str:

@@ -71,9 +71,10 @@ def pack_entry(entry: Entry) -> Entry:
     return entry if isinstance(entry, tuple) else PackedBoxes(entry)
 
 
-def read_face_file(path: Path) -> dict[str, Entry]:
-    """`face.json`: {clip key: {frame name: box}} or {clip key: box}, with corners sorted."""
-    return read_box_file(path)
+def read_face_file(path: Path) -> dict[str, Any]:
+    """`face.json`: {clip key: {frame name: box}} or {clip key: box}, with corners sorted; of several persons in a
+    recording {clip key: {person: either}}."""
+    return read_box_file(path, parse=parse_people)
 
 
 def read_body_file(path: Path) -> dict[str, Entry]:
@@ -81,13 +82,16 @@ def read_body_file(path: Path) -> dict[str, Entry]:
     return read_box_file(path)
 
 
-def read_box_file(path: Path, keep: Callable[[Entry], Entry] = lambda entry: entry) -> dict[str, Entry]:
+def read_box_file(
+    path: Path, keep: Callable[[Entry], Entry] = lambda entry: entry, parse: Callable[[Any, str], Any] | None = None
+) -> dict[str, Entry]:
     """Entries, as `keep` makes them, under their clip's one key; keys without an `images/` part match no RAER clip."""
+    parse = parse or parse_entry
     entries: dict[str, Entry] = {}
     spellings: dict[str, str] = {}
     for spelling, value in iterate_members(path):
         key = clip_key(spelling) or normalise(spelling)
-        entry = keep(parse_entry(value, f"{path}: clip '{spelling}'"))
+        entry = keep(parse(value, f"{path}: clip '{spelling}'"))
         if entries.setdefault(key, entry) != entry:
             raise InputError(
                 f"{path}: '{spellings[key]}' and '{spelling}' are one clip with different boxes; expected one entry"
@@ -110,6 +114,13 @@ def parse_entry(value: Any, place: str) -> Entry:
     if twins is not None:
         raise InputError(f"{place}: '{twins[0]}' and '{twins[1]}' are one frame; expected one box for each frame")
     return boxes
+
+
+def parse_people(value: Any, place: str) -> Entry | dict[str, Entry]:
+    """An entry, or of several persons each one's."""
+    if not isinstance(value, dict) or not value or not all(isinstance(part, dict) for part in value.values()):
+        return parse_entry(value, place)
+    return {person: parse_entry(part, f"{place}, person '{person}'") for person, part in value.items()}
 
 
 def parse_box(value: Any, place: str, otherwise: str = "") -> Box:

@@ -112,6 +112,7 @@ def plan_build(source: Source, settings: BuildSettings) -> Plan:
         harden({name: list(map(complete, part)) for name, part in splits.items()}, labels, settings),
         make_features(labels, clips[0].is_folder, has_votes),
         {
+            "origin": {"name": settings.data_name, "link": settings.data_link, "is_drawn": False},
             "split": split,
             "box_keys": {kind: total for kind, (_, total) in keys.items()},
             "box_keys_without_clip": {kind: unused for kind, (unused, _) in keys.items()},

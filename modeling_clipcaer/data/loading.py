@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -156,6 +157,16 @@ def read_split_protocol(folder: str | Path) -> str | None:
     """How the splits of the dataset in `folder` were made; `None` where its build did not record it."""
     try:
         return read_object(Path(folder, RECORD_NAME))["split"]["name"]
+    except (InputError, LookupError, TypeError):
+        return None
+
+
+def read_origin(folder: str | Path) -> dict[str, Any] | None:
+    """What the dataset in `folder` was built from: the `name` and `link` of the data, each `None` where it is not
+    known, and whether they are drawn (`is_drawn`); `None` where its build did not record it."""
+    try:
+        origin = read_object(Path(folder, RECORD_NAME))["origin"]
+        return {name: origin[name] for name in ("name", "link", "is_drawn")}
     except (InputError, LookupError, TypeError):
         return None
 

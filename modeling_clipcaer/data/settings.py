@@ -20,6 +20,7 @@ BOX_HELP = "file of %s boxes in RAER's form; its keys are clips' paths or names"
 CHECK_HELP = "decode all frames; a clip ends at the last that can be read"
 FEW_HELP = "training clips kept of each label, drawn at random; fewer show what little data give"
 NOISE_HELP = "share of training clips given a wrong label, at random"
+NAME_HELP = "what reports and cards call the data"
 UNSEEN_HELP = "label that training and validation lose all clips of"
 PERSON_HELP = "pattern whose group finds the person in a clip's path"
 
@@ -35,6 +36,8 @@ class BuildSettings:
     # Whether a frame that is there twice, and a first frame that cannot be read, is a clip's failure also where no box
     # needs it.
     is_strict: ClassVar[bool] = False
+    # Where others find the data.
+    data_link: ClassVar[str | None] = None
 
     person_pattern: str | None = option(None, f"{PERSON_HELP}; without it each file is a person", metavar="REGEX")
     val_share: float | None = option(None, VAL_HELP, metavar="SHARE")
@@ -50,6 +53,7 @@ class BuildSettings:
     clips_per_label: int | None = option(None, FEW_HELP, least=1, rare=True, metavar="N")
     label_noise: float = option(0.0, NOISE_HELP, least=0, below=1, rare=True, metavar="SHARE")
     unseen_label: str | None = option(None, UNSEEN_HELP, rare=True, metavar="NAME")
+    data_name: str | None = option(None, NAME_HELP, rare=True, metavar="NAME")
 
     def __post_init__(self) -> None:
         check_ranges(self)

@@ -15,6 +15,8 @@ from modeling_clipcaer.names import describe_merged, find_label_fault, identity_
 
 
 SPLITS = ("train", "validation", "test")
+# Beside data that are no recordings of people: their `origin` in the build's record, which says what they are.
+ORIGIN_NAME = "origin.json"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ from datasets import Dataset
 from torch.utils.data import DataLoader
 
 from modeling_clipcaer.data.data_collator import ClipCaerCollator
-from modeling_clipcaer.data.views.contact_sheet import hide_whole
 from modeling_clipcaer.data.views.samples import SOURCES, view_clip
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.explanations.attention import PIXELS_OF
 from modeling_clipcaer.explanations.explanation import Sample
+from modeling_clipcaer.faces.hiding import hide_whole
 from modeling_clipcaer.models.frozen_parts import FrozenParts
 from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor
 

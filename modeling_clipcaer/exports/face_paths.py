@@ -1,24 +1,18 @@
-"""Places of faces between the frames in which they were looked for, and what hides them."""
+"""Places of faces between the frames in which they were looked for."""
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 
+from modeling_clipcaer.faces.boxes import Box
 from modeling_clipcaer.recordings.timeline import FaceSighting
 
 
-Box = tuple[float, float, float, float]
 # Seconds between two frames in which faces were looked for, where one alone shows any.
 LONE_STEP = 1.0
 # A face is hidden this long before it was first seen and after it was last seen: it may have been there unseen.
 HIDDEN_STEPS = 2.0
 HIDDEN_SECONDS = 1.0
-# Of a hidden ellipse, times the face box. Keep: above the square root of 2, so that the ellipse holds the box's
-# corners; the rest is for hair and chin, and for a head that moves between two sightings.
-GROWN_WIDTH, GROWN_HEIGHT = 1.8, 2.0
-# Mosaic cells across a face. An eye is less than a cell, and the cells are blurred into each other.
-FACE_CELLS = 5
 
 
 class FacePath:
@@ -72,32 +66,3 @@ def follow_faces(sightings: Sequence[FaceSighting]) -> dict[str, FacePath]:
     step = float(np.median(np.diff(times))) if len(times) > 1 else LONE_STEP
     persons = dict.fromkeys(sighting.person for sighting in sightings)
     return {name: FacePath([seen for seen in sightings if seen.person == name], step) for name in persons}
-
-
-def hide_between(frame: np.ndarray, boxes: np.ndarray) -> None:
-    """Make what lies in and between `boxes` unrecognisable, in place.
-
-    Args:
-        frame (`(height, width, 3)` uint8): RGB.
-        boxes (`(num_boxes, 4)` float): where one face was last and is next, in pixels.
-    """
-    middles = (boxes[:, :2] + boxes[:, 2:]) / 2
-    sizes = np.maximum(boxes[:, 2:] - boxes[:, :2], 1)
-    axes = np.ceil(sizes * (GROWN_WIDTH, GROWN_HEIGHT) / 2).astype(int)
-    outlines = [
-        cv2.ellipse2Poly((round(x), round(y)), (int(a), int(b)), 0, 0, 360, 10)
-        for (x, y), (a, b) in zip(middles, axes, strict=True)
-    ]
-    outline = cv2.convexHull(np.concatenate(outlines))
-    left, top, width, height = cv2.boundingRect(outline)
-    rows, columns = slice(max(top, 0), max(top + height, 0)), slice(max(left, 0), max(left + width, 0))
-    region = frame[rows, columns]
-    if region.size == 0:
-        return
-    cell = max(sizes.max() / FACE_CELLS, 1)
-    cells = [max(round(side / cell), 1) for side in (region.shape[1], region.shape[0])]
-    mosaic = cv2.GaussianBlur(cv2.resize(region, cells, interpolation=cv2.INTER_AREA), (3, 3), 0)
-    blurred = cv2.resize(mosaic, region.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    mask = np.zeros(region.shape[:2], dtype=np.uint8)
-    cv2.fillConvexPoly(mask, outline - (columns.start, rows.start), 255)
-    cv2.copyTo(blurred, mask, region)

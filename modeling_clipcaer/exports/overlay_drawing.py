@@ -1,6 +1,6 @@
 """Painting of an overlay's frames: hidden faces, boxes with labels, a line about the room."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-from modeling_clipcaer.common.lettering import Lettering
-from modeling_clipcaer.exports.face_paths import Box, follow_faces, hide_between
+from modeling_clipcaer.common.lettering import Lettering, cut_label
+from modeling_clipcaer.exports.face_paths import follow_faces
 from modeling_clipcaer.exports.look import (
     UNCERTAIN_COLOUR,
     label_colours,
@@ -19,10 +19,11 @@ from modeling_clipcaer.exports.look import (
     text_colour,
 )
 from modeling_clipcaer.exports.overlay_labels import Rectangle, leader, place_label
-from modeling_clipcaer.recordings.timeline import ROOM, UNCERTAIN, Timeline, TimelineSegment
+from modeling_clipcaer.faces.boxes import Box
+from modeling_clipcaer.faces.hiding import hide_between
+from modeling_clipcaer.recordings.timeline import ROOM, UNCERTAIN, Timeline, TimelineSegment, TimelineWindow
 
 
-LONGEST_LABEL = 32
 BLACK, WHITE = "#000000", "#FFFFFF"
 # The text on a chip, its foreground and its background.
 Chip = tuple[str, str, str]
@@ -45,6 +46,8 @@ class OverlayPainter:
         self.persons = timeline.persons
         names = [*self.persons, ROOM]
         self.segments = {name: [segment for segment in timeline.segments if segment.person == name] for name in names}
+        answered = [window for window in timeline.windows if window.score is not None]
+        self.windows = {name: [window for window in answered if window.person == name] for name in names}
         self.line = max(2, round(min(width, height) / 300))
         self.text_height = max(8, round(min(width, height) / 32))
         self.lettering = Lettering([*timeline.labels, UNCERTAIN])
@@ -71,7 +74,7 @@ class OverlayPainter:
                 unseen.append((f"{_number(person)}, face not seen", segment))
         for _, box, segment, is_found in shown:
             paint_box(frame, box, self._colour(segment), self.line, dashed=not is_found)
-        self._paint_labels(frame, shown)
+        self._paint_labels(frame, time, shown)
         self._paint_footer(frame, time, unseen)
 
     def _in_pixels(self, box: Box) -> Rectangle:
@@ -87,7 +90,7 @@ class OverlayPainter:
         return segments[place] if place >= 0 and time <= segments[place].end else None
 
     def _paint_labels(
-        self, frame: np.ndarray, shown: Sequence[tuple[str, Rectangle, TimelineSegment | None, bool]]
+        self, frame: np.ndarray, time: float, shown: Sequence[tuple[str, Rectangle, TimelineSegment | None, bool]]
     ) -> None:
         """Beside each face whose it is and what it is labelled, with a line to the face where that is further away."""
         faces = [
@@ -97,7 +100,7 @@ class OverlayPainter:
         strips: list[np.ndarray] = []
         places: list[Rectangle] = []
         for (person, _, segment, is_found), face in zip(shown, faces, strict=True):
-            strips.append(self._row(self._list_chips(person, segment, is_found), 1.0))
+            strips.append(self._row(self._list_chips(person, segment, is_found, time), 1.0))
             height, width = strips[-1].shape[:2]
             places.append(place_label(face, (width, height), room, places, faces))
         for (_, _, segment, _), face, place in zip(shown, faces, places, strict=True):
@@ -107,17 +110,26 @@ class OverlayPainter:
         for strip, place in zip(strips, places, strict=True):
             paste(frame, strip, *place[:2])
 
-    def _list_chips(self, person: str, segment: TimelineSegment | None, is_found: bool) -> tuple[Chip, ...]:
+    def _list_chips(
+        self, person: str, segment: TimelineSegment | None, is_found: bool, time: float
+    ) -> tuple[Chip, ...]:
         chips = [(_number(person), WHITE, BLACK)]
         if segment:
             colour = self._colour(segment)
-            chips.append((self._describe(segment), text_colour(colour), colour))
+            chips.append((self._describe(segment, time), text_colour(colour), colour))
         return (*chips, *([] if is_found else [("face not seen", WHITE, BLACK)]))
 
-    def _describe(self, segment: TimelineSegment) -> str:
-        label = self.lettering[segment.label]
-        label = label if len(label) <= LONGEST_LABEL else label[: LONGEST_LABEL - 1] + "…"
-        return f"{label} {show_percent(segment.score)}"
+    def _describe(self, segment: TimelineSegment, time: float) -> str:
+        """The label of the segment, and what the window around `time` has for it."""
+        return f"{cut_label(self.lettering[segment.label])} {show_percent(self._score_at(segment, time))}"
+
+    def _score_at(self, segment: TimelineSegment, time: float) -> float:
+        windows = self.windows[segment.person]
+        after = bisect_left(windows, time, key=_middle)
+        near = min(
+            windows[max(after - 1, 0) : after + 1], key=lambda window: abs(_middle(window) - time), default=None
+        )
+        return segment.score if near is None else near.probabilities.get(segment.label, near.score or 0.0)
 
     def _footer_height(self) -> int:
         return self._chip_height(1.0) + self._chip_height(0.6) + self.ribbon.shape[0]
@@ -130,7 +142,7 @@ class OverlayPainter:
         chips = [(show_time(time)[:-2], WHITE, BLACK)]
         for name, segment in ([(ROOM, room)] if room else []) + unseen:
             colour = self.colours[segment.label]
-            chips += [(name, WHITE, BLACK), (self._describe(segment), text_colour(colour), colour)]
+            chips += [(name, WHITE, BLACK), (self._describe(segment, time), text_colour(colour), colour)]
         notice = " · ".join(["research use only", *name_caveats(self.timeline.settings)])
         rows = [self._row(tuple(chips), 1.0), self._row(((notice, WHITE, BLACK),), 0.6), self.ribbon]
         top = self.height - sum(row.shape[0] for row in rows)
@@ -167,6 +179,10 @@ class OverlayPainter:
             ImageDraw.Draw(image).text((place, shape[1] / 2), part, foreground, font, anchor="lm")
             place += font.getlength(part)
         return np.asarray(image)
+
+
+def _middle(window: TimelineWindow) -> float:
+    return (window.start + window.end) / 2
 
 
 def _number(person: str) -> str:

@@ -192,12 +192,15 @@ def compute_uar_war(eval_prediction: Any) -> dict[str, float]:
             that begins with them.
 
     Returns:
-        `{"uar": …, "war": …}` in percent.
+        `{"uar": …, "war": …}`, and `uar_low` and `uar_high`, the bounds of a 95 % interval of UAR, in percent.
     """
     logits = eval_prediction.predictions
     logits = logits[0] if isinstance(logits, tuple | list) else logits
-    predictions, num_labels = predict_labels(logits), np.shape(logits)[1]
+    measured = (eval_prediction.label_ids, predict_labels(logits), np.shape(logits)[1])
+    low, high = bootstrap_confidence_intervals(*measured)["uar"]
     return {
-        "uar": 100 * unweighted_average_recall(eval_prediction.label_ids, predictions, num_labels),
-        "war": 100 * weighted_average_recall(eval_prediction.label_ids, predictions, num_labels),
+        "uar": 100 * unweighted_average_recall(*measured),
+        "war": 100 * weighted_average_recall(*measured),
+        "uar_low": 100 * low,
+        "uar_high": 100 * high,
     }

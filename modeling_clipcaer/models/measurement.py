@@ -68,7 +68,9 @@ def read_measurement(report: dict[str, Any], labels: Sequence[str]) -> dict[str,
     absent = report.get("absent_labels")
     if not isinstance(absent, list) or not set(map(str, absent)) < set(labels):
         raise InputError("expected some of the labels as `absent_labels`")
-    names = {name: report.get(name) for name in ("split", "dataset")}
+    origin = report.get("origin")
+    told = origin.get("name") if isinstance(origin, dict) else None
+    names = {"split": report.get("split"), "dataset": told or report.get("dataset")}
     if not all(isinstance(name, str) and 0 < len(name) < 200 for name in names.values()):
         raise InputError("expected names as `split` and `dataset`")
     baselines = report.get("baselines", [])

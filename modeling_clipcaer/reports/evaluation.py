@@ -45,7 +45,7 @@ PACKAGES = ("clipcaer", "torch", "transformers", "datasets", "accelerate", "nump
 REPORT_FIELDS = {
     *("uar", "war", "macro_f1", "uar_ci95", "war_ci95", "majority_baseline", "per_class", "confusion_matrix"),
     *("labels", "absent_labels", "ece", "calibration", "reliability", "num_clips", "units", "checkpoint", "dataset"),
-    *("model_revision", "members", "views"),
+    *("model_revision", "members", "views", "origin"),
     *("split", "split_protocol", "seed", "tower_dtype", "versions", "caveats"),
     *("selected", "last_epoch", "training_clips", "class_priors", "split_clips", "training_caveats"),
     *("calibration_fit", "unused_flags", "baselines"),
@@ -59,6 +59,7 @@ MEANING = (
     "Jeffreys' prior, which stays wide where clips are few); clips of one person resemble each other, so the true one "
     "is wider."
 )
+DRAWN = "the clips are drawn by a computer: the figures are of drawings and say nothing about people"
 COVERAGES = (100, 90, 80, 70, 50)  # percent of the clips
 CURVE_POINTS = 101
 
@@ -81,6 +82,7 @@ def build_report(
     split: str,
     seed: int,
     split_protocol: str | None = None,
+    origin: dict[str, Any] | None = None,
     tower_dtype: str = "float32",
     calibration_temperature: float | None = None,
     answers: Predictions | None = None,
@@ -96,6 +98,7 @@ def build_report(
         checkpoint, dataset, split (`str`): What was measured on what. Of a path the report holds the name alone.
         seed (`int`): The run's seed; also that of the bootstrap.
         split_protocol (`str`, *optional*): How the dataset's splits were made.
+        origin (`dict`, *optional*): What data the dataset was built from, as in its build's record.
         tower_dtype (`str`): What the vision tower computed in.
         calibration_temperature (`float`, *optional*): Of the checkpoint.
         answers (`Predictions`, *optional*): What is known of the clips, in the order of the logits: their persons,
@@ -111,10 +114,10 @@ def build_report(
     intervals = bootstrap_confidence_intervals(*measured, seed=seed)
     majority = int(scores["support"].argmax())
     always_majority = (references, np.full_like(predictions, majority), len(labels))
-    bins = reliability_bins(probabilities, references)
     ece = _rounded(expected_calibration_error(probabilities, references))
     calibration = _describe_calibration(logits, references, calibration_temperature)
-    caveats = tell_few(split, dict(zip(labels, scores["support"].tolist(), strict=True)))
+    caveats = [DRAWN] if origin and origin["is_drawn"] else []
+    caveats += tell_few(split, dict(zip(labels, scores["support"].tolist(), strict=True)))
     if calibration is not None and ece is not None and calibration["ece"] > ece:
         caveats.append(
             "the checkpoint's temperature does not help here: calibration error "
@@ -141,11 +144,7 @@ def build_report(
         "absent_labels": [labels[index] for index in absent_labels(references, len(labels))],
         "ece": ece,
         "calibration": calibration,
-        "reliability": {
-            "count": bins["count"].tolist(),
-            "confidence": [_rounded(value) for value in bins["confidence"]],
-            "accuracy": [_rounded(value) for value in bins["accuracy"]],
-        },
+        "reliability": _describe_bins(probabilities, references),
         "recall_ci95": _recall_intervals(references, predictions, labels, seed, persons),
         "abstention": _describe_abstention(probabilities, references),
         **_describe_persons(persons, measured, seed),
@@ -157,6 +156,7 @@ def build_report(
         "dataset": public_name(dataset),
         "split": split,
         "split_protocol": split_protocol,
+        "origin": origin,
         "seed": seed,
         "tower_dtype": tower_dtype,
         "versions": list_versions(PACKAGES),
@@ -212,14 +212,22 @@ def describe_computation(trainer: ClipCaerTrainer, is_whole: bool = True) -> dic
 
 
 def _describe_calibration(logits: ArrayLike, references: ArrayLike, temperature: float | None) -> dict | None:
-    """The checkpoint's temperature, and the ECE of the probabilities that its pipeline tells."""
+    """The checkpoint's temperature, and the ECE and the bins of the probabilities that its pipeline tells."""
     if temperature is None:
         return None
     probabilities = predict_probabilities(np.asarray(logits) / temperature)
     return {
         "temperature": _rounded(temperature),
         "ece": _rounded(expected_calibration_error(probabilities, references)),
+        "reliability": _describe_bins(probabilities, references),
     }
+
+
+def _describe_bins(probabilities: np.ndarray, references: ArrayLike) -> dict[str, list]:
+    """Clips by their confidence, and how sure and how right the model is in each bin."""
+    bins = reliability_bins(probabilities, references)
+    means = {name: [_rounded(value) for value in bins[name]] for name in ("confidence", "accuracy")}
+    return {"count": bins["count"].tolist(), **means}
 
 
 def describe_fit(fit: dict[str, Any]) -> dict[str, Any]:
@@ -390,10 +398,13 @@ def write_report(report: dict[str, Any], output_dir: str | os.PathLike) -> None:
         write_json(report, folder / "report.json")
 
 
-def plot_training_curves(log_history: list[dict[str, Any]], path: str | os.PathLike) -> None:
+def plot_training_curves(
+    log_history: list[dict[str, Any]], path: str | os.PathLike, selected: float | None = None
+) -> None:
     """
-    Draws `Trainer.state.log_history` into the PNG `path`: `loss` and every `loss_*` in training and, where logged, on
-    validation (`eval_*`), `eval_uar` and `eval_war`, and the learning rates (`lr/<group>`, else `learning_rate`).
+    Draws `Trainer.state.log_history` into the PNG `path`: `eval_uar` with its interval and `eval_war`, `loss` and
+    every `loss_*` in training and, where logged, on validation (`eval_*`), and the learning rates (`lr/<group>`, else
+    `learning_rate`). The epoch `selected` is marked.
     """
     with complete_file(path) as partial:
-        draw_training_curves(log_history, partial)
+        draw_training_curves(log_history, partial, selected)

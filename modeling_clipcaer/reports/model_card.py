@@ -1,13 +1,14 @@
 """README.md and LICENSE of a checkpoint."""
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from modeling_clipcaer.common.flags import flags_with_choices
+from modeling_clipcaer.common.flags import differ_from_defaults, flags_with_choices
 from modeling_clipcaer.common.markdown_text import markdown_code, markdown_text
 from modeling_clipcaer.common.notice import RESPONSIBLE_USE
 from modeling_clipcaer.common.presets import find_preset
@@ -22,48 +23,61 @@ TEMPLATE = """---
 
 # {{ name }}
 
-Tells from a clip of a student's face and its surroundings which of these states it shows: {{ labels }}.
-Trained from {{ base }} by CLIP-CAER's method (ICCV 2025): two streams of frames, a face adapter, temporal encoders,
-and the labels' texts in two views.
+{% if is_drawn -%}
+> **Drawings, not people.** All clips are drawn by a computer, those that it was trained on and those that it was
+> measured on. It shows that the method's parts work together. It says nothing about people.
+
+{% endif -%}
+Tells from a clip of a {{ "drawn student" if is_drawn else "student" }}'s face and the context around it which of these
+states it shows: {{ labels }}. Trained on {{ dataset }} from {{ base }} by CLIP-CAER's method (ICCV 2025): two streams
+of frames, a face adapter, temporal encoders, and the labels' texts in two views.
+
+> {{ responsible_use }}
 
 ## Results
 
-{{ split | capitalize }} split of {{ dataset }}{{ protocol }}, {{ num_clips }} clips, measured once at the end of
-training. The checkpoint is that of epoch {{ epoch }}, {{ choice }};
-{{ other }} has UAR {{ other_uar }} %.
+**UAR {{ uar }} %** [{{ uar_ci95 }}] · **WAR {{ war }} %** [{{ war_ci95 }}] on the {{ split }} split of {{ dataset }}:
+{{ num_clips }} {{ "drawn clips" if is_drawn else "clips" }}{{ protocol }}.
 
-| | % | 95 % interval |
-|---|---:|---:|
-| UAR: mean recall of the labels, each counting alike | {{ uar }} | {{ uar_ci95 }} |
-| WAR: accuracy, each clip counting alike | {{ war }} | {{ war_ci95 }} |
+UAR is the mean recall of the labels, each counting alike; WAR is the accuracy, each clip counting alike. In brackets
+are 95 % intervals, bootstrapped over clips. Clips of one person resemble each other, so the true ones are wider
+{%- if by_person %}: bootstrapped over persons UAR has [{{ by_person.uar }}], WAR [{{ by_person.war }}]{% endif %}.
+Always answering {{ majority.label }} gives UAR {{ majority.uar }} %, WAR {{ majority.war }} %.
+The checkpoint is that of epoch {{ epoch }}, {{ choice }}; {{ other }} has UAR {{ other_uar }} %.
+All figures: [report.json](report.json), [report.md](report.md).
 
-| label | recall, % | clips | training clips |
+| label | recall, % | test clips | training clips |
 |---|---:|---:|---:|
 {% for row in rows -%}
 | {{ row | join(" | ") }} |
 {% endfor %}
-The intervals are bootstrapped over clips. Clips of one person resemble each other, so the true ones are wider. Always
-answering {{ majority.label }} gives UAR {{ majority.uar }} %, WAR {{ majority.war }} %. All figures: `report.json`.
+![Confusion matrix: what is taken for what](confusion_matrix.png)
+
+![Reliability: how often it is right, by how sure it is](reliability.png)
+
+{{ calibration }}
 {% if baselines %}
 Baselines on the same clips, UAR: {{ baselines }}. Linear probe and MLP learn from the frozen towers' frame embeddings
 without any text.
 {% endif %}
-{{ calibration }}
-{% if caveats %}
+{%- if caveats %}
 Before believing these figures:
 {% for caveat in caveats %}
 * {{ caveat }}{% endfor %}
 {% endif %}
-
 ## How to run it
 
+{% if not is_pushed -%}
+`THIS_FOLDER` is where this file lies, or the repository's name.
+
+{% endif -%}
 Without this project, with `pip install transformers torch av pillow`. Both streams then see the whole frame:
 
 ```python
 from transformers import pipeline
 
 pipe = pipeline("video-classification", model="{{ place }}", trust_remote_code=True)
-pipe("lesson.mp4")
+print(pipe("lesson.mp4"))
 ```
 
 With its package `clipcaer` installed, and boxes of the face and the body (left, top, right, bottom in pixels):
@@ -73,12 +87,20 @@ import modeling_clipcaer
 from transformers import pipeline
 
 pipe = pipeline("academic-emotion-recognition", model="{{ place }}")
-pipe({"video": "lesson.mp4", "face_boxes": [412, 80, 560, 260], "body_box": [300, 40, 700, 700]})
+print(pipe({"video": "lesson.mp4", "face_boxes": [412, 80, 560, 260], "body_box": [300, 40, 700, 700]}))
 ```
+
+The code of the model lies beside the weights: [modeling_clipcaer.py](modeling_clipcaer.py) and the files that it
+imports. The method is that of [the paper's repository](https://github.com/zgsfer/CLIP-CAER).
 
 ## Training
 
-Data: {{ dataset }}, {{ num_training_clips }} clips. Preset: {{ preset }}. Settings of the run beside the defaults:
+{{ num_training_clips }} clips of {{ dataset }}{{ home }}. Preset: {{ preset }}.
+
+![Training curves](training_curves.png)
+
+<details>
+<summary>Settings that differ from the defaults, and versions</summary>
 
 ```yaml
 {{ settings }}
@@ -86,9 +108,9 @@ Data: {{ dataset }}, {{ num_training_clips }} clips. Preset: {{ preset }}. Setti
 
 {{ withheld }}Versions: {{ versions }}.
 
-## Intended and prohibited use
+</details>
 
-{{ responsible_use }}
+## Intended and prohibited use
 
 * Intended: research on academic emotions and on methods that recognise them, on clips of people who have consented.
 * Prohibited: watching students or employees; grades, admission, discipline or any other decision about a person;
@@ -97,14 +119,26 @@ Data: {{ dataset }}, {{ num_training_clips }} clips. Preset: {{ preset }}. Setti
   annotators of its training clips would most likely have chosen, not what a person feels.
 * Results hold for clips like the training clips. A label with few clips above has a recall that says little.
 
+## Citation
+
+```bibtex
+@inproceedings{Zhao_2025_ICCV,
+  author    = {Zhao, Luming and Xuan, Jingwen and Lou, Jiamin and Yu, Yonghui and Yang, Wenwu},
+  title     = {Context-Aware Academic Emotion Dataset and Benchmark},
+  booktitle = {Proceedings of the IEEE/CVF International Conference on Computer Vision (ICCV)},
+  year      = {2025}
+}
+```
+
 ## Licence
 
 {{ licence }}
 """
 
+RESTRICTED = "RAER is for non-commercial research and may not be passed on. "
 LICENCE = (
     "The weights carry the terms of the data they were trained on ({dataset}) and of the model they were trained from "
-    "({base}); who publishes them answers for that. RAER is for non-commercial research and may not be passed on. "
+    "({base}); who publishes them answers for that. {terms}"
     "The code beside them, the files that end in .py, is licensed under the Apache License 2.0."
 )
 
@@ -123,36 +157,48 @@ def render_model_card(
         repository: id of the checkpoint on the Hub, where it is pushed.
     """
     base = public_name(base_model)
-    name, dataset = f"ClipCaer on {printable(_dataset_name(report))}", markdown_code(_dataset_name(report))
+    origin, name = report.get("origin") or {}, f"ClipCaer on {printable(_dataset_name(report))}"
+    dataset = markdown_text(origin["name"]) if origin.get("name") else markdown_code(_dataset_name(report))
     data = ModelCardData(
         model_name=name,
         # Keep: on the Hub the name of a folder would be the id of somebody else's model.
         base_model=None if Path(base_model).exists() and "/" not in base else base,
+        datasets=[_spell_id(origin["name"])] if origin.get("name") else None,
+        language="en",
         license="other",
         license_name="terms-of-data-and-base-model",
         license_link="LICENSE",
         library_name="transformers",
         pipeline_tag="video-classification",
-        tags=["clipcaer", "emotion-recognition", "learning-analytics"],
+        tags=["clipcaer", "emotion-recognition", "learning-analytics", *(["synthetic"] * _is_drawn(report))],
+        thumbnail=f"https://huggingface.co/{repository}/resolve/main/confusion_matrix.png" if repository else None,
         metrics=["recall", "accuracy"],
         eval_results=_eval_results(report),
     )
     clips = report["training_clips"]
     scores = ((label, report["per_class"][label]) for label in report["labels"])
-    settings, withheld = public_settings(flags)
+    settings, withheld = public_settings(differ_from_defaults(ARGUMENT_TYPES, flags))
     card = ModelCard.from_template(
         data,
         template_str=TEMPLATE,
         name=markdown_text(name),
+        is_drawn=_is_drawn(report),
+        is_pushed=repository is not None,
         place=repository or "THIS_FOLDER",
         labels=", ".join(map(markdown_text, report["labels"])),
         base=markdown_code(base),
         dataset=dataset,
+        home=f" (<{origin['link']}>)" if origin.get("link") else "",
         protocol=f" (splits: {markdown_text(report['split_protocol'])})" if report["split_protocol"] else "",
         split=markdown_text(report["split"]),
         num_clips=report["num_clips"],
         **{name: _percent(report[name]) for name in ("uar", "war")},
-        **{name: " to ".join(map(_percent, report[name])) for name in ("uar_ci95", "war_ci95")},
+        **{name: ", ".join(map(_percent, report[name])) for name in ("uar_ci95", "war_ci95")},
+        by_person={
+            name: ", ".join(map(_percent, report[f"{name}_ci95_by_person"]))
+            for name in ("uar", "war")
+            if report.get(f"{name}_ci95_by_person")
+        },
         epoch=f"{report[report['result']]['epoch']:g}",
         choice="the last" if report["result"] == "last_epoch" else "chosen on the validation split",
         other="the last" if report["result"] == "selected" else "the one chosen on the validation split",
@@ -187,17 +233,20 @@ def render_licence(report: dict[str, Any], base_model: str) -> str:
 
 
 def _licence(report: dict[str, Any], base_model: str) -> str:
-    return printable(LICENCE.format(dataset=_dataset_name(report), base=public_name(base_model)))
+    terms = RESTRICTED if (report.get("origin") or {}).get("name") in (None, "RAER") else ""
+    text = LICENCE.format(dataset=_dataset_name(report), base=public_name(base_model), terms=terms)
+    return printable(text)
 
 
 def _eval_results(report: dict[str, Any]) -> list[EvalResult]:
     """UAR and WAR with their intervals, and the recall of every label that occurs, for the Hub's model index."""
-    dataset, split = printable(_dataset_name(report)), printable(report["split"])
+    name, split = printable(_dataset_name(report)), printable(report["split"])
+    kind, dataset = _spell_id(name), f"{name} (computer drawings, not people)" if _is_drawn(report) else name
 
     def result(metric: str, name: str, value: float, **metric_args) -> EvalResult:
         return EvalResult(
             task_type="video-classification",
-            dataset_type=dataset,
+            dataset_type=kind,
             dataset_name=dataset,
             dataset_split=split,
             metric_type=metric,
@@ -219,7 +268,17 @@ def _eval_results(report: dict[str, Any]) -> list[EvalResult]:
 
 
 def _dataset_name(report: dict[str, Any]) -> str:
-    return public_name(report["dataset"]).rpartition("/")[2]
+    """The data's own name, or else that of the folder."""
+    return (report.get("origin") or {}).get("name") or public_name(report["dataset"]).rpartition("/")[2]
+
+
+def _is_drawn(report: dict[str, Any]) -> bool:
+    return bool((report.get("origin") or {}).get("is_drawn"))
+
+
+def _spell_id(name: str) -> str:
+    """A name as the Hub spells ids."""
+    return re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII).strip("-.") or "data"
 
 
 def _percent(value: float | None) -> str:

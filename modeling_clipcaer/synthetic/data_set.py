@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from modeling_clipcaer.common.files import write_json
 from modeling_clipcaer.common.progress import track
+from modeling_clipcaer.data.source_clips import ORIGIN_NAME
 from modeling_clipcaer.raer_labels import RAER_LABELS
 from modeling_clipcaer.synthetic.drawing import STYLES, Stage, draw_moment
 from modeling_clipcaer.synthetic.words import describe_context, describe_face, join_context_caption, join_face_caption
@@ -27,6 +29,7 @@ WRONG_LABEL_SHARE = 0.03  # of the training split: annotators err
 MISSING_FACE_SHARE = 0.03
 MISSING_FACES_SHARE = 0.01  # of the clips: no face found in any frame
 MIN_TEST_CLIPS = 30  # of each label
+ORIGIN = {"name": "drawn students", "is_drawn": True}
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,7 @@ def draw_dataset(plans: list[ClipPlan], root: Path, num_workers: int) -> None:
     bodies = {f"RAER/{plan.clip_dir}": clip["body"] for clip, plan in zip(clips, plans, strict=True)}
     write_lines(root / "bounding_box" / "face.json", [json.dumps(faces)])
     write_lines(root / "bounding_box" / "body.json", [json.dumps(bodies)])
+    write_json(ORIGIN, root / ORIGIN_NAME)
     write_lines(root / "captions.jsonl", (json.dumps(caption) for clip in clips for caption in clip["captions"]))
 
 

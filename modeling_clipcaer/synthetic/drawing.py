@@ -65,12 +65,18 @@ def draw_moment(stage: Stage, moment: Moment, rng: np.random.Generator) -> Pictu
     head, tilt = place_head(setting, moment)
     draw_body(canvas, person, head, moment)
     draw_head(canvas, person, moment, head, tilt)
-    draw_desk(canvas, stage)
+    draw_desk(canvas, stage.desk_colour)
+    lay_object(canvas, setting)
     draw_arms(canvas, person, setting, moment, head)
+    image = expose(stage, canvas.image.reduce(FINE), rng)
+    return Picture(image, *find_boxes(canvas, head), canvas.cues)
+
+
+def find_boxes(canvas: Canvas, head: np.ndarray) -> tuple[Box, Box]:
+    """The boxes of face and body of a student whose head's centre is `head`, as the camera sees them."""
     face = canvas.place([head - np.multiply(HEAD_SIZE, (1, 1.05)), head + np.multiply(HEAD_SIZE, (1, 1.0))])
     body = canvas.place([(head[0] - 70, head[1] - 32), (head[0] + 70, 178)])
-    image = expose(stage, canvas.image.reduce(FINE), rng)
-    return Picture(image, tuple(face.ravel().tolist()), tuple(body.ravel().tolist()), canvas.cues)
+    return tuple(face.ravel().tolist()), tuple(body.ravel().tolist())
 
 
 def expose(stage: Stage, image: Image.Image, rng: np.random.Generator) -> Image.Image:
@@ -145,22 +151,24 @@ def draw_neighbour(canvas: Canvas, stage: Stage) -> None:
     canvas.limb([(x - side * 30, 120), (x - side * 44, 136)], shirt, 11)
 
 
-def draw_desk(canvas: Canvas, stage: Stage) -> None:
-    """Draw the desk and what lies on it."""
-    colour = stage.desk_colour
+def draw_desk(canvas: Canvas, colour: tuple[int, int, int]) -> None:
+    """Draw the desk, as wide as the picture."""
     canvas.box(-80, DESK_TOP, 400, 270, colour)
     canvas.polygon(
         [(-80, DESK_TOP), (400, DESK_TOP), (400, DESK_TOP + 2.5), (-80, DESK_TOP + 2.5)], shade(colour, 1.2)
     )
-    kind = stage.setting.desk_object
-    if kind == "laptop":
+
+
+def lay_object(canvas: Canvas, setting: Setting) -> None:
+    """Draw what lies on the desk."""
+    if setting.desk_object == "laptop":
         canvas.polygon([(126, 112), (194, 112), (198, 152), (122, 152)], (70, 74, 82))
         canvas.polygon([(129, 115), (191, 115), (194, 149), (126, 149)], (112, 118, 128))
         canvas.polygon(oval((160, 132), (5, 5)), (200, 206, 214))
-    elif kind == "book":
+    elif setting.desk_object == "book":
         book = np.array([(118, 142), (202, 142), (212, 168), (108, 168)])
         canvas.mark("book", book)
-        canvas.polygon(book, stage.setting.cover)
+        canvas.polygon(book, setting.cover)
         canvas.polygon([(121, 142), (160, 145), (160, 166), (112, 165)], (244, 238, 222))
         canvas.polygon([(199, 142), (160, 145), (160, 166), (208, 165)], (234, 228, 210))
         for row in (149, 154, 159):
@@ -168,6 +176,6 @@ def draw_desk(canvas: Canvas, stage: Stage) -> None:
             canvas.line([(166, row + 1), (198, row)], (150, 146, 140), 0.9)
     else:
         canvas.polygon([(138, 141), (184, 141), (190, 168), (132, 168)], (250, 250, 250))
-        canvas.line([(138, 141), (184, 141)], stage.setting.cover, 4)
+        canvas.line([(138, 141), (184, 141)], setting.cover, 4)
         for row in (148, 153, 158, 163):
             canvas.line([(139, row), (184, row)], (140, 160, 214), 0.8)

@@ -19,12 +19,8 @@ from modeling_clipcaer.data.clip_rows import open_row
 from modeling_clipcaer.data.views.contact_sheet import (
     FACE_COLOUR,
     GAP,
-    GUESSED_GROWTH,
     MARGIN,
-    OWN_GROWTH,
     draw_page,
-    hide_face,
-    hide_whole,
 )
 from modeling_clipcaer.data.views.samples import CLIPS_PER_PAGE, choose_clips, load_split, view_clip
 from modeling_clipcaer.errors import InputError
@@ -115,21 +111,27 @@ def test_with_faces_shown_the_squares_are_those_of_training(make_rows, mode):
         assert np.array_equal(shown, pixels.permute(0, 2, 3, 1))
 
 
-def test_a_face_with_its_box_is_hidden_in_the_frame_and_in_both_streams(make_rows):
+def test_of_a_face_with_its_box_one_sees_where_it_is_and_not_who(make_rows):
     rows = make_rows({})
-    plain, hidden = (view_clip(rows, 0, PROCESSOR, show_faces=shown) for shown in (True, False))
+    plain, veiled = (view_clip(rows, 0, PROCESSOR, show_faces=shown) for shown in (True, False))
     for pictures in (
-        (plain.frame, hidden.frame),
-        (plain.context[0], hidden.context[0]),
-        (plain.face[0], hidden.face[0]),
+        (plain.frame, veiled.frame),
+        (plain.context[0], veiled.context[0]),
+        (plain.face[0], veiled.face[0]),
     ):
         assert count_faces(pictures[0]) == 1 and count_faces(pictures[1]) == 0
-    assert likeness(plain.face[0], hidden.face[0]) < 0.2
-    # The scene is what the sheet is looked at for.
-    changed = np.any(np.asarray(plain.frame) != np.asarray(hidden.frame), axis=2)
-    rows_changed, columns_changed = np.nonzero(changed)
-    assert columns_changed.min() >= 315 - OWN_GROWTH * 40 - 1 and columns_changed.max() <= 315 + OWN_GROWTH * 40 + 1
-    assert rows_changed.min() >= 160 - OWN_GROWTH * 45 - 1 and rows_changed.max() <= 160 + OWN_GROWTH * 45 + 1
+    inner = np.s_[40:190, 45:180]
+    assert likeness(plain.face[0][inner], veiled.face[0][inner]) < 0.25
+    eyes = veiled.face[0][70:105, 40:180]  # of a square of 224 pixels
+    assert len(np.unique(eyes.reshape(-1, 3), axis=0)) == 1
+    # The rest is coarse light and dark, of the face, and no mosaic of the whole square.
+    chin = np.s_[140:200, 50:170]
+    coarse = [cv2.resize(view.face[0][chin], (8, 4), interpolation=cv2.INTER_AREA) for view in (plain, veiled)]
+    assert np.corrcoef(*(picture.ravel() for picture in coarse))[0, 1] > 0.8
+    # The scene is what the sheet is looked at for: no more than half a box beside the face is changed.
+    rows_changed, columns_changed = np.nonzero(np.any(np.asarray(plain.frame) != np.asarray(veiled.frame), axis=2))
+    assert columns_changed.min() >= 275 - 20 and columns_changed.max() <= 355 + 20
+    assert rows_changed.min() >= 115 - 24 and rows_changed.max() <= 205 + 24
 
 
 @pytest.mark.parametrize("boxes", [[], [[]], [[], [], []]])
@@ -149,20 +151,6 @@ def test_a_box_from_another_frame_hides_a_face_that_has_moved(make_rows):
         frame = np.asarray(view_clip(rows, 0, PROCESSOR).frame)
         eye = np.asarray(draw_faces([(320, 180)]))[140:160, 280:295]
         assert np.array_equal(frame[140:160, 280:295], eye) == found
-    assert GUESSED_GROWTH > OWN_GROWTH
-
-
-def test_hiding_takes_boxes_in_any_order_and_beyond_the_frame():
-    picture = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
-    straight, turned, outside = picture.copy(), picture.copy(), picture.copy()
-    hide_face(straight, (10, 20, 30, 40), 2.0)
-    hide_face(turned, (30, 40, 10, 20), 2.0)
-    hide_face(outside, (500, 500, 520, 520), 2.0)
-    assert np.array_equal(straight, turned) and not np.array_equal(straight, picture)
-    assert np.array_equal(outside, picture)
-    hide_face(picture, (-10, -10, 200, 5), 1.0)
-    hide_whole(picture)
-    assert picture.std() < 40
 
 
 def test_a_page_shows_a_frame_with_its_boxes_beside_the_two_rows(make_rows):
@@ -201,7 +189,7 @@ def test_the_command_draws_the_same_sheet_twice_with_the_checkpoint_s_processor(
     PROCESSOR.save_pretrained(tmp_path / "model")
     flags = ("--processor", str(tmp_path / "model"), "--clips", "lab/0")
     status, out, _ = call(make_rows({}), *flags)
-    assert status == 0 and "Faces are hidden where the boxes say they are" in out
+    assert status == 0 and "Faces are veiled where the boxes say they are" in out
     first = (tmp_path / "out" / "sheet.png").read_bytes()
     assert call(make_rows({}), *flags)[0] == 0
     assert (tmp_path / "out" / "sheet.png").read_bytes() == first

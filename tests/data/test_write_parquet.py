@@ -17,6 +17,7 @@ import pytest
 import torch
 from datasets import Dataset, DatasetDict, load_dataset, load_from_disk
 from datasets.distributed import split_dataset_by_node
+from huggingface_hub import DatasetCard
 from PIL import Image
 from torch.utils.data import DataLoader
 
@@ -31,7 +32,7 @@ from modeling_clipcaer.data.features import FEATURES
 from modeling_clipcaer.data.loading import get_labels, load_clips
 from modeling_clipcaer.data.parquet import rows as parquet_rows
 from modeling_clipcaer.data.parquet import shards as parquet_shards
-from modeling_clipcaer.data.parquet.card import LICENCE
+from modeling_clipcaer.data.parquet.card import LICENCE, render_dataset_card
 from modeling_clipcaer.errors import InputError
 
 
@@ -201,7 +202,11 @@ def test_every_reader_of_datasets_finds_the_splits(frames):
 def test_the_card_and_the_record_tell_the_licence_and_the_split_and_nothing_of_the_machine(dataset, frames, crops):
     for folder in (frames, crops):
         card = (folder / "README.md").read_text()
-        assert LICENCE in card and ("the place where it was taken" in card) == (folder == frames)
+        assert (
+            LICENCE in card
+            and (folder / "LICENSE").read_text() == f"{LICENCE}\n"
+            and ("the place where it was taken" in card) == (folder == frames)
+        )
         assert json.loads((folder / "build.json").read_text()) == {
             "split": {"protocol": "official", "seed": 42},
             "sources": {"train.txt": "0a1b"},
@@ -209,6 +214,28 @@ def test_the_card_and_the_record_tell_the_licence_and_the_split_and_nothing_of_t
         }
         for path in folder.iterdir():
             assert str(dataset.parent).encode() not in path.read_bytes(), path.name
+
+
+def test_the_hub_reads_the_card_and_a_person_finds_labels_splits_and_columns(dataset, tmp_path):
+    drawn = {"name": "drawn students", "link": None, "is_drawn": True}
+    splits = {"train": {"num_persons": 3, "frames_per_clip": {"min": 6, "median": 6.0, "max": 6}}}
+    record = {"origin": drawn, "splits": splits, "split": {"name": "by hand"}, "shared_persons": {"train/test": 2}}
+    counts = {"train": {"a": 1200, "b": 7}, "test": {"a": 2, "b": 0}}
+    card = DatasetCard(render_dataset_card(counts, load_from_disk(dataset)["train"].features, record, "out", "crops"))
+    assert card.data.license == "apache-2.0" and card.data.size_categories == ["1K<n<10K"]
+    assert card.data.to_dict()["pretty_name"] == "drawn students" and "synthetic" in card.data.tags
+    for line in (
+        "# Drawn students",
+        "> **Drawings, not people.** Every clip is drawn by a computer.",
+        "| a | 1200 | 2 |",
+        "| train | 1,207 | 3 | 6, 6, 6 |",
+        "Splits: by hand. Persons in two of them: 2 of train/test.",
+        "| `frame_names` | list of string | files of its frames, in order |",
+    ):
+        assert line in card.text.splitlines(), line
+    plain = DatasetCard(render_dataset_card(counts, {}, {}, "out", "none"))
+    told = (plain.data.license, plain.data.to_dict()["license_name"], plain.data.to_dict()["license_link"])
+    assert told == ("other", "terms-of-the-source", "LICENSE") and "# Out" in plain.text
 
 
 @pytest.mark.parametrize("embed", ["frames", "crops"])

@@ -111,6 +111,7 @@ def test_the_clock_is_the_same_whatever_the_labels_are_written_in(machine, tmp_p
 
 def test_plots_take_each_sign_from_a_font_that_has_it(machine, tmp_path, recwarn):
     matrix = {"confusion_matrix": [[1, 0], [0, 1]], "uar": 1.0, "war": 1.0, "num_clips": 2, "split": "test"}
+    matrix |= {"uar_ci95": [0.5, 1.0], "war_ci95": [0.5, 1.0]}
     plots.draw_confusion_matrix({"labels": ["困惑", "疲劳"], **matrix}, tmp_path / "numbers.png")
     machine.addfont(write_font(tmp_path / "han.ttf", HAN, "Test Han"))
     plots.draw_confusion_matrix({"labels": ["困惑", "疲劳"], **matrix}, tmp_path / "signs.png")

@@ -18,7 +18,7 @@ from helpers.videos import (
     write_video,
 )
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.exports.face_paths import FacePath, follow_faces, hide_between
+from modeling_clipcaer.exports.face_paths import FacePath, follow_faces
 from modeling_clipcaer.exports.look import label_colours, luminance, name_caveats, show_time, text_colour
 from modeling_clipcaer.exports.overlay import write_overlay
 from modeling_clipcaer.exports.overlay_drawing import OverlayPainter
@@ -233,25 +233,11 @@ def test_a_face_is_hidden_that_was_seen_too_shortly_for_a_timeline_of_its_own():
     assert sharpness(painted[face]) < 0.15 * sharpness(frame[face])
 
 
-def test_hiding_covers_the_whole_box_and_its_way_and_nothing_else():
-    frame = next(noise(1, (400, 300)))
-    hidden = frame.copy()
-    hide_between(hidden, np.array([[100, 120, 140, 170], [220, 130, 260, 180]], dtype=float))
-    changed = (hidden != frame).any(axis=2)
-    assert changed[125:170, 105:255].mean() > 0.95
-    for y, x in [(121, 101), (121, 138), (168, 101), (178, 258), (131, 258)]:
-        assert changed[y - 2 : y + 3, x - 2 : x + 3].any()
-    assert (
-        not changed[:60].any() and not changed[245:].any() and not changed[:, :60].any() and not changed[:, 300:].any()
-    )
-
-
 @pytest.mark.parametrize(
     "box", [(-50, -50, 20, 20), (390, 290, 460, 340), (-90, -90, -60, -60), (5, 5, 5, 5), (0, 0, 400, 300)]
 )
 def test_faces_at_and_beyond_the_edges_are_hidden_without_a_crash(box):
     frame = next(noise(1, (400, 300)))
-    hide_between(frame, np.array([box], dtype=float))
     timeline = build_timeline(1.0, (400, 300), [seen("person-1", 0.5, box)], [segment("person-1", 0, 1)])
     OverlayPainter(timeline, 400, 300, False).paint(frame, 0.5)
 
@@ -297,6 +283,33 @@ def test_each_person_carries_the_label_of_the_moment_in_its_colour():
         strip = frame[60:100, 195:]  # above the box
         assert count_colour(strip, colours[label]) > 500 and count_colour(frame, colours[other]) == 0
         assert count_colour(frame[300:], colours[UNCERTAIN]) > 500
+
+
+def test_a_label_has_the_score_of_the_window_around_the_moment():
+    windows = [
+        TimelineWindow(
+            *(
+                "lesson.mp4",
+                "person-1",
+                number,
+                2.0 * number,
+                2.0 * number + 4,
+                "detected",
+                16,
+                16,
+                "Confusion",
+                score,
+            ),
+            probabilities={"Confusion": score, "Fatigue": 1 - score},
+        )
+        for number, score in enumerate((0.5, 0.9, 0.7))
+    ]
+    one = segment("person-1", 0, 8, "Confusion", score=0.8)
+    timeline = Timeline("lesson.mp4", 8.0, 640, 360, ["Confusion", "Fatigue"], windows, [one])
+    painter = OverlayPainter(timeline, 640, 360, True)
+    # The windows' middles are 2, 4 and 6 s.
+    told = [painter._describe(one, time) for time in (0.0, 2.9, 3.1, 4.9, 5.1, 8.0)]
+    assert told == [f"Confusion {score} %" for score in (50, 50, 90, 90, 70, 70)]
 
 
 def test_labels_of_neighbours_do_not_cover_each_other():

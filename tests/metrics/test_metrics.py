@@ -280,7 +280,9 @@ def test_the_trainer_gets_percent_from_logits_or_from_a_tuple_that_begins_with_t
     expected = {"uar": pytest.approx(100 * (3 / 4 + 1 / 2) / 3), "war": pytest.approx(400 / 7)}
     for predictions in (logits, (logits, np.zeros((7, 2, 4)))):
         eval_prediction = SimpleNamespace(predictions=predictions, label_ids=np.array(REFERENCES))
-        assert compute_uar_war(eval_prediction) == expected
+        found = compute_uar_war(eval_prediction)
+        low, high = (found.pop(f"uar_{end}") for end in ("low", "high"))
+        assert found == expected and 0 < low < found["uar"] < high < 100
 
 
 # --- the evaluate metric

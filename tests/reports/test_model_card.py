@@ -61,16 +61,39 @@ def test_the_model_index_holds_uar_and_war_with_intervals_and_every_recall(repor
 
 
 def test_the_page_holds_results_training_use_and_licence(report):
-    text = read(report, flags={"num_frames": 8, "lr_milestones": [10, 15]}, repository="me/run").text
+    text = read(report, flags={"num_frames": 8, "seed": 42, "lr_milestones": [10, 15]}, repository="me/run").text
     low, high = report["uar_ci95"]
-    assert f"| 62.5 | {low:.1f} to {high:.1f} |" in text
+    assert f"**UAR 62.5 %** [{low:.1f}, {high:.1f}]" in text
     assert "| calm | 75.0 | 4 | 30 |" in text and "| lost | – | 0 | 2 |" in text
     assert "39 clips" in text and "`raer_advanced`" in text and "num_frames: 8" in text
-    assert "epoch 4, chosen on the validation split;\nthe last has UAR 41.5 %" in text
+    assert "seed: 42" not in text  # it is the default
+    assert "The checkpoint is that of epoch 4, chosen on the validation split; the last has UAR 41.5 %." in text
     assert f"torch {report['versions']['torch']}" in text
     assert RESPONSIBLE_USE in text and "Prohibited: " in text and "non-commercial research" in text
     assert 'pipeline("video-classification", model="me/run", trust_remote_code=True)' in text
     assert 'pipeline("academic-emotion-recognition", model="me/run")' in text
+
+
+def test_plots_are_on_the_card_and_the_picture_of_a_link_is_on_the_hub(report):
+    card = read(report, repository="me/run")
+    for name in ("confusion_matrix.png", "reliability.png", "training_curves.png"):
+        assert f"]({name})" in card.text
+    assert card.data.thumbnail == "https://huggingface.co/me/run/resolve/main/confusion_matrix.png"
+    assert "thumbnail" not in read(report).data.to_dict() and card.data.language == "en"
+
+
+def test_data_go_by_their_name_and_drawings_are_called_drawings(report):
+    known = report | {"origin": {"name": "RAER", "link": "https://example.test/raer", "is_drawn": False}}
+    card = read(known)
+    assert card.data.datasets == ["RAER"] and "# ClipCaer on RAER" in card.text
+    assert "(<https://example.test/raer>)" in card.text and "rawn" not in card.content
+    drawn = read(report | {"origin": {"name": "drawn students", "link": None, "is_drawn": True}})
+    assert drawn.data.datasets == ["drawn-students"] and "synthetic" in drawn.data.tags
+    assert {(result.dataset_type, result.dataset_name) for result in drawn.data.eval_results} == {
+        ("drawn-students", "drawn students (computer drawings, not people)")
+    }
+    assert drawn.text.strip().startswith("# ClipCaer on drawn students\n\n> **Drawings, not people.**")
+    assert "RAER is for" not in drawn.text and read(report).data.datasets is None
 
 
 def test_the_card_names_no_place_of_this_machine(report, tmp_path):

@@ -16,7 +16,7 @@ from modeling_clipcaer.reports.evaluation import (
     tell_result,
     write_report,
 )
-from modeling_clipcaer.reports.plots import _panels
+from modeling_clipcaer.reports.plots import Curve, _panels, draw_reliability
 
 
 CONTRACT_KEYS = {
@@ -156,6 +156,27 @@ def test_labels_of_ones_own_survive_tables_and_pictures(tmp_path):
     assert (tmp_path / "confusion_matrix.png").stat().st_size > 0
 
 
+def test_the_reliability_diagram_is_of_the_probabilities_that_are_told(tmp_path):
+    # At a temperature of 2 a confidence of 12 / 16 becomes sqrt(12) / (sqrt(12) + 4).
+    known = {"checkpoint": "m", "dataset": "d", "split": "test", "seed": 3, "calibration_temperature": 2.0}
+    report = build_report(LOGITS, REFERENCES, RAER_LABELS, **known)
+    plain, told = report["reliability"], report["calibration"]["reliability"]
+    for bins, confidence in ((plain, 0.75), (told, 12**0.5 / (12**0.5 + 4))):
+        (place,) = np.flatnonzero(bins["count"])
+        assert bins["count"][place] == 7 and bins["confidence"][place] == pytest.approx(confidence, abs=1e-4)
+    draw_reliability(report, tmp_path / "told.png")
+    draw_reliability(report | {"calibration": None}, tmp_path / "plain.png")
+    assert (tmp_path / "told.png").read_bytes() != (tmp_path / "plain.png").read_bytes()
+
+
+def test_drawn_clips_are_called_so_before_the_figures_are_believed():
+    origin = {"name": "drawn students", "link": None, "is_drawn": True}
+    known = {"checkpoint": "m", "dataset": "d", "split": "test", "seed": 3}
+    for drawn in (True, False):
+        report = build_report(LOGITS, REFERENCES, RAER_LABELS, origin=origin | {"is_drawn": drawn}, **known)
+        assert ("say nothing about people" in render_report(report)) == drawn
+
+
 def test_a_file_that_fails_half_way_leaves_the_old_one_and_nothing_else(tmp_path):
     path = tmp_path / "report.md"
     path.write_text("old")
@@ -170,26 +191,33 @@ def test_a_file_that_fails_half_way_leaves_the_old_one_and_nothing_else(tmp_path
 LOG_HISTORY = [
     {"epoch": 0.5, "step": 5, "loss": 2.0, "loss_ce": 1.5, "loss_mi": 1.0, "lr/base": 1e-2, "lr/image_encoder": 0.0},
     {"epoch": 1.0, "step": 10, "loss": 1.0, "loss_ce": 0.5, "loss_mi": 0.8, "lr/base": 1e-3, "lr/image_encoder": 0.0},
-    {"epoch": 1.0, "step": 10, "eval_loss": 1.2, "eval_uar": 60.0, "eval_war": 70.0, "eval_runtime": 1.0},
-    {"epoch": 2.0, "step": 20, "eval_loss": 1.4, "eval_uar": 55.0, "eval_war": 72.0, "eval_runtime": 1.0},
+    {"epoch": 1.0, "step": 10, "eval_loss": 1.2, "eval_uar": 60.0, "eval_uar_low": 51.0, "eval_uar_high": 66.0},
+    {"epoch": 2.0, "step": 20, "eval_loss": 1.4, "eval_uar": 55.0, "eval_uar_low": 45.0, "eval_uar_high": 62.0},
     {"epoch": 2.0, "step": 20, "train_loss": 1.5, "train_runtime": 9.0},
 ]
 
 
-def test_each_named_loss_gets_a_panel_and_a_frozen_group_gets_no_curve():
-    panels = _panels(LOG_HISTORY)
-    assert panels == {
-        "loss": [("training", [0.5, 1.0], [2.0, 1.0]), ("validation", [1.0, 2.0], [1.2, 1.4])],
-        "loss_ce": [("training", [0.5, 1.0], [1.5, 0.5])],
-        "loss_mi": [("training", [0.5, 1.0], [1.0, 0.8])],
-        "validation, %": [("UAR", [1.0, 2.0], [60.0, 55.0]), ("WAR", [1.0, 2.0], [70.0, 72.0])],
-        "learning rate": [("base", [0.5, 1.0], [1e-2, 1e-3])],
+def test_parts_of_the_loss_are_beside_it_mi_apart_and_a_frozen_group_gets_no_curve():
+    assert _panels(LOG_HISTORY) == {
+        "Loss": [
+            Curve("training", [0.5, 1.0], [2.0, 1.0]),
+            Curve("training, ce alone", [0.5, 1.0], [1.5, 0.5]),
+            Curve("validation", [1.0, 2.0], [1.2, 1.4]),
+        ],
+        "MI loss (logarithmic)": [Curve("training", [0.5, 1.0], [1.0, 0.8])],
+        "Learning rate": [Curve("base", [0.5, 1.0], [1e-2, 1e-3])],
     }
+
+
+def test_equal_curves_are_drawn_once_under_all_their_names():
+    rates = {"lr/base": 1e-2, "lr/prompt_learner": 1e-2, "lr/adapter": 2e-2}
+    (curves,) = _panels([{"epoch": epoch, **rates} for epoch in (1.0, 2.0)]).values()
+    assert [curve.legend for curve in curves] == ["base, prompt learner", "adapter"]
 
 
 @pytest.mark.parametrize("log_history", [LOG_HISTORY, LOG_HISTORY[2:3], LOG_HISTORY[-1:], []])
 def test_training_curves_are_drawn_from_any_history(log_history, tmp_path):
-    plot_training_curves(log_history, tmp_path / "curves.png")
+    plot_training_curves(log_history, tmp_path / "curves.png", selected=1.0)
     assert os.listdir(tmp_path) == ["curves.png"]
     with Image.open(tmp_path / "curves.png") as picture:
         assert picture.format == "PNG" and picture.width > 500

@@ -1,5 +1,6 @@
 """What an audit finds wrong: from the counts of every split to findings with a severity."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
@@ -62,6 +63,7 @@ def summarise_tally(tally: Tally, labels: Sequence[str]) -> dict[str, Any]:
     """Counts of a split, in the form of build.json's."""
     clips, frames = tally.counts["clips"], tally.counts["frames"]
     per_label = [tally.labels[label] for label in range(len(labels))]
+    shown = Counter(label for found in tally.persons.values() for label in found)
     histogram = dict(sorted(tally.lengths.items()))
     lengths = np.repeat(list(histogram), list(histogram.values())) if clips else [0]
     boxes = {
@@ -81,6 +83,7 @@ def summarise_tally(tally: Tally, labels: Sequence[str]) -> dict[str, Any]:
         "absent_labels": [name for name, count in zip(labels, per_label, strict=True) if not count],
         "imbalance": round(max(per_label) / min(filter(None, per_label)), 2) if any(per_label) else None,
         "num_persons": len(tally.persons),
+        "persons_by_label": {name: shown[label] for label, name in enumerate(labels)},
         "frames_per_clip": {
             "min": int(min(lengths)),
             "median": float(np.median(lengths)),
@@ -199,7 +202,7 @@ def check_frames(
 def check_persons(tallies: Mapping[str, Tally], protocol: str) -> Iterator[dict[str, Any]]:
     """Persons in two splits, which the official protocol, by clip, has by design."""
     for first, second in combinations(tallies, 2):
-        shared = len(tallies[first].persons & tallies[second].persons)
+        shared = len(tallies[first].persons.keys() & tallies[second].persons.keys())
         if shared:
             total = len(tallies[second].persons)
             message = f"{say_share(shared, total, 'persons')} of {second} are in {first} too (protocol `{protocol}`)"

@@ -53,7 +53,7 @@ class Tally:
     labels: Counter = field(default_factory=Counter)
     lengths: Counter = field(default_factory=Counter)
     votes: Counter = field(default_factory=Counter)  # by how many counts a clip has of them, and their sum
-    persons: set[str] = field(default_factory=set)
+    persons: dict[str, set[int]] = field(default_factory=dict)  # and the labels that each shows
     found: dict[str, Found] = field(default_factory=dict)
     sides: dict[str, np.ndarray] = field(default_factory=lambda: {k: np.zeros(SIDE_BINS, np.int64) for k in KINDS})
     # Of each clip: a key of its id, one of its files, a stretch of a video (its key, first frame, end), its hashes.
@@ -73,7 +73,8 @@ class Tally:
             getattr(self, name).update(getattr(other, name))
         for name in ("ids", "files", "stretches", "pictures"):
             getattr(self, name).extend(getattr(other, name))
-        self.persons |= other.persons
+        for person, labels in other.persons.items():
+            self.persons.setdefault(person, set()).update(labels)
         for kind in KINDS:
             self.sides[kind] += other.sides[kind]
         for check, found in other.found.items():
@@ -91,9 +92,10 @@ def look_at_clip(row: Mapping[str, Any], tally: Tally, thresholds: AuditThreshol
     clip_id = str(row["clip_id"])
     tally.counts["clips"] += 1
     tally.ids.append(make_key(clip_id))
-    tally.labels[-1 if row["label"] is None else row["label"]] += 1
+    label = -1 if row["label"] is None else row["label"]
+    tally.labels[label] += 1
     if row.get("person_id"):
-        tally.persons.add(identity_key(row["person_id"]))
+        tally.persons.setdefault(identity_key(row["person_id"]), set()).add(label)
     else:
         tally.note("unknown_persons", clip_id)
     if "votes" in row:

@@ -15,7 +15,7 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 
 from modeling_clipcaer.data.clip_search import is_video
-from modeling_clipcaer.data.settings import PERSON_HELP, TEST_HELP, BuildSettings
+from modeling_clipcaer.data.settings import NAME_HELP, PERSON_HELP, TEST_HELP, BuildSettings
 from modeling_clipcaer.data.source_clips import Source, SourceClip
 from modeling_clipcaer.data.tables import parse_count, read_csv, read_table
 from modeling_clipcaer.data.votes import find_favourites
@@ -39,9 +39,12 @@ LFS_POINTER = b"version https://git-lfs"
 class Settings(BuildSettings):
     """The folder, and whose word is the label."""
 
+    data_link = "https://github.com/CheyneyComputerScience/CREMA-D"
+
     root: str = option(
         MISSING, "the folder of the repository, with VideoFlash and processedResults in it", metavar="DIR"
     )
+    data_name: str | None = option("CREMA-D", NAME_HELP, rare=True, metavar="NAME")
     videos: str = option("VideoFlash", "the folder of the videos, in --root or absolute", metavar="DIR")
     label_from: str = option(
         "acted", "the label is what was acted, or what most raters said", choices=("acted", "raters")

@@ -11,7 +11,7 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 
 from modeling_clipcaer.data.clip_search import is_video
-from modeling_clipcaer.data.settings import PERSON_HELP, BuildSettings
+from modeling_clipcaer.data.settings import NAME_HELP, PERSON_HELP, BuildSettings
 from modeling_clipcaer.data.source_clips import Source, SourceClip
 from modeling_clipcaer.data.tables import read_csv, read_table
 from modeling_clipcaer.errors import InputError
@@ -29,6 +29,7 @@ class Settings(BuildSettings):
     """The folder, and whose level is the label."""
 
     root: str = option(MISSING, "the folder with DataSet and Labels in it", metavar="DIR")
+    data_name: str | None = option("DAiSEE", NAME_HELP, rare=True, metavar="NAME")
     affect: str = option("Engagement", "whose level is the label", choices=AFFECTS)
     person_pattern: str | None = option(PERSON_PATTERN, PERSON_HELP, metavar="REGEX")
 

@@ -15,7 +15,7 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from modeling_clipcaer.data.settings import PERSON_HELP, BuildSettings
+from modeling_clipcaer.data.settings import NAME_HELP, PERSON_HELP, BuildSettings
 from modeling_clipcaer.data.source_clips import SPLITS, Source, SourceClip
 from modeling_clipcaer.data.tables import read_csv, read_table
 from modeling_clipcaer.errors import InputError, check_readable
@@ -34,6 +34,7 @@ class Settings(BuildSettings):
     """The folder."""
 
     root: str = option(MISSING, "the folder with the tables and the videos in it", metavar="DIR")
+    data_name: str | None = option("EngageNet", NAME_HELP, rare=True, metavar="NAME")
     person_pattern: str | None = option(PERSON_PATTERN, PERSON_HELP, metavar="REGEX")
 
 

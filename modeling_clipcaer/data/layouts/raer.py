@@ -20,9 +20,10 @@ from modeling_clipcaer.data.annotations import read_lines
 from modeling_clipcaer.data.boxes import Entry, check_coverage, explain_missing_box
 from modeling_clipcaer.data.clip_keys import PathPatterns, clip_key, find_folder
 from modeling_clipcaer.data.protocols import OPTIONS_OF, cut_by_protocol, record_protocol
-from modeling_clipcaer.data.settings import BuildSettings
-from modeling_clipcaer.data.source_clips import Source, SourceClip
+from modeling_clipcaer.data.settings import NAME_HELP, BuildSettings
+from modeling_clipcaer.data.source_clips import ORIGIN_NAME, Source, SourceClip
 from modeling_clipcaer.errors import InputError, check_readable
+from modeling_clipcaer.json_files import read_object
 from modeling_clipcaer.names import find_label_fault, identity_key
 from modeling_clipcaer.raer_labels import RAER_LABELS
 from modeling_clipcaer.settings_clipcaer import option
@@ -43,7 +44,10 @@ class Settings(BuildSettings):
 
     is_strict = True
 
+    data_link = "https://github.com/zgsfer/CLIP-CAER"
+
     root: str = option(MISSING, "the RAER folder or its parent", metavar="DIR")
+    data_name: str | None = option("RAER", NAME_HELP, rare=True, metavar="NAME")
     split: str = option(
         "official", "how splits are made; official keeps the lists, the others cut anew", choices=tuple(OPTIONS_OF)
     )
@@ -194,7 +198,18 @@ def find_clips(settings: Settings) -> Source:
         for kind in ("face", "body")
         if files[kind] is None
     ]
-    return Source(clips, settings.labels, list(annotations.values()), arguments={"root": str(raer)}, notes=notes)
+    findings = {"origin": read_origin(raer / ORIGIN_NAME)} if (raer / ORIGIN_NAME).exists() else {}
+    arguments = {"root": str(raer)}
+    return Source(clips, settings.labels, list(annotations.values()), "official", arguments, findings, notes)
+
+
+def read_origin(path: Path) -> dict[str, Any]:
+    """What data say of themselves that are in RAER's layout and are not RAER."""
+    origin = read_object(path)
+    name, is_drawn = origin.get("name"), origin.get("is_drawn")
+    if not isinstance(name, str) or not isinstance(is_drawn, bool):
+        raise InputError(f"{path}: expected a text as `name`, and true or false as `is_drawn`")
+    return {"name": name, "link": None, "is_drawn": is_drawn}
 
 
 def locate_sources(settings: Settings) -> tuple[Path, dict[str, Path | None]]:

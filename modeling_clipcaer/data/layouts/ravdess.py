@@ -13,7 +13,7 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 
 from modeling_clipcaer.data.clip_search import is_video
-from modeling_clipcaer.data.settings import PERSON_HELP, TEST_HELP, BuildSettings
+from modeling_clipcaer.data.settings import NAME_HELP, PERSON_HELP, TEST_HELP, BuildSettings
 from modeling_clipcaer.data.source_clips import Source, SourceClip
 from modeling_clipcaer.errors import InputError, check_readable
 from modeling_clipcaer.settings_clipcaer import option
@@ -30,7 +30,10 @@ NUM_TAKES = {"speech": 1440, "song": 1012, "both": 2452}
 class Settings(BuildSettings):
     """The folder, and what was voiced."""
 
+    data_link = "https://zenodo.org/records/1188976"
+
     root: str = option(MISSING, "the folder with Actor_01 and so on in it, or in folders of it", metavar="DIR")
+    data_name: str | None = option("RAVDESS", NAME_HELP, rare=True, metavar="NAME")
     channel: str = option("speech", "the takes that are spoken, sung, or both", choices=tuple(CHANNELS))
     person_pattern: str | None = option(PERSON_PATTERN, PERSON_HELP, metavar="REGEX")
     test_share: float | None = option(0.2, TEST_HELP.replace("no default", "default 0.2"), metavar="SHARE")

@@ -17,14 +17,14 @@ from modeling_clipcaer.json_files import read_object
 from modeling_clipcaer.names import public_name
 
 
-CARD_NAME, PROCESSOR_NAME = "README.md", "preprocessor_config.json"
+CARD_NAME, LICENCE_NAME, PROCESSOR_NAME = "README.md", "LICENSE", "preprocessor_config.json"
 SHARD_NAME = re.compile(r"(?P<split>\w+)-(?P<number>\d{5})-of-(?P<total>\d{5})\.parquet")
 SPLITS = ("train", "validation", "test")
 # What a reader that streams holds at a time. Smaller ones read no faster, and compress less.
 GROUP_BYTES = 32 * 2**20
 GROUP_ROWS = 1000
 # What a build's record tells others: counts and settings. All else may name this machine's folders.
-PUBLISHED = ("splits", "shared_persons", "split", "box_keys", "box_keys_without_clip", "versions")
+PUBLISHED = ("origin", "splits", "shared_persons", "split", "box_keys", "box_keys_without_clip", "versions")
 PUBLISHED_ARGUMENTS = (
     *("split", "val_share", "val_split", "test_share", "folds", "fold", "place", "seed", "person_pattern"),
     *("place_pattern", "outside_boxes", "min_face_share", "min_body_share", "first_label", "labels", "affect"),
@@ -114,7 +114,7 @@ def replaced_folder(output: Path) -> Iterator[Path]:
     Raises:
         InputError: `output` holds something else than an earlier writing, or cannot be written.
     """
-    known = {RECORD_NAME, CARD_NAME, PROCESSOR_NAME}
+    known = {RECORD_NAME, CARD_NAME, LICENCE_NAME, PROCESSOR_NAME}
     foreign = [path.name for path in output.iterdir()] if output.is_dir() else [output.name] * output.exists()
     foreign = [name for name in foreign if name not in known and not SHARD_NAME.fullmatch(name)]
     if foreign:
@@ -138,10 +138,11 @@ def without_paths(content: Any) -> Any:
     return public_name(content) if is_absolute else content
 
 
-def publish_record(dataset: Path, folder: Path) -> None:
-    """Copy of the record of the dataset's build, which names its split, what is known to hold no path."""
+def publish_record(dataset: Path, folder: Path) -> dict[str, Any]:
+    """Copy of the record of the dataset's build, which names its split, what is known to hold no path; return that.
+    Nothing where there is no record."""
     if not (dataset / RECORD_NAME).exists():
-        return
+        return {}
     record = read_object(dataset / RECORD_NAME)
     published = {name: record[name] for name in PUBLISHED if name in record}
     if "sources" in record:
@@ -153,3 +154,4 @@ def publish_record(dataset: Path, folder: Path) -> None:
         # Keep: their number alone; what is wrong with them is told with the paths of their files.
         published["unreadable_clips_left_out"] = len(skipped)
     write_json(published, folder / RECORD_NAME)
+    return published

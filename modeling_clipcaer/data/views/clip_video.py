@@ -1,6 +1,6 @@
 """Clips of a dataset as one video, with its boxes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -66,18 +66,19 @@ def write_clip_video(clips: list[dict], views: list[tuple[Image.Image, list[floa
     faces = {str(number): box for number, (_, box) in enumerate(views) if box}
     bodies = clips[0]["body_boxes"] if len(clips) == 1 else []
     with locked_name(output), staged_folder(output.parent, last=name) as folder:
-        write_video([frame for frame, _ in views], folder / name, fps)
+        write_video((frame for frame, _ in views), folder / name, fps)
         write_json({name: faces} if faces else {}, (folder / name).with_suffix(".face.json"), indent=None)
         write_json({name: bodies[0]} if bodies else {}, (folder / name).with_suffix(".body.json"), indent=None)
 
 
-def write_video(frames: list[Image.Image], output: Path, fps: int) -> None:
+def write_video(frames: Iterable[Image.Image], output: Path, fps: int) -> None:
     """Frames at a steady rate and high quality, in the first one's size, cut to even sides as H.264 wants them."""
     with av.open(str(output), "w") as container:
-        stream = container.add_stream("libx264", rate=Fraction(fps), options={"crf": "12"})
-        stream.width, stream.height = frames[0].width // 2 * 2, frames[0].height // 2 * 2
+        stream = container.add_stream("libx264", rate=Fraction(fps), options={"crf": "12", "preset": "veryfast"})
         stream.pix_fmt = "yuv420p"
-        for frame in frames:
+        for number, frame in enumerate(frames):
+            if number == 0:
+                stream.width, stream.height = frame.width // 2 * 2, frame.height // 2 * 2
             pixels = np.ascontiguousarray(np.asarray(frame)[: stream.height, : stream.width])
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         container.mux(stream.encode())

@@ -1,4 +1,4 @@
-"""Pages of what the model sees: a clip's frames with boxes, both streams, and faces that cannot be recognised."""
+"""Pages of what the model sees: a clip's frames with boxes, both streams, and faces that nobody is known by."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -7,8 +7,9 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
+from modeling_clipcaer.faces.hiding import hide_between, hide_whole, veil_face
 from modeling_clipcaer.frames import FrameSource
 from modeling_clipcaer.names import printable
 
@@ -21,11 +22,9 @@ PAGE_WIDTH = 2048  # what the frames of a row are shrunk to share, down to the s
 SMALLEST_CELL = 64
 BACKGROUND, INK = (250, 250, 250), (20, 20, 20)
 FACE_COLOUR, BODY_COLOUR = (0, 158, 115), (230, 94, 0)
-# Mosaic cells across a face. An eye is less than a cell, and the cells are blurred into each other.
-FACE_CELLS = 5
-# Of a hidden ellipse, times the face box: it holds the box's corners, hair and chin. A box that is another frame's or
-# a guess is wide of the face, by as much as a head moves meanwhile.
-OWN_GROWTH, GUESSED_GROWTH = 1.9, 3.0
+# A box that is another frame's or a guess is wide of the face, by as much as a head moves meanwhile: what is hidden is
+# so many times as large as a face of its own.
+GUESSED_GROWTH = 2.0
 
 
 @dataclass
@@ -48,7 +47,8 @@ class ClipView:
 
 
 class HiddenFaces:
-    """Frames of a clip with the faces made unrecognisable, before anything is cut from them.
+    """Frames of a clip on which nobody is known by the face, before anything is cut from them: a face is veiled where
+    its box is the frame's own, and hidden where that is a guess.
 
     Args:
         source: the frames as they are.
@@ -66,47 +66,13 @@ class HiddenFaces:
         """Yield the frames at `indices`."""
         for index, frame in zip(indices, self.source.read(indices), strict=True):
             pixels, box = frame.permute(1, 2, 0).numpy(), self.boxes[index]  # the frame's own memory
-            if box:
-                hide_face(pixels, box, OWN_GROWTH if self.is_own[index] else GUESSED_GROWTH)
-            else:
+            if not box:
                 hide_whole(pixels)
+            elif self.is_own[index]:
+                veil_face(pixels, box)
+            else:
+                hide_between(pixels, np.array([box], dtype=float), growth=GUESSED_GROWTH)
             yield frame
-
-
-def hide_whole(pixels: np.ndarray) -> None:
-    """Make all of `pixels` (height, width, 3), uint8, unrecognisable, in place."""
-    height, width = pixels.shape[:2]
-    pixels[...] = _make_mosaic(Image.fromarray(np.ascontiguousarray(pixels)), max(height, width) / FACE_CELLS)
-
-
-def hide_face(pixels: np.ndarray, box: Box, growth: float) -> None:
-    """Make what lies in and around `box` unrecognisable, in place.
-
-    Args:
-        pixels (`(height, width, 3)` uint8): a picture.
-        box: left, top, right, bottom in its pixels; may reach beyond it.
-        growth: how many times as wide and high as the box the hidden ellipse is.
-    """
-    (left, right), (top, bottom) = sorted(box[::2]), sorted(box[1::2])
-    sides, middle = (max(right - left, 1), max(bottom - top, 1)), ((left + right) / 2, (top + bottom) / 2)
-    left, top = (int(np.floor(at - growth * side / 2)) for at, side in zip(middle, sides, strict=True))
-    right, bottom = (int(np.ceil(at + growth * side / 2)) for at, side in zip(middle, sides, strict=True))
-    rows, columns = slice(max(top, 0), max(bottom, 0)), slice(max(left, 0), max(right, 0))
-    if pixels[rows, columns].size == 0:
-        return
-    region = Image.fromarray(np.ascontiguousarray(pixels[rows, columns]))
-    mask = Image.new("L", region.size)
-    ellipse = (left - columns.start, top - rows.start, right - columns.start, bottom - rows.start)
-    ImageDraw.Draw(mask).ellipse(ellipse, fill=255)
-    region.paste(_make_mosaic(region, max(sides) / FACE_CELLS), mask=mask)
-    pixels[rows, columns] = region
-
-
-def _make_mosaic(picture: Image.Image, cell: float) -> Image.Image:
-    """`picture` from cells of so many pixels, blurred into each other."""
-    columns, rows = (max(round(side / max(cell, 1)), 1) for side in picture.size)
-    mosaic = picture.resize((columns, rows), Image.Resampling.BOX).filter(ImageFilter.GaussianBlur(0.7))
-    return mosaic.resize(picture.size, Image.Resampling.BILINEAR)
 
 
 def draw_page(views: Sequence[ClipView], heading: str) -> Image.Image:

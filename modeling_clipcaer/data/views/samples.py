@@ -11,8 +11,9 @@ from PIL import Image
 from modeling_clipcaer.common.files import staged_folder
 from modeling_clipcaer.common.locks import locked_name
 from modeling_clipcaer.data.clip_rows import BOX_COLUMNS, open_row
-from modeling_clipcaer.data.views.contact_sheet import ClipView, HiddenFaces, draw_page, hide_whole
+from modeling_clipcaer.data.views.contact_sheet import ClipView, HiddenFaces, draw_page
 from modeling_clipcaer.errors import InputError, check_readable, first_line
+from modeling_clipcaer.faces.hiding import hide_whole
 from modeling_clipcaer.names import identity_key
 from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor, boxes_per_frame
 
@@ -41,15 +42,17 @@ def view_clip(
         title = _describe(rows, place, names, len(source))
         if not show_faces:
             # Sources go as boxes do: one for each frame, or one for all.
-            source = HiddenFaces(source, faces, [name == OWN for name in boxes_per_frame(names, len(source))])
+            is_own = [name == OWN for name in boxes_per_frame(names, len(source))]
+            source = HiddenFaces(source, faces, is_own)
         streams = processor.process_clip(source, faces, bodies, indices, mode)
         (frame,) = source.read([shown])
     except InputError as error:
         raise InputError(f"clip {row['clip_id']}: {error}") from error
     context, face = (pixels.permute(0, 2, 3, 1).numpy() for pixels in streams if pixels is not None)
     if not show_faces:
-        for square in face:
-            hide_whole(square)
+        for index, square in zip(indices.tolist(), face, strict=True):
+            if not is_own[index]:
+                hide_whole(square)
     whole = Image.fromarray(np.ascontiguousarray(frame.permute(1, 2, 0)))
     return ClipView(title, whole, faces[shown] or None, bodies[shown] or None, context, face)
 

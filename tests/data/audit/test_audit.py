@@ -11,6 +11,7 @@ from PIL import Image
 
 from helpers import videos
 from modeling_clipcaer.data.audit.dataset import audit_dataset, format_audit
+from modeling_clipcaer.data.audit.plots import MAX_FINDINGS, list_lines
 from modeling_clipcaer.data.audit.thresholds import AuditThresholds
 from modeling_clipcaer.data.boxes import BOX_SOURCES
 from modeling_clipcaer.data.features import FEATURES
@@ -120,11 +121,27 @@ def test_the_report_keeps_its_schema(audit, rows):
     }
     assert set(report["splits"]["train"]) == {
         *("num_clips", "num_frames", "labels", "absent_labels", "imbalance", "num_persons", "frames_per_clip"),
-        *("face_boxes", "body_boxes"),
+        *("persons_by_label", "face_boxes", "body_boxes"),
     }
     assert json.loads(json.dumps(report)) == report
     table = "\n".join(format_audit(report))
     assert "error    test: 1 of 40 frames" in table and "found: 1 error, no warnings" in table
+
+
+def test_the_page_says_the_worst_findings_first_and_how_many_boxes_are_missing(audit, rows):
+    rows["test"][0]["frame_names"][0] = "gone.jpg"
+    report = audit()
+    lines = list_lines(report)
+    assert lines[0] == ("error", "test: 1 of 40 frames (2.5%) have no file")  # and no path
+    assert lines[-1] == ("boxes", "every frame has a face box of its own; every frame has a body box of its own")
+    many = report | {"findings": report["findings"] * 20}
+    assert len(list_lines(many)) == MAX_FINDINGS + 2 and list_lines(many)[-2][1].startswith("and ")
+
+
+def test_a_person_counts_for_every_label_that_is_shown(audit, rows):
+    rows["train"][0]["person_id"] = "another"
+    split = audit()["splits"]["train"]  # of five labels with a clip each
+    assert split["num_persons"] == 2 and list(split["persons_by_label"].values()) == [1] * 5
 
 
 def test_imbalance_beyond_the_limit_is_a_warning(audit, rows):

@@ -57,7 +57,7 @@ def test_the_command_prints_a_table_and_writes_a_report_and_a_page(dataset):
     report = json.loads((dataset / "audit" / "audit.json").read_text())
     assert report["decoded"] and report["thresholds"]["min_face_side"] == 10 and report["severities"]["error"] == 1
     with Image.open(dataset / "audit" / "audit.png") as page:
-        assert page.size == (1440, 1020)
+        assert page.width == 1440 and page.height > 900
 
 
 def test_severity_and_what_is_to_fail_make_the_exit_status(dataset, monkeypatch, capsys):
