@@ -237,7 +237,7 @@ def draw_effects(summary: Mapping[str, Any], path: Path) -> None:
     from matplotlib.figure import Figure
 
     from modeling_clipcaer.common.lettering import Lettering
-    from modeling_clipcaer.common.palette import BLUE, GREY, ORANGE
+    from modeling_clipcaer.common.palette import GREY, GRID, LESS, MORE
 
     rows = [row for row in summary["cells"] if "effect" in row][::-1]
     lettering = Lettering([row["name"] for row in rows], word="cell")
@@ -247,13 +247,13 @@ def draw_effects(summary: Mapping[str, Any], path: Path) -> None:
     axes.axvline(0, color=GREY, linewidth=1)
     for place, row in enumerate(rows):
         effect, margin = row["effect"]["uar"], row["effect"]["margin"] or 0
-        colour = GREY if abs(effect) <= margin or row["effect"]["same_logits"] else BLUE if effect > 0 else ORANGE
+        colour = GREY if abs(effect) <= margin or row["effect"]["same_logits"] else MORE if effect > 0 else LESS
         axes.errorbar(effect, place, xerr=margin, fmt="o", color=colour, capsize=3, markersize=5)
         points = list(row["effect"]["by_clips"].values())
         axes.plot(points, [place] * len(points), "|", color=colour, markersize=9, alpha=0.6)
     axes.set_yticks(range(len(rows)), [lettering[row["name"]] for row in rows], parse_math=False)
     axes.set_xlabel("difference to the default in UAR, points")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="x", color="#e6e6e6", linewidth=0.8)
+    axes.grid(axis="x", color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     figure.savefig(path)
