@@ -25,16 +25,15 @@ STEPS = (
     (
         "measure the CLIP model without training",
         "zero-shot --clip_model tiny_clip --labels_file demo_labels --num_frames 8 --num_context_tokens 4 "
-        "--face_margin 4 --dataset OUT/dataset --output_dir OUT/zero_shot",
+        "--face_margin 4 --dataset OUT/dataset --output OUT/zero_shot",
     ),
     (
         "train, select on the validation split, test once",
-        "train --config demo --dataset OUT/dataset --output_dir OUT/model",
+        "train --config demo --dataset OUT/dataset --output OUT/model",
     ),
     (
         "evaluate the checkpoint",
-        "evaluate --model OUT/model --dataset OUT/dataset --split test --tower_dtype float32 "
-        "--output_dir OUT/evaluation",
+        "evaluate --model OUT/model --dataset OUT/dataset --split test --tower_dtype float32 --output OUT/evaluation",
     ),
     (
         "draw a classroom with three students",
@@ -42,7 +41,7 @@ STEPS = (
     ),
     (
         "the timeline of this recording",
-        "predict OUT/video/lesson.mp4 --model OUT/model --output_dir OUT/prediction "
+        "predict OUT/video/lesson.mp4 --model OUT/model --output OUT/prediction "
         "--bounding_box_face OUT/video/lesson.face.json --bounding_box_body OUT/video/lesson.body.json "
         "--window 3 --stride 1 --tower_dtype float32 --overlay --show_faces --report",
     ),

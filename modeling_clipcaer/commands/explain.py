@@ -171,9 +171,9 @@ def read_recordings(args: ExplanationArguments, windows: WindowSettings, explain
     from modeling_clipcaer.explanations.explanation import Sample
     from modeling_clipcaer.explanations.samples import show_squares
     from modeling_clipcaer.prediction.inputs import find_recordings
-    from modeling_clipcaer.prediction.recordings import open_with_boxes
     from modeling_clipcaer.recordings.analysis import RecordingAnalyzer
     from modeling_clipcaer.recordings.crops import nearest_windows
+    from modeling_clipcaer.recordings.recording import open_with_boxes
     from modeling_clipcaer.recordings.settings import TimelineSettings
 
     analyzer = RecordingAnalyzer(explainer.model, explainer.processor, TimelineSettings(**asdict(windows)))

@@ -9,6 +9,7 @@ import difflib
 import math
 import os
 import re
+import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, fields
@@ -32,6 +33,8 @@ _SWITCHES = {
     **dict.fromkeys(("yes", "true", "t", "y", "1"), True),
     **dict.fromkeys(("no", "false", "f", "n", "0"), False),
 }
+# What a command writes: the first name is shown, each is taken, whatever the setting is called.
+OUTPUTS = ("--output", "--output_dir", "--output-dir")
 HELP_COLUMN = 33
 HELP_END = "Dashes and underscores in flags are the same."
 Types = Sequence[type] | Mapping[str, Sequence[type]]  # of settings; in groups by title, else each is a group
@@ -57,7 +60,17 @@ def _wrap(text: str, width: int, indent: str = "") -> str:
 
 
 class CommandParser(argparse.ArgumentParser):
-    """A parser whose refusals are one line."""
+    """A parser whose refusals are one line, and which knows what it writes by either name."""
+
+    def parse_known_args(self, args=None, namespace=None):
+        """As the base class does."""
+        words = sys.argv[1:] if args is None else args
+        return super().parse_known_args([self._name_output(word) for word in words], namespace)
+
+    def _name_output(self, word: str) -> str:
+        name, equals, value = word.partition("=")
+        own = [known for known in OUTPUTS if known in self._option_string_actions]
+        return f"{own[0]}{equals}{value}" if own and name in OUTPUTS else word
 
     def __init__(self, **kwargs):
         super().__init__(allow_abbrev=False, **{"formatter_class": _Prose, **kwargs})
@@ -361,7 +374,8 @@ class _BriefFormatter(_HelpFormatter):
 
 def _shown_flag(action: argparse.Action) -> str:
     """Its one spelling in help: the first that leaves room beside it."""
-    flags = list(dict.fromkeys(map(spell_flag, action.option_strings))) or [str(action.metavar)]
+    spelled = (OUTPUTS[0] if flag in OUTPUTS else spell_flag(flag) for flag in action.option_strings)
+    flags = list(dict.fromkeys(spelled)) or [str(action.metavar)]
     return next((flag for flag in flags if len(flag) < HELP_COLUMN - 3 - len(_shown_value(action))), flags[0])
 
 

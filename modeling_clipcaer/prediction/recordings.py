@@ -16,7 +16,6 @@ from modeling_clipcaer.data.clip_boxes import ClipBoxes
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.exports.tables import json_line, window_row
 from modeling_clipcaer.exports.timeline_json import RECORDING, load_timeline
-from modeling_clipcaer.frame_files import list_frame_names
 from modeling_clipcaer.names import printable
 from modeling_clipcaer.prediction.arguments import PredictionArguments
 from modeling_clipcaer.prediction.failures import Outcome, one_line, take_away_log, tell_failure
@@ -24,8 +23,7 @@ from modeling_clipcaer.prediction.files import write_joined, write_recording
 from modeling_clipcaer.prediction.manifest import MANIFEST, Job, read_manifest
 from modeling_clipcaer.prediction.told_timelines import draw_timeline
 from modeling_clipcaer.recordings.analysis import RecordingAnalyzer
-from modeling_clipcaer.recordings.recording import StoredRecording, open_recording
-from modeling_clipcaer.recordings.settings import TimelineSettings
+from modeling_clipcaer.recordings.recording import open_with_boxes
 from modeling_clipcaer.recordings.stretches import Recording
 from modeling_clipcaer.recordings.timeline import Timeline, TimelineWindow, join_notes
 
@@ -94,19 +92,6 @@ def do_job(
             timeline = analyse(recording, analyzer, folder / "windows.jsonl", advance)
             timeline.settings["measured"] = job.made_from["measured"]
         write_recording(timeline, job, args, analyzer.settings, folder)
-
-
-def open_with_boxes(source: str, boxes: ClipBoxes, settings: TimelineSettings) -> Recording:
-    """The recording, with its boxes where there are files of boxes."""
-    recording = open_recording(source, settings.fps, settings.duration)
-    if not boxes.face and not boxes.body:
-        return recording
-    if not isinstance(recording, StoredRecording):
-        raise InputError(f"{source}: expected no boxes for a camera")
-    is_folder = Path(source).is_dir()
-    names = list_frame_names(source) if is_folder else [str(place) for place in range(len(recording.seconds))]
-    face_boxes, body_box = boxes.find_given(source, names)
-    return open_recording(source, settings.fps, settings.duration, face_boxes if boxes.face else None, body_box)
 
 
 def analyse(

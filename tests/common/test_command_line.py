@@ -9,8 +9,10 @@ from transformers import HfArgumentParser, TrainingArguments
 
 from modeling_clipcaer import ClipCaerTrainingArguments
 from modeling_clipcaer.commands import train
+from modeling_clipcaer.commands.compare import CompareArguments
 from modeling_clipcaer.commands.evaluate import EvaluationArguments
 from modeling_clipcaer.commands.main import COMMANDS, start
+from modeling_clipcaer.commands.synthetic import DrawingArguments
 from modeling_clipcaer.common.flags import _build_parser, given_flags, parse_arguments, show_help
 from modeling_clipcaer.data.arguments import DataArguments
 from modeling_clipcaer.data.layouts import LAYOUTS
@@ -51,6 +53,14 @@ def write(tmp_path):
         return path
 
     return write_file
+
+
+@pytest.mark.parametrize("flag", ["--output", "--output-dir", "--output_dir"])
+def test_what_a_command_writes_is_taken_by_either_name(flag):
+    (compared,) = parse_arguments((CompareArguments,), ["a", "b", flag, "there"], "")
+    assert compared.output_dir == "there"
+    (drawn,) = parse_arguments((DrawingArguments,), [f"{flag}=there"], "")
+    assert drawn.output == "there"
 
 
 @pytest.mark.parametrize(
@@ -205,8 +215,8 @@ def test_the_long_help_names_every_flag_once_with_its_default(capsys, word):
     text = read_help(capsys, TYPES, word)
     shown = re.findall(r"^  --(?:\[no-\])?([\w-]+)", text, flags=re.M)
     names = {setting.name.replace("_", "-") for kind in TYPES for setting in fields(kind) if setting.init}
-    # Where its own name leaves no room a flag goes by a shorter one.
-    short = {"per-device-train-batch-size": "batch-size"}
+    # What goes by another name, since its own leaves no room, or is one in all commands.
+    short = {"per-device-train-batch-size": "batch-size", "output-dir": "output"}
     assert sorted(shown) == sorted({short.get(name, name) for name in names} | {"config", "help", "help-all"})
     assert "default: 0.5)" in text and "default: None" not in text
 
@@ -221,7 +231,7 @@ def test_the_first_help_of_training_is_five_groups_on_a_screen_and_a_half(capsys
     assert titles == ["First:", "model:", "data:", "pixels:", "losses:", "run:"]
     shown = [line.split()[0] for line in lines if line.startswith("  --")]
     assert len(shown) == 3 + 28 and len(set(shown)) == len(shown)
-    assert {"--dataset", "--output-dir", "--batch-size", "--seed", "--hub-model-id", "--face-margin"} <= set(shown)
+    assert {"--dataset", "--output", "--batch-size", "--seed", "--hub-model-id", "--face-margin"} <= set(shown)
     assert "--lr-adapter" not in shown and "--adam-beta1" not in shown
 
 
