@@ -36,6 +36,14 @@ def show_time(seconds: float) -> str:
     return f"{tenths // 36000}:{tenths // 600 % 60:02}:{tenths // 10 % 60:02}.{tenths % 10}"
 
 
+def show_length(seconds: float) -> str:
+    """How long something lasts, as people say it: `8 s`, `6 min 55 s`, `40 min`, `2 h 5 min`."""
+    whole = round(seconds)
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    parts = [(hours, "h"), (minutes, "min"), (0 if hours else rest, "s")]
+    return " ".join(f"{count} {unit}" for count, unit in parts if count) or "0 s"
+
+
 def show_percent(fraction: float) -> str:
     """`82 %`."""
     return f"{100 * fraction:.0f} %"

@@ -8,16 +8,17 @@ import pytest
 
 from modeling_clipcaer.common.notice import RESPONSIBLE_USE
 from modeling_clipcaer.exports.look import luminance
-from modeling_clipcaer.exports.page import LARGEST_PAGE, check_quality, summarise, write_report_page
+from modeling_clipcaer.exports.page import LARGEST_PAGE, find_video, summarise, write_report_page
 from modeling_clipcaer.exports.page_charts import (
     PATH_HEIGHT,
     PATH_WIDTH,
     Span,
     coarsen,
     draw_confidence,
-    draw_faces,
+    draw_missing_faces,
     place_ticks,
 )
+from modeling_clipcaer.exports.page_words import find_doubts, find_findings, group_settings
 from modeling_clipcaer.raer_labels import RAER_LABELS
 from modeling_clipcaer.recordings.timeline import (
     NO_PICTURE,
