@@ -70,7 +70,9 @@ def test_any_two_of_eight_labels_are_told_apart(first, sight):
 
 def test_the_neutral_label_is_slate_wherever_it_stands():
     assert colour_labels(RAER_LABELS)["Neutrality"] == NEUTRAL_COLOUR
-    assert colour_labels(["Happy", "NEUTRAL", "Sad"]) == dict(
-        Happy=COLOURS[0], NEUTRAL=NEUTRAL_COLOUR, Sad=COLOURS[1]
-    )
-    assert colour_labels(["a", "b"]) == dict(a=COLOURS[0], b=COLOURS[1])
+    assert colour_labels(["Happy", "NEUTRAL", "Sad"]) == {
+        "Happy": COLOURS[0],
+        "NEUTRAL": NEUTRAL_COLOUR,
+        "Sad": COLOURS[1],
+    }
+    assert colour_labels(["a", "b"]) == {"a": COLOURS[0], "b": COLOURS[1]}
