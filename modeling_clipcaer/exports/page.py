@@ -77,7 +77,7 @@ class Lane:
     def summary(self) -> str:
         """`mostly Neutrality (62 %)`."""
         label = max(self.shares, key=self.shares.__getitem__, default="")
-        return f"mostly {label} ({show_percent(self.shares[label])})" if self.seconds else "no answer"
+        return f"mostly {label} ({hold_percent(self.shares[label])})" if self.seconds else "no answer"
 
 
 @dataclass
@@ -102,6 +102,11 @@ class RecordingSummary:
     def name(self) -> str:
         """The file's name."""
         return self.source if is_address(self.source) else Path(self.source).name or self.source
+
+    @property
+    def shown_labels(self) -> list[str]:
+        """The labels, and "uncertain" where something is."""
+        return [*self.labels, *([UNCERTAIN] if any(lane.shares[UNCERTAIN] for lane in self.lanes) else [])]
 
     @property
     def rows(self) -> list[tuple[int, TimelineSegment]]:
@@ -151,6 +156,11 @@ def write_report_page(
         partial.write_text(page, encoding="utf-8")
 
 
+def hold_percent(fraction: float) -> str:
+    """`82 %`, which no line parts."""
+    return show_percent(fraction).replace(" ", "\N{NO-BREAK SPACE}")
+
+
 def summarise(timeline: Timeline) -> RecordingSummary:
     """What the page shows of `timeline`."""
     persons = [*timeline.persons, *([] if is_copy(timeline) else [ROOM])] if timeline.windows else []
@@ -193,7 +203,7 @@ def render_page(recordings: Sequence[RecordingSummary]) -> str:
 
     templates = page_templates(Path(__file__).parent / "templates")
     templates.filters |= {
-        **{"percent": lambda share: "–" if share is None else show_percent(share), "person": show_person},
+        **{"percent": lambda share: "–" if share is None else hold_percent(share), "person": show_person},
         **{"clock": show_clock, "length_of_time": show_length, "text_colour": text_colour},
     }
     labels = list(dict.fromkeys(label for recording in recordings for label in recording.labels))

@@ -27,20 +27,24 @@ SMALLEST_FACE = 40
 LARGEST_SHARE = 0.2
 # Stretches that are told before the timeline.
 TOLD_STRETCHES = 3
+# Persons that one sentence names.
+TOLD_PERSONS = 4
 # What settings are called on the page, by group. What stands in none is told under its own name.
 SETTINGS = {
     "Checkpoint": {
-        **{"model": "folder or name", "model_revision": "weights", "streams": "looks at", "num_frames": "frames a window"},
-        **{"zero_shot": "zero-shot", "calibrated": "calibrated scores", "calibration_temperature": "temperature"},
+        "model": "folder or name",
+        "model_revision": "weights",
+        "streams": "looks at",
+        "num_frames": "frames of a window",
+        "zero_shot": "zero-shot",
+        "calibrated": "calibrated confidence",
+        "calibration_temperature": "temperature",
     },
-    "Windows": {"window": "seconds of each", "stride": "a new one every (s)", "context": "context", "fps": "frames a second"},
-    "Stretches": {"threshold": "uncertain below", "smoothing": "windows smoothed over", "hysteresis": "hysteresis"},
-    "Faces": {
-        **{"face_detector": "found by", "face_detector_weights": "weights of the detector"},
-        **{"max_gap": "carried over gaps of (s)", "body_boxes": "body boxes"},
-    },
+    "Windows": {"window": "seconds of each", "stride": "seconds from one to the next", "context": "context"},
+    "Stretches": {"smoothing": "windows smoothed over", "hysteresis": "hysteresis", "threshold": "uncertain below"},
+    "Faces": {"face_detector": "found by", "max_gap": "carried over gaps up to (s)", "body_boxes": "body boxes"},
     "Machine": {"device": "device", "tower_dtype": "type of numbers", "batch_size": "windows at once"},
-}  # fmt: skip
+}
 
 
 def show_person(person: str) -> str:
@@ -127,19 +131,18 @@ def _doubt_answers(timeline: Timeline) -> Iterator[str]:
         return
     if not persons:
         yield "Nobody was followed: the context of the whole picture decides alone."
-    for person in persons or [ROOM]:
-        own = [window for window in windows if window.person == person]
-        faceless = sum(window.face_status == NO_FACE for window in own) / len(own)
-        if persons and faceless >= LARGEST_SHARE:
-            yield f"{show_person(person)}: no face in {show_percent(faceless)} of the windows; the context decides alone."
-        bridged = sum(window.face_status == "bridged" for window in own) / len(own)
-        if bridged >= LARGEST_SHARE:
-            yield f"{show_person(person)}: in {show_percent(bridged)} of the windows the face was carried over gaps."
-    for person in [*persons, ROOM]:
+    own = {person: [window for window in windows if window.person == person] for person in persons}
+    for what, status in (
+        ("No face in many windows, where the context decides alone", NO_FACE),
+        ("The face is carried over gaps in many windows", "bridged"),
+    ):
+        shares = {person: sum(row.face_status == status for row in rows) / len(rows) for person, rows in own.items()}
+        yield from _tell_large(what, shares)
+    shares = {}
+    for person in [*persons, *([] if is_copy(timeline) else [ROOM])]:
         seconds = sum_seconds([segment for segment in timeline.segments if segment.person == person])
-        share = seconds[UNCERTAIN] / (sum(seconds.values()) or 1)
-        if share >= LARGEST_SHARE and (person != ROOM or not is_copy(timeline)):
-            yield f"{show_person(person)}: {show_percent(share)} of the time is uncertain."
+        shares[person] = seconds[UNCERTAIN] / (sum(seconds.values()) or 1)
+    yield from _tell_large("Much of the time is uncertain", shares)
     count, end = len({window.window for window in windows}), max(window.end for window in timeline.windows)
     if count < FEWEST_WINDOWS:
         yield f"It is short: {count} {'window' if count == 1 else 'windows'} in all."
@@ -151,6 +154,16 @@ def _doubt_answers(timeline: Timeline) -> Iterator[str]:
     mean, chance = mean_score(windows), 1 / len(timeline.labels)
     if mean < 1.5 * chance:
         yield f"Mean confidence of all answers is {show_percent(mean)}; guessing has {show_percent(chance)}."
+
+
+def _tell_large(what: str, shares: dict[str, float]) -> Iterator[str]:
+    """`Much of the time is uncertain: Person 1 (41 %).`, of the shares that are large."""
+    large = [
+        f"{show_person(person)} ({show_percent(share)})" for person, share in shares.items() if share >= LARGEST_SHARE
+    ]
+    if large:
+        more = f" and {len(large) - TOLD_PERSONS} more" if len(large) > TOLD_PERSONS else ""
+        yield f"{what}: {', '.join(large[:TOLD_PERSONS])}{more}."
 
 
 def is_copy(timeline: Timeline) -> bool:

@@ -70,8 +70,12 @@ def test_any_two_of_eight_labels_are_told_apart(first, sight):
 
 def test_the_neutral_label_is_slate_wherever_it_stands():
     assert colour_labels(RAER_LABELS)["Neutrality"] == NEUTRAL_COLOUR
-    assert list(colour_labels(["Happy", "NEUTRAL", "Sad"]).values()) == [COLOURS[0], NEUTRAL_COLOUR, COLOURS[1]]
-    assert list(colour_labels(["a", "b"]).values()) == [*COLOURS[:2]]
+    assert colour_labels(["Happy", "NEUTRAL", "Sad"]) == {
+        "Happy": COLOURS[0],
+        "NEUTRAL": NEUTRAL_COLOUR,
+        "Sad": COLOURS[1],
+    }
+    assert colour_labels(["a", "b"]) == {"a": COLOURS[0], "b": COLOURS[1]}
 
 
 def test_labels_have_the_colours_that_are_chosen_for_them_and_nobody_else_has_those():
