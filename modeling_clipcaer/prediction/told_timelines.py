@@ -29,7 +29,7 @@ def draw_timeline(timeline: Timeline) -> list[Text]:
     if not labels:
         return []
     letters, width = choose_letters(labels), max(map(len, shown))
-    colours = label_colours(timeline.labels)
+    colours = label_colours(timeline.labels, timeline.settings.get("label_colours"))
     styles = {label: f"{text_colour(colour)} on {colour}" for label, colour in colours.items()}
     end = show_clock(timeline.duration)
     lines = [Text(f"  {'':{width}}  0:00{end:>{CELLS - 4}}")]
