@@ -1,12 +1,16 @@
 """The colours of plots and timelines."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
+
+from modeling_clipcaer.names import NEUTRAL
 
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#767676"  # told apart by colour-blind readers and in grey print
-
-
-COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+# Of labels: any two are told apart by normal sight and without red, green or blue cones, as the tests measure. The
+# neutral label, mostly the commonest, takes the quiet one.
+COLOURS = ("#00966C", "#D55E00", "#6F4E9B", "#E6A117", "#62BDF0", "#8C2D5B", "#F2D7E0")
+NEUTRAL_COLOUR = "#9AA5B1"
 
 
 def channels(colour: str) -> list[int]:
@@ -14,14 +18,29 @@ def channels(colour: str) -> list[int]:
     return [int(colour[place : place + 2], 16) for place in (1, 3, 5)]
 
 
-def colour_labels(labels: Sequence[str]) -> dict[str, str]:
-    """A colour (`#RRGGBB`) for each label, told apart by colour-blind readers.
+def is_neutral(label: str) -> bool:
+    """Whether a label says that nothing is to be seen: "Neutrality", "neutral"."""
+    return label.casefold().startswith(NEUTRAL)
 
-    There are six such colours; further labels take them paler, then darker, then from the start again.
+
+def colour_labels(labels: Sequence[str], chosen: Mapping[str, str] | None = None) -> dict[str, str]:
+    """A colour (`#RRGGBB`) for each label; the first eight are told apart by colour-blind readers.
+
+    The neutral label takes slate, or the eighth where none is. Further labels take the colours paler, then darker,
+    then from the start again: where that can be, a pattern tells them apart.
+
+    Args:
+        labels: their names.
+        chosen: a configuration's `label_colours`: of some labels, as they are asked for.
     """
-    shades = [("#FFFFFF", 0.0), ("#FFFFFF", 0.55), ("#000000", 0.5)]
-    palette = [_mix(colour, other, share) for other, share in shades for colour in COLOURS]
-    return {label: palette[index % len(palette)] for index, label in enumerate(labels)}
+    chosen = dict(chosen or {})
+    if NEUTRAL not in chosen.values() and (neutral := next((label for label in labels if is_neutral(label)), None)):
+        chosen.setdefault(neutral, NEUTRAL)
+    taken = {label: NEUTRAL_COLOUR if colour == NEUTRAL else colour.upper() for label, colour in chosen.items()}
+    hues = [colour for colour in (*COLOURS, NEUTRAL_COLOUR) if colour not in taken.values()] or COLOURS
+    shades = [("#FFFFFF", 0.0), ("#FFFFFF", 0.45), ("#000000", 0.5)]
+    palette = itertools.cycle([_mix(colour, other, share) for other, share in shades for colour in hues])
+    return {label: taken[label] if label in taken else next(palette) for label in labels}
 
 
 def _mix(colour: str, other: str, share: float) -> str:
