@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from PIL import Image
 
 from modeling_clipcaer.common.flags import option, parse_arguments
-from modeling_clipcaer.errors import run_command
+from modeling_clipcaer.common.terminal import run_command
 
 
 # Keep: what takes long to import is imported where it is used. The processes of a build import the script that started

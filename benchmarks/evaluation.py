@@ -35,7 +35,7 @@ from training import build_trainer, count_workers, frozen_precision
 
 from modeling_clipcaer import ClipCaerPipeline
 from modeling_clipcaer.common.flags import option, parse_arguments
-from modeling_clipcaer.errors import run_command
+from modeling_clipcaer.common.terminal import run_command
 
 
 @dataclass

@@ -20,8 +20,8 @@ import torch
 from machine import print_report, render_table
 
 from modeling_clipcaer.common.flags import option, parse_arguments
+from modeling_clipcaer.common.terminal import run_command
 from modeling_clipcaer.data.loading import load_clips
-from modeling_clipcaer.errors import run_command
 from modeling_clipcaer.explanations.attention import PIXELS_OF, attend_patches
 from modeling_clipcaer.explanations.samples import read_clips
 from modeling_clipcaer.explanations.sanity import centre_prior, mass_within, rank_correlation, shuffle_weights

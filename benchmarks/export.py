@@ -19,7 +19,7 @@ from machine import print_report, render_table, time_in_turns
 
 from modeling_clipcaer import ClipCaerConfig, ClipCaerForVideoClassification
 from modeling_clipcaer.common.flags import option, parse_arguments
-from modeling_clipcaer.errors import run_command
+from modeling_clipcaer.common.terminal import run_command
 from modeling_clipcaer.models.visual_export import (
     draw_pixels,
     dynamic_axes,

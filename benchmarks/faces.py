@@ -21,7 +21,7 @@ from PIL import Image
 from skimage import data
 
 from modeling_clipcaer.common.flags import option, parse_arguments
-from modeling_clipcaer.errors import run_command
+from modeling_clipcaer.common.terminal import run_command
 from modeling_clipcaer.faces.boxes import FaceDetection
 from modeling_clipcaer.faces.face_detection import FaceDetector, build_face_detector
 

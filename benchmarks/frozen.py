@@ -17,7 +17,7 @@ from machine import print_report, render_table, synchronize
 from material import SizeArguments, build_model
 
 from modeling_clipcaer.common.flags import option, parse_arguments
-from modeling_clipcaer.errors import run_command
+from modeling_clipcaer.common.terminal import run_command
 from modeling_clipcaer.models.frozen_parts import CPU_CHUNK, FrozenParts
 
 

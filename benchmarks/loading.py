@@ -22,7 +22,7 @@ from training import build_trainer, count_workers
 
 from modeling_clipcaer import ClipCaerForVideoClassification
 from modeling_clipcaer.common.flags import option, parse_arguments
-from modeling_clipcaer.errors import run_command
+from modeling_clipcaer.common.terminal import run_command
 
 
 @dataclass

@@ -22,7 +22,7 @@ from material import SizeArguments, build_model, build_processor, make_row, writ
 from naive import NaiveClipCaer
 
 from modeling_clipcaer.common.flags import option, parse_arguments
-from modeling_clipcaer.errors import run_command
+from modeling_clipcaer.common.terminal import run_command
 from modeling_clipcaer.faces.boxes import FaceDetection
 from modeling_clipcaer.faces.face_detection import build_face_detector
 from modeling_clipcaer.frames import sample_frame_indices

@@ -22,7 +22,7 @@ from matplotlib.ticker import NullLocator
 from training import build_trainer, count_clips, time_our_training
 
 from modeling_clipcaer.common.flags import option, parse_arguments
-from modeling_clipcaer.errors import run_command
+from modeling_clipcaer.common.terminal import run_command
 
 
 CACHED = "cached clips"

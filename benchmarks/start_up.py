@@ -18,7 +18,7 @@ from machine import print_report, render_table
 
 from modeling_clipcaer.commands.main import COMMANDS
 from modeling_clipcaer.common.flags import option, parse_arguments
-from modeling_clipcaer.errors import run_command
+from modeling_clipcaer.common.terminal import run_command
 
 
 DATA_COMMANDS = (

@@ -45,7 +45,7 @@ from transformers import TrainerCallback
 
 from modeling_clipcaer import ClipCaerTrainer, ClipCaerTrainingArguments
 from modeling_clipcaer.common.flags import option, parse_arguments
-from modeling_clipcaer.errors import run_command
+from modeling_clipcaer.common.terminal import run_command
 from modeling_clipcaer.models.frozen_parts import resolve_tower_dtype
 from modeling_clipcaer.training.clip_cache import cache_clips
 from modeling_clipcaer.training.settings import CacheArguments

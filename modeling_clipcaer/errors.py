@@ -1,53 +1,19 @@
-"""How bad input is told: one line, exit status 2."""
+"""How bad input is told: in one line."""
 
-import errno
 import os
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from pickle import UnpicklingError
 
 from huggingface_hub.errors import StrictDataclassError
-from tqdm import tqdm
 
 from .names import printable
 
 
-# What the machine refuses is no defect of ours: no permission, no room.
-_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 LONGEST_REASON = 300  # characters of what a library says
 
 
 class InputError(ValueError):
     """Bad input. Its message is one line: the file, line, field or clip, what was found and what was expected."""
-
-
-def run_command(main: Callable[[], None]) -> int:
-    """Run a command's `main` and return its exit status: 2 with one `error:` line for bad input and for what the
-    machine refuses, 0 otherwise.
-
-    Other exceptions are defects of ours and keep their traceback.
-    """
-    try:
-        main()
-    except InputError as error:
-        # Keep: the end. A loader's worker hands its error on with a whole traceback before the message.
-        _tell(str(error).rpartition(f"{InputError.__module__}.InputError: ")[2].strip())
-        return 2
-    except OSError as error:
-        if error.errno not in _REFUSED:
-            raise
-        _tell(": ".join(map(str, filter(None, (error.filename, error.strerror)))))
-        return 2
-    return 0
-
-
-def _tell(message: str) -> None:
-    # Keep: the line of an open progress bar has no end yet, and the error would stand behind it.
-    for bar in list(getattr(tqdm, "_instances", ())):
-        bar.close()
-    # Keep: printable. The name of a file may have line breaks and codes that a terminal obeys.
-    sys.stderr.write(f"error: {printable(message)}\n")
 
 
 def first_line(error: BaseException) -> str:

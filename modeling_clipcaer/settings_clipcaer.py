@@ -109,16 +109,20 @@ class ModelSettings:
         "both", "Streams to build; one alone is for ablation: the other is then not built."
     )
     use_face_adapter: bool = rare_option(True, "Refine the face stream by the Expression-Aware Adapter.")
-    adapter_reduction: int = rare_option(4, "Width of the embedding over the adapter's.", least=1, most=4096)
+    adapter_reduction: int = rare_option(
+        4, "How many times narrower than the embedding the face adapter is.", least=1, most=4096
+    )
     # The public research code lost the residual (a ratio of 1), so that its face stream starts as noise.
     adapter_residual_ratio: int | float = rare_option(
         0.2, "Share r of the adapted embedding in the blend r A(x) + (1 - r) x (Gao et al., 2021).", least=0, most=1
     )
     temporal_layers: int = rare_option(1, "Layers of each stream's temporal transformer.", least=1, most=64)
-    temporal_heads: int = rare_option(8, "Its attention heads.", least=1, most=256)
-    temporal_head_dim: int = rare_option(64, "Width of a head.", least=1, most=1024)
-    temporal_mlp_dim: int = rare_option(1024, "Hidden width of its MLP.", least=1, most=2**16)
-    temporal_dropout: int | float = rare_option(0.1, "Dropout in its attention and MLP.", least=0, below=1)
+    temporal_heads: int = rare_option(8, "Attention heads of a temporal transformer.", least=1, most=256)
+    temporal_head_dim: int = rare_option(
+        64, "Width of an attention head of a temporal transformer.", least=1, most=1024
+    )
+    temporal_mlp_dim: int = rare_option(1024, "Hidden width of a temporal transformer's MLP.", least=1, most=2**16)
+    temporal_dropout: int | float = rare_option(0.1, "Dropout in the temporal transformers.", least=0, below=1)
     temporal_pooling: Literal["cls", "attention", "mean"] = rare_option(
         "cls",
         "How frames become one embedding: a class token, a learned weighting of the frames, or, without a transformer "
@@ -127,7 +131,7 @@ class ModelSettings:
     # The public research code draws them with 1.0, whose norm (22.6 for a width of 512) is twice that of the frame
     # embeddings.
     temporal_init_std: int | float = rare_option(
-        0.02, "Deviation of its initial class token and position embeddings.", least=0, most=100
+        0.02, "Deviation of a temporal transformer's initial class token and position embeddings.", least=0, most=100
     )
     fusion: Literal["linear", "gated", "cross_attention"] = rare_option(
         "linear",
@@ -169,8 +173,8 @@ class ModelSettings:
 class PixelSettings:
     """How frames become pixels: settings of the processor. The image size is the CLIP model's."""
 
-    face_margin: float = rare_option(
-        20, "Pixels of the original frame by which a face box grows on every side.", least=0, most=4096
+    face_margin: float = option(
+        20, "Pixels by which a face box grows; on every side, of the original frame.", least=0, most=4096
     )
     context: Literal["body", "frame"] = option("body", "What the context stream shows: the body box, or all.")
     # CLIP's tower was trained with it. The public research code does without.

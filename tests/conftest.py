@@ -51,7 +51,7 @@ def trained(tmp_path_factory):
 @pytest.fixture
 def run(monkeypatch, capsys):
     """Run a builder and give its exit status, what it printed and what it complained of."""
-    from modeling_clipcaer.errors import run_command
+    from modeling_clipcaer.common.terminal import run_command
 
     def run(builder, *words):
         monkeypatch.setattr(sys, "argv", ["build.py", *map(str, words)])

@@ -23,13 +23,14 @@ from helpers.timelines import make_timeline
 from modeling_clipcaer import ClipCaerConfig
 from modeling_clipcaer.common import lettering
 from modeling_clipcaer.common.markdown_text import markdown_code, markdown_text
+from modeling_clipcaer.common.terminal import run_command
 from modeling_clipcaer.data.audit.dataset import format_findings
 from modeling_clipcaer.data.audit.plots import draw_audit
 from modeling_clipcaer.data.clip_search import name_suffix
 from modeling_clipcaer.data.labels_file import read_label_entries
 from modeling_clipcaer.data.parquet.card import render_dataset_card
 from modeling_clipcaer.data.views.contact_sheet import ClipView, draw_page
-from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.exports.elan import write_elan
 from modeling_clipcaer.exports.fiftyone import write_fiftyone
 from modeling_clipcaer.exports.label_studio import render_label_studio_config, write_label_studio
@@ -282,7 +283,7 @@ def test_what_a_terminal_shows(tmp_path, capsys, monkeypatch):
         assert not OBEYED.search(line) and "\n" not in line and line.encode()
     assert not OBEYED.search((tmp_path / "errors.log").read_text(encoding="utf-8"))
     found = {"severity": "error", "check": "x", "split": None, "message": HOSTILE, "examples": [HOSTILE]}
-    assert not [line for line in format_findings({"findings": [found], "severities": {}}) if OBEYED.search(line)]
+    assert not [line for line in format_findings([found]) if OBEYED.search(line)]
     assert not OBEYED.search(name_suffix("a.\x1b[31m")) and not OBEYED.search(own_name(f"/x/{HOSTILE}\x9b.mp4"))
 
 

@@ -58,7 +58,7 @@ def frames_of(dataset, split):
 
 def test_an_unknown_flag_is_named_with_the_likely_one(material, tmp_path, expect_error):
     flags = (*material.flags, "--output_dir", tmp_path / "out", "--mi_los_weight", 1)
-    expect_error(train.main, *flags, fragments=["--mi_los_weight", "did you mean --mi_loss_weight?"])
+    expect_error(train.main, *flags, fragments=["--mi_los_weight", "did you mean --mi-loss-weight?"])
     assert not (tmp_path / "out").exists()
 
 
@@ -150,8 +150,8 @@ def test_a_corrupt_frame_met_in_training_is_named(material, copied_dataset, tmp_
     ("flags", "fragments"),
     [
         (["--batch_size", "0"], ["batch"]),
-        (["--epochs", "many"], ["--num_train_epochs", "'many'"]),
-        (["--temporal_pooling", "max"], ["--temporal_pooling", "cls", "attention", "mean"]),
+        (["--epochs", "many"], ["--num-train-epochs", "'many'"]),
+        (["--temporal_pooling", "max"], ["--temporal-pooling", "cls", "attention", "mean"]),
         (["--slerp_weight", "1.5"], ["`slerp_weight`", "1.5"]),
         (["--num_frames", "0"], ["`num_frames`", "0"]),
         (["--num_context_tokens", "400"], ["`num_context_tokens`"]),
@@ -282,7 +282,7 @@ def test_bad_input_to_the_prediction_of_clips_is_named(material, trained, tmp_pa
     (tmp_path / "empty").mkdir()
     expect_error(predict.main, tmp_path / "empty", *flags, fragments=[tmp_path / "empty", "a folder without any"])
     expect_error(predict.main, good, *flags, "--device", "abacus", fragments=["device", "abacus"])
-    expect_error(predict.main, *flags, fragments=["inputs"])
+    expect_error(predict.main, *flags, fragments=["INPUTS"])
     assert not (tmp_path / "out").exists()
     (tmp_path / "text.mp4").write_text("no video")
     expect_failed(capsys, good, tmp_path / "text.mp4", *flags, fragments=[tmp_path / "text.mp4"])

@@ -1,6 +1,6 @@
 """Measure what parts of the method are worth: a recipe of cells, each trained on the same clips with the same seeds.
 
-    clipcaer ablate --config ablation --output_dir OUT --jobs 2
+    clipcaer ablate --config ablation --output-dir OUT --jobs 2
 
 The same command goes on where it was stopped, and a second one beside it, here or on a machine that sees the same
 folder, takes its share of the runs. It writes ablation.md, a plot for each table, and last ablation.json.
@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modeling_clipcaer.common.flags import show_help
-from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.common.terminal import add_path, run_command, tell
+from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.experiments.settings import AblationArguments
 
 
@@ -98,8 +99,8 @@ def write(args: AblationArguments, tables: list[Table], grid: Grid, recipe: str)
         (folder / "ablation.md").write_text(render_ablation(report), encoding="utf-8")
         write_json(report, folder / "ablation.json")
     for summary in report["tables"]:
-        print(render_table(summary))
-    print(f"{args.output_dir}/ablation.md")
+        tell(render_table(summary))
+    tell(add_path("", f"{args.output_dir}/ablation.md"))
 
 
 if __name__ == "__main__":

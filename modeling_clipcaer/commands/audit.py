@@ -1,60 +1,54 @@
 """Audit a dataset on disk before a model is trained on it.
 
-    python data_scripts/audit_raer.py DATASET [--decode]
+    clipcaer audit DATASET [--decode]
 
 prints what every split holds and what is wrong with it, and writes audit.json and audit.png, a page of plots without a
 picture of anyone, to DATASET/audit or --output. With --root DIR in place of DATASET, RAER's own files are built into a
 temporary folder first, and what the build refuses is a finding.
+
+Exit status: 0 nothing above info, 1 warnings, 3 errors in the data, 2 a wrong command. By default only errors make it
+other than 0; --fail-on warning lets warnings do so too, --fail-on never nothing but a wrong command.
 """
 
-import argparse
-import os
 import sys
 import tempfile
-from dataclasses import fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modeling_clipcaer.common.flags import CommandParser, spell_flag
-from modeling_clipcaer.common.progress import hide_progress_bars, tell
+from modeling_clipcaer.common.flags import option, parse_arguments
+from modeling_clipcaer.common.processes import count_cores
+from modeling_clipcaer.common.progress import hide_progress_bars
+from modeling_clipcaer.common.terminal import add_path, run_command, tell, tell_findings
 from modeling_clipcaer.data.audit.thresholds import AuditThresholds
-from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.names import printable
 
 
 # 2 is a wrong command, as everywhere.
 STATUS = {"error": 3, "warning": 1}
-HELP_END = (
-    "Exit status: 0 nothing above info, 1 warnings, 3 errors in the data, 2 a wrong command. By default only errors "
-    "make it other than 0; --fail-on warning lets warnings do so too, --fail-on never nothing but a wrong command. "
-    "Dashes and underscores in flags are the same."
-)
 
 
-def parse_arguments(arguments: list[str]) -> argparse.Namespace:
-    parser = CommandParser(description=__doc__.split("\n")[0], allow_abbrev=False, epilog=HELP_END)
-    add = parser.add_argument
-    add("dataset", nargs="?", metavar="DATASET", help="a dataset on disk, written by a builder of data_scripts")
-    add("--root", metavar="DIR", help="instead of DATASET: the RAER folder or its parent, as build_raer.py takes it")
-    add("--decode", action="store_true", help="decode every frame: finds unreadable pictures and near-duplicates")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    add("--num-proc", type=int, default=cores, metavar="N", help="processes to look with (default: all cores)")
-    output_help = "folder of audit.json and audit.png (default DATASET/audit; with --root nothing is written)"
-    add("--output", metavar="DIR", help=output_help)
-    fail_help = "the least severity that makes the exit status other than 0 (default error)"
-    add("--fail-on", choices=("warning", "error", "never"), default="error", help=fail_help)
-    limits = parser.add_argument_group("thresholds")
-    for limit in fields(AuditThresholds):
-        kind, text = type(limit.default), f"{limit.metadata['help']} (default {limit.default:g})"
-        limits.add_argument(
-            f"--{limit.name.replace('_', '-')}", type=kind, default=limit.default, metavar="X", help=text
-        )
-    options = parser.parse_args([spell_flag(argument) for argument in arguments])
-    if (options.dataset is None) == (options.root is None):
-        parser.error("expected either DATASET or --root DIR")
-    if options.num_proc < 1:
-        parser.error(f"--num-proc is {options.num_proc}, expected at least 1")
-    return options
+@dataclass
+class AuditArguments:
+    """What is looked at, and how."""
+
+    dataset: str | None = option(None, "Dataset; a folder that `clipcaer build` wrote.", positional=True)
+    root: str | None = option(None, "RAER's folder, in place of DATASET; or its parent.", metavar="DIR")
+    decode: bool = option(False, "Decode every frame; finds unreadable pictures and near-duplicates.")
+    num_proc: int = option(count_cores, "Processes to look with; one for each core by default.", least=1)
+    output: str | None = option(
+        None, "Folder of audit.json and audit.png; DATASET/audit by default, with --root none.", metavar="DIR"
+    )
+    fail_on: str = option(
+        "error",
+        "Least severity that makes the exit status other than 0.",
+        choices=("warning", "error", "never"),
+    )
+
+    def __post_init__(self) -> None:
+        if (self.dataset is None) == (self.root is None):
+            raise InputError("expected either DATASET or --root DIR")
 
 
 def audit_root(
@@ -86,8 +80,7 @@ def choose_status(severities: dict[str, int], fail_on: str) -> int:
 
 
 def main() -> None:
-    options = parse_arguments(sys.argv[1:])
-    thresholds = AuditThresholds(**{limit.name: getattr(options, limit.name) for limit in fields(AuditThresholds)})
+    options, thresholds = parse_arguments((AuditArguments, AuditThresholds), sys.argv[1:], __doc__)
     tell(printable(f"auditing {options.dataset or options.root}"))
     from modeling_clipcaer.data.audit.dataset import AUDIT_FOLDER, audit_dataset, format_audit
 
@@ -99,8 +92,8 @@ def main() -> None:
     else:
         output = options.output
         audit = audit_root(options.root, thresholds, output=output, **shared)
-    print(format_audit(audit))
-    print(f"written: {output}" if output is not None else "nothing is written without --output")
+    tell_findings(format_audit(audit))
+    tell(add_path("written", output) if output is not None else "nothing is written without --output")
     raise SystemExit(choose_status(audit["severities"], options.fail_on))
 
 

@@ -12,15 +12,16 @@ from pathlib import Path
 from types import ModuleType
 
 from modeling_clipcaer.common.flags import given_flags, parse_arguments
-from modeling_clipcaer.common.progress import hide_progress_bars, tell
+from modeling_clipcaer.common.progress import hide_progress_bars
+from modeling_clipcaer.common.terminal import add_path, run_command, tell, tell_findings
 from modeling_clipcaer.data.layouts import LAYOUTS
 from modeling_clipcaer.data.settings import BuildSettings
-from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.names import printable
 from modeling_clipcaer.settings_clipcaer import option
 
 
-USAGE = "usage: clipcaer build LAYOUT [FLAGS], and clipcaer build LAYOUT --help for the flags of a layout"
+USAGE = "usage: clipcaer build LAYOUT [FLAGS]\n\nclipcaer build LAYOUT --help shows the flags of a layout, of these:"
 
 
 @dataclass
@@ -35,7 +36,7 @@ def main() -> None:
     name, *words = sys.argv[1:] or ["--help"]
     if name in ("-h", "--help"):
         lines = [f"  {layout:12}  {first_line(load_layout(layout))}" for layout in LAYOUTS]
-        print("\n".join([USAGE, "", *lines]))
+        tell("\n".join([USAGE, "", *lines]))
         return
     layout = load_layout(name)
     sys.argv[0] = f"clipcaer build {name}"
@@ -43,14 +44,16 @@ def main() -> None:
     # Keep: before the imports, which take seconds.
     tell(printable(f"building {args.output} from data in the layout {name}"))
 
+    from rich.text import Text
+
     from modeling_clipcaer.data.audit.dataset import audit_build
     from modeling_clipcaer.data.build import build
     from modeling_clipcaer.data.record import RECORD_NAME
 
     hide_progress_bars(of_models=False)
     _, lines = build(layout.find_clips, settings, args.output, args.num_proc)
-    print("\n".join([*lines, audit_build(Path(args.output), args.num_proc)]))
-    print(f"dataset and {RECORD_NAME}: {args.output}")
+    tell_findings([*lines, *audit_build(Path(args.output), args.num_proc)])
+    tell(add_path(Text(f"dataset and {RECORD_NAME}", "result"), args.output))
 
 
 def read_flags(layout: ModuleType, words: list[str]) -> tuple[BuildArguments, BuildSettings]:
@@ -69,7 +72,9 @@ def load_layout(name: str) -> ModuleType:
 
 
 def first_line(module: ModuleType) -> str:
-    return (module.__doc__ or "").split("\n")[0]
+    """What a layout is of."""
+    line = (module.__doc__ or "").split("\n")[0]
+    return line.removeprefix("Build ").replace(" into a dataset on disk", "").rstrip(".,")
 
 
 if __name__ == "__main__":

@@ -12,8 +12,7 @@ import sys
 from pathlib import Path
 
 from modeling_clipcaer.common.flags import CommandParser, spell_flag
-from modeling_clipcaer.common.progress import tell
-from modeling_clipcaer.errors import run_command
+from modeling_clipcaer.common.terminal import run_command, tell
 from modeling_clipcaer.names import printable
 
 
@@ -26,12 +25,12 @@ def main() -> None:
     output = Path(args.output)
     views = view_clips(clips)
     write_clip_video(clips, views, output, args.fps)
-    print(f"{output}: {len(views)} frames of {', '.join(clip['clip_id'] for clip in clips)}")
+    tell(f"{output}: {len(views)} frames of {', '.join(clip['clip_id'] for clip in clips)}")
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
-    parser = CommandParser(description=__doc__.split("\n")[0], allow_abbrev=False)
-    parser.add_argument("--dataset", required=True, metavar="DIR", help="dataset written by build_raer.py")
+    parser = CommandParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--dataset", required=True, metavar="DIR", help="dataset, as `clipcaer build` writes it")
     parser.add_argument("--split", default="test", help="split of the clip")
     parser.add_argument("--clip", type=int, nargs="+", default=[0], help="numbers of clips in the split, from 0")
     parser.add_argument("--output", required=True, metavar="FILE", help="video to write")

@@ -1,6 +1,6 @@
 """Compare runs on the same clips: is a difference more than noise?
 
-clipcaer compare RUN RUN ... --output_dir OUT
+    clipcaer compare RUN RUN ... --output-dir OUT
 
 A run is a folder that holds predictions.parquet, as evaluate and train write it, or such a file.
 """
@@ -10,7 +10,8 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 
 from modeling_clipcaer.common.flags import option, parse_arguments
-from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.common.terminal import add_path, complain, run_command, tell
+from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.names import printable, public_name
 
 
@@ -47,11 +48,11 @@ def main() -> None:
     with locked_folder(args.output_dir):
         write_comparison(comparison, answers, args.output_dir)
     if left_out:
-        print(f"note: {left_out} clips that not all runs have are left out", file=sys.stderr)
+        complain("note", f"{left_out} clips that not all runs have are left out")
     for pair in comparison["pairs"]:
         found = tell_pair(pair, comparison["num_clips"])
-        print(f"{printable(pair['second'])} less {printable(pair['first'])}: {found}")
-    print(f"{args.output_dir}/comparison.md")
+        tell(f"{printable(pair['second'])} less {printable(pair['first'])}: {found}")
+    tell(add_path("", f"{args.output_dir}/comparison.md"))
 
 
 def name_runs(args: CompareArguments) -> list[str]:

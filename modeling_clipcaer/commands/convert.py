@@ -1,7 +1,7 @@
 """Turn a checkpoint of the public research code into a ClipCaer folder, or back.
 
-python recipes/convert_original_checkpoint.py --checkpoint model_best.pth --output_dir OUT
-python recipes/convert_original_checkpoint.py --to-original --checkpoint OUT --output_dir BACK
+clipcaer convert --checkpoint model_best.pth --output-dir OUT
+clipcaer convert --to-original --checkpoint OUT --output-dir BACK
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from modeling_clipcaer.common.flags import option, parse_arguments
-from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.common.terminal import add_path, run_command, tell
+from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.settings_clipcaer import ModelSettings
 
 
@@ -51,12 +52,16 @@ class ConversionArguments:
     tokenizer: str | None = option(None, "CLIP checkpoint or folder whose tokenizer turns the prompts into text.")
     class_token_position: str = option(
         "end",
-        "Its --class-token-position when it was trained.",
+        "The checkpoint's --class-token-position when it was trained.",
         choices=list(get_args(ModelSettings.__annotations__["class_token_position"])),
     )
-    temperature: float | None = option(None, "Its --temperature; 0.07, for the original model 0.01, by default.")
-    slerp_weight: float | None = option(None, "Its --slerp-weight; 0.5, for the original model 0, by default.")
-    crop_body: bool = option(False, "It was trained with --crop-body. The original model always is.")
+    temperature: float | None = option(
+        None, "The checkpoint's --temperature; 0.07, for the original model 0.01, by default."
+    )
+    slerp_weight: float | None = option(
+        None, "The checkpoint's --slerp-weight; 0.5, for the original model 0, by default."
+    )
+    crop_body: bool = option(False, "The checkpoint was trained with --crop-body. The original model always is.")
 
 
 def main() -> None:
@@ -115,11 +120,12 @@ def write_converted(args: ConversionArguments, output_dir: Path) -> None:
         save_checkpoint(model, processor, folder)
         card = render_converted_card(config, Path(args.checkpoint).name, file_sha256(args.checkpoint))
         (folder / "README.md").write_text(card, encoding="utf-8")
-    print(render_table(checkpoint))
-    print(f"\nas if trained with: {render_flags(config)}")
+    tell(render_table(checkpoint))
+    tell(f"\nas if trained with: {render_flags(config)}")
     if args.slerp_weight and config.slerp_weight == 0:
-        print("the slerp weight is set to 0: the research code's prompt ensemble takes no notice of it")
-    print(f"{LICENCE_NOTICE}\nwritten: {output_dir}")
+        tell("the slerp weight is set to 0: the research code's prompt ensemble takes no notice of it")
+    tell(LICENCE_NOTICE)
+    tell(add_path("written", output_dir))
 
 
 def decode_prompts(config: ClipCaerConfig, tokenizer_id_or_path: str) -> None:
@@ -156,7 +162,8 @@ def write_original(args: ConversionArguments, output_dir: Path) -> None:
         state = export_state_dict(model)
     with locked_folder(output_dir), staged_folder(output_dir) as folder:
         torch.save({"state_dict": state}, folder / "model.pth")
-    print(f"{len(state)} tensors for: {render_flags(model.config)}\nwritten: {output_dir / 'model.pth'}")
+    tell(f"{len(state)} tensors for: {render_flags(model.config)}")
+    tell(add_path("written", output_dir / "model.pth"))
 
 
 if __name__ == "__main__":

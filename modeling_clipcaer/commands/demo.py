@@ -3,15 +3,17 @@
 clipcaer demo [FOLDER]      about 2.5 minutes on 2 CPU cores, nothing is downloaded
 """
 
-import argparse
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+from rich.text import Text
+
 from modeling_clipcaer.common.flags import CommandParser
 from modeling_clipcaer.common.presets import find_preset
-from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.common.terminal import add_path, run_command, tell
+from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.json_files import read_object
 
 
@@ -23,16 +25,15 @@ STEPS = (
     (
         "measure the CLIP model without training",
         "zero-shot --clip_model tiny_clip --labels_file demo_labels --num_frames 8 --num_context_tokens 4 "
-        "--face_margin 4 --dataset OUT/dataset --output_dir OUT/zero_shot",
+        "--face_margin 4 --dataset OUT/dataset --output OUT/zero_shot",
     ),
     (
         "train, select on the validation split, test once",
-        "train --config demo --dataset OUT/dataset --output_dir OUT/model",
+        "train --config demo --dataset OUT/dataset --output OUT/model",
     ),
     (
         "evaluate the checkpoint",
-        "evaluate --model OUT/model --dataset OUT/dataset --split test --tower_dtype float32 "
-        "--output_dir OUT/evaluation",
+        "evaluate --model OUT/model --dataset OUT/dataset --split test --tower_dtype float32 --output OUT/evaluation",
     ),
     (
         "draw a classroom with three students",
@@ -40,7 +41,7 @@ STEPS = (
     ),
     (
         "the timeline of this recording",
-        "predict OUT/video/lesson.mp4 --model OUT/model --output_dir OUT/prediction "
+        "predict OUT/video/lesson.mp4 --model OUT/model --output OUT/prediction "
         "--bounding_box_face OUT/video/lesson.face.json --bounding_box_body OUT/video/lesson.body.json "
         "--window 3 --stride 1 --tower_dtype float32 --overlay --show_faces --report",
     ),
@@ -48,14 +49,15 @@ STEPS = (
 
 
 def main() -> None:
-    parser = CommandParser(prog="clipcaer demo", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = CommandParser(prog="clipcaer demo", description=__doc__)
     parser.add_argument("output", nargs="?", default="outputs/demo", metavar="FOLDER", help="default outputs/demo")
     out = Path(parser.parse_args().output)
     if out.exists():
         raise InputError(f"{out} exists; remove it, or name another folder: clipcaer demo FOLDER")
     for number, (title, line) in enumerate(STEPS, 1):
         words = [word.replace("OUT", str(out), 1) for word in line.split()]
-        print(f"\n== {number}/{len(STEPS)} {title}\nclipcaer {shlex.join(words)}", flush=True)
+        tell(Text(f"\n{number}/{len(STEPS)} {title}", "result"))
+        tell(f"clipcaer {shlex.join(words)}", hang=2)
         run(words)
     tell_results(out)
 
@@ -75,24 +77,24 @@ def tell_results(out: Path) -> None:
     """Print what the demo measured, and where to look."""
     report, zero_shot = (read_object(out / name / "report.json") for name in ("evaluation", "zero_shot"))
     majority = report["majority_baseline"]
-    print(f"\n{report['num_clips']} drawn test clips of people unseen in training    UAR %   WAR %")
+    tell(f"\n{report['num_clips']} drawn test clips of people unseen in training    UAR %   WAR %")
     for name, figures in (
         (f"always answering {majority['label']}", majority),
         ("the tiny CLIP without training (zero-shot)", zero_shot),
         ("ClipCaer", report),
     ):
-        print(f"  {name:<52} {figures['uar']:5.1f}   {figures['war']:5.1f}")
-    print(
-        f"""
-These are figures of drawings, not of people. Look at
-  {out}/evaluation/report.md             every figure, with intervals
-  {out}/model/training_curves.png        how the losses went down
-  {out}/model/confusion_matrix.png       what is taken for what
-  {out}/model/README.md                  the checkpoint's model card
-  {out}/prediction/report.html           the timeline of {out}/video/lesson.mp4, in a browser
-  {out}/prediction/lesson/overlay.mp4    the same on the recording, whose faces are drawn
-  {out}/prediction/timeline.csv          the same as a table"""
-    )
+        tell(f"  {name:<52} {figures['uar']:5.1f}   {figures['war']:5.1f}")
+    tell("\nThese are figures of drawings, not of people. Look at")
+    for words, path in (
+        ("every figure, with intervals", "evaluation/report.md"),
+        ("how the losses went down", "model/training_curves.png"),
+        ("what is taken for what", "model/confusion_matrix.png"),
+        ("the checkpoint's model card", "model/README.md"),
+        ("the timeline of video/lesson.mp4, in a browser", "prediction/report.html"),
+        ("the same on the recording, whose faces are drawn", "prediction/lesson/overlay.mp4"),
+        ("the same as a table", "prediction/timeline.csv"),
+    ):
+        tell(add_path(f"  {words}", out / path))
 
 
 if __name__ == "__main__":

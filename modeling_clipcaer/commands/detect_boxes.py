@@ -15,9 +15,8 @@ import sys
 from functools import partial
 
 from modeling_clipcaer.common.flags import CommandParser, spell_flag
-from modeling_clipcaer.common.progress import tell
+from modeling_clipcaer.common.terminal import run_command, tell
 from modeling_clipcaer.data.boxes import NEAREST_REACH
-from modeling_clipcaer.errors import run_command
 from modeling_clipcaer.names import printable
 
 
@@ -40,18 +39,16 @@ def main() -> None:
         num_proc=args.num_proc,
         weights=weights,
     )
-    print(format_coverage(record))
+    tell(format_coverage(record))
     for clip, problem in list(record["broken"].items())[:3]:
-        print(printable(f"{clip}: {problem['error']}"))
+        tell(printable(f"{clip}: {problem['error']}"))
     if record["broken"]:
-        print(f"{len(record['broken'])} clips have frames that cannot be read: `broken` in detection.json names them")
-    print(f"faces found by {record['detector']}: face.json, body.json and detection.json in {args.output}")
+        tell(f"{len(record['broken'])} clips have frames that cannot be read: `broken` in detection.json names them")
+    tell(f"faces found by {record['detector']}: face.json, body.json and detection.json in {args.output}")
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
-    parser = CommandParser(
-        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser(description=__doc__)
     add = parser.add_argument
     add("inputs", nargs="+", metavar="FOLDER_OR_VIDEO", help="folders with clips in any layout, and video files")
     add("--output", required=True, metavar="DIR", help="folder to write; boxes of an earlier run there are replaced")

@@ -13,7 +13,8 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 
 from modeling_clipcaer.common.flags import check_ranges, option, parse_arguments
-from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.common.terminal import run_command, tell
+from modeling_clipcaer.errors import InputError
 
 
 @dataclass
@@ -35,12 +36,12 @@ def main() -> None:
     if kind == ".mp4":
         from modeling_clipcaer.synthetic.classroom import write_lesson
 
-        print(f"{output}: {write_lesson(output, args.seed, args.fps)} drawn frames")
+        tell(f"{output}: {write_lesson(output, args.seed, args.fps)} drawn frames")
     elif kind in (".jpg", ".jpeg", ".png"):
         from modeling_clipcaer.synthetic.scenes import write_scenes
 
         write_scenes(output, args.seed)
-        print(output)
+        tell(str(output))
     else:
         raise InputError(f"--output {output}: expected a name that ends in .mp4, .jpg or .png")
 

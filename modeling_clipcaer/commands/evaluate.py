@@ -1,6 +1,6 @@
 """Measure a checkpoint, or several that answer together, on one split of a dataset.
 
-python recipes/evaluate.py --model DIR --dataset DIR --split test --output_dir OUT
+clipcaer evaluate --model DIR --dataset DIR --split test --output-dir OUT
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from dataclasses import MISSING, dataclass
 from typing import TYPE_CHECKING
 
 from modeling_clipcaer.common.flags import option, parse_arguments
-from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.common.terminal import run_command, tell
+from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.models.arguments import tower_dtype_option
 
 
@@ -26,7 +27,7 @@ class EvaluationArguments:
     model: list[str] = option(
         MISSING, "Checkpoint: a folder, or an id on the Hub. Several answer together: their mean probability counts."
     )
-    dataset: str = option(MISSING, "Folder written by data_scripts/build_raer.py.")
+    dataset: str = option(MISSING, "Dataset; a folder that `clipcaer build` wrote.")
     output_dir: str = option(MISSING, "Folder for report.json, report.md and plots.")
     split: str = option("test", "Split to measure.")
     views: int = option(
@@ -91,8 +92,9 @@ def evaluate(args: EvaluationArguments, trainer_args: ClipCaerTrainingArguments)
     from modeling_clipcaer.common.versions import tell_command
     from modeling_clipcaer.data.loading import load_clips, read_origin, read_split_protocol
     from modeling_clipcaer.experiments.baselines import add_baselines, measure_baselines, tell_rivals
-    from modeling_clipcaer.reports.evaluation import build_report, describe_computation, tell_result, write_report
+    from modeling_clipcaer.reports.evaluation import build_report, describe_computation, write_report
     from modeling_clipcaer.reports.predictions import FILE_NAME, collect_predictions, write_predictions
+    from modeling_clipcaer.reports.told_result import list_result
     from modeling_clipcaer.training.ensembles import describe_members, list_labels, load_members, predict_together
     from modeling_clipcaer.training.run_comparison import fingerprint_clips
 
@@ -132,7 +134,8 @@ def evaluate(args: EvaluationArguments, trainer_args: ClipCaerTrainingArguments)
         with staged_folder(args.output_dir) as folder:
             write_report(report, folder)
             write_predictions(answers, folder / FILE_NAME)
-        print("\n".join([f"{tell_result(report)}: {args.output_dir}/report.md", *tell_rivals(report)]))
+        for line in list_result(report, args.output_dir, tell_rivals(report)):
+            tell(line)
 
 
 if __name__ == "__main__":

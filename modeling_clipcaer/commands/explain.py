@@ -1,10 +1,12 @@
 """Show what answers rest on: where the model looks, which frames, face or context, and sentences near by.
 
-clipcaer explain --model DIR --dataset DIR --split test --output_dir OUT     clips of a dataset
-clipcaer explain lesson.mp4 --model DIR --at 12 40 --output_dir OUT          the windows around these seconds
+    clipcaer explain --model DIR --dataset DIR --split test --output-dir OUT
+    clipcaer explain lesson.mp4 --model DIR --at 12 40 --output-dir OUT
 
-writes explanation.html, explanation.json and figures/. docs/explain.md says how each figure is made, and what it does
-not tell. No picture of a person is written unless --frames asks for it, and then with faces hidden.
+looks at clips of a dataset, or at the windows of a recording around these seconds.
+
+It writes explanation.html, explanation.json and figures/. docs/explain.md says how each figure is made, and what it
+does not tell. No picture of a person is written unless --frames asks for it, and then with faces hidden.
 """
 
 import shutil
@@ -17,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 from modeling_clipcaer.common.flags import given_flags, option, parse_arguments, rare_option
 from modeling_clipcaer.common.locks import locked_folder
 from modeling_clipcaer.common.notice import RESPONSIBLE_USE
-from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.common.terminal import add_path, run_command, tell
+from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.names import printable, public_name
 from modeling_clipcaer.recordings.settings import WindowSettings
 
@@ -52,13 +55,13 @@ class ExplanationArguments:
     )
     num: int = option(8, "Clips drawn at random, or windows of each recording.", least=1, most=64)
     frames: bool = option(False, "Draw the maps over the frames, faces hidden; in recordings whole frames.")
-    show_faces: bool = option(False, "Do not hide them.")
+    show_faces: bool = option(False, "Leave faces as they are in what --frames draws.")
     sentences: int = rare_option(3, "Nearest sentences of each kind.", least=1)
     map_clips: int = rare_option(
         200, "Clips of the split on the map, drawn at random, beside those explained.", least=0
     )
     seed: int = option(0, "Seed of the draws.", least=0)
-    num_workers: int = rare_option(2, "Processes that decode those.", least=0)
+    num_workers: int = rare_option(2, "Processes that decode the clips of --map-clips.", least=0)
     device: str | None = option(None, "cpu, cuda, cuda:1, ...; the accelerator where there is one by default.")
     bounding_box_face: str | None = rare_option(None, "JSON file of face boxes in recordings, in place of a detector.")
     bounding_box_body: str | None = rare_option(None, "JSON file of body boxes in recordings.")
@@ -81,7 +84,7 @@ def main() -> None:
     hide_progress_bars()
     check_output_dir(args.output_dir)
     check_device(args.device)
-    print(RESPONSIBLE_USE, flush=True)
+    tell(RESPONSIBLE_USE)
     with locked_folder(args.output_dir):
         model, processor = load_checkpoint(args.model)
         explain(args, windows, model.to(args.device or find_device()), processor)
@@ -135,8 +138,9 @@ def explain(
         write_explanations(found, layout, about, explainer.labels, folder)
         shutil.rmtree(Path(args.output_dir, "figures"), ignore_errors=True)  # over which no folder can be moved
     for number, explanation in enumerate(found, start=1):
-        print(f"{number}: {printable(explanation.sample.name)}: {describe(explanation)}")
-    print(f"{NO_PROOF}\n{args.output_dir}/explanation.html")
+        tell(f"{number}: {printable(explanation.sample.name)}: {describe(explanation)}")
+    tell(NO_PROOF)
+    tell(add_path("", f"{args.output_dir}/explanation.html"))
 
 
 def explain_clips(
@@ -167,9 +171,9 @@ def read_recordings(args: ExplanationArguments, windows: WindowSettings, explain
     from modeling_clipcaer.explanations.explanation import Sample
     from modeling_clipcaer.explanations.samples import show_squares
     from modeling_clipcaer.prediction.inputs import find_recordings
-    from modeling_clipcaer.prediction.recordings import open_with_boxes
     from modeling_clipcaer.recordings.analysis import RecordingAnalyzer
     from modeling_clipcaer.recordings.crops import nearest_windows
+    from modeling_clipcaer.recordings.recording import open_with_boxes
     from modeling_clipcaer.recordings.settings import TimelineSettings
 
     analyzer = RecordingAnalyzer(explainer.model, explainer.processor, TimelineSettings(**asdict(windows)))

@@ -1,6 +1,6 @@
 """Write a checkpoint's visual path as one file for deployment, without text tower and without this package.
 
-python recipes/export.py --model DIR --output_dir OUT --format onnx
+    clipcaer export --model DIR --output-dir OUT --format onnx
 
 OUT gets model.onnx, or model.pt2 with --format torch_export, and beside it a JSON with labels, inputs and the
 processor's settings. The file takes `pixel_values` and `face_pixel_values`, fp32 as the processor makes them, for any
@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from modeling_clipcaer.common.flags import option, parse_arguments
 from modeling_clipcaer.common.notice import RESPONSIBLE_USE
-from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.common.terminal import add_path, run_command, tell
+from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.names import public_name
 
 
@@ -70,7 +71,8 @@ def main() -> None:
         difference = measure_difference(model, path, TOLERANCES[args.dtype])
         description = describe(args, model, processor, folder) | {"max_logit_difference": difference}
         write_json(description, Path(folder, f"{path.name}.json"))
-    print(f"logits within {difference:.1e} of PyTorch's in fp32: {args.output_dir}/{path.name}\n{RESPONSIBLE_USE}")
+    tell(add_path(f"logits within {difference:.1e} of PyTorch's in fp32", f"{args.output_dir}/{path.name}"))
+    tell(RESPONSIBLE_USE)
 
 
 def check_arguments(args: ExportArguments) -> None:

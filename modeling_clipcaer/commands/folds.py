@@ -1,6 +1,6 @@
 """Train all folds of a person-disjoint k-fold and pool their answers, so that every clip of a dataset is tested once.
 
-    clipcaer folds --config demo --dataset DATASET --output_dir OUT --seeds 0 1 2 --jobs 2
+    clipcaer folds --config demo --dataset DIR --output-dir OUT --seeds 0 1 2
 
 All flags of `train` follow, as for one run. The same command goes on where it was stopped; `--fold 1 3` trains some
 folds alone, as on another machine that sees the same folder. When all are there it writes folds.json and folds.md,
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modeling_clipcaer.common.flags import parse_own_arguments, show_help
-from modeling_clipcaer.errors import run_command
+from modeling_clipcaer.common.terminal import add_path, complain, run_command, tell
 from modeling_clipcaer.experiments.settings import FoldArguments
 
 
@@ -33,7 +33,7 @@ def main() -> None:
     hide_progress_bars()
     check_output_dir(args.output_dir)
     if unused := read_flags(tuple(words)).unused:
-        print(f"note: {describe_unused(unused)}", file=sys.stderr)
+        complain("note", describe_unused(unused))
     tasks = {seed: list_tasks(args, seed, tuple(words)) for seed in args.seeds}
     wanted = args.fold or range(1, args.folds + 1)
     chosen = [task for of_seed in tasks.values() for number, task in enumerate(of_seed, start=1) if number in wanted]
@@ -41,7 +41,7 @@ def main() -> None:
     grid = Grid(Path(args.output_dir), tuple(task for of_seed in tasks.values() for task in of_seed))
     missing = find_missing(grid)
     if missing:
-        print(f"{len(missing)} of {len(grid.tasks)} runs are not there yet, {missing[0]} for one: not pooled")
+        tell(f"{len(missing)} of {len(grid.tasks)} runs are not there yet, {missing[0]} for one: not pooled")
     else:
         write(args, grid, tasks)
 
@@ -94,7 +94,7 @@ def write(args: FoldArguments, grid: Grid, tasks: dict[int, list[Task]]) -> None
         (folder / "folds.md").write_text(render_folds(report), encoding="utf-8")
         write_json(report, folder / "folds.json")
     told = ", ".join(f"{name} {found['mean']:.1f} %" for name, found in summary.items())
-    print(f"{told} on {seeds[0]['clips']} clips: {args.output_dir}/folds.md")
+    tell(add_path(f"{told} on {seeds[0]['clips']} clips", f"{args.output_dir}/folds.md"))
 
 
 if __name__ == "__main__":

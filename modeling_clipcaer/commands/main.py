@@ -3,21 +3,22 @@
 import sys
 from importlib import import_module
 
-from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.common.terminal import run_command, tell
+from modeling_clipcaer.errors import InputError
 
 
 COMMANDS = {
     "train": "train, select by the validation split, test once",
     "evaluate": "measure a checkpoint on a split",
-    "compare": "tell whether runs on the same clips differ by more than noise",
-    "folds": "train all folds of a person-disjoint k-fold, test every clip once",
+    "compare": "tell whether runs differ by more than noise",
+    "folds": "train all folds by person, test every clip once",
     "ablate": "measure what each part of the method is worth",
-    "stress": "measure a checkpoint on clips with something wrong: streams, frames, pixels, boxes",
+    "stress": "measure a checkpoint on clips with something wrong",
     "predict": "turn recordings into timelines, or clips into labels",
-    "explain": "show what answers rest on: where the model looks, which frames, face or context",
+    "explain": "show what answers rest on",
     "export": "write a checkpoint as one file for deployment",
     "zero-shot": "measure a plain CLIP checkpoint, without training",
-    "convert": "turn a checkpoint of the public research code into ours, or back",
+    "convert": "turn a checkpoint of the research code into ours, or back",
     "build": "build a dataset from clips on disk",
     "audit": "look for what is wrong with a dataset",
     "detect-boxes": "find faces and bodies in clips without boxes",
@@ -29,7 +30,7 @@ COMMANDS = {
     "pretrain-tiny-clip": "train the tiny CLIP on drawings",
     "demo": "the whole way on drawn data",
 }
-USAGE = "usage: clipcaer COMMAND [FLAGS], and clipcaer COMMAND --help for the flags of a command"
+USAGE = "usage: clipcaer COMMAND [FLAGS]\n\nclipcaer COMMAND --help shows the flags of a command, of these:"
 
 
 def main() -> int:
@@ -37,7 +38,7 @@ def main() -> int:
     words = sys.argv[1:]
     if not words or words[0] in ("-h", "--help"):
         width = max(map(len, COMMANDS))
-        print("\n".join([USAGE, "", *(f"  {name:{width}}  {text}" for name, text in COMMANDS.items())]))
+        tell("\n".join([USAGE, "", *(f"  {name:{width}}  {text}" for name, text in COMMANDS.items())]))
         return 0
     return start(words[0], words=words[1:])
 

@@ -1,6 +1,6 @@
 """Write a dataset on disk as parquet shards, for the Hub, object storage and streaming.
 
-    clipcaer parquet DATASET --output DIR --embed frames --i-may-share-these-images
+    clipcaer parquet DATASET --output DIR --embed none
 
 writes DIR/train-00000-of-00003.parquet and so on, a dataset card, and the record of the build without this machine's
 paths. `datasets.load_dataset("parquet", data_files=...)`, `load_dataset(DIR)` and --dataset DIR of the recipes read
@@ -10,14 +10,14 @@ pixels to the last bit, `crops` face and context as the model sees them, cut onc
 
 import argparse
 import sys
-from argparse import RawDescriptionHelpFormatter
 from pathlib import Path
 
 from modeling_clipcaer.common.files import write_json
 from modeling_clipcaer.common.flags import CommandParser, spell_flag
-from modeling_clipcaer.common.progress import hide_progress_bars, tell
+from modeling_clipcaer.common.progress import hide_progress_bars
+from modeling_clipcaer.common.terminal import add_path, run_command, tell
 from modeling_clipcaer.data.parquet.card import EMBEDDED, LICENCE, NOTICES, choose_licence, render_dataset_card
-from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.errors import InputError
 
 
 SHARE_FLAG = "--i-may-share-these-images"
@@ -62,11 +62,11 @@ def main() -> None:
         card = render_dataset_card(count_labels(clips), features, record, output.name, args.embed)
         (folder / LICENCE_NAME).write_text(f"{choose_licence(record)}\n", encoding="utf-8")
         (folder / CARD_NAME).write_text(card, encoding="utf-8")
-    print(f"parquet shards: {args.output}")
+    tell(add_path("parquet shards", args.output))
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
-    parser = CommandParser(description=__doc__, allow_abbrev=False, formatter_class=RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__)
     add = parser.add_argument
     add("dataset", metavar="DATASET", help="dataset on disk, as data_scripts write it")
     add("--output", required=True, metavar="DIR", help="the folder to write; earlier shards there are replaced")

@@ -1,13 +1,14 @@
 """Turn recordings into labelled time.
 
-python recipes/predict.py lecture.mp4 --model DIR
+    clipcaer predict lecture.mp4 --model DIR
 
 writes outputs/predict/lecture/: windows with probabilities, segments, subtitles. docs/timeline.md describes the files.
 The same command again does what is left to do. `accelerate launch recipes/predict.py ...` shares recordings out.
 
 Boxes are JSON files in RAER's form, keyed by the recording as it is named on the command line, by its last part, or by
-RAER's path; without them a detector looks for faces:
-    {"lesson.mp4": {"0": [left, top, right, bottom]}}   face boxes; frames of a video by number from 0, files by name
+RAER's path; frames of a video go by their number from 0, files by their name. Without them a detector looks for faces.
+
+    {"lesson.mp4": {"0": [left, top, right, bottom]}}   face boxes
     {"lesson.mp4": [left, top, right, bottom]}          body boxes
     {"lesson.mp4": {"person-1": either of these, "person-2": ...}}   either kind, of several persons
 """
@@ -22,7 +23,8 @@ from modeling_clipcaer.common.flags import given_flags, parse_arguments
 from modeling_clipcaer.common.locks import locked_folder
 from modeling_clipcaer.common.notice import RESPONSIBLE_USE
 from modeling_clipcaer.common.progress import hide_progress_bars
-from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.common.terminal import complain, run_command, tell
+from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.prediction.arguments import PredictionArguments, check_clip_flags, figure_flags
 from modeling_clipcaer.prediction.failures import Outcome, one_line
 from modeling_clipcaer.prediction.flag_effects import describe_idle_flags
@@ -55,9 +57,10 @@ def main() -> None:
         state.wait_for_everyone()  # so that no process of a second launch writes before its main process is refused
         outcome = predict(args, settings, given, state)
     if outcome is not None:
-        print(*outcome.lines, sep="\n")
+        for line in outcome.lines:
+            tell(line)
         for line in outcome.errors:
-            sys.stderr.write(f"error: {line}\n")
+            complain("error", line)
         if outcome.errors:
             raise SystemExit(1)
 
@@ -109,7 +112,7 @@ def predict(
 def say(line: str, state: "PartialState") -> None:
     """Print a line once, whoever works with us."""
     if state.is_main_process:
-        print(line, flush=True)
+        tell(line)
 
 
 def say_measurement(args: PredictionArguments, config: "ClipCaerConfig", state: "PartialState") -> dict | None:
@@ -124,7 +127,7 @@ def say_measurement(args: PredictionArguments, config: "ClipCaerConfig", state: 
 def note_idle(args: PredictionArguments, settings: TimelineSettings, *rest) -> None:
     """Name the flags that were given and have no effect, see [`describe_idle_flags`]."""
     if note := describe_idle_flags(args, settings, *rest):
-        print(f"note: {note}", file=sys.stderr)
+        complain("note", note)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
 """Measure how well a checkpoint answers when something is wrong with the clips: a stream, frames, pixels or boxes.
 
-clipcaer stress --model DIR --dataset DIR --split test --output_dir OUT
+clipcaer stress --model DIR --dataset DIR --split test --output-dir OUT
 """
 
 import sys
 from dataclasses import MISSING, dataclass
 
 from modeling_clipcaer.common.flags import option, parse_arguments
-from modeling_clipcaer.errors import run_command
+from modeling_clipcaer.common.terminal import add_path, run_command, tell
 from modeling_clipcaer.models.arguments import tower_dtype_option
 
 
@@ -16,7 +16,7 @@ class StressArguments:
     """What is measured on what."""
 
     model: str = option(MISSING, "Checkpoint: a folder, or an id on the Hub.")
-    dataset: str = option(MISSING, "Folder of a dataset with frames, as clipcaer build writes it.")
+    dataset: str = option(MISSING, "Dataset with frames; a folder that `clipcaer build` wrote.")
     output_dir: str = option(MISSING, "Folder for stress.json, stress.md, stress.csv and stress.png.")
     split: str = option("test", "Split to measure.")
     batch_size: int = option(8, "Clips a step.", least=1)
@@ -85,10 +85,11 @@ def measure(args: StressArguments) -> None:
     }
     write_stress(report, args.output_dir)
     worst = min(found[1:], key=lambda row: row["uar"])
-    print(
+    told = (
         f"UAR {found[0]['uar']:.1f} % untouched, {worst['uar']:.1f} % at worst ({worst['corruption']}, "
-        f"{worst['strength']:g}): {args.output_dir}/stress.md"
+        f"{worst['strength']:g})"
     )
+    tell(add_path(told, f"{args.output_dir}/stress.md"))
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from modeling_clipcaer.common.files import working_folder
 from modeling_clipcaer.common.flags import check_ranges, option, parse_arguments
-from modeling_clipcaer.common.progress import tell
-from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.common.terminal import run_command, tell
+from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.synthetic.data_set import LABEL_SHARES, MISSING_FACE_SHARE, draw_dataset, plan_dataset
 from modeling_clipcaer.synthetic.drawing import STYLES
 
@@ -51,7 +51,7 @@ def main() -> None:
     with working_folder(target) as working:
         draw_dataset(plans, working / target.name, args.num_workers)
         (working / target.name).rename(target)
-    print(f"{target}: {args.clips_train} training clips, {args.clips_test} test clips, seed {args.seed}")
+    tell(f"{target}: {args.clips_train} training clips, {args.clips_test} test clips, seed {args.seed}")
 
 
 if __name__ == "__main__":

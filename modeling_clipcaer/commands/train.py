@@ -1,11 +1,15 @@
 """Train ClipCaer, select by the validation split, test once.
 
-accelerate launch --config_file accelerate_config.yaml recipes/train.py --config recipes/NAME.yaml --output_dir OUT
+    clipcaer train --config demo --dataset DATASET --output-dir OUT
+
+On several GPUs, or as a recipe says it:
+
+    accelerate launch --config_file accelerate_config.yaml recipes/train.py \\
+        --config recipes/NAME.yaml --output-dir OUT
 """
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from contextlib import ExitStack
@@ -14,9 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modeling_clipcaer.common.flags import given_flags, parse_arguments, show_help, split_configs
-from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.common.terminal import complain, run_command, tell
+from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.names import printable
-from modeling_clipcaer.training.settings import HELP_TYPES
+from modeling_clipcaer.training.settings import HELP_GROUPS
 
 
 if TYPE_CHECKING:
@@ -29,8 +34,6 @@ if TYPE_CHECKING:
     from modeling_clipcaer.training.trainer import ClipCaerTrainer
 
 
-logger = logging.getLogger(__name__)
-
 EPOCH_FIELDS = (
     *("uar", "war", "macro_f1", "ece", "uar_ci95", "war_ci95", "uar_ci95_by_person", "war_ci95_by_person"),
 )
@@ -38,7 +41,7 @@ BUILD = "dataset"  # folder, in that of the run, of a dataset that is built for 
 
 
 def main() -> None:
-    show_help(HELP_TYPES, sys.argv[1:], __doc__)  # Keep: before anything heavy is imported
+    show_help(HELP_GROUPS, sys.argv[1:], __doc__)  # Keep: before anything heavy is imported
     from modeling_clipcaer.common.flag_effects import describe_unused
     from modeling_clipcaer.common.locks import locked_folder
     from modeling_clipcaer.common.progress import hide_progress_bars
@@ -58,7 +61,7 @@ def main() -> None:
     unused = check_flags(given, arguments)
     if training_args.process_index == 0:
         for note in notes + ([describe_unused(unused)] if unused else []):
-            print(f"note: {note}", file=sys.stderr)
+            complain("note", note)
     check_processes(training_args)
     check_output_dir(training_args.output_dir)
     check_selection(training_args)
@@ -97,6 +100,7 @@ def train_and_test(arguments: list, given: dict, presets: list[str], unused: dic
         collect_facts,
         find_resume_checkpoint,
     )
+    from modeling_clipcaer.training.told_progress import telling_progress
 
     model_args, processor_args, data_args, cache_args, trainable_args, training_args = arguments
     checkpoint = find_resume_checkpoint(training_args)
@@ -131,8 +135,9 @@ def train_and_test(arguments: list, given: dict, presets: list[str], unused: dic
     )
     trainer.notes = limit_training(trainer.model, trainable_args, model_args.resolve_clip())
     trainer.facts = facts
-    trainer.train(resume_from_checkpoint=checkpoint)
-    report, answers = test_once(trainer, clips, test_rows, str(dataset), selects)
+    with telling_progress(trainer):
+        trainer.train(resume_from_checkpoint=checkpoint)
+        report, answers = test_once(trainer, clips, test_rows, str(dataset), selects)
     report |= {"unused_flags": unused}
     if trainer.is_world_process_zero():
         # As if it had never been stopped.
@@ -152,11 +157,11 @@ def tell_counts(clips: DatasetDict) -> None:
 
     for split, counts in count_labels(clips).items():
         listed = ", ".join(f"{printable(label)} {count}" for label, count in counts.items())
-        print(f"{split}: {sum(counts.values())} clips ({listed})", flush=True)
+        tell(f"{split}: {sum(counts.values())} clips ({listed})", hang=2)
         for sentence in tell_gaps(split, counts):
-            logger.warning("warning: %s", printable(sentence))
+            complain("warning", sentence)
     for sentence in tell_shared_clips(clips):
-        logger.warning("warning: %s", printable(sentence))
+        complain("warning", sentence)
 
 
 def check_processes(args: ClipCaerTrainingArguments) -> None:
@@ -303,10 +308,11 @@ def write_results(
     from modeling_clipcaer.experiments.baselines import tell_rivals
     from modeling_clipcaer.models.checkpoints import save_checkpoint, weights_revision
     from modeling_clipcaer.models.trainable import complete_model
-    from modeling_clipcaer.reports.evaluation import plot_training_curves, tell_calibration, tell_result, write_report
+    from modeling_clipcaer.reports.evaluation import plot_training_curves, tell_calibration, write_report
     from modeling_clipcaer.reports.hub import push_files
     from modeling_clipcaer.reports.model_card import public_settings, render_licence, render_model_card
     from modeling_clipcaer.reports.predictions import write_predictions
+    from modeling_clipcaer.reports.told_result import list_result, tell_epoch
 
     output_dir = trainer.args.output_dir
     card = render_model_card(report, base_model, presets, flags, repository)
@@ -325,11 +331,11 @@ def write_results(
         (folder / "LICENSE").write_text(render_licence(report, base_model), encoding="utf-8")
         names = [path.name for path in folder.iterdir()]
         (folder / "run.yaml").write_text(yaml.safe_dump(flags, allow_unicode=True), encoding="utf-8")
-    print("\n".join([f"{tell_result(report)}: {output_dir}/report.md", *tell_rivals(report)]))
-    print(tell_calibration(report))
+    for line in list_result(report, output_dir, [tell_epoch(report), *tell_rivals(report), tell_calibration(report)]):
+        tell(line)
     if repository is not None:
         # Without run.yaml, which is full of this machine's paths.
-        print(f"pushed: {push_files(output_dir, names, repository, trainer.args.hub_revision)}")
+        tell(f"pushed: {push_files(output_dir, names, repository, trainer.args.hub_revision)}")
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ import sys
 from pathlib import Path
 
 from modeling_clipcaer.common.flags import CommandParser, spell_flag
-from modeling_clipcaer.common.progress import tell
-from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.common.terminal import run_command, tell
+from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.names import printable
 
 
@@ -34,19 +34,17 @@ def main() -> None:
     processor = make_processor(args.processor, args.num_frames, args.image_size)
     heading = f"{Path(args.dataset).name}, {args.split}, {args.mode}"
     paths = write_pages(rows, places, processor, Path(args.output), heading, args.mode, args.show_faces)
-    print(f"{len(places)} clips: {', '.join(map(str, paths))}")
+    tell(f"{len(places)} clips: {', '.join(map(str, paths))}")
     if args.show_faces:
-        print("The sheet holds people's images with their faces: keep it where the data may be.")
+        tell("The sheet holds people's images with their faces: keep it where the data may be.")
     else:
-        print("Faces are veiled where the boxes say they are; faces without a box, of people behind, are not.")
+        tell("Faces are veiled where the boxes say they are; faces without a box, of people behind, are not.")
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
-    parser = CommandParser(
-        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser(description=__doc__)
     add = parser.add_argument
-    add("dataset", metavar="DATASET", help="dataset on disk, as the builders write it")
+    add("dataset", metavar="DATASET", help="dataset, as `clipcaer build` writes it")
     add("--output", required=True, metavar="FILE.png", help="sheet to write; with several pages FILE-1.png, ...")
     add("--split", default="test", help="split of the clips (default test)")
     chosen = parser.add_mutually_exclusive_group()

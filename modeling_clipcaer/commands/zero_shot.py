@@ -1,6 +1,7 @@
 """Measure a plain CLIP checkpoint on one split, without training: the baseline that training has to beat.
 
-python recipes/zero_shot.py --clip_model ID_OR_DIR --labels_file F.yaml --dataset DIR --output_dir OUT
+    clipcaer zero-shot --clip-model ID --labels-file demo_labels \\
+        --dataset DIR --output-dir OUT
 
 A clip's embedding is the mean of its frames' unit embeddings in both streams; the descriptive sentences classify.
 """
@@ -9,7 +10,7 @@ import sys
 from dataclasses import MISSING, dataclass
 
 from modeling_clipcaer.common.flags import check_ranges, option, parse_arguments
-from modeling_clipcaer.errors import run_command
+from modeling_clipcaer.common.terminal import run_command, tell
 from modeling_clipcaer.models.arguments import ModelArguments
 from modeling_clipcaer.settings_clipcaer import PixelSettings
 
@@ -18,7 +19,7 @@ from modeling_clipcaer.settings_clipcaer import PixelSettings
 class ZeroShotArguments:
     """What is measured, and where the report goes."""
 
-    dataset: str = option(MISSING, "Folder written by data_scripts/build_raer.py.")
+    dataset: str = option(MISSING, "Dataset; a folder that `clipcaer build` wrote.")
     output_dir: str = option(MISSING, "Folder for report.json, report.md and plots.")
     split: str = option("test", "Split to measure.")
     batch_size: int = option(8, "Clips a step.", least=1)
@@ -47,8 +48,9 @@ def measure(model_args: ModelArguments, pixels: PixelSettings, args: ZeroShotArg
     from modeling_clipcaer.data.loading import get_labels, load_clips, read_origin, read_split_protocol
     from modeling_clipcaer.models.building import build_model, build_processor
     from modeling_clipcaer.models.zero_shot import ZeroShotModel, score_clips
-    from modeling_clipcaer.reports.evaluation import build_report, tell_result, write_report
+    from modeling_clipcaer.reports.evaluation import build_report, write_report
     from modeling_clipcaer.reports.predictions import FILE_NAME, collect_predictions, write_predictions
+    from modeling_clipcaer.reports.told_result import list_result
     from modeling_clipcaer.training.run_comparison import fingerprint_clips
 
     clips = load_clips(args.dataset, (args.split,))
@@ -74,7 +76,8 @@ def measure(model_args: ModelArguments, pixels: PixelSettings, args: ZeroShotArg
     with staged_folder(args.output_dir) as folder:
         write_report(report, folder)
         write_predictions(answers, folder / FILE_NAME)
-    print(f"zero-shot {tell_result(report)}: {args.output_dir}/report.md")
+    for line in list_result(report, args.output_dir, title="zero-shot"):
+        tell(line)
 
 
 if __name__ == "__main__":

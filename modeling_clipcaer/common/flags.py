@@ -9,7 +9,9 @@ import difflib
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import sys
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, fields
 from enum import Enum
 from types import NoneType, UnionType
@@ -31,15 +33,92 @@ _SWITCHES = {
     **dict.fromkeys(("yes", "true", "t", "y", "1"), True),
     **dict.fromkeys(("no", "false", "f", "n", "0"), False),
 }
-HELP_COLUMN = 32
-HELP_END = "Dashes and underscores in flags are the same; --no-NAME turns off what is on."
+# What a command writes: the first name is shown, each is taken, whatever the setting is called.
+OUTPUTS = ("--output", "--output_dir", "--output-dir")
+HELP_COLUMN = 33
+HELP_END = "Dashes and underscores in flags are the same."
+Types = Sequence[type] | Mapping[str, Sequence[type]]  # of settings; in groups by title, else each is a group
+
+
+class _Prose(argparse.RawDescriptionHelpFormatter):
+    """Breaks sentences between words, and leaves indented lines as they are."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        paragraphs = text.strip().split("\n\n")
+        return "\n\n".join(part if "\n " in f"\n{part}" else _wrap(part, width) for part in paragraphs)
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return _wrap(text, width).splitlines()
+
+    def _format_usage(self, *args) -> str:
+        return _wrap(super()._format_usage(*args), self._width, indent="    ") + "\n\n"
+
+
+def _wrap(text: str, width: int, indent: str = "") -> str:
+    words = " ".join(text.split())
+    return textwrap.fill(words, width, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False)
 
 
 class CommandParser(argparse.ArgumentParser):
-    """A parser whose refusals are one line."""
+    """A parser whose refusals are one line, and which knows what it writes by either name."""
+
+    def parse_known_args(self, args=None, namespace=None):
+        """As the base class does."""
+        words = sys.argv[1:] if args is None else args
+        return super().parse_known_args([self._name_output(word) for word in words], namespace)
+
+    def _name_output(self, word: str) -> str:
+        name, equals, value = word.partition("=")
+        own = [known for known in OUTPUTS if known in self._option_string_actions]
+        return f"{own[0]}{equals}{value}" if own and name in OUTPUTS else word
+
+    def __init__(self, **kwargs):
+        super().__init__(allow_abbrev=False, **{"formatter_class": _Prose, **kwargs})
+
+    def format_help(self) -> str:
+        """With a usage that names what is needed alone."""
+        self._set_usage()
+        return super().format_help()
+
+    def _set_usage(self) -> None:
+        if self.usage is None:
+            positionals = self._get_positional_actions()
+            shown = [_shown_flag(action) if action.required else f"[{_shown_flag(action)}]" for action in positionals]
+            shown += [_shown_form(action) for action in self._get_optional_actions() if action.required]
+            self.usage = " ".join(["%(prog)s", *shown, "[FLAGS]"])
 
     def error(self, message: str) -> NoReturn:
+        message = re.sub(r"^argument (--[^/:\s]+)[^:]*:", lambda found: f"argument {spell_flag(found[1])}:", message)
         raise InputError(message if len(message) <= LONGEST_MESSAGE else f"{message[:LONGEST_MESSAGE]}…")
+
+    def parse_args(self, args=None, namespace=None):
+        """All of the words, or of the command line."""
+        found, unknown, missing = self.read_known(args, self.parse_known_intermixed_args)
+        if unknown:
+            self.refuse(next((word for word in unknown if word.startswith("-")), unknown[0]))
+        self.check_missing(missing)
+        return found
+
+    def read_known(self, words: list[str] | None, parse: Callable) -> tuple[argparse.Namespace, list[str], list[str]]:
+        """What is known of the words, the others, and what is missing.
+
+        Keep: the last is told after the others. A misspelled flag is a missing one, too.
+        """
+        self._set_usage()
+        needed = [action for action in self._actions if action.required]
+        for action in needed:
+            action.required = False
+        found, unknown = parse(words)
+        return found, unknown, [_shown_flag(action) for action in needed if getattr(found, action.dest, None) is None]
+
+    def refuse(self, word: str) -> NoReturn:
+        """Name a word that is none of the flags."""
+        raise InputError(f"unknown argument {word}{_suggest(word, self)}")
+
+    def check_missing(self, missing: list[str]) -> None:
+        """Refuse a command without what it needs."""
+        if missing:
+            raise InputError(f"the following arguments are required: {', '.join(missing)}")
 
 
 def spell_flag(argument: str) -> str:
@@ -60,10 +139,7 @@ def parse_arguments(types: Sequence[type], argv: list[str], description: str) ->
         InputError: an unknown flag or key, or a value of the wrong type or out of range.
     """
     parser = _build_parser(types, description)
-    namespace, unknown = parser.parse_known_intermixed_args(_all_words(parser, argv))
-    if unknown:
-        flag = next((word for word in unknown if word.startswith("-")), unknown[0])
-        raise InputError(f"unknown argument {flag}{_suggest(flag.split('=')[0], parser)}")
+    namespace = parser.parse_args(_all_words(parser, argv))
     return [_fill(type_, vars(namespace)) for type_ in types]
 
 
@@ -71,11 +147,16 @@ def parse_own_arguments(types: Sequence[type], argv: list[str], description: str
     """Fill the dataclasses `types` from `argv`, and leave the `--config` files and the words that are none of theirs
     for others to parse."""
     configs, words = split_configs(argv)
-    namespace, others = _build_parser(types, description).parse_known_args(words)
+    parser = _build_parser(types, description)
+    namespace, others, missing = parser.read_known(words, parser.parse_known_args)
+    for word in others if missing else ():
+        if _suggest(word, parser):
+            parser.refuse(word)
+    parser.check_missing(missing)
     return [_fill(type_, vars(namespace)) for type_ in types], [*(f"--config={path}" for path in configs), *others]
 
 
-def show_help(types: Sequence[type], argv: list[str], description: str) -> None:
+def show_help(types: Types, argv: list[str], description: str) -> None:
     """Answer `--help` from `types` that are light to import, where the rest of a command's flags are not."""
     if {"--help", "-h"} & set(argv):
         _build_parser(types, description).parse_known_args(["--help"])
@@ -113,7 +194,7 @@ def differ_from_defaults(types: Sequence[type], values: Mapping[str, Any]) -> di
 
 def split_configs(argv: list[str]) -> tuple[list[str], list[str]]:
     """The `--config` files in `argv`, and its other words."""
-    config_parser = CommandParser(add_help=False, allow_abbrev=False)
+    config_parser = CommandParser(add_help=False)
     _add_config(config_parser)
     configs, words = config_parser.parse_known_args(argv)
     return configs.config, words
@@ -121,7 +202,7 @@ def split_configs(argv: list[str]) -> tuple[list[str], list[str]]:
 
 def split_flags(names: Iterable[str], words: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     """The flags of these `names` in `words` with their values, "True" where a flag has none, and the other words."""
-    parser = CommandParser(add_help=False, allow_abbrev=False)
+    parser = CommandParser(add_help=False)
     for name in names:
         parser.add_argument(*_spell(f"--{name}"), dest=name, nargs="?", const="True", default=argparse.SUPPRESS)
     values, others = parser.parse_known_args(words)
@@ -150,23 +231,22 @@ def _fill(type_: type, values: dict[str, Any]) -> Any:
 # The parser, and its help
 
 
-def _build_parser(types: Sequence[type], description: str) -> CommandParser:
-    parser = CommandParser(
-        description=description, add_help=False, allow_abbrev=False, formatter_class=_HelpFormatter, epilog=HELP_END
-    )
+def _build_parser(types: Types, description: str) -> CommandParser:
+    parser = CommandParser(description=description, add_help=False, formatter_class=_HelpFormatter, epilog=HELP_END)
     group = parser.add_argument_group("First")
     _add_config(group)
     group.add_argument("--help", "-h", nargs=0, action=_Help, const=False, help="Show the flags that are used most.")
     group.add_argument(*_spell("--help_all"), nargs=0, action=_Help, const=True, help="Show all flags.")
-    for type_ in types:
-        hints, by_name = get_type_hints(type_), {setting.name: setting for setting in fields(type_) if setting.init}
-        for title, names in _group(type_):
-            group = parser.add_argument_group(title)
-            for name in names:
-                if name in by_name:
-                    _add_flag(group, by_name.pop(name), hints[name])
-    required = [_shown_form(action, _shown_flags(action)[0]) for action in parser._actions if action.required]
-    parser.usage = " ".join(["%(prog)s", *required, "[FLAGS]"])
+    groups = types.items() if isinstance(types, Mapping) else ((None, [type_]) for type_ in types)
+    for title, members in groups:
+        shared = None if title is None else parser.add_argument_group(title)
+        for type_ in members:
+            hints, by_name = get_type_hints(type_), {setting.name: setting for setting in fields(type_)}
+            for own_title, names in _group(type_):
+                group = shared or parser.add_argument_group(own_title)
+                for name in names:
+                    if name in by_name and by_name[name].init:
+                        _add_flag(group, by_name.pop(name), hints[name])
     return parser
 
 
@@ -207,8 +287,9 @@ def _add_flag(group: argparse._ArgumentGroup, setting: Field, hint: Any) -> None
     settings.setdefault("metavar", _METAVARS.get(settings.get("type"), "TEXT"))
     names = _spell(f"--{setting.name}")
     if setting.metadata.get("positional"):
-        words = {"nargs": "+"} if default is MISSING else {"nargs": "*", "default": default}
-        group.add_argument(setting.name, help=setting.metadata["help"], **words)
+        is_list = get_origin(kind) is list
+        words = {"nargs": "+"} if default is MISSING else {"nargs": "*" if is_list else "?", "default": default}
+        group.add_argument(setting.name, metavar=setting.name.upper(), help=setting.metadata["help"], **words)
         group.add_argument(*names, nargs=0, action=_Nothing, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
         return
     action = group.add_argument(*names, *setting.metadata.get("aliases", ()), **settings)
@@ -254,50 +335,80 @@ class _Help(argparse.Action):
         hidden = [action for action in parser._actions if getattr(action, "rare", False) and not action.required]
         if hidden and not self.const:
             parser.formatter_class = _BriefFormatter
-            parser.epilog = f"Defaults are in brackets. {HELP_END} --help-all explains all flags."
+            parser.epilog = f"{HELP_END}\nDefaults are in brackets. --help-all explains all flags."
             for action in hidden:
                 action.help = argparse.SUPPRESS
         parser.print_help()
         parser.exit()
 
 
-class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    """Says each flag once, with its default where there is one."""
+class _HelpFormatter(_Prose):
+    """Says each flag once, in one spelling, with its default where there is one."""
 
     def __init__(self, prog: str):
         super().__init__(prog, max_help_position=HELP_COLUMN)
 
     def _format_action_invocation(self, action: argparse.Action) -> str:
-        return _shown_form(action, ", ".join(_shown_flags(action)))
+        return _shown_form(action)
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default in (None, [], "", argparse.SUPPRESS) or action.required:
-            return action.help
-        default = "on" if action.default is True else "off" if action.default is False else "%(default)s"
-        return f"{action.help} (default: {default})"
+        default, choices = _shown_default(action), _hidden_choices(action)
+        notes = [f"one of {choices}"] * bool(choices) + [f"default: {default}"] * bool(default)
+        return f"{action.help} ({'; '.join(notes)})" if notes else action.help
 
 
 class _BriefFormatter(_HelpFormatter):
-    """One name of each flag, the first thing that is said of it, and no line to spare, so that all is on a screen."""
-
-    def _format_action_invocation(self, action: argparse.Action) -> str:
-        forms = [_shown_form(action, flag) for flag in _shown_flags(action)]
-        return next((form for form in forms if len(form) < HELP_COLUMN - 3), forms[0])
+    """The first thing that is said of each flag, and no line to spare, so that all is on a screen."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        first = re.split(r"[;:.] |\.$", action.help or "")[0]
-        return first if action.default in (None, [], "", False, argparse.SUPPRESS) else f"{first} (%(default)s)"
+        first = ": ".join(filter(None, (re.split(r"[;:.] |\.$", action.help or "")[0], _hidden_choices(action))))
+        default = _shown_default(action)
+        return f"{first} ({default})" if default not in ("", "on", "off") else first
 
     def format_help(self) -> str:
-        return re.sub(r"(\n  .*\n)\n(?=\S.*:\n  -)", r"\1", super().format_help())
+        about, title, flags = super().format_help().partition("\nFirst:\n")
+        return about + title + re.sub(r"\n\n(?=\S.*:\n  \S)", "\n", flags)
 
 
-def _shown_flags(action: argparse.Action) -> list[str]:
-    return list(dict.fromkeys(map(spell_flag, action.option_strings))) or [action.dest]
+def _shown_flag(action: argparse.Action) -> str:
+    """Its one spelling in help: the first that leaves room beside it."""
+    spelled = (OUTPUTS[0] if flag in OUTPUTS else spell_flag(flag) for flag in action.option_strings)
+    flags = list(dict.fromkeys(spelled)) or [str(action.metavar)]
+    return next((flag for flag in flags if len(flag) < HELP_COLUMN - 3 - len(_shown_value(action))), flags[0])
 
 
-def _shown_form(action: argparse.Action, flags: str) -> str:
-    return f"{flags} {action.metavar or ''}".rstrip()
+def _shown_default(action: argparse.Action) -> str:
+    """Its default, as it would be given; nothing where it has none."""
+    default = action.default
+    if default in (None, [], "", argparse.SUPPRESS):
+        return ""
+    if isinstance(default, bool):
+        return "on" if default else "off"
+    if isinstance(default, float):
+        return f"{default:g}"
+    return " ".join(map(str, default)) if isinstance(default, list | tuple) else str(default)
+
+
+def _hidden_choices(action: argparse.Action) -> str:
+    """Its choices, where they do not stand beside its name."""
+    is_shown = not action.choices or _shown_value(action) == action.metavar
+    return "" if is_shown else ", ".join(map(str, action.choices or ()))
+
+
+def _shown_value(action: argparse.Action) -> str:
+    """What stands for its value: its choices, if they are few."""
+    metavar = str(action.metavar or "")
+    return metavar if len(metavar) < HELP_COLUMN // 2 or not action.choices else "NAME"
+
+
+def _shown_form(action: argparse.Action) -> str:
+    """The flag with its value. One that is on tells how to turn it off, too."""
+    flag = _shown_flag(action)
+    if not action.option_strings:
+        return flag
+    if action.nargs == "?" and action.default is True:
+        flag = f"--[no-]{flag.removeprefix('--')}"
+    return f"{flag} {_shown_value(action)}".rstrip()
 
 
 # YAML files
@@ -334,8 +445,9 @@ def _is_value(flag: argparse.Action, word: str, is_first: bool) -> bool:
 
 
 def _suggest(flag: str, parser: argparse.ArgumentParser) -> str:
-    close = difflib.get_close_matches(flag.replace("-", "_").lstrip("_"), _keys(parser), n=1, cutoff=0.6)
-    return f"; did you mean --{close[0]}?" if close else ""
+    name = flag.partition("=")[0].replace("-", "_").lstrip("_")
+    close = difflib.get_close_matches(name, _keys(parser), n=1, cutoff=0.6)
+    return f"; did you mean {spell_flag(f'--{close[0]}')}?" if close else ""
 
 
 def _keys(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:

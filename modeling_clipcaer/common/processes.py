@@ -1,6 +1,7 @@
 """Worker processes that start anew."""
 
 import multiprocessing
+import os
 from multiprocessing.context import BaseContext
 
 
@@ -14,3 +15,8 @@ def start_anew(module: str) -> BaseContext:
     if context.get_start_method() == "forkserver":
         context.set_forkserver_preload([module])  # imports take seconds: once, not once a process
     return context
+
+
+def count_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

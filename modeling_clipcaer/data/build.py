@@ -9,10 +9,10 @@ from typing import Any
 
 import datasets
 from datasets.arrow_writer import ArrowWriter
-from tqdm import tqdm
 
 from modeling_clipcaer.common.files import is_replaceable, replace_folder, working_folder, write_json
 from modeling_clipcaer.common.processes import start_anew
+from modeling_clipcaer.common.progress import track
 from modeling_clipcaer.data.boxes import Entry, check_not_swapped, pack_entry, read_box_file
 from modeling_clipcaer.data.features import COUNT_FEATURES, make_features
 from modeling_clipcaer.data.record import (
@@ -158,8 +158,7 @@ def read_splits(
     with ExitStack() as stack:
         writers = {split: stack.enter_context(ArrowWriter(path=paths[split], features=features)) for split in paths}
         readings = read_all([clip for _, clip in ordered], settings, num_proc, stack)
-        bar = tqdm(zip(ordered, readings, strict=True), "reading", len(ordered), unit="clip", disable=None)
-        for (split, clip), reading in bar:
+        for (split, clip), reading in track(zip(ordered, readings, strict=True), "reading clips", len(ordered)):
             if reading.row is not None:
                 writers[split].write(reading.row)
                 notes |= {clip.clip_id: list(reading.notes)} if reading.notes else {}

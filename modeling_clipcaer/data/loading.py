@@ -47,7 +47,7 @@ def load_clips(
     except InputError:
         raise
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise InputError(f"{folder}: expected a dataset written by data_scripts/build_raer.py, found none") from error
+        raise InputError(f"{folder}: expected a dataset, as `clipcaer build` writes it, found none") from error
     # Keep: all of these. A value of the wrong kind in its JSON files makes whatever error the line has that uses it.
     except (
         *(OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError),

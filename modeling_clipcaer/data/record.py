@@ -14,12 +14,19 @@ from datasets import Dataset, DatasetDict
 from modeling_clipcaer.common.files import file_sha256
 from modeling_clipcaer.data.box_fitting import FINDINGS
 from modeling_clipcaer.data.boxes import BOX_SOURCES
-from modeling_clipcaer.data.label_counts import find_absent, find_few, tell_absent, tell_few
+from modeling_clipcaer.data.label_counts import find_absent, find_few, tell_few
 from modeling_clipcaer.names import identity_key, printable
 
 
 RECORD_NAME = "build.json"
-SOURCE_TITLES = {"annotated": "%s box of the frame itself", "frame": "  whole frame"}
+# Where the boxes of frames are from.
+SOURCE_TITLES = {
+    "annotated": "frames with a %s box",
+    "nearest": "  with that of a frame near by",
+    "median": "  with the clip's median box",
+    "body": "  with the body's upper part",
+    "frame": "  with none: the whole frame",
+}
 FINDING_TITLES = {
     "clamped": "%s boxes cut at the frame's edge",
     "outside": "%s boxes outside their frame",
@@ -128,26 +135,29 @@ def count_shared_persons(persons: Mapping[str, Iterable[str]]) -> dict[str, int]
 
 
 def format_table(record: Mapping[str, Any]) -> str:
-    """The record as aligned text, one column per split."""
+    """The record as aligned text, one column per split. Of what may be wrong it has what is."""
     splits = record["splits"]
+    faults = [*list_list_faults(splits), *list_box_faults(splits)]
+    found = [(title, cells) for title, cells in faults if any(not cell.startswith("0 ") for cell in cells)]
     rows = [("", list(splits)), *list_clip_cells(splits)]
     for kind in ("face", "body"):
         rows += list_box_cells(splits, kind)
+    rows += found
     widths = [max(len(row[1][column]) for row in rows) for column in range(len(splits))]
     title_width = max(len(title) for title, _ in rows)
     lines = [
         f"{title:<{title_width}}" + "".join(f"  {cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
         for title, cells in rows
     ]
-    shared = ", ".join(f"{pair} {count}" for pair, count in record["shared_persons"].items())
-    absent = [sentence for name, split in splits.items() for sentence in tell_absent(name, split["labels"])]
-    return "\n".join([f"split: {record['split']['name']}", *lines, f"persons in two splits: {shared}", *absent])
+    clean = ["the rest is clean"] if len(found) < len(faults) else []
+    clean += [] if any(record["shared_persons"].values()) else ["no person is in two splits"]
+    return "\n".join([f"split: {record['split']['name']}", *lines, *clean])
 
 
 def list_few_clips(record: Mapping[str, Any]) -> list[str]:
     """A warning for each split that has few clips of a label."""
     splits = record["splits"].items()
-    return [f"warning: {sentence}" for name, split in splits for sentence in tell_few(name, split["labels"])]
+    return [f"warning  {sentence}" for name, split in splits for sentence in tell_few(name, split["labels"])]
 
 
 def list_clip_cells(splits: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
@@ -163,26 +173,45 @@ def list_clip_cells(splits: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
         "most / fewest of a label": lambda split: split["imbalance"],
         "persons": lambda split: split["num_persons"],
         "frames per clip": lambda split: "{min} / {median:g} / {max}".format(**split["frames_per_clip"]),
-        "frame count differs from list": lambda split: with_share(
-            split["num_frames_differing"]["clips"], split["num_clips"]
-        ),
-        "repeated lines dropped": lambda split: with_share(
-            split["repeated_lines_dropped"], split["num_clips"] + split["repeated_lines_dropped"]
-        ),
     }
     return [(title, [str(cell(split)) for split in splits.values()]) for title, cell in cells.items()]
 
 
 def list_box_cells(splits: Mapping[str, Any], kind: str) -> list[tuple[str, list[str]]]:
-    """Lines of the table on the boxes of one kind."""
+    """Lines of the table on the boxes of one kind: clips that have one, and where those of the frames are from."""
     tables = [(split[f"{kind}_boxes"], split) for split in splits.values()]
     lines = [(f"clips with a {kind} box", [with_share(boxes["clips"], split["num_clips"]) for boxes, split in tables])]
     for source in tables[0][0]["sources"]:
-        title = SOURCE_TITLES.get(source, f"  {source}").replace("%s", kind)
-        lines.append((title, [with_share(boxes["sources"][source], split["num_frames"]) for boxes, split in tables]))
-    for finding, title in FINDING_TITLES.items():
-        lines.append((title % kind, [with_share(boxes[finding], boxes["given"]) for boxes, _ in tables]))
+        if any(boxes["sources"][source] for boxes, _ in tables):
+            title = SOURCE_TITLES[source].replace("%s", kind)
+            cells = [with_share(boxes["sources"][source], split["num_frames"]) for boxes, split in tables]
+            lines.append((title, cells))
     return lines
+
+
+def list_list_faults(splits: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+    """Lines of the table on what may be wrong with the lists of clips."""
+    tables = splits.values()
+    repeated = [(split["repeated_lines_dropped"], split["num_clips"]) for split in tables]
+    return [
+        (
+            "frame count differs from list",
+            [with_share(split["num_frames_differing"]["clips"], split["num_clips"]) for split in tables],
+        ),
+        ("repeated lines dropped", [with_share(dropped, clips + dropped) for dropped, clips in repeated]),
+    ]
+
+
+def list_box_faults(splits: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+    """Lines of the table on what may be wrong with boxes."""
+    return [
+        (
+            title % kind,
+            [with_share(split[f"{kind}_boxes"][name], split[f"{kind}_boxes"]["given"]) for split in splits.values()],
+        )
+        for kind in ("face", "body")
+        for name, title in FINDING_TITLES.items()
+    ]
 
 
 def with_share(count: int, total: int) -> str:

@@ -14,15 +14,15 @@ from modeling_clipcaer.settings_clipcaer import check_ranges, option
 
 VAL_SHARE = 0.1
 SEED = 42
-VAL_HELP = f"of training that becomes validation, by person, where none is listed (default {VAL_SHARE})"
-TEST_HELP = "of training that becomes the test split, by person; no default"
-BOX_HELP = "%s boxes in RAER's form, keys: a clip's path or name"
+VAL_HELP = f"share of training that becomes validation, by person, where none is listed (default {VAL_SHARE})"
+TEST_HELP = "share of training that becomes the test split, by person; no default"
+BOX_HELP = "file of %s boxes in RAER's form; its keys are clips' paths or names"
 CHECK_HELP = "decode all frames; a clip ends at the last that can be read"
 FEW_HELP = "training clips kept of each label, drawn at random; fewer show what little data give"
-NOISE_HELP = "of training clips given a wrong label, at random"
+NOISE_HELP = "share of training clips given a wrong label, at random"
 NAME_HELP = "what reports and cards call the data"
 UNSEEN_HELP = "label that training and validation lose all clips of"
-PERSON_HELP = "whose group finds the person in a clip's path"
+PERSON_HELP = "pattern whose group finds the person in a clip's path"
 
 
 @dataclass(kw_only=True)
@@ -42,10 +42,12 @@ class BuildSettings:
     person_pattern: str | None = option(None, f"{PERSON_HELP}; without it each file is a person", metavar="REGEX")
     val_share: float | None = option(None, VAL_HELP, metavar="SHARE")
     test_share: float | None = option(None, TEST_HELP, metavar="SHARE")
-    seed: int | None = option(None, f"of these cuts (default {SEED})", metavar="N")
+    seed: int | None = option(None, f"seed of what is drawn (default {SEED})", metavar="N")
     bounding_box_face: str | None = option(None, BOX_HELP % "face", metavar="FILE")
     bounding_box_body: str | None = option(None, BOX_HELP % "body", metavar="FILE")
-    outside_boxes: str = option("error", "a box wholly outside its frame is this", choices=("error", "missing"))
+    outside_boxes: str = option(
+        "error", "what a box wholly outside its frame is taken for", choices=("error", "missing")
+    )
     check_frames: bool = option(False, CHECK_HELP)
     skip_unreadable: bool = option(False, "leave out clips that cannot be read, and list them")
     clips_per_label: int | None = option(None, FEW_HELP, least=1, rare=True, metavar="N")

@@ -61,7 +61,8 @@ class Table:
 
 
 def read_recipe(argv: Sequence[str], description: str) -> tuple[AblationArguments, list[Table], str]:
-    """The settings on a command line and in its `--config` file, the tables of that file, and its path.
+    """The settings on a command line and in its `--config` file, by default that of the code, the tables of that file,
+    and its path.
 
     Raises:
         InputError: a key is unknown, or a value is none of its flag's; the message names file and line.
@@ -69,9 +70,7 @@ def read_recipe(argv: Sequence[str], description: str) -> tuple[AblationArgument
     configs, words = split_configs(list(argv))
     if len(configs) > 1:
         raise InputError("--config: expected one recipe")
-    if not configs:
-        raise InputError("--config: expected a recipe of cells, as ablation, which comes with the code")
-    path = find_preset(configs[0])
+    path = find_preset(configs[0] if configs else "ablation")
     content, lines = read_nested_yaml(path)
     places = {place: f"{path}:{line}" for place, line in lines.items()}
     tables = _as_mapping(content, path).pop("tables", None)

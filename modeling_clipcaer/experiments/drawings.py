@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from modeling_clipcaer.common.files import working_folder
-from modeling_clipcaer.common.progress import tell
+from modeling_clipcaer.common.terminal import tell
 from modeling_clipcaer.data.layouts.raer import build_dataset
 from modeling_clipcaer.synthetic.data_set import draw_dataset, plan_dataset
 

@@ -21,7 +21,8 @@ from modeling_clipcaer.clip_loading import load_clip_model_weights
 from modeling_clipcaer.common.files import complete_file, write_json
 from modeling_clipcaer.common.locks import Busy, locked_folder
 from modeling_clipcaer.common.processes import start_anew
-from modeling_clipcaer.common.progress import hide_progress_bars, tell
+from modeling_clipcaer.common.progress import hide_progress_bars
+from modeling_clipcaer.common.terminal import tell
 from modeling_clipcaer.common.versions import list_versions
 from modeling_clipcaer.data.loading import get_labels
 from modeling_clipcaer.errors import InputError, first_line

@@ -151,7 +151,7 @@ def is_finished(folder: Path, run: Mapping[str, Any]) -> bool:
         return False
     found = compare_runs(read_object(folder / RECORD)["run"], run)
     if differing := found.refused + found.rounding + found.changed:
-        raise InputError(f"{folder}: its run had {'; '.join(differing)}: name another --output_dir, or remove it")
+        raise InputError(f"{folder}: its run had {'; '.join(differing)}: name another --output, or remove it")
     return True
 
 

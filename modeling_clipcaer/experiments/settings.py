@@ -43,7 +43,7 @@ class AblationArguments:
     datasets: list[str] | None = option(None, "Folders of built datasets in the place of drawings.")
     folds: int | None = option(None, "Cut each dataset into so many person-disjoint folds.", least=2)
     val_share: float = option(0.15, "Validation's share of what is not for testing; by person.", above=0, below=1)
-    split_seed: int = option(42, "Seed of these cuts.", least=0)
+    split_seed: int = option(42, "Seed of the cuts of --folds.", least=0)
     jobs: int = option(
         1, "Runs at once; each on a core or a GPU of its own. 0 trains nothing, and tells what is finished.", least=0
     )

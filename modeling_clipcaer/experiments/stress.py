@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from datasets import Dataset
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
+from modeling_clipcaer.common.progress import track
 from modeling_clipcaer.data.clip_labels import align_labels
 from modeling_clipcaer.data.clip_rows import find_form, open_row
 from modeling_clipcaer.data.data_collator import seed_generator
@@ -154,7 +154,7 @@ def answer_conditions(
     collator = StressCollator(processor, conditions, seed, own)
     loader = DataLoader(rows, batch_size, collate_fn=collator, num_workers=num_workers)
     logits = []
-    for batch in tqdm(loader, desc="stress", disable=None):
+    for batch in track(loader, "stress", len(loader)):
         embeds = [_encode(parts, processor, squares) for squares, _ in batch]
         places = torch.stack([shown for _, shown in batch])  # (batch_size, num_conditions, 2, num_frames)
         logits.append(torch.stack([_answer(models, parts, embeds, shown) for shown in places.unbind(dim=1)]).cpu())

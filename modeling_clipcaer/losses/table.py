@@ -182,7 +182,9 @@ def _list_flags() -> dict[str, Any]:
         warmup, ramp = added.ramp_flags
         flags[added.weight_flag] = option(added.weight, f"Weight of the {added.text}. 0: off.", least=0)
         flags[warmup] = rare_option(0.0, f"Epochs before the {added.name.upper()} loss sets in.", least=0)
-        flags[ramp] = rare_option(0.0, "Epochs over which its weight then grows to the full one.", least=0)
+        flags[ramp] = rare_option(
+            0.0, f"Epochs over which the weight of the {added.name.upper()} loss then grows to the full one.", least=0
+        )
     for loss in CLASSIFICATION_LOSSES.values():
         flags |= loss.own_flags
     return flags

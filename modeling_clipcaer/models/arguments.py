@@ -78,14 +78,14 @@ class TrainableArguments:
 
     use_lora: bool = option(
         False,
-        "Train the vision tower by LoRA; its attention (Hu et al., 2022) at --lr-image-encoder, merged at the end.",
+        "Train the vision tower by LoRA; of its attention (Hu et al., 2022), at --lr-image-encoder, merged at last.",
     )
-    lora_rank: int = rare_option(8, "Its rank.", above=0)
-    lora_alpha: float = rare_option(16.0, "Its alpha: the update is scaled by alpha over rank.", above=0)
+    lora_rank: int = rare_option(8, "Rank of --use-lora.", above=0)
+    lora_alpha: float = rare_option(16.0, "Alpha of --use-lora: the update is scaled by alpha over rank.", above=0)
     lora_targets: list[str] | None = rare_option(
         None,
-        "The weights it is put on, q_proj and v_proj by default; of attention also k_proj, out_proj, of the MLP fc1, "
-        "fc2.",
+        "Weights that --use-lora adapts, q_proj and v_proj by default; of attention also k_proj, out_proj, of the MLP "
+        "fc1, fc2.",
         nargs="+",
         choices=LORA_TARGETS,
     )

@@ -1,12 +1,13 @@
 """A plain CLIP checkpoint as a model of ours: the baseline that training has to beat."""
 
+import math
 from collections.abc import Iterator
 
 import torch
 from datasets import Dataset
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
+from modeling_clipcaer.common.progress import track
 from modeling_clipcaer.data.cached_clips import EMBEDS_COLUMNS, find_collator
 from modeling_clipcaer.modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerOutput
 from modeling_clipcaer.models.frozen_parts import FrozenParts
@@ -69,8 +70,9 @@ def score_clips(
     model: ZeroShotModel, processor: ClipCaerVideoProcessor, rows: Dataset, batch_size: int, num_workers: int
 ) -> torch.Tensor:
     """The model's logits (num_clips, num_labels), of clips that `num_workers` processes decode."""
-    batches = tqdm(embed_clips(model, processor, rows, batch_size, num_workers), "zero-shot", disable=None)
-    return torch.cat([model(**embeds).logits for embeds in batches])
+    batches = embed_clips(model, processor, rows, batch_size, num_workers)
+    logits = [model(**embeds).logits for embeds in track(batches, "zero-shot", math.ceil(len(rows) / batch_size))]
+    return torch.cat(logits)
 
 
 def to_unit(embeds: torch.Tensor) -> torch.Tensor:

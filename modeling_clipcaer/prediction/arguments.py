@@ -29,10 +29,10 @@ class PredictionArguments:
     model: str = option(MISSING, "Checkpoint: a folder, or an id on the Hub. With --labels a plain CLIP checkpoint.")
     output_dir: str = option("outputs/predict", "Folder for the results. What is done in it is not done again.")
     formats: list[str] | None = option(
-        None, f"Which files, of {', '.join(NAMES)}; {', '.join(DEFAULT_NAMES)} by default.", choices=list(NAMES)
+        None, f"Files to write; {', '.join(DEFAULT_NAMES)} by default.", choices=list(NAMES)
     )
     overlay: bool = option(False, "Write each recording with its labels drawn on it, found faces blurred.")
-    show_faces: bool = option(False, "Do not blur them.")
+    show_faces: bool = option(False, "Leave found faces in the overlay as they are.")
     report: bool = option(False, "Write report.html, one page on all recordings.")
     clips: bool = option(False, "Answer once for each input as a whole: predictions.json and .csv, no timeline.")
 

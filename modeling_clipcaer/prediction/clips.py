@@ -4,9 +4,12 @@ import csv
 from pathlib import Path
 from typing import Any
 
+from rich.text import Text
+
 from modeling_clipcaer.common.csv_text import safe_row
 from modeling_clipcaer.common.files import staged_folder, write_json
 from modeling_clipcaer.common.notice import RESPONSIBLE_USE
+from modeling_clipcaer.common.terminal import add_path
 from modeling_clipcaer.data.clip_boxes import ClipBoxes
 from modeling_clipcaer.errors import check_utf8
 from modeling_clipcaer.frame_files import list_frame_names
@@ -48,8 +51,10 @@ def predict_clips(
     labels = [model.config.id2label[index] for index in range(model.config.num_labels)]
     with staged_folder(args.output_dir) as folder:
         write_predictions(predictions, failed, labels, args.model, folder, measured)
-    lines = [f"{one_line(found['clip'])}: {found['label']} ({found['score']:.2f})" for found in predictions]
-    lines.append(f"scores of every label: {args.output_dir}/predictions.json, predictions.csv")
+    lines: list[str | Text] = [
+        f"{one_line(found['clip'])}: {found['label']} ({found['score']:.2f})" for found in predictions
+    ]
+    lines.append(add_path("scores of every label", f"{args.output_dir}/predictions.json, predictions.csv"))
     return Outcome(lines, list(failed.values()))
 
 

@@ -4,6 +4,8 @@ import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.text import Text
+
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.names import printable
 
@@ -16,7 +18,7 @@ ERRORS = "errors.log"
 class Outcome:
     """What a command says at its end: `lines` on what it did, and in `errors` a line on each that failed."""
 
-    lines: list[str]
+    lines: list[str | Text]
     errors: list[str]
 
 

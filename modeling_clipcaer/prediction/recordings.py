@@ -7,23 +7,29 @@ from pathlib import Path
 
 from accelerate import PartialState
 from accelerate.utils import gather_object
-from tqdm import tqdm
+from rich.text import Text
 
 from modeling_clipcaer.common.files import complete_folder
+from modeling_clipcaer.common.progress import ProgressBar
+from modeling_clipcaer.common.terminal import add_path
 from modeling_clipcaer.data.clip_boxes import ClipBoxes
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.exports.tables import json_line, window_row
-from modeling_clipcaer.frame_files import list_frame_names
+from modeling_clipcaer.exports.timeline_json import RECORDING, load_timeline
 from modeling_clipcaer.names import printable
 from modeling_clipcaer.prediction.arguments import PredictionArguments
 from modeling_clipcaer.prediction.failures import Outcome, one_line, take_away_log, tell_failure
 from modeling_clipcaer.prediction.files import write_joined, write_recording
 from modeling_clipcaer.prediction.manifest import MANIFEST, Job, read_manifest
+from modeling_clipcaer.prediction.told_timelines import draw_timeline
 from modeling_clipcaer.recordings.analysis import RecordingAnalyzer
-from modeling_clipcaer.recordings.recording import StoredRecording, open_recording
-from modeling_clipcaer.recordings.settings import TimelineSettings
+from modeling_clipcaer.recordings.recording import open_with_boxes
 from modeling_clipcaer.recordings.stretches import Recording
 from modeling_clipcaer.recordings.timeline import Timeline, TimelineWindow, join_notes
+
+
+MOST_DRAWN = 5  # recordings of which a few lines are shown; of the others the page and the tables tell
+PAGE = "report.html"
 
 
 def predict_recordings(
@@ -38,13 +44,12 @@ def predict_recordings(
         take_away_log(Path(args.output_dir))
     state.wait_for_everyone()
     share = jobs[state.process_index :: state.num_processes]
-    hidden = None if state.is_local_main_process else True
-    style = "{desc}{percentage:3.0f}% |{bar}| {elapsed}, {remaining} left"
     errors = {}
-    with tqdm(total=sum(job.weight for job in share), bar_format=style, disable=hidden) as bar:
-        for job in share:
-            bar.set_description_str(f"{job.folder.name}: ")
-            advance = partial(_advance, bar, bar.n, job.weight)
+    with ProgressBar("", sum(job.weight for job in share), hidden=not state.is_local_main_process) as bar:
+        for number, job in enumerate(share, 1):
+            name = f"recording {number} of {len(share)}: {job.folder.name}"
+            advance = partial(_advance, bar, bar.done, job.weight, name)
+            advance(0.0)
             try:
                 if job.error is None:
                     do_job(job, analyzer, boxes, args, advance)
@@ -59,11 +64,11 @@ def predict_recordings(
     for job in jobs:
         job.error = job.error or errors.get(job.source)
     write_joined(jobs, args)
-    return _describe_outcome(jobs, Path(args.output_dir))
+    return _describe_outcome(jobs, args)
 
 
-def _advance(bar: tqdm, start: float, weight: float, share: float) -> None:
-    bar.update(start + weight * share - bar.n)
+def _advance(bar: ProgressBar, start: float, weight: float, name: str, share: float) -> None:
+    bar.move(start + weight * share, name)
 
 
 def do_job(
@@ -87,19 +92,6 @@ def do_job(
             timeline = analyse(recording, analyzer, folder / "windows.jsonl", advance)
             timeline.settings["measured"] = job.made_from["measured"]
         write_recording(timeline, job, args, analyzer.settings, folder)
-
-
-def open_with_boxes(source: str, boxes: ClipBoxes, settings: TimelineSettings) -> Recording:
-    """The recording, with its boxes where there are files of boxes."""
-    recording = open_recording(source, settings.fps, settings.duration)
-    if not boxes.face and not boxes.body:
-        return recording
-    if not isinstance(recording, StoredRecording):
-        raise InputError(f"{source}: expected no boxes for a camera")
-    is_folder = Path(source).is_dir()
-    names = list_frame_names(source) if is_folder else [str(place) for place in range(len(recording.seconds))]
-    face_boxes, body_box = boxes.find_given(source, names)
-    return open_recording(source, settings.fps, settings.duration, face_boxes if boxes.face else None, body_box)
 
 
 def analyse(
@@ -131,12 +123,18 @@ def analyse(
     return timeline
 
 
-def _describe_outcome(jobs: list[Job], output_dir: Path) -> Outcome:
+def _describe_outcome(jobs: list[Job], args: PredictionArguments) -> Outcome:
+    output_dir = Path(args.output_dir)
     done = [entry for entry in read_manifest(output_dir) if entry["status"] == "done"]
-    lines = []
-    for entry in done:
-        lines.append(f"{one_line(entry['source'])}: {printable(str(output_dir / entry['folder']))}/")
+    lines: list[str | Text] = []
+    for number, entry in enumerate(done):
+        folder = output_dir / entry["folder"]
+        lines.append(add_path(one_line(entry["source"]), f"{folder}/"))
         # Keep: the notes. Of a recording that is cut short nothing else would tell it here.
         lines += [f"  note: {printable(note)}" for note in entry["notes"]]
-    lines.append(f"{len(done)} of {len(jobs)} recordings are done: {output_dir}/{MANIFEST}")
+        lines += draw_timeline(load_timeline(folder / RECORDING)) if number < MOST_DRAWN else []
+    result = Text(f"{len(done)} of {len(jobs)} recordings are done", "result")
+    lines.append(add_path(result, output_dir / MANIFEST))
+    if done and args.report:
+        lines.append(add_path("page", output_dir / PAGE))
     return Outcome(lines, [printable(job.error) for job in jobs if job.error])

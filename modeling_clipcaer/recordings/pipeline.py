@@ -32,6 +32,7 @@ class ClipCaerPipeline(Pipeline):
             ("/dev/video0"), a mapping `{"video": ..., "face_boxes": ..., "body_box": ...}` (see
             [`~recording.open_recording`]), or a list of any of them. A list is never one clip: a clip as a list of
             frames goes into a mapping. A list's recordings are analysed together, in batches that fill across them.
+            A recording's boxes may also be files, by their paths, as `clipcaer predict` takes them.
         window (`float`, *optional*): seconds of a window, 10 by default. `None` takes the whole input for one clip,
             whose streams both see the whole frame where no boxes are given.
         stride, smoothing, hysteresis, threshold, context, max_gap, face_detector, face_detector_weights, fps,
@@ -94,7 +95,6 @@ class ClipCaerPipeline(Pipeline):
     ) -> Iterator[Timeline]:
         # Keep: imported here. OpenCV and SciPy would make the import of the package slower.
         from modeling_clipcaer.recordings.analysis import RecordingAnalyzer
-        from modeling_clipcaer.recordings.recording import open_recording
 
         batch_size = self._batch_size if batch_size is None else batch_size
         if batch_size is not None:
@@ -104,7 +104,7 @@ class ClipCaerPipeline(Pipeline):
             options["face_detector"] = face_detector
         settings = TimelineSettings(**options)
         analyzer = RecordingAnalyzer(self.model, self.video_processor, settings, detector)
-        recordings = (open_recording(fps=settings.fps, duration=settings.duration, **_unpack(item)) for item in inputs)
+        recordings = (_open(item, settings) for item in inputs)
         for timeline in analyzer.analyze(recordings, on_window):
             if not timeline.windows:
                 raise InputError(f"{timeline.source}: expected frames to analyse: {join_notes(timeline.notes)}")
@@ -152,6 +152,19 @@ class ClipCaerPipeline(Pipeline):
 def _take_options(kwargs: dict[str, Any]) -> dict[str, Any]:
     """Those of `kwargs` that are about timelines, which are taken from there."""
     return {name: kwargs.pop(name) for name in OPTIONS if name in kwargs}
+
+
+def _open(inputs: Any, settings: TimelineSettings):
+    """The recording of an input, with the boxes that are given or that files hold."""
+    # Keep: imported here. OpenCV and SciPy would make the import of the package slower.
+    from modeling_clipcaer.data.clip_boxes import read_boxes
+    from modeling_clipcaer.recordings.recording import open_recording, open_with_boxes
+
+    clip = _unpack(inputs)
+    boxes = (clip["face_boxes"], clip["body_box"])
+    if any(isinstance(given, str) for given in boxes):
+        return open_with_boxes(clip["source"], read_boxes(*boxes), settings)
+    return open_recording(fps=settings.fps, duration=settings.duration, **clip)
 
 
 def _unpack(inputs: Any) -> dict[str, Any]:

@@ -10,7 +10,9 @@ from statistics import median
 import numpy as np
 import torch
 
+from modeling_clipcaer.data.clip_boxes import ClipBoxes
 from modeling_clipcaer.errors import InputError, check_readable
+from modeling_clipcaer.frame_files import list_frame_names
 from modeling_clipcaer.frame_fitting import describe_sizes
 from modeling_clipcaer.frames import FrameSource, open_clip
 from modeling_clipcaer.processing_clipcaer import boxes_per_frame
@@ -136,6 +138,19 @@ def open_recording(
     recording = _open_video(source) if is_video else _open_frames(source, fps)
     recording.duration = min(recording.duration, duration or math.inf)
     return _add_boxes(recording, face_boxes, body_box)
+
+
+def open_with_boxes(source: str, boxes: ClipBoxes, settings: TimelineSettings) -> Recording:
+    """The recording, with its boxes where there are files of boxes."""
+    recording = open_recording(source, settings.fps, settings.duration)
+    if not boxes.face and not boxes.body:
+        return recording
+    if not isinstance(recording, StoredRecording):
+        raise InputError(f"{source}: expected no boxes for a camera")
+    is_folder = Path(source).is_dir()
+    names = list_frame_names(source) if is_folder else [str(place) for place in range(len(recording.seconds))]
+    face_boxes, body_box = boxes.find_given(source, names)
+    return open_recording(source, settings.fps, settings.duration, face_boxes if boxes.face else None, body_box)
 
 
 def _open_video(source: str | Path) -> StoredRecording:

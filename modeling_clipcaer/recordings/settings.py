@@ -34,7 +34,7 @@ class WindowSettings:
     face_detector: str = option(
         "auto", "Who finds faces; auto: YuNet where its file can be had, else Haar.", choices=list(DETECTORS)
     )
-    face_detector_weights: str | None = rare_option(None, "Its file, where it is not to be downloaded.")
+    face_detector_weights: str | None = rare_option(None, "File of YuNet's weights, where it is not to be downloaded.")
     # So that a window without the face is still the person's.
     max_gap: float | None = rare_option(
         None, "Seconds for which a person may be out of sight and keep the number; two windows by default.", above=0

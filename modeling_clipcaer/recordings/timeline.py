@@ -20,6 +20,12 @@ UNCERTAIN = "uncertain"
 SHOWN_SEGMENTS = 20
 
 
+def show_clock(seconds: float) -> str:
+    """`0:07`, from an hour on `1:00:07`: whole seconds, rounded."""
+    minutes, second = divmod(round(seconds), 60)
+    return f"{minutes}:{second:02}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02}:{second:02}"
+
+
 def join_notes(notes: Iterable[str]) -> str:
     """Notes in one line, a sentence each: "the file is short. 3 frames cannot be decoded"; empty without any."""
     return ". ".join(note.strip().removesuffix(".") for note in notes)
@@ -126,9 +132,12 @@ class Timeline:
     def __repr__(self) -> str:
         counted = f"{len(self.persons)} persons, {len(self.windows)} rows, {len(self.segments)} segments"
         lines = [f"Timeline of {self.source!r}: {self.duration:.1f} s, {self.width}x{self.height}, {counted}"]
-        for segment in self.segments[:SHOWN_SEGMENTS]:
-            span = f"{segment.start:8.1f} - {segment.end:.1f} s"
-            lines.append(f"{span:22}  {segment.person}: {segment.label} ({segment.score:.2f})")
+        rows = [
+            (f"{show_clock(s.start)}–{show_clock(s.end)}", s.person, s.label, f"{100 * s.score:3.0f} %")
+            for s in self.segments[:SHOWN_SEGMENTS]
+        ]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines += ["  ".join(map(str.ljust, row, widths)) for row in rows]
         if len(self.segments) > SHOWN_SEGMENTS:
-            lines.append(f"    ... and {len(self.segments) - SHOWN_SEGMENTS} more segments")
+            lines.append(f"... and {len(self.segments) - SHOWN_SEGMENTS} more segments")
         return "\n".join(lines + [f"  note: {note}" for note in self.notes])

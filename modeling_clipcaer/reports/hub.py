@@ -10,7 +10,7 @@ from huggingface_hub import CommitOperationAdd, HfApi, get_token
 from transformers.trainer_utils import HubStrategy
 
 from modeling_clipcaer.common.files import render_json
-from modeling_clipcaer.common.progress import tell
+from modeling_clipcaer.common.terminal import tell
 from modeling_clipcaer.configuration_clipcaer import ClipCaerConfig
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.json_files import read_object

@@ -111,9 +111,9 @@ def _refuse(given: dict[str, str]) -> None:
         checkpoint = given.get("eval_checkpoint", "FILE.pth")
         raise InputError(
             "--mode eval: this command trains. Convert the checkpoint, then measure it: "
-            f"python recipes/convert_original_checkpoint.py --checkpoint {checkpoint} --output_dir MODEL "
+            f"python recipes/convert_original_checkpoint.py --checkpoint {checkpoint} --output MODEL "
             "--trust-checkpoint; python recipes/evaluate.py --model MODEL --dataset DATASET --split test "
-            "--output_dir REPORT, with a DATASET of data_scripts/build_raer.py"
+            "--output REPORT, with a DATASET of data_scripts/build_raer.py"
         )
     for name, difference in _NOT_HERE.items():
         if given.get(name, "False") in _ON:
@@ -126,7 +126,7 @@ def _refuse(given: dict[str, str]) -> None:
         if given.get(name, "False") not in ("False", "false", ""):
             raise InputError(
                 f"--{name} {given[name]}: a run of the research code cannot be gone on with here; one of this "
-                "command is by --resume_from_checkpoint last with its --output_dir"
+                "command is by --resume_from_checkpoint last with its --output"
             )
 
 

@@ -21,7 +21,7 @@ from transformers import (
 )
 
 from modeling_clipcaer.common.files import complete_folder
-from modeling_clipcaer.common.progress import tell
+from modeling_clipcaer.common.terminal import tell
 from modeling_clipcaer.names import public_name
 from modeling_clipcaer.pixels import crop_box, crop_face, letterbox, resize_to_square
 from modeling_clipcaer.processing_clipcaer import CLIP_MEAN, CLIP_STD

@@ -19,12 +19,12 @@ from accelerate import PartialState
 from datasets import Dataset, DatasetDict, Features, Value, concatenate_datasets
 from datasets.arrow_writer import ArrowWriter
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from modeling_clipcaer.common.disk import as_size, check_room, tell_disk_errors
 from modeling_clipcaer.common.files import complete_file
 from modeling_clipcaer.common.locks import shared_folder
-from modeling_clipcaer.common.progress import tell
+from modeling_clipcaer.common.progress import ProgressBar
+from modeling_clipcaer.common.terminal import tell
 from modeling_clipcaer.data.cached_clips import CROPS_COLUMNS, EMBEDS_COLUMNS, ClipCutter, augments
 from modeling_clipcaer.data.clip_rows import BOX_COLUMNS, find_form, require_form
 from modeling_clipcaer.data.loading import count_frames
@@ -254,11 +254,12 @@ def _hold(folder: Path) -> AbstractContextManager[None]:
 def _make_files(plans: list[_Plan], keep, num_workers: int) -> None:
     """Make what is missing: each process its share of the files, and none goes on before all are made."""
     state = PartialState()
-    with tqdm(desc=f"caching {keep.name}", unit="clip", disable=None if state.is_main_process else True) as progress:
-        for plan in plans:
-            # Keep: shares of all files, made or not. A process that looks later finds fewer missing.
-            share = list(plan.files)[state.process_index :: state.num_processes]
-            paths = [path for path in share if not path.is_file()]
+    # Keep: shares of all files, made or not. A process that looks later finds fewer missing.
+    shares = [list(plan.files)[state.process_index :: state.num_processes] for plan in plans]
+    todo = [[path for path in share if not path.is_file()] for share in shares]
+    total = sum(len(plan.places(path)) for plan, paths in zip(plans, todo, strict=True) for path in paths)
+    with ProgressBar(f"caching {keep.name}", total, hidden=not state.is_main_process) as progress:
+        for plan, paths in zip(plans, todo, strict=True):
             places = [place for path in paths for place in plan.places(path)]
             loader = DataLoader(plan.rows.select(places), collate_fn=plan.cutter, num_workers=num_workers)
             clips = iter(loader) if places else iter(())
@@ -267,12 +268,12 @@ def _make_files(plans: list[_Plan], keep, num_workers: int) -> None:
     state.wait_for_everyone()
 
 
-def _write_file(plan: _Plan, path: Path, clips: Iterator[tuple], keep, progress: tqdm) -> None:
+def _write_file(plan: _Plan, path: Path, clips: Iterator[tuple], keep, progress: ProgressBar) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with complete_file(path) as partial, ArrowWriter(features=plan.features, path=str(partial)) as writer:
         for place, streams in zip(plan.places(path), clips, strict=True):
             kept = keep([pixels for pixels in streams if pixels is not None])
             sizes = {"num_views": plan.cutter.num_views, "num_frames": plan.num_frames[place]}
             writer.write(dict(zip(plan.columns, kept, strict=True)) | sizes)
-            progress.update()
+            progress.advance()
         writer.finalize()

@@ -16,6 +16,7 @@ from modeling_clipcaer.models.checkpoints import load_checkpoint, weights_revisi
 from modeling_clipcaer.names import identity_key, public_name
 from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor
 from modeling_clipcaer.training.arguments import ClipCaerTrainingArguments
+from modeling_clipcaer.training.told_progress import telling_progress
 from modeling_clipcaer.training.trainer import ClipCaerTrainer
 
 
@@ -70,7 +71,8 @@ def predict_together(
             trainer = ClipCaerTrainer(
                 model, args, processing_class=processor, data_collator=look.__call__ if look else None
             )
-            logits = trainer.predict(rows).predictions
+            with telling_progress(trainer):
+                logits = trainer.predict(rows).predictions
             answers.append(logits if order == sorted(order) else logits[:, order])
     return average_answers(answers), trainer
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from datasets import DatasetDict
 
 from modeling_clipcaer.common.files import complete_file, write_json
-from modeling_clipcaer.common.progress import tell
+from modeling_clipcaer.common.terminal import tell
 from modeling_clipcaer.data.loading import load_clips
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.modeling_clipcaer import ClipCaerForVideoClassification
@@ -49,7 +49,7 @@ class RestoringTrainer(ClipCaerTrainer):
         if found.changed and (output_dir / RESULT).exists():
             raise InputError(
                 f"{output_dir}: holds the result of a finished run; its run had {'; '.join(found.changed)}: "
-                f"name another --output_dir, with --resume_from_checkpoint {checkpoint}"
+                f"name another --output, with --resume_from_checkpoint {checkpoint}"
             )
         if self.is_world_process_zero() and checkpoint.parent != output_dir:
             adopt_best(checkpoint, output_dir)
@@ -86,12 +86,12 @@ def find_resume_checkpoint(args: ClipCaerTrainingArguments) -> Path | None:
     if list_checkpoints(output_dir):
         raise InputError(
             f"{output_dir}: holds checkpoints of an earlier run; go on with --resume_from_checkpoint last, "
-            "or name another --output_dir"
+            "or name another --output"
         )
     if wanted is None:
         return None
     if (output_dir / RESULT).exists():
-        raise InputError(f"{output_dir}: holds the result of another run; name another --output_dir")
+        raise InputError(f"{output_dir}: holds the result of another run; name another --output")
     return checkpoint
 
 

@@ -8,6 +8,7 @@ import os
 from dataclasses import dataclass
 
 from modeling_clipcaer.common.flags import check_ranges, option, rare_option
+from modeling_clipcaer.common.processes import count_cores
 from modeling_clipcaer.data.arguments import DataArguments
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.losses.table import CLASSIFICATION_LOSSES, add_flags
@@ -17,9 +18,8 @@ from modeling_clipcaer.settings_clipcaer import PixelSettings
 
 def count_default_workers() -> int:
     """Loader processes of a training process: its share of the cores that the processes of a launch may use."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     # Keep: a limit; each holds two batches ready.
-    return max(1, min(8, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+    return max(1, min(8, count_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
 
 @dataclass(eq=False, repr=False)
@@ -27,9 +27,7 @@ class RunSettings:
     """The run."""
 
     output_dir: str | None = option(None, "Folder of the run: its result, its checkpoints and its report.")
-    exper_name: str | None = rare_option(
-        None, "Name of the run: its folder is outputs/NAME unless --output-dir is given."
-    )
+    exper_name: str | None = rare_option(None, "Name of the run: its folder is outputs/NAME unless --output is given.")
     num_train_epochs: float = option(20.0, "Epochs.", least=0, aliases=["--epochs"])
     per_device_train_batch_size: int = option(
         8, "Clips a training step and process.", least=1, aliases=["--batch_size", "--batch-size"]
@@ -57,9 +55,11 @@ class RunSettings:
         "Processes that decode frames; each training process has its share of the cores, up to 8, by default.",
         least=0,
     )
-    remove_unused_columns: bool | None = rare_option(False, "Keep: the collator needs every column.")
+    remove_unused_columns: bool | None = rare_option(
+        False, "Drop columns of the dataset; taken at off alone, since the collator needs every column."
+    )
     ddp_find_unused_parameters: bool | None = rare_option(
-        False, "Every trained weight has a gradient in every step, so no step needs a search for those without."
+        False, "Search each step for weights without a gradient; needless here, where every trained weight has one."
     )
 
 
@@ -68,27 +68,33 @@ class OptimizerSettings:
     """Learning rates. One of 0 freezes its group; the text tower is always frozen."""
 
     learning_rate: float = option(
-        3e-4, "Of the temporal encoders; of the fusion, too, by default.", least=0, aliases=["--lr"]
+        3e-4, "Learning rate; of the temporal encoders, and of the fusion by default.", least=0, aliases=["--lr"]
     )
-    lr_image_encoder: float = option(0.0, "Of CLIP's vision tower; 0 freezes it.", least=0)
-    lr_prompt_learner: float = rare_option(1e-3, "Of the soft prompts' context tokens; 0 freezes them.", least=0)
-    lr_adapter: float = rare_option(1e-4, "Of the face adapter; 0 freezes it.", least=0)
-    lr_fusion: float | None = rare_option(None, "Of the fusion; that of the temporal encoders by default.", least=0)
+    lr_image_encoder: float = option(0.0, "Learning rate of CLIP's vision tower; 0 freezes it.", least=0)
+    lr_prompt_learner: float = rare_option(
+        1e-3, "Learning rate of the soft prompts' context tokens; 0 freezes them.", least=0
+    )
+    lr_adapter: float = rare_option(1e-4, "Learning rate of the face adapter; 0 freezes it.", least=0)
+    lr_fusion: float | None = rare_option(
+        None, "Learning rate of the fusion; that of the temporal encoders by default.", least=0
+    )
     lr_classifier: float | None = rare_option(
         None,
-        "Of what is learned of the classifier itself (--prototype-source classifier, --learned-slerp-weight); that of "
-        "the temporal encoders by default.",
+        "Learning rate of what is learned of the classifier itself (--prototype-source classifier, "
+        "--learned-slerp-weight); that of the temporal encoders by default.",
         least=0,
     )
     lr_milestones: list[float] | None = rare_option(
         None, "Epochs at which every learning rate is multiplied by --lr-gamma, in place of --lr-scheduler-type."
     )
-    lr_gamma: float = rare_option(0.1, "Factor at each of --lr-milestones.", least=0)
-    warmup_steps: float = rare_option(0, "Steps, or below 1 share of all, over which they grow from 0.", least=0)
+    lr_gamma: float = rare_option(0.1, "Factor of every learning rate at each of --lr-milestones.", least=0)
+    warmup_steps: float = rare_option(
+        0, "Steps over which learning rates grow from 0; below 1, that share of all steps.", least=0
+    )
     weight_decay: float = rare_option(
         1e-4, "Weight decay of every trained weight; norms and biases too, as in the paper.", least=0
     )
-    max_grad_norm: float = rare_option(1.0, "Greatest norm of the gradient; it is cut to it.", least=0)
+    max_grad_norm: float = rare_option(1.0, "Greatest norm of the gradient, to which a larger one is cut.", least=0)
 
 
 @dataclass(eq=False, repr=False)
@@ -104,9 +110,11 @@ class LossSettings:
     class_balanced_loss: bool = option(
         False, "Weight clips of rare labels more; by effective numbers (Cui et al., 2019)."
     )
-    class_balanced_beta: float = rare_option(0.999, "Its beta.", least=0, below=1)
+    class_balanced_beta: float = rare_option(
+        0.999, "Beta of the effective numbers of --class-balanced-loss.", least=0, below=1
+    )
     logit_adj: bool = option(False, "Adjust logits by the labels' log-priors; in training (Menon et al., 2021).")
-    logit_adj_tau: float = rare_option(1.0, "Their factor.", least=0)
+    logit_adj_tau: float = rare_option(1.0, "Factor of the log-priors of --logit-adj.", least=0)
     weighted_sampler: bool = rare_option(
         False, "Draw clips by inverse label frequency; in training, with replacement."
     )
@@ -138,7 +146,8 @@ class ResultSettings:
     logging_strategy: str = rare_option("epoch", "When losses are logged.")
     # On drawings selection by 60 validation clips cost 0.9 points of UAR (docs/ablation.md).
     load_best_model_at_end: bool = rare_option(
-        False, "The result is the epoch that the validation split selects; by default the last one. Both are tested."
+        False,
+        "Take the epoch that the validation split selects for the result; by default the last one. Both are tested.",
     )
     metric_for_best_model: str | None = rare_option(
         "uar", "What selects an epoch on the validation split, uar or war."
@@ -182,8 +191,11 @@ class CacheArguments:
             raise InputError("`cache_frame_embeds` makes `cache_crops` useless: take one of them")
 
 
-# The flags of `train` without those that are the Trainer's alone, most used first.
-HELP_TYPES = (
-    *(DataArguments, RunSettings, ModelArguments, PixelSettings, OptimizerSettings, LossSettings, TrainableArguments),
-    *(CacheArguments, ResultSettings),
-)
+# The flags of `train` without those that are the Trainer's alone, as its first help groups them.
+HELP_GROUPS = {
+    "model": (ModelArguments, TrainableArguments),
+    "data": (DataArguments, CacheArguments),
+    "pixels": (PixelSettings,),
+    "losses": (LossSettings,),
+    "run": (RunSettings, OptimizerSettings, ResultSettings),
+}

@@ -38,9 +38,11 @@ def start(*words) -> tuple[str, set[str]]:
 
 
 @pytest.mark.parametrize("words", HELPS, ids=" ".join)
-def test_help_needs_nothing_heavy(words):
+def test_help_needs_nothing_heavy_and_fits_eighty_columns(words, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     said, heavy = start(*words, "--help")
     assert said.startswith("usage: clipcaer") and not heavy
+    assert max(map(len, said.splitlines())) <= 80
 
 
 FIRST_LINES = [*DATA_COMMANDS, "pretrain-tiny-clip --output_dir tiny --num_clips 1 --steps 1 --num_workers 1"]

@@ -1,20 +1,27 @@
+import re
 from argparse import ArgumentTypeError
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
+from importlib import import_module
 
 import pytest
 import yaml
 from transformers import HfArgumentParser, TrainingArguments
 
 from modeling_clipcaer import ClipCaerTrainingArguments
+from modeling_clipcaer.commands import train
+from modeling_clipcaer.commands.compare import CompareArguments
 from modeling_clipcaer.commands.evaluate import EvaluationArguments
-from modeling_clipcaer.common.flags import _build_parser, given_flags, parse_arguments
+from modeling_clipcaer.commands.main import COMMANDS, start
+from modeling_clipcaer.commands.synthetic import DrawingArguments
+from modeling_clipcaer.common.flags import _build_parser, given_flags, parse_arguments, show_help
 from modeling_clipcaer.data.arguments import DataArguments
+from modeling_clipcaer.data.layouts import LAYOUTS
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.models.arguments import ModelArguments
 from modeling_clipcaer.settings_clipcaer import PixelSettings
 from modeling_clipcaer.training.arguments import ARGUMENT_TYPES
 from modeling_clipcaer.training.settings import (
-    HELP_TYPES,
+    HELP_GROUPS,
     LossSettings,
     OptimizerSettings,
     ResultSettings,
@@ -46,6 +53,14 @@ def write(tmp_path):
         return path
 
     return write_file
+
+
+@pytest.mark.parametrize("flag", ["--output", "--output-dir", "--output_dir"])
+def test_what_a_command_writes_is_taken_by_either_name(flag):
+    (compared,) = parse_arguments((CompareArguments,), ["a", "b", flag, "there"], "")
+    assert compared.output_dir == "there"
+    (drawn,) = parse_arguments((DrawingArguments,), [f"{flag}=there"], "")
+    assert drawn.output == "there"
 
 
 @pytest.mark.parametrize(
@@ -117,14 +132,14 @@ def test_flags_override_the_file_wherever_they_stand_and_later_files_earlier_one
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--mi_los_weight", "1"], "unknown argument --mi_los_weight; did you mean --mi_loss_weight?"),
-        (["--mi-los-weight=1"], "unknown argument --mi-los-weight=1; did you mean --mi_loss_weight?"),
+        (["--mi_los_weight", "1"], "unknown argument --mi_los_weight; did you mean --mi-loss-weight?"),
+        (["--mi-los-weight=1"], "unknown argument --mi-los-weight=1; did you mean --mi-loss-weight?"),
         (["--xyzzy"], "unknown argument --xyzzy"),
         (["stray"], "unknown argument stray"),
         (["--mi_loss"], "unknown argument --mi_loss; did you mean"),  # no abbreviations
-        (["--epochs", "ten"], "argument --num_train_epochs.*invalid float value: 'ten'"),
-        (["--logit_adj", "perhaps"], "argument --logit_adj.*perhaps"),
-        (["--temporal_pooling", "max"], "argument --temporal_pooling.*'max'.*cls.*attention"),
+        (["--epochs", "ten"], "argument --num-train-epochs.*invalid float value: 'ten'"),
+        (["--logit_adj", "perhaps"], "argument --logit-adj.*perhaps"),
+        (["--temporal_pooling", "max"], "argument --temporal-pooling.*'max'.*cls.*attention"),
         (["--seed"], "argument --seed: expected one argument"),
         (["--max_grad_norm", "inf"], "`max_grad_norm` must be a finite number, got inf"),
         (["--lr_milestones", "2", "nan"], "`lr_milestones` must be a finite number, got nan"),
@@ -148,13 +163,13 @@ def test_what_is_needed_and_missing_is_named():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("seed: 1\nmi_los_weight: 1\n", ":2: unknown key `mi_los_weight`; did you mean --mi_loss_weight"),
-        ("seed: 1\n\nepochs: ten\n", ":3: argument --num_train_epochs.*'ten'"),
+        ("seed: 1\nmi_los_weight: 1\n", ":2: unknown key `mi_los_weight`; did you mean --mi-loss-weight"),
+        ("seed: 1\n\nepochs: ten\n", ":3: argument --num-train-epochs.*'ten'"),
         ("streams: neither", ":1: argument --streams.*'neither'"),
         ("seed: 1.5", ":1: argument --seed.*1.5"),
         ("seed: [1, 2]", ":1: `seed`: expected one value, found a list"),
-        ("lr_milestones: [1, x]", ":1: argument --lr_milestones.*'x'"),
-        ("lr_milestones: []", ":1: argument --lr_milestones.*expected at least one argument"),
+        ("lr_milestones: [1, x]", ":1: argument --lr-milestones.*'x'"),
+        ("lr_milestones: []", ":1: argument --lr-milestones.*expected at least one argument"),
         ("seed: {a: 1}", ":1: `seed`: expected a value, found a mapping"),
         ("config: other.yaml", ":1: unknown key `config`"),
         ("help: true", ":1: unknown key `help`"),
@@ -196,29 +211,58 @@ def read_help(capsys, types, word) -> str:
 
 
 @pytest.mark.parametrize("word", ["--help-all", "--help_all"])
-def test_the_long_help_names_every_flag_with_its_default(capsys, word):
+def test_the_long_help_names_every_flag_once_with_its_default(capsys, word):
     text = read_help(capsys, TYPES, word)
-    for flag in ("--mi-loss-weight", "--lr-adapter", "--slerp-weight", "--contexts-number", "--clip-path", "--config"):
-        assert flag in text
-    for flag in ("--root-dir", "--bounding-box-face", "--val-annotation", "--batch-size", "--epochs", "--labels-file"):
-        assert flag in text
-    assert "default: 0.5" in text and "default: None" not in text
-    names = {setting.name for kind in TYPES for setting in fields(kind) if setting.init}
-    assert not {name for name in names if f"--{name.replace('_', '-')}" not in text}
+    shown = re.findall(r"^  --(?:\[no-\])?([\w-]+)", text, flags=re.M)
+    names = {setting.name.replace("_", "-") for kind in TYPES for setting in fields(kind) if setting.init}
+    # What goes by another name, since its own leaves no room, or is one in all commands.
+    short = {"per-device-train-batch-size": "batch-size", "output-dir": "output"}
+    assert sorted(shown) == sorted({short.get(name, name) for name in names} | {"config", "help", "help-all"})
+    assert "default: 0.5)" in text and "default: None" not in text
 
 
-def test_the_short_help_fits_a_screen_and_begins_with_what_is_used_most(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "100")
-    text = read_help(capsys, HELP_TYPES, "--help")
-    assert len(text.splitlines()) <= 50
-    for flag in ("config", "dataset", "output-dir", "num-train-epochs", "batch-size", "learning-rate", "seed", "bf16"):
-        assert f"  --{flag} " in text
-    for flag in ("resume-from-checkpoint", "push-to-hub", "hub-model-id", "dataloader-num-workers", "help-all"):
-        assert f"  --{flag} " in text
-    assert "--lr-adapter" not in text and "--adam-beta1" not in text
-    assert text.index("--dataset") < text.index("--num-frames") < text.index("--push-to-hub")
-    # The Trainer's own flags, which take seconds to import, are in the long help alone.
-    assert read_help(capsys, ARGUMENT_TYPES, "--help").count("\n  --") == text.count("\n  --")
+def test_the_first_help_of_training_is_five_groups_on_a_screen_and_a_half(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        show_help(HELP_GROUPS, ["--help"], train.__doc__)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 54 and max(map(len, lines)) <= 80
+    titles = [line for line in lines if re.fullmatch("[A-Za-z]+:", line)]
+    assert titles == ["First:", "model:", "data:", "pixels:", "losses:", "run:"]
+    shown = [line.split()[0] for line in lines if line.startswith("  --")]
+    assert len(shown) == 3 + 28 and len(set(shown)) == len(shown)
+    assert {"--dataset", "--output", "--batch-size", "--seed", "--hub-model-id", "--face-margin"} <= set(shown)
+    assert "--lr-adapter" not in shown and "--adam-beta1" not in shown
+
+
+def test_help_says_of_a_switch_that_is_on_how_to_turn_it_off(capsys):
+    text = " ".join(read_help(capsys, (PixelSettings,), "--help-all").split())
+    assert "--[no-]do-normalize Normalise pixels by CLIP's mean and deviation. (default: on)" in text
+    assert "--augment-per-stream Draw" in text and "--no-do-normalize" not in text
+
+
+LEANING = ("its ", "their ", "of ", "them ", "they ", "it ", "these ", "those ")
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, *(f"layouts {layout}" for layout in LAYOUTS)])
+def test_no_flag_is_explained_by_the_line_above_it(name):
+    place = f"data.layouts.{LAYOUTS[name[8:]]}" if name in map("layouts {}".format, LAYOUTS) else f"commands.{name}"
+    module = import_module(f"modeling_clipcaer.{place.replace('-', '_')}")
+    kinds = [kind for kind in vars(module).values() if isinstance(kind, type) and is_dataclass(kind)]
+    kinds += ARGUMENT_TYPES if name == "train" else ()
+    texts = {setting.name: setting.metadata.get("help", "") for kind in kinds for setting in fields(kind)}
+    assert not {name for name, text in texts.items() if text.lower().startswith(LEANING)}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_names_a_misspelled_flag_before_what_is_missing(name, monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    flag = "--prosessor" if name == "view" else "--helpp" if name == "demo" else "--outputt-dir"
+    words = {"build": ["csv", flag, "x"]}.get(name, [flag, "x"])
+    assert start(name, words=words) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: unknown argument {flag}") and error.count("\n") == 1
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_few_flags_are_explained_in_whole_at_once(capsys):

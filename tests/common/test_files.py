@@ -326,7 +326,7 @@ for module in pkgutil.walk_packages(modeling_clipcaer.__path__, "modeling_clipca
 from transformers import AutoModelForVideoClassification
 from modeling_clipcaer import ClipCaerForVideoClassification
 from modeling_clipcaer import ClipCaerVideoProcessor
-from modeling_clipcaer.errors import run_command
+from modeling_clipcaer.common.terminal import run_command
 from modeling_clipcaer.frames import open_clip
 from modeling_clipcaer.commands import evaluate
 from modeling_clipcaer.commands import predict

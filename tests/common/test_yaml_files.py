@@ -55,6 +55,6 @@ def test_every_scalar_is_the_word_that_it_is_written_as(tmp_path):
 def test_a_number_of_thousands_of_digits_is_told_in_a_short_line(tmp_path):
     path = tmp_path / "run.yaml"
     path.write_text(f"num_frames: {'9' * 5000}")
-    with pytest.raises(InputError, match="argument --num_frames") as caught:
+    with pytest.raises(InputError, match="argument --num-frames") as caught:
         parse_arguments((ModelArguments,), ["--config", str(path)], "")
     assert len(str(caught.value)) < 700

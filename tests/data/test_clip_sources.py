@@ -451,7 +451,7 @@ def test_a_clip_that_a_table_lists_twice_counts_once(run, tmp_path):
     assert status == 0, error
     record = json.loads((tmp_path / "out" / "build.json").read_text())
     assert record["splits"]["train"]["repeated_lines_dropped"] == 1 and record["splits"]["train"]["num_clips"] == 1
-    assert record["split"]["name"] == "listed, validation list" and "train has no clip of: y" in printed
+    assert record["split"]["name"] == "listed, validation list" and "error    train: no clip of y" in printed
 
 
 def test_a_level_a_label_or_a_number_that_is_none_is_refused_by_line(run, tmp_path):

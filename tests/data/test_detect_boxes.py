@@ -17,13 +17,14 @@ from helpers.raer_tree import make_tree, write_frames
 from helpers.stand_in_faces import SquareDetector
 from helpers.videos import GREEN, RED, draw_faces, plain, squares, write_truncated, write_video
 from modeling_clipcaer.commands.detect_boxes import main
+from modeling_clipcaer.common.terminal import run_command
 from modeling_clipcaer.data.boxes import read_body_file, read_face_file
 from modeling_clipcaer.data.clip_search import FoundClip, find_clips
 from modeling_clipcaer.data.detection.clip_faces import detect_clip
 from modeling_clipcaer.data.detection.detect import detect_boxes
 from modeling_clipcaer.data.detection.files import format_coverage
 from modeling_clipcaer.data.layouts.raer import build_dataset
-from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.faces.boxes import grow_context_box
 
 

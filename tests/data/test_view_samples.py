@@ -14,6 +14,7 @@ from PIL import Image
 from helpers.videos import draw_faces
 from modeling_clipcaer import ClipCaerVideoProcessor
 from modeling_clipcaer.commands.view import main
+from modeling_clipcaer.common.terminal import run_command
 from modeling_clipcaer.data.clip_rows import open_row
 from modeling_clipcaer.data.views.contact_sheet import (
     FACE_COLOUR,
@@ -22,7 +23,7 @@ from modeling_clipcaer.data.views.contact_sheet import (
     draw_page,
 )
 from modeling_clipcaer.data.views.samples import CLIPS_PER_PAGE, choose_clips, load_split, view_clip
-from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.faces.face_detection import build_face_detector
 
 
@@ -231,7 +232,7 @@ def test_bad_input_is_one_line_and_leaves_no_picture(make_rows, call, tmp_path, 
 
 
 def test_what_is_no_dataset_is_said(tmp_path, make_rows):
-    with pytest.raises(InputError, match="expected a dataset written by data_scripts"):
+    with pytest.raises(InputError, match="expected a dataset, as `clipcaer build` writes it"):
         load_split(str(tmp_path), "test")
     DatasetDict(test=make_rows({}).remove_columns("body_boxes")).save_to_disk(tmp_path / "old")
     with pytest.raises(InputError, match="split `test` has no column `body_boxes`"):

@@ -8,13 +8,14 @@ from helpers.builders import builder
 from helpers.miniatures import CREMAD_LABELS, make_cremad, write_clip, write_table
 from modeling_clipcaer import ClipCaerCollator, ClipCaerVideoProcessor
 from modeling_clipcaer.commands import parquet
+from modeling_clipcaer.common.terminal import run_command
 from modeling_clipcaer.data.audit.dataset import audit_dataset
 from modeling_clipcaer.data.build import build, plan_build
 from modeling_clipcaer.data.clip_labels import align_labels
 from modeling_clipcaer.data.layouts import cremad, csv
 from modeling_clipcaer.data.loading import load_clips
 from modeling_clipcaer.data.votes import find_favourites, move_votes, order_votes
-from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.training.run_comparison import compare_clips, fingerprint_clips
 
 

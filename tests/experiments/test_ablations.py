@@ -76,7 +76,7 @@ def test_an_ablation_tells_effects_failures_and_what_does_nothing(material, tmp_
             "{{stream: context}}",
             r"recipe.yaml:10: unknown key `stream`; did you mean --streams",
         ),
-        ("{{streams: context}}", "{{num_frames: many}}", r"recipe.yaml:10: argument --num_frames.*'many'"),
+        ("{{streams: context}}", "{{num_frames: many}}", r"recipe.yaml:10: argument --num-frames.*'many'"),
         ("num_train_epochs: 1", "epoch_count: 1", "recipe.yaml:8: unknown key `epoch_count`"),
         ("majority", "chance", "recipe.yaml:13: `baseline` must be one of majority, zero-shot, linear probe, MLP"),
         ("about:", "abuot:", "recipe.yaml:6: unknown key `abuot`; expected about, imbalance, flags or cells"),

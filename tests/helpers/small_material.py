@@ -13,8 +13,8 @@ from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer, set_seed
 
 from helpers.raer_tree import BODY_BOX, FACE_BOX, HEIGHT, WIDTH, Clip, RaerTree
+from modeling_clipcaer.common.terminal import run_command
 from modeling_clipcaer.data.layouts.raer import build_dataset
-from modeling_clipcaer.errors import run_command
 
 
 TRAIN_COUNTS = (8, 5, 4, 4, 3)  # clips of each label; 24 fill three steps of 8

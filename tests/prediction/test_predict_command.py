@@ -551,7 +551,7 @@ def test_where_nothing_can_be_read_there_is_a_manifest_alone(trained, tmp_path):
     [
         (("no.mp4",), ["no.mp4", "found nothing"]),
         (("walk.mp4", "empty.d"), ["empty.d", "a folder without any"]),
-        ((), ["required: inputs"]),
+        ((), ["required: INPUTS"]),
         (("walk.mp4", "--window", "0"), ["`window`", "0"]),
         (("walk.mp4", "--smoothing", "2"), ["`smoothing`", "2"]),
         (("walk.mp4", "--threshold", "1.5"), ["`threshold`", "1.5"]),

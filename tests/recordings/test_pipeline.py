@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from PIL import Image
 from transformers import pipeline
 
 from helpers import videos
+from helpers.places import ROOT
 from helpers.small_run import write_clip
 from helpers.stand_in_faces import SquareDetector
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerPipeline, ClipCaerVideoProcessor
@@ -14,7 +16,7 @@ from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.recordings.analysis import RecordingAnalyzer
 from modeling_clipcaer.recordings.recording import open_recording
 from modeling_clipcaer.recordings.settings import TimelineSettings
-from modeling_clipcaer.recordings.timeline import SCHEMA_VERSION, Timeline
+from modeling_clipcaer.recordings.timeline import SCHEMA_VERSION, Timeline, TimelineSegment
 
 
 @pytest.fixture(scope="session")
@@ -172,7 +174,37 @@ def test_a_timeline_is_json_and_shows_itself(watch, lesson):
     assert content["windows"][0]["probabilities"] == timeline.windows[0].probabilities
     shown = repr(timeline).splitlines()
     assert shown[0].startswith(f"Timeline of {lesson!r}: 5.0 s, 160x120, 2 persons, 9 rows")
-    assert len(shown) == 1 + len(timeline.segments) and "person-1: " in repr(timeline)
+    assert len(shown) == 1 + len(timeline.segments)
+
+
+def test_a_segment_is_shown_as_people_say_it():
+    timeline = Timeline("a.mp4", 3700.0, 8, 8, ["Fatigue"])
+    for start, end, person, score in ((0.0, 7.4, "person-1", 0.719), (59.6, 3607.0, "room", 1.0)):
+        timeline.segments.append(TimelineSegment("a.mp4", person, start, end, "Fatigue", score, 1))
+    assert repr(timeline).splitlines()[1:] == [
+        "0:00–0:07     person-1  Fatigue   72 %",
+        "1:00–1:00:07  room      Fatigue  100 %",
+    ]
+
+
+def test_the_readmes_lines_print_what_it_shows(trained, lesson, tmp_path, monkeypatch, capsys):
+    code, shown = re.search(
+        r"```python\n(.*?)```\n\n```\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S
+    ).groups()
+    video = tmp_path / "outputs" / "demo" / "video"
+    video.mkdir(parents=True)
+    (video.parent / "model").symlink_to(trained)
+    (video / "lesson.mp4").symlink_to(lesson)
+    for name, box in (("face", [8, 8, 40, 40]), ("body", [4, 4, 60, 44])):
+        (video / f"lesson.{name}.json").write_text(json.dumps({"lesson.mp4": box}))
+    monkeypatch.chdir(tmp_path)
+    exec(code)
+    assert len([line for line in code.splitlines() if line]) == 4
+    for lines in (shown, capsys.readouterr().out):
+        title, *segments = lines.splitlines()
+        assert title.startswith("Timeline of 'outputs/demo/video/lesson.mp4': ")
+        form = re.compile(r"\d+:\d\d–\d+:\d\d +(room|person-\d) .* \d+ %|\.\.\. and \d+ more segments|…")
+        assert segments and all(map(form.fullmatch, segments))
 
 
 def test_lists_and_iterators_of_recordings_are_analysed_together(watch, lesson, video):

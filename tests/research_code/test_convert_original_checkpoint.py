@@ -14,7 +14,8 @@ from helpers.golden_cases import GOLDEN, KEYS, case_model, case_state, drop_seco
 from helpers.places import ROOT
 from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerVideoProcessor
 from modeling_clipcaer.commands.convert import main
-from modeling_clipcaer.errors import InputError, run_command
+from modeling_clipcaer.common.terminal import run_command
+from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.research_code.checkpoint import read_original_checkpoint
 from modeling_clipcaer.research_code.model import build_model, export_state_dict, infer_clip_config, infer_config
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from helpers.places import ROOT
 from modeling_clipcaer.commands.synthetic import main
-from modeling_clipcaer.errors import run_command
+from modeling_clipcaer.common.terminal import run_command
 from modeling_clipcaer.raer_labels import RAER_LABELS
 from modeling_clipcaer.synthetic.canvas import FRAME_SIZE, Canvas
 from modeling_clipcaer.synthetic.data_set import LABEL_SHARES, draw_dataset, plan_dataset, share_out

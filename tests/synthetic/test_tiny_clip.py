@@ -10,8 +10,8 @@ from transformers import AutoTokenizer, CLIPModel
 
 from helpers.places import ROOT
 from modeling_clipcaer.commands.pretrain_tiny_clip import main
+from modeling_clipcaer.common.terminal import run_command
 from modeling_clipcaer.data.labels_file import read_labels_file
-from modeling_clipcaer.errors import run_command
 from modeling_clipcaer.raer_labels import RAER_LABELS
 from modeling_clipcaer.synthetic.tiny_clip import contrastive_loss, draw_clip, draw_examples, measure
 

@@ -4,6 +4,7 @@ import json
 import shutil
 import signal
 import time
+from contextlib import redirect_stdout
 
 import pytest
 import torch
@@ -33,7 +34,8 @@ def spoilt(material, tmp_path_factory):
     """A run whose third and last epoch wrecks the weights: a learning rate 10,000 times as high."""
     folder = tmp_path_factory.mktemp("spoilt") / "run"
     flags = (*SPOIL, "--load_best_model_at_end")
-    assert run_main(train.main, *material.flags, *QUICK, *flags, "--output_dir", folder) == 0
+    with (folder.parent / "told.txt").open("w") as told, redirect_stdout(told):
+        assert run_main(train.main, *material.flags, *QUICK, *flags, "--output_dir", folder) == 0
     return folder
 
 
@@ -41,7 +43,21 @@ def read(path):
     return json.loads(path.read_text())
 
 
-# What a run leaves
+# What a run tells and leaves
+
+
+def test_an_epoch_is_told_in_one_line_and_the_best_so_far_has_a_star(spoilt):
+    lines = (spoilt.parent / "told.txt").read_text().splitlines()
+    place = lines.index("epoch     loss      cls       MI       DC  val UAR      WAR       lr     left")
+    rows, best = lines[place + 1 : place + 4], 0.0
+    assert not lines[place + 4] and lines[place + 5].startswith("test UAR ") and max(map(len, rows)) <= 80
+    logs = history(spoilt)
+    losses = [entry for entry in logs if "loss" in entry]
+    for row, logged, measured in zip(rows, losses, [entry for entry in logs if "eval_uar" in entry], strict=True):
+        assert row.split()[0] == f"{measured['epoch']:g}" and row.split()[1] == f"{logged['loss']:.4f}"
+        assert f"  {measured['eval_uar']:.1f} %  " in row and row.endswith("*") == (measured["eval_uar"] > best)
+        best = max(best, measured["eval_uar"])
+    assert not any("{'" in line for line in lines)
 
 
 def test_the_checkpoint_with_the_best_validation_uar_is_what_is_left_and_reported(material, spoilt, tmp_path):
@@ -252,7 +268,7 @@ def test_a_killed_run_goes_on_to_the_same_weights_to_the_last_bit(material, tmp_
 @pytest.mark.slow
 def test_bad_input_to_the_process_is_one_line_and_status_2(material, tmp_path):
     output = finish(start("recipes/train.py", *material.flags, "--mi_los_weight", 1), status=2)
-    assert output == "error: unknown argument --mi_los_weight; did you mean --mi_loss_weight?\n"
+    assert output == "error: unknown argument --mi_los_weight; did you mean --mi-loss-weight?\n"
     assert not (ROOT / "trainer_output").exists()
 
 

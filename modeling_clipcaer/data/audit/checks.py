@@ -19,6 +19,7 @@ from modeling_clipcaer.data.audit.thresholds import HASH_BITS, HASH_FRAMES, Audi
 
 
 SEVERITIES = ("error", "warning", "info")
+OF_BUILD = "_of_build"  # end of the names of checks that repeat what the build counted
 EXPECTED_SPLITS = ("train", "validation", "test")
 FILE_CHECKS = {
     "missing_files": "have no file",
@@ -253,4 +254,4 @@ def check_record(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                 count = summary.get(f"{kind}_boxes", {}).get(name) or summary.get(f"{kind}_boxes_{name}", 0)
                 if count:
                     message = f"{count:,} {kind} boxes {words}"
-                    yield make_finding(f"{name}_{kind}_boxes_of_build", severity, split, count, 0, message)
+                    yield make_finding(f"{name}_{kind}_boxes{OF_BUILD}", severity, split, count, 0, message)

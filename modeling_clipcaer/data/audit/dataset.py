@@ -1,18 +1,19 @@
 """Auditing a dataset on disk: every row is looked at once, on several processes, and what they say is put together."""
 
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from datasets import ClassLabel, Dataset, DatasetDict, DatasetInfo
-from tqdm import tqdm
 
 from modeling_clipcaer.common.files import staged_folder, write_json
 from modeling_clipcaer.common.locks import locked_folder
 from modeling_clipcaer.common.processes import start_anew
+from modeling_clipcaer.common.progress import ProgressBar
 from modeling_clipcaer.data.audit.checks import (
+    OF_BUILD,
     SEVERITIES,
     check_boxes,
     check_frames,
@@ -100,10 +101,11 @@ def audit_dataset(
     return audit
 
 
-def audit_build(folder: Path, num_proc: int) -> str:
-    """Audit a dataset that has just been built, without decoding, into its folder `audit`; what is found, as text."""
+def audit_build(folder: Path, num_proc: int) -> list[str]:
+    """Audit a dataset that has just been built, without decoding, into its folder `audit`; what is found, in lines,
+    but for what the build itself counted."""
     audit = audit_dataset(folder, num_proc=num_proc, output=folder / AUDIT_FOLDER)
-    return "\n".join(format_findings(audit))
+    return format_findings([found for found in audit["findings"] if not found["check"].endswith(OF_BUILD)])
 
 
 def load_rows(folder: str | Path) -> DatasetDict:
@@ -159,7 +161,7 @@ def look_at_all(
         for start in range(0, len(part), CHUNK)
     ]
     total = sum(map(len, rows.values()))
-    with tqdm(total=total, desc="auditing", unit="clip", disable=None) as bar:
+    with ProgressBar("auditing", total) as bar:
         workers = min(num_proc, total // WORTH[decode])
         if workers <= 1:
             tallies = (look_at_rows(rows, chunk, thresholds, decode) for chunk in chunks)
@@ -172,10 +174,10 @@ def look_at_all(
             pool.join()
 
 
-def show_progress(chunks: list[Chunk], tallies: Iterator[Tally], bar: tqdm) -> Iterator[tuple[str, Tally]]:
+def show_progress(chunks: list[Chunk], tallies: Iterator[Tally], bar: ProgressBar) -> Iterator[tuple[str, Tally]]:
     """The tallies as they come, while a bar counts their clips."""
     for (split, start, stop), tally in zip(chunks, tallies, strict=True):
-        bar.update(stop - start)
+        bar.advance(stop - start)
         yield split, tally
 
 
@@ -248,8 +250,8 @@ def write_outputs(audit: Mapping[str, Any], folder: Path) -> None:
             (folder / PAGE_NAME).unlink(missing_ok=True)
 
 
-def format_audit(audit: Mapping[str, Any]) -> str:
-    """The counts of every split and the findings below them, as aligned text."""
+def format_audit(audit: Mapping[str, Any]) -> list[str]:
+    """The counts of every split, aligned, and the findings below them."""
     splits = audit["splits"]
     cells = [("", list(splits))]
 
@@ -271,15 +273,15 @@ def format_audit(audit: Mapping[str, Any]) -> str:
         for title, row in cells
         if splits
     ]
-    return "\n".join([*lines, *format_findings(audit)])
+    counts = [f"{count or 'no'} {name}{'' if count == 1 else 's'}" for name, count in audit["severities"].items()]
+    return [*lines, *format_findings(audit["findings"]), f"found: {', '.join(counts)}"]
 
 
-def format_findings(audit: Mapping[str, Any]) -> list[str]:
-    """A line for each finding, its examples, and how many there are."""
+def format_findings(findings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line for each finding, and its examples."""
     lines = []
-    for found in audit["findings"]:
+    for found in findings:
         place = f"{found['split']}: " if found["split"] else ""
-        lines.append(f"{found['severity']:<8} {found['check']:<24} {place}{printable(found['message'])}")
-        lines += [f"{'':<33} {printable(example)}" for example in found["examples"]]
-    counts = ", ".join(f"{count} of severity {name}" for name, count in audit["severities"].items())
-    return [*lines, f"findings: {counts}"]
+        lines.append(f"{found['severity']:<8} {place}{printable(found['message'])}")
+        lines += [f"{'':<8} {printable(example)}" for example in found["examples"]]
+    return lines

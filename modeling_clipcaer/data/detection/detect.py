@@ -8,12 +8,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from modeling_clipcaer.common.disk import tell_disk_errors
 from modeling_clipcaer.common.files import file_sha256
 from modeling_clipcaer.common.locks import locked_name
-from modeling_clipcaer.common.progress import tell
+from modeling_clipcaer.common.progress import track
+from modeling_clipcaer.common.terminal import tell
 from modeling_clipcaer.data.clip_search import find_clips, say_passed_over
 from modeling_clipcaer.data.detection.clip_faces import detect_clips
 from modeling_clipcaer.data.detection.files import BODY_PER_FRAME, PartialResults, write_results
@@ -72,8 +71,6 @@ def detect_boxes(
         todo = [clip for clip in clips if clip.key not in results]
         if len(todo) < len(clips):
             tell(f"{output}: {len(clips) - len(todo)} of {len(clips)} clips are done, going on")
-        with tqdm(total=len(clips), initial=len(clips) - len(todo), unit="clip", disable=None) as bar:
-            for faces in detect_clips(todo, build_detector, every, num_proc):
-                results.add(faces)
-                bar.update()
+        for faces in track(detect_clips(todo, build_detector, every, num_proc), "looking for faces", len(todo)):
+            results.add(faces)
         return write_results(output, [clip.key for clip in clips], results, about)

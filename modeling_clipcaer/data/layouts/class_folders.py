@@ -22,7 +22,7 @@ class Settings(BuildSettings):
     """The folder of folders."""
 
     root: str = option(MISSING, "the folder with train, validation and test in it", metavar="DIR")
-    labels: list[str] | None = option(None, "the labels' folders, in order (default: A to Z)", metavar="NAME")
+    labels: list[str] | None = option(None, "the labels' folders, in order (default A to Z)", metavar="NAME")
 
 
 def find_clips(settings: Settings) -> Source:

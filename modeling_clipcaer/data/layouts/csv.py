@@ -4,16 +4,21 @@
 
 reads a CSV file with the columns
 
-    video                   a path, absolute or relative to --root (by default the folder of the CSV file)
-    label                   a name
-    start, end              optional: seconds from the video's first frame; empty is its beginning and its end
-    person                  optional: who is seen; without it each video counts as a person of its own
-    split                   optional: train, validation or test; without it all are training clips
-    face_left, face_top, face_right, face_bottom    optional: the face in all frames of the clip, in pixels
-    body_left, body_top, body_right, body_bottom    optional: the body, or whatever part of the frame is the context
-    votes_LABEL             optional, of any of the labels: how many raters said it; empty is none
+    video        a path, absolute or relative to --root or the table's folder
+    label        a name
+    start, end   seconds from the video's first frame; empty: its ends
+    person       who is seen; without it each video is a person of its own
+    split        train, validation or test; without it all are training clips
+    face_left, face_top, face_right, face_bottom    the face, in pixels
+    body_left, body_top, body_right, body_bottom    the body, or other context
+    votes_LABEL  of any of the labels: how many raters said it; empty is none
 
-and no others. The boxes of a clip may be empty, all four.
+of which the first two are needed, and no others. A box is that of all frames of a clip, and may be empty, all four.
+Three lines of such a file:
+
+    video,label,start,end,person,split
+    monday.mp4,Fatigue,0,8.5,anna,train
+    monday.mp4,Neutrality,8.5,17,anna,train
 """
 
 import math
@@ -46,8 +51,8 @@ class Settings(BuildSettings):
         f"the table of clips: columns video, label and perhaps {', '.join(OPTIONAL)}, {VOTES}LABEL",
         metavar="FILE",
     )
-    root: str | None = option(None, "what paths are relative to (default: the folder of the table)", metavar="DIR")
-    labels: list[str] | None = option(None, "the labels, in order (default: those found, A to Z)", metavar="NAME")
+    root: str | None = option(None, "what paths are relative to (default the folder of the table)", metavar="DIR")
+    labels: list[str] | None = option(None, "the labels, in order (default those found, A to Z)", metavar="NAME")
     ignore_columns: bool = option(False, "pass over columns of other names")
 
 

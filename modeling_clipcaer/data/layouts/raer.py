@@ -31,7 +31,7 @@ from modeling_clipcaer.settings_clipcaer import option
 
 NO_BOXES = "none"
 PATTERN_HELP = "regular expression whose group is the %s in a clip's path (default RAER's folders)"
-BOX_HELP = f"default RAER/bounding_box/%s.json; '{NO_BOXES}' does without"
+BOX_HELP = f"file of %s boxes; '{NO_BOXES}' does without (default RAER's own in bounding_box)"
 MINIMUM_HELP = "share of every list's clips that must have a %s box"
 
 
@@ -48,21 +48,23 @@ class Settings(BuildSettings):
 
     root: str = option(MISSING, "the RAER folder or its parent", metavar="DIR")
     data_name: str | None = option("RAER", NAME_HELP, rare=True, metavar="NAME")
-    split: str = option("official", "official keeps the lists; the others cut anew", choices=tuple(OPTIONS_OF))
+    split: str = option(
+        "official", "how splits are made; official keeps the lists, the others cut anew", choices=tuple(OPTIONS_OF)
+    )
     val_share: float = option(0.1, "validation's share of what is not for testing", metavar="SHARE")
     val_split: str = option("clip", "what official validation is cut by", choices=("clip", "person"))
-    test_share: float = option(0.2, "of --split person: the test split's share of the clips", metavar="SHARE")
-    folds: int = option(5, "of --split kfold: how many, by person", metavar="N")
-    fold: int | None = option(None, "of --split kfold: number of that for testing, from 1", metavar="N")
-    place: str | None = option(
-        None, "of --split leave-one-place-out: the place for testing, as Library", metavar="NAME"
+    test_share: float = option(0.2, "test split's share of the clips, with --split person", metavar="SHARE")
+    folds: int = option(5, "folds by person, with --split kfold", metavar="N")
+    fold: int | None = option(None, "number of the fold for testing, from 1, with --split kfold", metavar="N")
+    place: str | None = option(None, "place for testing, as Library, with --split leave-one-place-out", metavar="NAME")
+    seed: int = option(42, "seed of the cuts", metavar="N")
+    train_annotation: str | None = option(
+        None, "list of training clips (default RAER/annotation/train.txt)", metavar="FILE"
     )
-    seed: int = option(42, "of the cuts", metavar="N")
-    train_annotation: str | None = option(None, "default RAER/annotation/train.txt", metavar="FILE")
     val_annotation: str | None = option(
-        None, "validation clips; by default they are cut from the training list", metavar="FILE"
+        None, "list of validation clips; by default they are cut from the training list", metavar="FILE"
     )
-    test_annotation: str | None = option(None, "default RAER/annotation/test.txt", metavar="FILE")
+    test_annotation: str | None = option(None, "list of test clips (default RAER/annotation/test.txt)", metavar="FILE")
     bounding_box_face: str | None = option(None, BOX_HELP % "face", metavar="FILE")
     bounding_box_body: str | None = option(None, BOX_HELP % "body", metavar="FILE")
     person_pattern: str | None = option(None, PATTERN_HELP % "person", metavar="REGEX")

@@ -1,14 +1,13 @@
 """A dataset as parquet shards with a card, for the Hub, object storage and streaming."""
 
-import sys
 from pathlib import Path
 
 from datasets import Dataset
 from datasets.utils.py_utils import size_str
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
-from modeling_clipcaer.common.progress import tell
+from modeling_clipcaer.common.progress import track
+from modeling_clipcaer.common.terminal import tell
 from modeling_clipcaer.data.clip_rows import find_form
 from modeling_clipcaer.data.loading import count_frames
 from modeling_clipcaer.data.parquet.rows import CropRows, FrameRows, PathRows
@@ -68,8 +67,7 @@ def write_split(
     # One process makes rows as it goes; several make them ahead, two each, in the order of the split all the same.
     workers = num_proc if num_proc > 1 else 0
     loader = DataLoader(rows, collate_fn=maker, num_workers=workers)
-    quiet = None if sys.stderr.isatty() else True
-    for number, row in enumerate(tqdm(loader, desc=split, unit="clip", disable=quiet)):
+    for number, row in enumerate(track(loader, f"writing {split}", len(rows))):
         num_bytes = writer.write(row)
         if number == 0:
             tell(f"{split}: {len(rows)} clips, about {size_str(num_bytes * len(rows))} uncompressed")

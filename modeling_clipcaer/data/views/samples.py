@@ -76,7 +76,9 @@ def load_split(folder: str, split: str) -> Dataset:
     try:
         dataset = load_from_disk(folder)
     except (OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
-        raise InputError(f"{folder}: expected a dataset written by data_scripts: {first_line(error)}") from error
+        raise InputError(
+            f"{folder}: expected a dataset, as `clipcaer build` writes it: {first_line(error)}"
+        ) from error
     if not isinstance(dataset, DatasetDict) or split not in dataset:
         found = ", ".join(dataset) if isinstance(dataset, DatasetDict) else "one split without a name"
         raise InputError(f"{folder}: expected a split `{split}`, found {found}")

@@ -124,8 +124,8 @@ def test_the_report_keeps_its_schema(audit, rows):
         *("persons_by_label", "face_boxes", "body_boxes"),
     }
     assert json.loads(json.dumps(report)) == report
-    table = format_audit(report)
-    assert "missing_files" in table and "findings: 1 of severity error, 0 of severity warning" in table
+    table = "\n".join(format_audit(report))
+    assert "error    test: 1 of 40 frames" in table and "found: 1 error, no warnings" in table
 
 
 def test_the_page_says_the_worst_findings_first_and_how_many_boxes_are_missing(audit, rows):
@@ -437,9 +437,9 @@ def test_columns_that_name_no_frames_are_not_taken_for_them(rows, audit):
     (("max_imbalance", 0.5), ("min_face_share", 1.1), ("min_frames", 0), ("max_hash_distance", 193)),
 )
 def test_a_threshold_out_of_range_is_refused(limit, value):
-    with pytest.raises(InputError, match=f"`{limit}` is {value}, expected a number from"):
+    with pytest.raises(InputError, match=f"`{limit}` must lie in .* got {value}"):
         AuditThresholds(**{limit: value})
-    with pytest.raises(InputError, match="is nan"):
+    with pytest.raises(InputError, match="got nan"):
         AuditThresholds(**{limit: float("nan")})
 
 

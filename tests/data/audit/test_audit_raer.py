@@ -13,8 +13,8 @@ from PIL import Image
 from helpers.places import ROOT
 from helpers.raer_tree import make_tree
 from modeling_clipcaer.commands import audit as audit_raer
+from modeling_clipcaer.common.terminal import run_command
 from modeling_clipcaer.data.layouts.raer import build_dataset
-from modeling_clipcaer.errors import run_command
 
 
 SANE = ("--min-frames=3", "--min_face_side", "10")
@@ -51,7 +51,7 @@ def test_the_command_prints_a_table_and_writes_a_report_and_a_page(dataset):
     Path(load_from_disk(dataset)["test"][0]["frame_dir"], "2.jpg").write_bytes(b"\xff\xd8")
     result = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert result.returncode == 3, result.stderr
-    assert "error    unreadable_frames        test: 1 of 15 frames (6.7%) cannot be read" in result.stdout
+    assert "error    test: 1 of 15 frames (6.7%) cannot be read" in result.stdout
     assert result.stderr == ""
     assert {entry.name for entry in (dataset / "audit").iterdir()} == {"audit.json", "audit.png"}
     report = json.loads((dataset / "audit" / "audit.json").read_text())
@@ -62,7 +62,7 @@ def test_the_command_prints_a_table_and_writes_a_report_and_a_page(dataset):
 
 def test_severity_and_what_is_to_fail_make_the_exit_status(dataset, monkeypatch, capsys):
     assert run(monkeypatch, dataset, *SANE, "--fail-on=warning") == 0
-    assert "findings: 0 of severity error, 0 of severity warning, 1 of severity info" in capsys.readouterr().out
+    assert "found: no errors, no warnings, 1 info" in capsys.readouterr().out
     assert run(monkeypatch, dataset, "--min-frames=9", "--fail_on=warning") == 1
 
 
@@ -89,7 +89,7 @@ def test_what_the_build_refuses_is_a_finding(tree, tmp_path, monkeypatch, capsys
     (tmp_path / "audit").mkdir()
     (tmp_path / "audit" / "audit.png").write_bytes(b"of an earlier audit")
     assert run(monkeypatch, "--root", tree.raer, "--output", tmp_path / "audit") == 3
-    assert f"error    build                    {tree.test_list}:1: unknown label 7" in capsys.readouterr().out
+    assert f"error    {tree.test_list}:1: unknown label 7" in capsys.readouterr().out
     assert [entry.name for entry in (tmp_path / "audit").iterdir()] == ["audit.json"]
     (finding,) = json.loads((tmp_path / "audit" / "audit.json").read_text())["findings"]
     assert finding["check"] == "build" and finding["severity"] == "error" and finding["split"] is None
@@ -101,10 +101,10 @@ def test_what_the_build_refuses_is_a_finding(tree, tmp_path, monkeypatch, capsys
         ((), "expected either DATASET or --root DIR"),
         (("gone",), "gone: expected a dataset with splits"),
         (("gone", "--root", "gone"), "expected either DATASET or --root DIR"),
-        (("gone", "--num-proc", "0"), "--num-proc is 0, expected at least 1"),
-        (("gone", "--min-face-share", "2"), "`min_face_share` is 2.0, expected a number from 0 to 1"),
+        (("gone", "--num-proc", "0"), "`num_proc` must be at least 1, got 0"),
+        (("gone", "--min-face-share", "2"), "`min_face_share` must lie in [0, 1], got 2.0"),
         (("gone", "--min-frames", "many"), "argument --min-frames: invalid int value"),
-        (("gone", "--max-face", "2"), "unrecognized arguments: --max-face"),
+        (("gone", "--max-face", "2"), "unknown argument --max-face"),
     ),
 )
 def test_a_wrong_command_is_one_line_and_status_2(arguments, message, tmp_path, monkeypatch, capsys):
