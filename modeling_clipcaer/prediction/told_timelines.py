@@ -29,7 +29,8 @@ def draw_timeline(timeline: Timeline) -> list[Text]:
     if not labels:
         return []
     letters, width = choose_letters(labels), max(map(len, shown))
-    styles = {label: _style(colour) for label, colour in colour_labels(timeline.labels).items()}
+    colours = colour_labels(timeline.labels, timeline.settings.get("label_colours"))
+    styles = {label: _style(colour) for label, colour in colours.items()}
     end = show_clock(timeline.duration)
     lines = [Text(f"  {'':{width}}  0:00{end:>{CELLS - 4}}")]
     strips = {person: cut_strip(parts, timeline.duration) for person, parts in segments.items()}
