@@ -33,8 +33,7 @@ STEPS = (
     ),
     (
         "evaluate the checkpoint",
-        "evaluate --model OUT/model --dataset OUT/dataset --split test --tower_dtype float32 "
-        "--output OUT/evaluation",
+        "evaluate --model OUT/model --dataset OUT/dataset --split test --tower_dtype float32 --output OUT/evaluation",
     ),
     (
         "draw a classroom with three students",

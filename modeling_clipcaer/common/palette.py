@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#767676"  # told apart by colour-blind readers and in grey print
-
-
-COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+# Of labels: any two are told apart by normal sight and without red, green or blue cones, as the tests measure. The
+# neutral label, mostly the commonest, takes the quiet one.
+COLOURS = ("#00966C", "#D55E00", "#6F4E9B", "#E6A117", "#62BDF0", "#8C2D5B", "#F2D7E0")
+NEUTRAL_COLOUR = "#9AA5B1"
 
 
 def channels(colour: str) -> list[int]:
@@ -14,14 +15,24 @@ def channels(colour: str) -> list[int]:
     return [int(colour[place : place + 2], 16) for place in (1, 3, 5)]
 
 
-def colour_labels(labels: Sequence[str]) -> dict[str, str]:
-    """A colour (`#RRGGBB`) for each label, told apart by colour-blind readers.
+def is_neutral(label: str) -> bool:
+    """Whether a label says that nothing is to be seen: "Neutrality", "neutral"."""
+    return label.casefold().startswith("neutral")
 
-    There are six such colours; further labels take them paler, then darker, then from the start again.
+
+def colour_labels(labels: Sequence[str]) -> dict[str, str]:
+    """A colour (`#RRGGBB`) for each label; the first eight are told apart by colour-blind readers.
+
+    The neutral label takes slate, or the eighth where none is. Further labels take the colours paler, then darker,
+    then from the start again: where that can be, a pattern tells them apart.
     """
-    shades = [("#FFFFFF", 0.0), ("#FFFFFF", 0.55), ("#000000", 0.5)]
-    palette = [_mix(colour, other, share) for other, share in shades for colour in COLOURS]
-    return {label: palette[index % len(palette)] for index, label in enumerate(labels)}
+    neutral = next((label for label in labels if is_neutral(label)), None)
+    hues = COLOURS if neutral else (*COLOURS, NEUTRAL_COLOUR)
+    shades = [("#FFFFFF", 0.0), ("#FFFFFF", 0.45), ("#000000", 0.5)]
+    palette = [_mix(colour, other, share) for other, share in shades for colour in hues]
+    others = [label for label in labels if label != neutral]
+    colours = {label: palette[index % len(palette)] for index, label in enumerate(others)}
+    return {label: colours.get(label, NEUTRAL_COLOUR) for label in labels}
 
 
 def _mix(colour: str, other: str, share: float) -> str:

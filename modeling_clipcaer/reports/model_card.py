@@ -43,7 +43,8 @@ UAR is the mean recall of the labels, each counting alike; WAR is the accuracy, 
 are 95 % intervals, bootstrapped over clips. Clips of one person resemble each other, so the true ones are wider
 {%- if by_person %}: bootstrapped over persons UAR has [{{ by_person.uar }}], WAR [{{ by_person.war }}]{% endif %}.
 Always answering {{ majority.label }} gives UAR {{ majority.uar }} %, WAR {{ majority.war }} %.
-The checkpoint is that of epoch {{ epoch }}, {{ choice }}; {{ other }} has UAR {{ other_uar }} %. All figures: [report.json](report.json), [report.md](report.md).
+The checkpoint is that of epoch {{ epoch }}, {{ choice }}; {{ other }} has UAR {{ other_uar }} %.
+All figures: [report.json](report.json), [report.md](report.md).
 
 | label | recall, % | test clips | training clips |
 |---|---:|---:|---:|
