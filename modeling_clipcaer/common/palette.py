@@ -42,6 +42,7 @@ def _mix(colour: str, other: str, share: float) -> str:
 
 # Of plots. None is a label's: what is measured, text and lines around it, and what stands back.
 ACCENT, INK, SLATE, GRID = "#6A3D9A", "#1F2933", "#616E7C", "#E4E7EB"
+MORE, LESS = ACCENT, "#B35C00"  # of differences
 RAMP = ("#FFFFFF", "#D9CCE6", "#A583C4", "#6A3D9A", "#3D1F63")  # from none to all
 SPLITS = ("#8A96A3", "#52606D", "#1F2933")  # training, validation, test: told apart in grey
 SEVERITIES = {"error": "#B3261E", "warning": "#8A5A00", "info": "#52606D"}
