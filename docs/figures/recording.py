@@ -81,8 +81,8 @@ def dim(colour: str) -> tuple[int, ...]:
 
 
 def read_pictures(video: Path) -> Iterator[tuple[float, Image.Image]]:
-    """Frames of a video every `STEP` seconds, each with its time, `WIDTH` wide."""
-    wanted = 0.0
+    """Frames of a video every `STEP` seconds but the first, each with its time, `WIDTH` wide."""
+    wanted = STEP  # the first moments have no sampled frame behind them, and so no boxes
     with av.open(str(video)) as container:
         for frame in container.decode(video=0):
             if frame.time is not None and frame.time >= wanted - 1e-3:

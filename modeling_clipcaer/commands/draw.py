@@ -13,7 +13,7 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 
 from modeling_clipcaer.common.flags import check_ranges, option, parse_arguments
-from modeling_clipcaer.common.terminal import run_command, tell
+from modeling_clipcaer.common.terminal import add_path, run_command, tell
 from modeling_clipcaer.errors import InputError
 
 
@@ -41,7 +41,7 @@ def main() -> None:
         from modeling_clipcaer.synthetic.scenes import write_scenes
 
         write_scenes(output, args.seed)
-        tell(str(output))
+        tell(add_path("", output))
     else:
         raise InputError(f"--output {output}: expected a name that ends in .mp4, .jpg or .png")
 

@@ -324,7 +324,9 @@ def write_results(
         write_report(report | {"model_revision": weights_revision(folder), "config": settings}, folder)
         for name, predictions in answers.items():
             write_predictions(predictions, folder / name)
-        plot_training_curves(trainer.state.log_history, folder / "training_curves.png", report["selected"]["epoch"])
+        plot_training_curves(
+            trainer.state.log_history, folder / "training_curves.png", report[report["result"]]["epoch"]
+        )
         (folder / "README.md").write_text(card, encoding="utf-8")
         (folder / "LICENSE").write_text(render_licence(report, base_model), encoding="utf-8")
         names = [path.name for path in folder.iterdir()]

@@ -256,10 +256,12 @@ def _add_config(parser: argparse._ActionsContainer) -> None:
 
 
 def _group(type_: type) -> Iterator[tuple[str, list[str]]]:
-    """The classes that a settings dataclass is made of: what their docstrings begin with, and the fields of each."""
+    """The classes that a settings dataclass is made of: what our docstrings begin with, and the fields of each."""
     for kind in type_.__mro__:
         if "__dataclass_fields__" in vars(kind):
-            title = " ".join((kind.__doc__ or kind.__name__).split(".")[0].split(":")[0].split())
+            package, title = kind.__module__.partition(".")[0], kind.__doc__ or ""
+            is_ours = title and package == __name__.partition(".")[0]
+            title = " ".join(re.split("[.:]", title)[0].split()) if is_ours else f"{kind.__name__} of {package}"
             yield title, list(vars(kind).get("__annotations__", ()))
 
 

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from multiprocessing import parent_process
 from typing import TypeVar
 
 from modeling_clipcaer.common.terminal import looks_on
@@ -24,7 +25,8 @@ class ProgressBar:
 
     def __init__(self, name: str, total: float, done: float = 0.0, hidden: bool = False):
         self.name, self.total, self.done = name, total, done
-        self._hidden = hidden or not looks_on(sys.stderr)
+        # Keep: none of a child's. Several would be drawn over each other.
+        self._hidden = hidden or not looks_on(sys.stderr) or parent_process() is not None
         self._first, self._shown, self._started = done, 0.0, time.monotonic()
 
     @property

@@ -6,6 +6,7 @@ learn with the labels' log-priors on their logits (Menon et al., 2021), as the m
 What is to be chosen of them is chosen by UAR on the validation split.
 """
 
+import math
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -16,6 +17,7 @@ from datasets import DatasetDict
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from modeling_clipcaer.common.progress import track
 from modeling_clipcaer.data.loading import get_labels
 from modeling_clipcaer.losses.functions import adjust_logits
 from modeling_clipcaer.metrics import (
@@ -83,7 +85,8 @@ def measure_baselines(
         return ZeroShotModel.forward(model, **batch).logits
 
     def embed(name: str) -> Iterator[dict[str, torch.Tensor]]:
-        return embed_clips(model, processor, clips[name], batch_size, num_workers, tower_dtype)
+        batches = embed_clips(model, processor, clips[name], batch_size, num_workers, tower_dtype)
+        return track(batches, f"baselines, {name}", math.ceil(len(clips[name]) / batch_size))
 
     add(MAJORITY, np.full(len(references), np.bincount(references).argmax()))
     embeds = list(embed(split))

@@ -15,6 +15,7 @@ from modeling_clipcaer.experiments.runs import MEASURES, RECORD, FinishedRun, ch
 from modeling_clipcaer.json_files import read_object
 from modeling_clipcaer.metrics import predict_labels
 from modeling_clipcaer.metrics.effects import count_pairs_needed, mean_interval
+from modeling_clipcaer.names import printable
 from modeling_clipcaer.reports.predictions import read_predictions
 
 
@@ -220,9 +221,15 @@ def _margin(value: float | None) -> str:
 def render_ablation(report: Mapping[str, Any]) -> str:
     """`ablation.json` as a page to read, in Markdown."""
     parts = ["# Ablation", METHOD, *map(render_table, report["tables"]), "## How it was measured"]
-    origin = [f"- {name}: {markdown_code(report[name])}" for name in ("command", "recipe", "seeds", "clips")]
+    origin = [f"- command: {markdown_code(report['command'])}", f"- seeds: {', '.join(map(str, report['seeds']))}"]
+    for name, splits in report["clips"].items():
+        counted = ", ".join(f"{split} {found['clips']} ({found['sha256'][:12]})" for split, found in splits.items())
+        origin.append(f"- clips of {markdown_code(name)}: {counted}")
     versions = ", ".join(f"{name} {number or 'not installed'}" for name, number in report["versions"].items())
-    return "\n\n".join([*parts, "\n".join([*origin, f"- versions: {versions}"]), RESPONSIBLE_USE]) + "\n"
+    # Indented, since no line of a recipe can end such a block.
+    recipe = "\n".join(f"    {printable(line)}" for line in report["recipe"].splitlines())
+    parts += ["\n".join([*origin, f"- versions: {versions}"]), "The recipe:", recipe, RESPONSIBLE_USE]
+    return "\n\n".join(parts) + "\n"
 
 
 def draw_effects(summary: Mapping[str, Any], path: Path) -> None:
@@ -230,7 +237,7 @@ def draw_effects(summary: Mapping[str, Any], path: Path) -> None:
     from matplotlib.figure import Figure
 
     from modeling_clipcaer.common.lettering import Lettering
-    from modeling_clipcaer.common.palette import BLUE, GREY, ORANGE
+    from modeling_clipcaer.common.palette import GREY, GRID, LESS, MORE
 
     rows = [row for row in summary["cells"] if "effect" in row][::-1]
     lettering = Lettering([row["name"] for row in rows], word="cell")
@@ -240,13 +247,13 @@ def draw_effects(summary: Mapping[str, Any], path: Path) -> None:
     axes.axvline(0, color=GREY, linewidth=1)
     for place, row in enumerate(rows):
         effect, margin = row["effect"]["uar"], row["effect"]["margin"] or 0
-        colour = GREY if abs(effect) <= margin or row["effect"]["same_logits"] else BLUE if effect > 0 else ORANGE
+        colour = GREY if abs(effect) <= margin or row["effect"]["same_logits"] else MORE if effect > 0 else LESS
         axes.errorbar(effect, place, xerr=margin, fmt="o", color=colour, capsize=3, markersize=5)
         points = list(row["effect"]["by_clips"].values())
         axes.plot(points, [place] * len(points), "|", color=colour, markersize=9, alpha=0.6)
     axes.set_yticks(range(len(rows)), [lettering[row["name"]] for row in rows], parse_math=False)
     axes.set_xlabel("difference to the default in UAR, points")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="x", color="#e6e6e6", linewidth=0.8)
+    axes.grid(axis="x", color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     figure.savefig(path)

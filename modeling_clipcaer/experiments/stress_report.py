@@ -9,7 +9,7 @@ from modeling_clipcaer.common.csv_text import safe_row
 from modeling_clipcaer.common.files import staged_folder, write_json
 from modeling_clipcaer.common.markdown_text import markdown_code, markdown_text
 from modeling_clipcaer.common.notice import RESPONSIBLE_USE
-from modeling_clipcaer.common.palette import BLUE, GREY
+from modeling_clipcaer.common.palette import ACCENT, GREY, GRID
 
 
 PANELS_A_ROW = 5
@@ -82,13 +82,13 @@ def draw_stress(rows: list[dict[str, Any]], path: Path) -> None:
         places = range(len(points))
         low, high = zip(*(row["uar_ci95"] for row in points), strict=True)
         axes.axhline(untouched["uar"], color=GREY, linewidth=1, linestyle="--")
-        axes.fill_between(places, low, high, color=BLUE, alpha=0.2, linewidth=0)
-        axes.plot(places, [row["uar"] for row in points], color=BLUE, marker="o", markersize=3.5, linewidth=1.5)
+        axes.fill_between(places, low, high, color=ACCENT, alpha=0.2, linewidth=0)
+        axes.plot(places, [row["uar"] for row in points], color=ACCENT, marker="o", markersize=3.5, linewidth=1.5)
         axes.set_xticks(places, ["–", *(f"{row['strength']:g}" for row in group)], fontsize=8)
         axes.set_xlabel(group[0]["meaning"], fontsize=7, color=GREY)
         axes.set_title(title, fontsize=10, loc="left")
         axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
+        axes.grid(axis="y", color=GRID, linewidth=0.8)
     for axes in grid[len(groups) :]:
         axes.set_visible(False)
     figure.supylabel("UAR, %", fontsize=10)

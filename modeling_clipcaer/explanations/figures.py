@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from modeling_clipcaer.common.palette import BLUE, GREY, ORANGE
+from modeling_clipcaer.common.palette import GREY, LESS, MORE
 from modeling_clipcaer.explanations.explanation import Explanation
 
 
@@ -62,7 +62,7 @@ def _draw_map(axes, heat: np.ndarray, highest: float, frame: np.ndarray | None) 
 
 def _draw_bar(axes, points: float, largest: float) -> None:
     """What a frame contributes, in points of probability, above or below a line."""
-    axes.bar([0], [points], color=BLUE if points >= 0 else ORANGE, width=0.6)
+    axes.bar([0], [points], color=MORE if points >= 0 else LESS, width=0.6)
     axes.axhline(0, color=GREY, linewidth=0.6)
     axes.set(xlim=(-0.5, 0.5), ylim=(-1.05 * (largest or 1), 1.05 * (largest or 1)), xticks=[], yticks=[])
     axes.set_xlabel(f"{round(points, 1) + 0.0:+.1f}", fontsize=7, color=GREY, labelpad=1)

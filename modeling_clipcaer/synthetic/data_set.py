@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from modeling_clipcaer.common.files import write_json
+from modeling_clipcaer.common.progress import track
 from modeling_clipcaer.data.source_clips import ORIGIN_NAME
 from modeling_clipcaer.raer_labels import RAER_LABELS
 from modeling_clipcaer.synthetic.drawing import STYLES, Stage, draw_moment
@@ -102,7 +103,8 @@ def name_place(place: str, number: int) -> str:
 def draw_dataset(plans: list[ClipPlan], root: Path, num_workers: int) -> None:
     """Write every clip under `root`, which stands for the folder RAER, and then the files that list them."""
     with ProcessPoolExecutor(num_workers) as pool:
-        clips = list(pool.map(draw_clip, plans, [root] * len(plans), chunksize=4))
+        drawn = pool.map(draw_clip, plans, [root] * len(plans), chunksize=4)
+        clips = list(track(drawn, "drawing clips", len(plans)))
     for split in ("train", "test"):
         lines = (clip["annotation"] for clip, plan in zip(clips, plans, strict=True) if plan.split == split)
         write_lines(root / "annotation" / f"{split}.txt", lines)

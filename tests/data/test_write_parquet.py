@@ -225,7 +225,7 @@ def test_the_hub_reads_the_card_and_a_person_finds_labels_splits_and_columns(dat
     assert card.data.license == "apache-2.0" and card.data.size_categories == ["1K<n<10K"]
     assert card.data.to_dict()["pretty_name"] == "drawn students" and "synthetic" in card.data.tags
     for line in (
-        "# drawn students",
+        "# Drawn students",
         "> **Drawings, not people.** Every clip is drawn by a computer.",
         "| a | 1200 | 2 |",
         "| train | 1,207 | 3 | 6, 6, 6 |",
@@ -235,7 +235,7 @@ def test_the_hub_reads_the_card_and_a_person_finds_labels_splits_and_columns(dat
         assert line in card.text.splitlines(), line
     plain = DatasetCard(render_dataset_card(counts, {}, {}, "out", "none"))
     told = (plain.data.license, plain.data.to_dict()["license_name"], plain.data.to_dict()["license_link"])
-    assert told == ("other", "terms-of-the-source", "LICENSE") and "# out" in plain.text
+    assert told == ("other", "terms-of-the-source", "LICENSE") and "# Out" in plain.text
 
 
 @pytest.mark.parametrize("embed", ["frames", "crops"])

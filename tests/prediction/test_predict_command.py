@@ -33,9 +33,9 @@ from modeling_clipcaer.models.checkpoints import load_checkpoint, save_checkpoin
 from modeling_clipcaer.models.measurement import read_measurement
 from modeling_clipcaer.names import identity_key
 from modeling_clipcaer.prediction import loading
-from modeling_clipcaer.prediction import recordings as recording_predictions
 from modeling_clipcaer.prediction.arguments import PredictionArguments
 from modeling_clipcaer.prediction.inputs import find_recordings, name_folders
+from modeling_clipcaer.recordings import recording
 from modeling_clipcaer.recordings.addresses import is_address
 from modeling_clipcaer.recordings.analysis import RecordingAnalyzer
 from modeling_clipcaer.recordings.recording import open_recording
@@ -484,7 +484,7 @@ def test_whatever_happens_in_one_recording_is_that_ones_failure(
             raise problem
         return open_recording(source, *rest)
 
-    monkeypatch.setattr(recording_predictions, "open_recording", open_other)
+    monkeypatch.setattr(recording, "open_recording", open_other)
     flags = (lessons, "--model", trained, *QUICK, "--formats", "csv", "--output_dir", tmp_path / "out")
     for _ in range(2):  # the second time only what failed is tried again
         assert run(*flags) == 1
@@ -524,7 +524,7 @@ def test_a_command_that_is_interrupted_ends(trained, lessons, tmp_path, monkeypa
     def interrupt(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(recording_predictions, "open_recording", interrupt)
+    monkeypatch.setattr(recording, "open_recording", interrupt)
     with pytest.raises(KeyboardInterrupt):
         run(lessons, "--model", trained, *QUICK, "--output_dir", tmp_path / "out")
 

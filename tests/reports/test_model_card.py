@@ -67,7 +67,7 @@ def test_the_page_holds_results_training_use_and_licence(report):
     assert "| calm | 75.0 | 4 | 30 |" in text and "| lost | – | 0 | 2 |" in text
     assert "39 clips" in text and "`raer_advanced`" in text and "num_frames: 8" in text
     assert "seed: 42" not in text  # it is the default
-    assert "The checkpoint is that of epoch 4, chosen on the validation split; the last has UAR 41.5 %" in text
+    assert "The checkpoint is that of epoch 4, chosen on the validation split; the last has UAR 41.5 %." in text
     assert f"torch {report['versions']['torch']}" in text
     assert RESPONSIBLE_USE in text and "Prohibited: " in text and "non-commercial research" in text
     assert 'pipeline("video-classification", model="me/run", trust_remote_code=True)' in text

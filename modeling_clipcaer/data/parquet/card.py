@@ -54,8 +54,7 @@ CARD = """\
 
 # {name}
 
-{drawn}{total} {clips} of learners, each with one of {num_labels} labels. A row holds {embedded}.
-{notice}
+{drawn}{total} {clips}, each with one of {num_labels} labels. A row holds {embedded}.{notice}
 
 Read by ClipCaer's recipes with `--dataset`, or by `load_dataset`.
 
@@ -115,13 +114,13 @@ def render_dataset_card(
     total, labels = sum(sizes.values()), list(next(iter(counts.values())))
     return CARD.format(
         header=yaml.safe_dump(describe(printable(name), sizes, is_drawn), sort_keys=False, allow_unicode=True),
-        name=markdown_text(name),
+        name=markdown_text(name[:1].upper() + name[1:]),
         drawn="> **Drawings, not people.** Every clip is drawn by a computer.\n\n" if is_drawn else "",
         total=f"{total:,}",
-        clips="drawn clips" if is_drawn else "clips",
+        clips="drawn clips" if is_drawn else "clips of learners",
         num_labels=len(labels),
         embedded=EMBEDDED[embed],
-        notice=NOTICES[embed] if not is_drawn or embed == "none" else "",
+        notice="" if is_drawn and embed != "none" else f" {NOTICES[embed]}",
         responsible_use=RESPONSIBLE_USE,
         labels=_table(
             ["label", *counts],
