@@ -6,7 +6,12 @@ from collections.abc import Mapping, Sequence
 from modeling_clipcaer.names import NEUTRAL
 
 
-BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#767676"  # told apart by colour-blind readers and in grey print
+# Of plots, and no label's: what is measured; text, and lines beside what is measured; what stands back.
+ACCENT, INK, SLATE, GREY, GRID = "#0072B2", "#1F2933", "#616E7C", "#767676", "#E4E7EB"
+RAMP = ("#FFFFFF", "#CFE1EE", "#7FB2D2", "#0072B2", "#00375A")  # from none to all
+MORE, LESS = ACCENT, "#B35C00"  # of differences
+SPLITS = ("#8A96A3", "#52606D", "#1F2933")  # training, validation, test: told apart in grey
+SEVERITIES = {"error": "#B3261E", "warning": "#8A5A00", "info": "#52606D"}
 # Of labels: any two are told apart by normal sight and without red, green or blue cones, as the tests measure. The
 # neutral label, mostly the commonest, takes the quiet one.
 COLOURS = ("#00966C", "#D55E00", "#6F4E9B", "#E6A117", "#62BDF0", "#8C2D5B", "#F2D7E0")
@@ -46,11 +51,3 @@ def colour_labels(labels: Sequence[str], chosen: Mapping[str, str] | None = None
 def _mix(colour: str, other: str, share: float) -> str:
     mixed = (round((1 - share) * a + share * b) for a, b in zip(channels(colour), channels(other), strict=True))
     return "#" + "".join(f"{channel:02X}" for channel in mixed)
-
-
-# Of plots. None is a label's: what is measured, text and lines around it, and what stands back.
-ACCENT, INK, SLATE, GRID = "#6A3D9A", "#1F2933", "#616E7C", "#E4E7EB"
-MORE, LESS = ACCENT, "#B35C00"  # of differences
-RAMP = ("#FFFFFF", "#D9CCE6", "#A583C4", "#6A3D9A", "#3D1F63")  # from none to all
-SPLITS = ("#8A96A3", "#52606D", "#1F2933")  # training, validation, test: told apart in grey
-SEVERITIES = {"error": "#B3261E", "warning": "#8A5A00", "info": "#52606D"}
