@@ -10,7 +10,7 @@ from transformers import CLIPConfig, PreTrainedConfig
 from .errors import InputError
 from .json_files import read_object
 from .label_texts import check_distinct, end_token_id
-from .names import find_label_fault, public_name
+from .names import find_colour_fault, find_label_fault, public_name
 from .raer_labels import RAER_LABELS
 from .settings_clipcaer import ModelSettings, check_range, check_ranges, document
 from .strict_loading import tell_loading
@@ -19,7 +19,7 @@ from .strict_loading import tell_loading
 # What a configuration says of each label.
 OF_LABELS = (
     *("id2label", "label2id", "label_prompts", "label_token_ids"),
-    *("descriptive_prompts", "descriptive_token_ids"),
+    *("descriptive_prompts", "descriptive_token_ids", "label_colours"),
 )
 # Counts up when a checkpoint of this version would be misread by an earlier one.
 FORMAT_VERSION = 1
@@ -82,6 +82,9 @@ class ClipCaerConfig(PreTrainedConfig, ModelSettings):
         descriptive_token_ids (`list[list[list[int]]]`, *optional*):
             Token ids of `descriptive_prompts`, begin and end tokens included: label, sentence, token. They tell what
             the kept embeddings are of where there is no tokenizer.
+        label_colours (`dict[str, str]`, *optional*):
+            Colours of labels where answers are shown, as `#RRGGBB`, or "neutral" for the quiet one. The others have
+            those that are left.
         calibration_temperature (`float`, *optional*):
             Divides the logits once more where probabilities are told to people, in the pipeline (Guo et al., 2017).
             `recipes/train.py` fits it on the validation split. `forward` takes no notice of it.
@@ -107,6 +110,7 @@ class ClipCaerConfig(PreTrainedConfig, ModelSettings):
     label_token_ids: list[list[list[int]]] | None = None
     descriptive_prompts: list[str] | list[list[str]] | None = None
     descriptive_token_ids: list[list[list[int]]] | None = None
+    label_colours: dict[str, str] | None = None
     calibration_temperature: int | float | None = None
     format_version: int = FORMAT_VERSION
 
@@ -250,6 +254,14 @@ class ClipCaerConfig(PreTrainedConfig, ModelSettings):
         fault = find_label_fault((self.id2label or {}).values())
         if fault is not None:
             raise ValueError(f"`id2label`: {fault}")
+
+    def validate_label_colours(self):
+        """Part of `@strict`'s validation: colours are of labels, and a page can show them."""
+        for label, colour in (self.label_colours or {}).items():
+            if self.id2label is not None and label not in _number_labels(self.id2label).values():
+                raise ValueError(f"`label_colours` names `{label}`, `id2label` does not")
+            if fault := find_colour_fault(colour):
+                raise ValueError(f"`label_colours` of `{label}`: {fault}")
 
     def validate_prompts(self):
         """Part of `@strict`'s validation: prompts fit the labels, the context tokens and the text tower."""

@@ -133,6 +133,15 @@ _NUMBER_OR_DATE = re.compile(rf"{_DIGITS}([et]{_DIGITS})?[zi]?|0[xb][\da-f]+|nan
 # What a spreadsheet would run (OWASP, CSV Injection), in its wide forms too.
 _FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 LABEL_LENGTH = 200
+# A label's colour that is no hue: slate.
+NEUTRAL = "neutral"
+
+
+def find_colour_fault(colour: object) -> str | None:
+    """What is wrong with a label's colour, in words; `None` if it is one: `#RRGGBB`, or "neutral"."""
+    if isinstance(colour, str) and (colour == NEUTRAL or re.fullmatch("#[0-9A-Fa-f]{6}", colour)):
+        return None
+    return f'expected `"#RRGGBB"`, in quotes, or {NEUTRAL}, found {colour!r}'
 
 
 def find_label_fault(labels: Iterable[str]) -> str | None:

@@ -123,6 +123,7 @@ def explain(
         "measured": tell_measurement(find_measurement(args.model, model.config)),
         "calibrated": model.config.calibration_temperature is not None,
         "settings": {name: getattr(args, name) for name in SETTINGS},
+        **({"label_colours": model.config.label_colours} if model.config.label_colours else {}),
         "versions": list_versions(PACKAGES),
     }
     if args.dataset:

@@ -10,7 +10,7 @@ RAER's path; frames of a video go by their number from 0, files by their name. W
 
     {"lesson.mp4": {"0": [left, top, right, bottom]}}   face boxes
     {"lesson.mp4": [left, top, right, bottom]}          body boxes
-    {"lesson.mp4": {"person-1": either of these, "person-2": ...}}   either kind, of several persons
+    {"lesson.mp4": {"person-1": either, "person-2": ...}}   of several persons
 """
 
 import sys

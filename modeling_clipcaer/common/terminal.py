@@ -119,16 +119,16 @@ def _write(line: str | Text, stream: TextIO, hang: int | None = None) -> None:
 
     console = Console(file=stream, theme=Theme(STYLES), highlight=False, markup=False, emoji=False)
     text = line if isinstance(line, Text) else Text(line)
+    indent = len(text.plain) - len(text.plain.lstrip(" "))
     path = next((span for span in text.spans if span.style == "path" and span.end == len(text)), None)
     with console.capture() as captured:
         if text.cell_len <= console.width:
             console.print(text)
         elif path is not None:
             console.print(text[: path.start - 1])
-            console.print(Text("  ") + text[path.start :], soft_wrap=True)
+            console.print(Text(" " * (indent + 2)) + text[path.start :], soft_wrap=True)
         else:
             if hang is None:
-                indent = len(text.plain) - len(text.plain.lstrip(" "))
                 hang = indent and indent + 2
             lines = text[hang:].wrap(console, max(console.width - hang, 20))
             for part in lines:

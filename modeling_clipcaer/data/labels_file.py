@@ -1,10 +1,12 @@
 """Labels and prompts from a YAML file, so that new classes need no code."""
 
+from typing import Any
+
 from modeling_clipcaer.common.presets import find_preset
 from modeling_clipcaer.common.yaml_files import read_yaml
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.label_texts import check_distinct
-from modeling_clipcaer.names import find_label_fault, identity_key
+from modeling_clipcaer.names import find_colour_fault, find_label_fault, identity_key
 
 
 def read_label_entries(path: str) -> dict[str, dict]:
@@ -15,6 +17,7 @@ def read_label_entries(path: str) -> dict[str, dict]:
       Neutrality:
         soft: a text, or a list of texts for an ensemble
         descriptive: [a sentence, another]
+        colour: neutral
     ```
 
     Args:
@@ -33,14 +36,19 @@ def read_label_entries(path: str) -> dict[str, dict]:
     if fault := find_label_fault(entries):
         raise InputError(f"{path}: {fault}")
     for label, entry in entries.items():
-        unknown = sorted(set(entry) - {"soft", "descriptive"})
+        unknown = sorted(set(entry) - {"soft", "descriptive", "colour"})
         if unknown:
-            raise InputError(f"{path}: `{label}`: unknown key `{unknown[0]}`; expected `soft` and `descriptive`")
+            raise InputError(
+                f"{path}: `{label}`: unknown key `{unknown[0]}`; expected `soft`, `descriptive` and perhaps `colour`"
+            )
+        if "colour" in entry and (fault := find_colour_fault(entry["colour"])):
+            raise InputError(f"{path}: `{label}`: `colour`: {fault}")
     return entries
 
 
-def read_labels_file(path: str, labels: list[str]) -> dict[str, list]:
-    """`label_prompts` and `descriptive_prompts` for `labels`, in their order, however the file spells them.
+def read_labels_file(path: str, labels: list[str]) -> dict[str, Any]:
+    """`label_prompts` and `descriptive_prompts` for `labels`, in their order, however the file spells them, and
+    `label_colours` where it names one: fields of [`ClipCaerConfig`].
 
     Raises:
         InputError: the file has another form, or its labels are not the dataset's.
@@ -50,14 +58,16 @@ def read_labels_file(path: str, labels: list[str]) -> dict[str, list]:
     keys = [identity_key(label) for label in labels]
     if by_key.keys() != set(keys):
         raise InputError(f"{path}: its labels are {list(entries)}, the dataset's are {labels}")
-    prompts = {}
+    fields: dict[str, Any] = {}
     for kind, field in (("soft", "label_prompts"), ("descriptive", "descriptive_prompts")):
-        prompts[field] = [
+        fields[field] = [
             _texts(by_key[key].get(kind), f"{path}: `{label}`: `{kind}`")
             for key, label in zip(keys, labels, strict=True)
         ]
-        check_distinct(prompts[field], labels, f"{path}: `{kind}`")
-    return prompts
+        check_distinct(fields[field], labels, f"{path}: `{kind}`")
+    colours = {label: by_key[key].get("colour") for key, label in zip(keys, labels, strict=True)}
+    named = {label: colour for label, colour in colours.items() if colour is not None}
+    return fields | ({"label_colours": named} if named else {})
 
 
 def _texts(value, where: str) -> list[str]:

@@ -115,7 +115,7 @@ def render_page(
         ],
         places={label: place for place, label in enumerate(labels)},
         labels=labels,
-        colours=colour_labels(labels),
+        colours=colour_labels(labels, about.get("label_colours")),
         points=_place_points(layout["points"]),
         variance=sum(layout["variance"]),
         size={"width": WIDTH, "height": HEIGHT},

@@ -70,7 +70,7 @@ FORMATS = (
         options=("show_faces", "fps"),
         has_flag=True,
     ),
-    Format("report", ("report.html",), join="page.write_report_page", has_flag=True),
+    Format("report", ("report.html",), join="page.write_joint_page", has_flag=True),
 )
 # The words of `--formats`, and those that stand for it where it is not given.
 NAMES = tuple(row.name for row in FORMATS if not row.has_flag)

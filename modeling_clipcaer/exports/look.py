@@ -1,7 +1,7 @@
 """What formats share: colours of labels, times, shares, texts, what a reader must know of the scores."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modeling_clipcaer.common.palette import channels, colour_labels
@@ -13,9 +13,9 @@ UNCERTAIN_COLOUR = "#8A8A8A"
 NOT_XML = re.compile("[^\t\n\u0020-\u2029\u202f-\u2065\u206a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def label_colours(labels: Sequence[str]) -> dict[str, str]:
+def label_colours(labels: Sequence[str], chosen: Mapping[str, str] | None = None) -> dict[str, str]:
     """A colour (`#RRGGBB`) for each label, see [`colour_labels`], and grey for "uncertain"."""
-    return colour_labels(labels) | {UNCERTAIN: UNCERTAIN_COLOUR}
+    return colour_labels(labels, chosen) | {UNCERTAIN: UNCERTAIN_COLOUR}
 
 
 def luminance(colour: str) -> float:
@@ -34,6 +34,14 @@ def show_time(seconds: float) -> str:
     """`0:04:05.0`: hours, minutes, seconds and tenths, rounded."""
     tenths = round(10 * seconds)
     return f"{tenths // 36000}:{tenths // 600 % 60:02}:{tenths // 10 % 60:02}.{tenths % 10}"
+
+
+def show_length(seconds: float) -> str:
+    """How long something lasts, as people say it: `8 s`, `6 min 55 s`, `40 min`, `2 h 5 min`."""
+    whole = round(seconds)
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    parts = [(hours, "h"), (minutes, "min"), (0 if hours else rest, "s")]
+    return " ".join(f"{count} {unit}" for count, unit in parts if count) or "0 s"
 
 
 def show_percent(fraction: float) -> str:

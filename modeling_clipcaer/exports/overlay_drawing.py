@@ -42,7 +42,7 @@ class OverlayPainter:
         self.timeline, self.width, self.height, self.show_faces = timeline, width, height, show_faces
         self.scale = np.array([width / timeline.width, height / timeline.height] * 2)
         self.paths = follow_faces(timeline.sightings)
-        self.colours = label_colours(timeline.labels)
+        self.colours = label_colours(timeline.labels, timeline.settings.get("label_colours"))
         self.persons = timeline.persons
         names = [*self.persons, ROOM]
         self.segments = {name: [segment for segment in timeline.segments if segment.person == name] for name in names}

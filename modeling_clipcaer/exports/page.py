@@ -1,4 +1,4 @@
-"""The HTML page about recordings: timelines, shares, confidence, what to check, how they were made."""
+"""The HTML page about recordings: what stands out, how far to trust it, a player, lanes, shares, every stretch."""
 
 import json
 import logging
@@ -6,15 +6,28 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean, median
-from typing import Any, NamedTuple
+from typing import Any
+from urllib.parse import quote
 
 from modeling_clipcaer.common.files import complete_file
 from modeling_clipcaer.common.notice import RESPONSIBLE_USE
 from modeling_clipcaer.common.pages import page_templates
+from modeling_clipcaer.common.progress import show_clock
 from modeling_clipcaer.exports import page_charts
-from modeling_clipcaer.exports.look import label_colours, name_caveats, show_percent, show_time
-from modeling_clipcaer.models.measurement import is_trustworthy, tell_measurement
+from modeling_clipcaer.exports.look import label_colours, name_caveats, show_length, show_percent, text_colour
+from modeling_clipcaer.exports.page_words import (
+    Findings,
+    find_doubts,
+    find_findings,
+    group_settings,
+    is_copy,
+    show_person,
+    sum_seconds,
+    with_picture,
+    without_picture,
+)
+from modeling_clipcaer.exports.timeline_json import FinishedRecordings
+from modeling_clipcaer.recordings.addresses import is_address, is_camera
 from modeling_clipcaer.recordings.timeline import (
     NO_PICTURE,
     ROOM,
@@ -22,7 +35,6 @@ from modeling_clipcaer.recordings.timeline import (
     UNCERTAIN,
     Timeline,
     TimelineSegment,
-    TimelineWindow,
 )
 
 
@@ -30,20 +42,13 @@ logger = logging.getLogger(__name__)
 
 # Bytes of a page that opens at once and can be sent by mail.
 LARGEST_PAGE = 1_000_000
-# Segments that all recordings of a page share: what is drawn and listed of one takes some 200 bytes.
-MOST_SEGMENTS, FEWEST_CELLS = 3000, 20
-FEWEST_WINDOWS = 3
-# Shorter side of a face in pixels; the model sees it enlarged to some 200.
-SMALLEST_FACE = 40
-# From this share of the windows on, a reader should look.
-LARGEST_SHARE = 0.2
-
-
-class Check(NamedTuple):
-    """Something about the quality of a timeline, for a reader: `level` is "good" or "check"."""
-
-    level: str
-    text: str
+# Segments that all recordings of a page share: what is drawn and listed of one takes some 260 bytes.
+MOST_SEGMENTS, FEWEST_CELLS = 2400, 20
+# From this many lanes on, each is drawn flat, and opens on demand.
+MANY_LANES = 6
+# Colours that anybody can tell apart; labels beyond them carry a pattern, too.
+PLAIN_COLOURS = 8
+OVERLAY = "overlay.mp4"
 
 
 @dataclass
@@ -55,7 +60,7 @@ class Lane:
         segments: in order of time.
         shares: of the time that the person was followed, by label; 0 to 1.
         seconds: how long that is.
-        faces: paths of the face strip, by face status.
+        missing_faces: path of the stretches without a face.
         confidence: path of the scores.
         mean_score: of the windows that have a picture; `None` without any.
     """
@@ -64,174 +69,132 @@ class Lane:
     segments: list[TimelineSegment]
     shares: dict[str, float]
     seconds: float
-    faces: dict[str, str]
+    missing_faces: str
     confidence: str
     mean_score: float | None
 
     @property
     def summary(self) -> str:
-        """`most often Neutrality (62 %)`."""
+        """`mostly Neutrality (62 %)`."""
         label = max(self.shares, key=self.shares.__getitem__, default="")
-        return f"most often {label} ({show_percent(self.shares[label])})" if self.seconds else "no answer"
+        return f"mostly {label} ({hold_percent(self.shares[label])})" if self.seconds else "no answer"
 
 
 @dataclass
 class RecordingSummary:
-    """What a page shows of a recording; much less than its timeline. `num_windows` were answered, and for the
-    `missing` seconds of the stretches `blanks` the recording shows no picture."""
+    """What a page shows of a recording; much less than its timeline. For the `missing` seconds of the stretches
+    `blanks` the recording shows no picture; `video` is the address to play it from, if there is one."""
 
-    name: str
+    source: str
     duration: float
-    picture: str
-    num_windows: int
+    num_persons: int
     missing: float
     blanks: list[page_charts.Span]
     lanes: list[Lane]
-    checks: list[Check]
+    findings: Findings
+    doubts: list[str]
     caveats: list[str]
     labels: list[str]
-    settings: dict[str, str]
+    settings: dict[str, Any]
+    video: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self.source if is_address(self.source) else Path(self.source).name or self.source
+
+    @property
+    def shown_labels(self) -> list[str]:
+        """The labels, and "uncertain" where something is."""
+        return [*self.labels, *([UNCERTAIN] if any(lane.shares[UNCERTAIN] for lane in self.lanes) else [])]
+
+    @property
+    def rows(self) -> list[tuple[int, TimelineSegment]]:
+        """Every stretch, with its lane's number, in order of time."""
+        rows = [(place, segment) for place, lane in enumerate(self.lanes) for segment in lane.segments]
+        return sorted(rows, key=lambda row: (row[1].start, row[0]))
 
 
-def write_report_page(timelines: Iterable[Timeline], path: str | os.PathLike) -> None:
-    """Write one self-contained HTML page about recordings: below 1 MB, without scripts, pictures or the network.
+def write_joint_page(recordings: FinishedRecordings, path: Path) -> None:
+    """[`write_report_page`] of recordings, played from their overlays, or from where they are."""
+    videos = [
+        find_video(source, folder, path.parent)
+        for source, folder in zip(recordings.sources, recordings.folders, strict=True)
+    ]
+    write_report_page(recordings, path, videos)
+
+
+def find_video(source: str, folder: Path, home: Path) -> str | None:
+    """The address, seen from the folder `home`, of what shows a recording: its overlay in `folder`, or its file."""
+    if (folder / OVERLAY).is_file():
+        shown = folder / OVERLAY
+    elif not is_address(source) and not is_camera(source) and Path(source).is_file():
+        shown = Path(source)
+    else:
+        return None
+    try:
+        return quote(os.path.relpath(shown, home).replace(os.sep, "/"))
+    except ValueError:  # on another drive
+        return None
+
+
+def write_report_page(
+    timelines: Iterable[Timeline], path: str | os.PathLike, videos: Sequence[str | None] = ()
+) -> None:
+    """Write one self-contained HTML page about recordings: below 1 MB, without pictures or the network.
 
     Args:
         timelines (iterable of `Timeline`): one for each recording; may be a generator, of which one is held at a time.
         path (`str` or path): the file to write. It appears when it is complete.
+        videos (sequence of `str` or `None`): addresses relative to the page to play each recording from.
     """
-    page = render_page([summarise(timeline) for timeline in timelines])
+    recordings = [summarise(timeline) for timeline in timelines]
+    for recording, video in zip(recordings, videos, strict=False):
+        recording.video = video
+    page = render_page(recordings)
     with complete_file(path) as partial:
         partial.write_text(page, encoding="utf-8")
 
 
+def hold_percent(fraction: float) -> str:
+    """`82 %`, which no line parts."""
+    return show_percent(fraction).replace(" ", "\N{NO-BREAK SPACE}")
+
+
 def summarise(timeline: Timeline) -> RecordingSummary:
     """What the page shows of `timeline`."""
-    persons = [ROOM, *timeline.persons] if timeline.windows else []
+    persons = [*timeline.persons, *([] if is_copy(timeline) else [ROOM])] if timeline.windows else []
     blanks = [page_charts.Span(window.start, window.end, NO_PICTURE) for window in without_picture(timeline)]
     return RecordingSummary(
-        name=timeline.source,
+        source=timeline.source,
         duration=timeline.duration,
-        picture=f"{timeline.width} × {timeline.height}",
-        num_windows=len({window.window for window in with_picture(timeline)}),
+        num_persons=len(timeline.persons),
         missing=sum(blank.end - blank.start for blank in blanks),
         blanks=blanks,
         lanes=[summarise_person(timeline, person) for person in persons],
-        checks=[check_measurement(timeline), *check_quality(timeline)],
+        findings=find_findings(timeline),
+        doubts=find_doubts(timeline),
         caveats=name_caveats(timeline.settings),
         labels=list(timeline.labels),
-        settings=flatten(timeline.settings),
+        settings=timeline.settings,
     )
-
-
-def with_picture(timeline: Timeline) -> list[TimelineWindow]:
-    """The windows that have an answer."""
-    return [window for window in timeline.windows if window.face_status != NO_PICTURE]
-
-
-def without_picture(timeline: Timeline) -> list[TimelineWindow]:
-    """The stretches in which the recording shows nothing."""
-    return [window for window in timeline.windows if window.face_status == NO_PICTURE]
 
 
 def summarise_person(timeline: Timeline, person: str) -> Lane:
     """What the page shows of one person, or of the room."""
     windows = [window for window in with_picture(timeline) if window.person == person]
     segments = [segment for segment in timeline.segments if segment.person == person]
-    seconds = dict.fromkeys([*timeline.labels, UNCERTAIN], 0.0)
-    for segment in segments:
-        seconds[segment.label] += segment.end - segment.start
+    seconds = dict.fromkeys([*timeline.labels, UNCERTAIN], 0.0) | sum_seconds(segments)
     total = sum(seconds.values())
     return Lane(
         person=person,
         segments=segments,
         shares={label: part / total if total else 0.0 for label, part in seconds.items()},
         seconds=total,
-        faces=page_charts.draw_faces(windows, timeline.duration),
+        missing_faces="" if person == ROOM else page_charts.draw_missing_faces(windows, timeline.duration),
         confidence=page_charts.draw_confidence(windows, timeline.duration),
         mean_score=page_charts.mean_score(windows) if windows else None,
     )
-
-
-def flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested settings as `{"versions.torch": "2.13"}`."""
-    flat: dict[str, str] = {}
-    for name, value in settings.items():
-        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: str(value)}
-    return flat
-
-
-def check_measurement(timeline: Timeline) -> Check:
-    """How often the checkpoint is right: no other check on this page knows it."""
-    measured = timeline.settings.get("measured")
-    if measured is None:
-        return Check("check", "The checkpoint is not yet measured: how often it is right is not known.")
-    level = "good" if is_trustworthy(measured) else "check"
-    return Check(level, f"The checkpoint was measured: {tell_measurement(measured)}.")
-
-
-def check_quality(timeline: Timeline) -> list[Check]:
-    """What a reader should know before believing a timeline."""
-    windows, missing = with_picture(timeline), _check_picture(timeline)
-    if not windows:
-        notes = (Check("check", note) for note in timeline.notes)
-        return [Check("check", "Nothing could be answered."), *missing, *notes]
-    people = [window for window in windows if window.person != ROOM]
-    persons = len(timeline.persons)
-    checks = [Check("good", f"{persons} {'person was' if persons == 1 else 'persons were'} followed.")]
-    if not people:
-        checks = [Check("check", "Nobody was followed: the context of the whole picture decides alone.")]
-    checks += [
-        _check_share("have no face: there the context decides alone", people or windows, face_status="none"),
-        _check_share("have a face that was mostly carried over gaps", people or windows, face_status="bridged"),
-        _check_share("are uncertain", windows, label=UNCERTAIN),
-        *missing,
-        *_check_length(timeline),
-        *_check_faces(timeline),
-        *_check_scores(timeline),
-    ]
-    return [*checks, *(Check("check", f"Note of the analysis: {note}") for note in timeline.notes)]
-
-
-def _check_picture(timeline: Timeline) -> list[Check]:
-    seconds = sum(window.end - window.start for window in without_picture(timeline))
-    text = f"No picture for {show_time(seconds)} of {show_time(timeline.duration)}: there is nothing to answer."
-    return [Check("check", text)] if seconds else []
-
-
-def _check_share(what: str, windows: Sequence[TimelineWindow], **values: str) -> Check:
-    share = fmean(all(getattr(window, name) == value for name, value in values.items()) for window in windows)
-    return Check("check" if share >= LARGEST_SHARE else "good", f"{show_percent(share)} of the windows {what}.")
-
-
-def _check_length(timeline: Timeline) -> list[Check]:
-    count, end = (
-        len({window.window for window in with_picture(timeline)}),
-        max(window.end for window in timeline.windows),
-    )
-    checks = []
-    if count < FEWEST_WINDOWS:
-        checks.append(Check("check", f"Short: {count} {'window' if count == 1 else 'windows'} in all."))
-    if end < timeline.duration - 1:
-        checks.append(Check("check", f"Cut short: answered up to {show_time(end)} of {show_time(timeline.duration)}."))
-    return checks
-
-
-def _check_faces(timeline: Timeline) -> list[Check]:
-    persons = set(timeline.persons)
-    seen = [sighting for sighting in timeline.sightings if sighting.person in persons]
-    boxes = [sighting.box for sighting in seen if sighting.status != "bridged"]
-    if not boxes:
-        return []
-    side = median(min(right - left, bottom - top) for left, top, right, bottom in boxes)
-    text = f"Faces measure {side:.0f} pixels in the median; below {SMALLEST_FACE} they show little."
-    return [Check("check" if side < SMALLEST_FACE else "good", text)]
-
-
-def _check_scores(timeline: Timeline) -> list[Check]:
-    mean, chance = page_charts.mean_score(with_picture(timeline)), 1 / len(timeline.labels)
-    text = f"Mean confidence is {show_percent(mean)}; guessing has {show_percent(chance)}."
-    return [Check("check" if mean < 1.5 * chance else "good", text)]
 
 
 def render_page(recordings: Sequence[RecordingSummary]) -> str:
@@ -239,7 +202,10 @@ def render_page(recordings: Sequence[RecordingSummary]) -> str:
     from markupsafe import Markup
 
     templates = page_templates(Path(__file__).parent / "templates")
-    templates.filters |= {"percent": lambda share: "–" if share is None else show_percent(share), "time": show_time}
+    templates.filters |= {
+        **{"percent": lambda share: "–" if share is None else hold_percent(share), "person": show_person},
+        **{"clock": show_clock, "length_of_time": show_length, "text_colour": text_colour},
+    }
     labels = list(dict.fromkeys(label for recording in recordings for label in recording.labels))
     lanes = sum(len(recording.lanes) for recording in recordings)
     common = {
@@ -248,12 +214,13 @@ def render_page(recordings: Sequence[RecordingSummary]) -> str:
         "uncertain": UNCERTAIN,
         "charts": page_charts,
         "limit": max(FEWEST_CELLS, MOST_SEGMENTS // max(lanes, 1)),
+        "many_lanes": MANY_LANES,
+        "plain_colours": PLAIN_COLOURS,
+        "is_alone": len(recordings) == 1,
     }
     page = {
         "recordings": recordings,
-        "has_blanks": any(recording.blanks for recording in recordings),
         "settings": _group_settings(recordings),
-        "caveats": list(dict.fromkeys(caveat for recording in recordings for caveat in recording.caveats)),
         "notice": RESPONSIBLE_USE,
         "schema_version": SCHEMA_VERSION,
     }
@@ -270,10 +237,11 @@ def render_page(recordings: Sequence[RecordingSummary]) -> str:
     return frame.render(common, **page, sections=sections)
 
 
-def _group_settings(recordings: Sequence[RecordingSummary]) -> list[tuple[list[str], dict[str, str]]]:
-    """Names of the recordings that share settings, and the settings."""
-    groups: dict[str, tuple[list[str], dict[str, str]]] = {}
+def _group_settings(recordings: Sequence[RecordingSummary]) -> list[tuple[list[str], dict[str, dict[str, str]]]]:
+    """Names of the recordings that share settings, and the settings in words."""
+    groups: dict[str, tuple[list[str], dict[str, dict[str, str]]]] = {}
     for recording in recordings:
-        names, _ = groups.setdefault(json.dumps(recording.settings), ([], recording.settings))
+        key = json.dumps(recording.settings, default=str)
+        names, _ = groups.setdefault(key, ([], group_settings(recording.settings)))
         names.append(recording.name)
     return list(groups.values())

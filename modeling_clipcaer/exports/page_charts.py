@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from modeling_clipcaer.exports.look import show_percent, show_time
-from modeling_clipcaer.recordings.timeline import TimelineSegment, TimelineWindow
+from modeling_clipcaer.common.progress import show_clock
+from modeling_clipcaer.exports.look import show_percent
+from modeling_clipcaer.recordings.timeline import NO_FACE, TimelineSegment, TimelineWindow
 
 
 # Labelled ticks of an axis at its narrowest, on a phone, and when it is widened.
@@ -18,6 +19,8 @@ TICK_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 
 # Units of the paths of face strips and confidence across a chart.
 PATH_WIDTH, PATH_HEIGHT = 1000, 100
 MOST_POINTS = 360
+# Percent of a lane below which no word fits, however wide the lane is drawn.
+SPOKEN_WIDTH = 0.8
 
 
 class Span(NamedTuple):
@@ -30,12 +33,17 @@ class Span(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """A coloured stretch of a lane: `x` and `width` in percent, what it stands for, and what it says when asked."""
+    """A coloured stretch of a lane: `x` and `width` in percent, what it stands for, and what it says when asked;
+    `is_wide` if a word may fit into it."""
 
     x: str
     width: str
     kind: str
     title: str
+
+    @property
+    def is_wide(self) -> bool:
+        return float(self.width) >= SPOKEN_WIDTH
 
 
 class Tick(NamedTuple):
@@ -94,7 +102,7 @@ def draw_lane(segments: Sequence[TimelineSegment], duration: float, limit: int) 
 
 def _draw_cell(span: Span, duration: float, text: str) -> Cell:
     """A span where it lies, with what it says and from when to when."""
-    times = f"{show_time(span.start)[:-2]}–{show_time(span.end)[:-2]}"
+    times = f"{show_clock(span.start)}–{show_clock(span.end)}"
     return Cell(
         _percent(span.start, duration), _percent(span.end - span.start, duration), span.kind, f"{text}, {times}"
     )
@@ -127,30 +135,31 @@ def list_face_spans(windows: Sequence[TimelineWindow]) -> list[Span]:
     return join_equal(spans)
 
 
-def draw_faces(windows: Sequence[TimelineWindow], duration: float) -> dict[str, str]:
-    """A path of strokes, `PATH_WIDTH` long, for each face status."""
-    paths: dict[str, str] = {}
+def draw_missing_faces(windows: Sequence[TimelineWindow], duration: float) -> str:
+    """A path of strokes, `PATH_WIDTH` long, where no face of the person was seen."""
+    path = ""
     for span in list_face_spans(windows):
         start, end = (round(PATH_WIDTH * time / duration) for time in (span.start, span.end))
-        if end > start:
-            paths[span.kind] = paths.get(span.kind, "") + f"M{start} 0h{end - start}"
-    return paths
+        if span.kind == NO_FACE and end > start:
+            path += f"M{start} 0h{end - start}"
+    return path
 
 
 def draw_confidence(windows: Sequence[TimelineWindow], duration: float) -> str:
-    """The path of a person's scores, `PATH_WIDTH` by `PATH_HEIGHT`, 1 at the top; about `MOST_POINTS` means of them,
-    with gaps where the person was away."""
+    """The area under a person's scores, `PATH_WIDTH` by `PATH_HEIGHT`, 1 at the top; about `MOST_POINTS` means of
+    them, with gaps where the person was away."""
     step = -(-len(windows) // MOST_POINTS)
     path = ""
     for stretch in part_at_absences(windows):
         points = []
         for place in range(0, len(stretch), step):
             part = stretch[place : place + step]
-            time, score = (part[0].start + part[-1].end) / 2, mean_score(part)
-            points.append((round(PATH_WIDTH * time / duration), round(PATH_HEIGHT * (1 - score))))
-        moves = [(after[0] - before[0], after[1] - before[1]) for before, after in itertools.pairwise(points)]
-        # Keep: a stretch of one window would be a line without length, which is not drawn.
-        path += "M{} {}l".format(*points[0]) + " ".join(f"{x} {y}" for x, y in moves or [(1, 0)])
+            points.append(((part[0].start + part[-1].end) / 2, mean_score(part)))
+        # The first and last window speak for their outer halves, too.
+        points = [(stretch[0].start, points[0][1]), *points, (stretch[-1].end, points[-1][1])]
+        drawn = [(round(PATH_WIDTH * time / duration), round(PATH_HEIGHT * (1 - score))) for time, score in points]
+        moves = " ".join(f"{after[0] - old[0]} {after[1] - old[1]}" for old, after in itertools.pairwise(drawn))
+        path += f"M{drawn[0][0]} {PATH_HEIGHT}V{drawn[0][1]}l{moves}V{PATH_HEIGHT}z"
     return path
 
 
@@ -161,5 +170,5 @@ def place_ticks(duration: float) -> list[Tick]:
     )
     coarse = {round(few * place, 1) for place in range(int(duration / few) + 1)}
     fine = {round(many * place, 1) for place in range(int(duration / many) + 1)}
-    show = show_time if many < 1 else lambda time: show_time(time)[:-2]
+    show = show_clock if many >= 1 else lambda time: f"{time:.1f} s"
     return [Tick(_percent(time, duration), show(time), time not in coarse) for time in sorted(coarse | fine)]

@@ -5,8 +5,8 @@ from itertools import pairwise
 
 from rich.text import Text
 
-from modeling_clipcaer.common.palette import channels, colour_labels
 from modeling_clipcaer.common.progress import show_clock
+from modeling_clipcaer.exports.look import label_colours, text_colour
 from modeling_clipcaer.names import printable
 from modeling_clipcaer.recordings.timeline import ROOM, UNCERTAIN, Timeline, TimelineSegment
 
@@ -29,7 +29,8 @@ def draw_timeline(timeline: Timeline) -> list[Text]:
     if not labels:
         return []
     letters, width = choose_letters(labels), max(map(len, shown))
-    styles = {label: _style(colour) for label, colour in colour_labels(timeline.labels).items()}
+    colours = label_colours(timeline.labels, timeline.settings.get("label_colours"))
+    styles = {label: f"{text_colour(colour)} on {colour}" for label, colour in colours.items()}
     end = show_clock(timeline.duration)
     lines = [Text(f"  {'':{width}}  0:00{end:>{CELLS - 4}}")]
     strips = {person: cut_strip(parts, timeline.duration) for person, parts in segments.items()}
@@ -85,9 +86,3 @@ def sum_seconds(segments: Sequence[TimelineSegment], start: float, end: float) -
         if shared > 0:
             seconds[part.label] = seconds.get(part.label, 0.0) + shared
     return seconds
-
-
-def _style(colour: str) -> str:
-    """A letter on `#RRGGBB`, in black or white as it can be read."""
-    red, green, blue = channels(colour)
-    return f"{'black' if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else 'white'} on {colour}"

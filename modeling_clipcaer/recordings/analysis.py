@@ -130,6 +130,7 @@ class RecordingAnalyzer:
             "zero_shot": self.zero_shot,
             "calibrated": config.calibration_temperature is not None,
             "calibration_temperature": config.calibration_temperature,
+            **({"label_colours": config.label_colours} if config.label_colours else {}),
             "versions": list_versions(PACKAGES),
         }
         labels = [config.id2label[index] for index in range(config.num_labels)]

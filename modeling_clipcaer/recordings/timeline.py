@@ -9,9 +9,11 @@ from typing import Any
 SCHEMA_VERSION = "2.0"
 # The status of a stretch in which the recording shows no picture: there is nothing to answer.
 NO_PICTURE = "no_picture"
+# The status of a window in which no face of the person was seen: the context decided alone.
+NO_FACE = "none"
 # How a window's face stream was fed: boxes found or given, carried over a gap of the track, no face at all, or no
 # picture at all.
-FACE_STATUSES = ("detected", "supplied", "bridged", "none", NO_PICTURE)
+FACE_STATUSES = ("detected", "supplied", "bridged", NO_FACE, NO_PICTURE)
 # The person of rows about everybody in the picture.
 ROOM = "room"
 # The label of windows and segments whose score is below the threshold.

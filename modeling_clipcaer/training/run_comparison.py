@@ -44,6 +44,7 @@ UNCOMPARED = {
     *("transformers_version", "architectures", "auto_map", "dtype", "model_type", "calibration_temperature"),
     *("id2label", "label2id", "problem_type", "output_attentions", "output_hidden_states", "return_dict"),
     *("video_processor_type", "processor_class", "custom_pipelines", "format_version"),
+    "label_colours",
 }
 # What follows from texts, and is not said again beside them.
 FOLLOWS = {"label_token_ids": "label_prompts", "descriptive_token_ids": "descriptive_prompts"}

@@ -24,16 +24,20 @@ HEAVY = {
 HELPS = [[], *([name] for name in COMMANDS), *(["build", layout] for layout in LAYOUTS)]
 
 
-def start(*words) -> tuple[str, set[str]]:
-    """What a command says, and the heavy packages that it had imported by the first line of it."""
+def start(*words, ends: bool = True) -> tuple[str, set[str]]:
+    """What a command says, to its end or in its first line alone, and the heavy packages that it had imported by that
+    line."""
     command = [sys.executable, "-u", "-X", "importtime", "-m", "modeling_clipcaer.commands.main", *words]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     imports, said = set(), []
-    for line in done.stdout.splitlines():
-        if found := re.fullmatch(r"import time: .*\| +([\w.]+)", line):
-            imports |= set() if said else {found[1].partition(".")[0]}
-        elif not line.startswith("import time:"):
-            said.append(line)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        for line in process.stdout:
+            if found := re.fullmatch(r"import time: .*\| +([\w.]+)\n", line):
+                imports |= set() if said else {found[1].partition(".")[0]}
+            elif not line.startswith("import time:"):
+                said.append(line.rstrip("\n"))
+                if not ends:
+                    process.kill()
+                    break
     return "\n".join(said), imports & HEAVY
 
 
@@ -51,7 +55,7 @@ FIRST_LINES = [*DATA_COMMANDS, "pretrain-tiny-clip --output_dir tiny --num_clips
 @pytest.mark.parametrize("line", FIRST_LINES, ids=lambda line: line.partition(" --")[0])
 def test_a_data_command_says_something_before_anything_heavy_is_imported(line, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    said, heavy = start(*line.split())
+    said, heavy = start(*line.split(), ends=False)
     assert said and not said.startswith("error:") and not heavy
 
 

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from modeling_clipcaer.common.palette import COLOURS, NEUTRAL_COLOUR, colour_labels
+from modeling_clipcaer.common.palette import ACCENT, COLOURS, LESS, MORE, NEUTRAL_COLOUR, SPLITS, colour_labels
 from modeling_clipcaer.raer_labels import RAER_LABELS
 
 
@@ -70,7 +70,28 @@ def test_any_two_of_eight_labels_are_told_apart(first, sight):
 
 def test_the_neutral_label_is_slate_wherever_it_stands():
     assert colour_labels(RAER_LABELS)["Neutrality"] == NEUTRAL_COLOUR
-    assert colour_labels(["Happy", "NEUTRAL", "Sad"]) == dict(
-        Happy=COLOURS[0], NEUTRAL=NEUTRAL_COLOUR, Sad=COLOURS[1]
-    )
-    assert colour_labels(["a", "b"]) == dict(a=COLOURS[0], b=COLOURS[1])
+    assert colour_labels(["Happy", "NEUTRAL", "Sad"]) == {
+        "Happy": COLOURS[0],
+        "NEUTRAL": NEUTRAL_COLOUR,
+        "Sad": COLOURS[1],
+    }
+    assert colour_labels(["a", "b"]) == {"a": COLOURS[0], "b": COLOURS[1]}
+
+
+def test_labels_have_the_colours_that_are_chosen_for_them_and_nobody_else_has_those():
+    chosen = {"b": COLOURS[0].lower(), "c": "neutral"}
+    assert list(colour_labels(["neutral", *"abc"], chosen).values()) == [*COLOURS[1:3], COLOURS[0], NEUTRAL_COLOUR]
+    every = dict(zip("abcdefgh", [*COLOURS, NEUTRAL_COLOUR], strict=True))
+    assert colour_labels([*"abcdefghi"], every) == {**every, "i": COLOURS[0]}
+
+
+def test_what_plots_measure_is_no_label_s_colour():
+    for colour in (*COLOURS, NEUTRAL_COLOUR):
+        assert ciede2000(to_lab(ACCENT, "normal"), to_lab(colour, "normal")) >= 12, colour
+
+
+@pytest.mark.parametrize("sight", SIGHTS)
+def test_splits_are_told_apart_in_grey_and_more_from_less(sight):
+    for one, other in itertools.combinations(SPLITS, 2):
+        assert abs(to_lab(one, sight)[0] - to_lab(other, sight)[0]) >= 12, (one, other)
+    assert ciede2000(to_lab(MORE, sight), to_lab(LESS, sight)) >= 12

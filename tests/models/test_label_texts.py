@@ -170,6 +170,30 @@ def test_a_labels_file_with_the_same_texts_for_two_labels_is_refused(tmp_path):
         read_labels_file(str(path), LABELS)
 
 
+def write_labels(path, bored="", happy=""):
+    more = {"bored": bored, "happy": happy}
+    entries = [f"  {name}: {{soft: the {name}, descriptive: {name}{more.get(name, '')}}}\n" for name in LABELS]
+    path.write_text(f"labels:\n{''.join(entries)}")
+    return str(path)
+
+
+def test_colours_of_a_labels_file_become_fields_of_the_configuration(tmp_path):
+    path = write_labels(tmp_path / "labels.yaml", ', colour: "#00aa55"', ", colour: neutral")
+    fields = read_labels_file(path, LABELS)
+    assert fields["label_colours"] == {"bored": "#00aa55", "happy": "neutral"}
+    assert "label_colours" not in read_labels_file(write_labels(tmp_path / "plain.yaml"), LABELS)
+    config = tiny_config(id2label=dict(enumerate(LABELS)), label_token_ids=None, label_colours=fields["label_colours"])
+    config.save_pretrained(tmp_path)
+    assert type(config).from_pretrained(tmp_path).label_colours == {"bored": "#00aa55", "happy": "neutral"}
+    for colours, message in (({"sad": "#00aa55"}, "names `sad`"), ({"bored": "green"}, "found 'green'")):
+        with pytest.raises(Exception, match=message):
+            tiny_config(id2label=dict(enumerate(LABELS)), label_token_ids=None, label_colours=colours)
+    for colour in ("#00aa55", '"#00aa5"', "slate", "7"):  # without quotes the first is a remark
+        path = write_labels(tmp_path / "labels.yaml", f", colour: {colour}\n   ")
+        with pytest.raises(InputError, match="`bored`: `colour`: expected"):
+            read_labels_file(path, LABELS)
+
+
 def test_a_configuration_with_the_same_tokens_for_two_labels_is_refused():
     with pytest.raises(Exception, match="`label_token_ids`: `Neutrality` and `Distraction` have the same texts"):
         tiny_config(label_token_ids=[*TOKEN_IDS[:4], TOKEN_IDS[0]])

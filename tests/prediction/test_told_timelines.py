@@ -1,5 +1,7 @@
 """What `predict` shows of a recording at its end."""
 
+import re
+
 from modeling_clipcaer.prediction.told_timelines import choose_letters, draw_timeline
 from modeling_clipcaer.recordings.timeline import Timeline, TimelineSegment, TimelineWindow
 
@@ -38,7 +40,9 @@ def test_the_room_stands_where_nobody_is_followed_and_of_many_persons_there_are_
 
 def test_a_letter_has_the_colour_of_its_label_and_is_its_own():
     line = draw_timeline(make_timeline(("person-1", 0, 32, "Fatigue")))[1]
-    assert len({span.style for span in line.spans}) == 1 and " on #" in line.spans[0].style
+    assert len({span.style for span in line.spans}) == 1 and re.fullmatch(
+        "#(000000|FFFFFF) on #[0-9A-F]{6}", line.spans[0].style
+    )
     assert choose_letters(["Boredom", "Boredom low", "愛", "b"]) == {
         **{"uncertain": "?", "Boredom": "B", "Boredom low": "O"},
         **{"愛": "0", "b": "1"},

@@ -1,8 +1,8 @@
 """Build lists of frame folders in the style of DFEW, FERV39k and MAFW into a dataset on disk.
 
     clipcaer build frame-lists --train-annotation train.txt \\
-        --test-annotation test.txt --frames-root DFEW/clip_224x224_16f --output OUT \\
-        --labels Happy Sad Neutral Angry Surprise Disgust Fear
+        --test-annotation test.txt --frames-root DFEW/clip_224x224_16f \\
+        --output OUT --labels Happy Sad Neutral Angry Surprise Disgust Fear
 
 reads lists of `<path> <num_frames> <label>`, the label a number from --first-label on. Lists carry the paths of the
 machine they were made on: what stands in front of the folders below --frames-root must be the same in all lines.
