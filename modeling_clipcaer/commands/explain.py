@@ -70,7 +70,7 @@ class ExplanationArguments:
         if (self.dataset is None) == (not self.inputs):
             raise InputError("expected recordings, or --dataset with its clips, and not both")
         if self.show_faces and not self.frames:
-            raise InputError("--show_faces has a meaning with --frames alone")
+            raise InputError("--show-faces has a meaning with --frames alone")
 
 
 def main() -> None:
