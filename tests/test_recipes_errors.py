@@ -188,7 +188,7 @@ def test_an_output_folder_that_is_a_file_is_refused_before_work(material, traine
 
 def test_a_folder_with_checkpoints_is_not_trained_into(material, trained, expect_error):
     before = sorted(trained.iterdir())
-    expect_error(train.main, *material.flags, "--output_dir", trained, fragments=[trained, "--resume_from_checkpoint"])
+    expect_error(train.main, *material.flags, "--output_dir", trained, fragments=[trained, "--resume-from-checkpoint"])
     assert sorted(trained.iterdir()) == before
 
 

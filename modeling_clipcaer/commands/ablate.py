@@ -1,6 +1,6 @@
 """Measure what parts of the method are worth: a recipe of cells, each trained on the same clips with the same seeds.
 
-    clipcaer ablate --config ablation --output-dir OUT --jobs 2
+    clipcaer ablate --config ablation --output OUT --jobs 2
 
 The same command goes on where it was stopped, and a second one beside it, here or on a machine that sees the same
 folder, takes its share of the runs. It writes ablation.md, a plot for each table, and last ablation.json.

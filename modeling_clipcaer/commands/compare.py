@@ -1,6 +1,6 @@
 """Compare runs on the same clips: is a difference more than noise?
 
-    clipcaer compare RUN RUN ... --output-dir OUT
+    clipcaer compare RUN RUN ... --output OUT
 
 A run is a folder that holds predictions.parquet, as evaluate and train write it, or such a file.
 """

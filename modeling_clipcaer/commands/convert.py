@@ -1,7 +1,7 @@
 """Turn a checkpoint of the public research code into a ClipCaer folder, or back.
 
-clipcaer convert --checkpoint model_best.pth --output-dir OUT
-clipcaer convert --to-original --checkpoint OUT --output-dir BACK
+clipcaer convert --checkpoint model_best.pth --output OUT
+clipcaer convert --to-original --checkpoint OUT --output BACK
 """
 
 from __future__ import annotations

@@ -24,8 +24,8 @@ STEPS = (
     ("build the dataset", "build raer --root OUT/drawn --output OUT/dataset --val-share 0.15"),
     (
         "measure the CLIP model without training",
-        "zero-shot --clip_model tiny_clip --labels_file demo_labels --num_frames 8 --num_context_tokens 4 "
-        "--face_margin 4 --dataset OUT/dataset --output OUT/zero_shot",
+        "zero-shot --clip-model tiny_clip --labels-file demo_labels --num-frames 8 --num-context-tokens 4 "
+        "--face-margin 4 --dataset OUT/dataset --output OUT/zero_shot",
     ),
     (
         "train, select on the validation split, test once",
@@ -33,7 +33,7 @@ STEPS = (
     ),
     (
         "evaluate the checkpoint",
-        "evaluate --model OUT/model --dataset OUT/dataset --split test --tower_dtype float32 --output OUT/evaluation",
+        "evaluate --model OUT/model --dataset OUT/dataset --split test --tower-dtype float32 --output OUT/evaluation",
     ),
     (
         "draw a classroom with three students",
@@ -42,8 +42,8 @@ STEPS = (
     (
         "the timeline of this recording",
         "predict OUT/video/lesson.mp4 --model OUT/model --output OUT/prediction "
-        "--bounding_box_face OUT/video/lesson.face.json --bounding_box_body OUT/video/lesson.body.json "
-        "--window 3 --stride 1 --tower_dtype float32 --overlay --show_faces --report",
+        "--bounding-box-face OUT/video/lesson.face.json --bounding-box-body OUT/video/lesson.body.json "
+        "--window 3 --stride 1 --tower-dtype float32 --overlay --show-faces --report",
     ),
 )
 

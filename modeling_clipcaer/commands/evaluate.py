@@ -1,6 +1,6 @@
 """Measure a checkpoint, or several that answer together, on one split of a dataset.
 
-clipcaer evaluate --model DIR --dataset DIR --split test --output-dir OUT
+clipcaer evaluate --model DIR --dataset DIR --split test --output OUT
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Show what answers rest on: where the model looks, which frames, face or context, and sentences near by.
 
-    clipcaer explain --model DIR --dataset DIR --split test --output-dir OUT
-    clipcaer explain lesson.mp4 --model DIR --at 12 40 --output-dir OUT
+    clipcaer explain --model DIR --dataset DIR --split test --output OUT
+    clipcaer explain lesson.mp4 --model DIR --at 12 40 --output OUT
 
 looks at clips of a dataset, or at the windows of a recording around these seconds.
 
@@ -70,7 +70,7 @@ class ExplanationArguments:
         if (self.dataset is None) == (not self.inputs):
             raise InputError("expected recordings, or --dataset with its clips, and not both")
         if self.show_faces and not self.frames:
-            raise InputError("--show_faces has a meaning with --frames alone")
+            raise InputError("--show-faces has a meaning with --frames alone")
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """Write a checkpoint's visual path as one file for deployment, without text tower and without this package.
 
-    clipcaer export --model DIR --output-dir OUT --format onnx
+    clipcaer export --model DIR --output OUT --format onnx
 
 OUT gets model.onnx, or model.pt2 with --format torch_export, and beside it a JSON with labels, inputs and the
 processor's settings. The file takes `pixel_values` and `face_pixel_values`, fp32 as the processor makes them, for any

@@ -1,6 +1,6 @@
 """Train all folds of a person-disjoint k-fold and pool their answers, so that every clip of a dataset is tested once.
 
-    clipcaer folds --config demo --dataset DIR --output-dir OUT --seeds 0 1 2
+    clipcaer folds --config demo --dataset DIR --output OUT --seeds 0 1 2
 
 All flags of `train` follow, as for one run. The same command goes on where it was stopped; `--fold 1 3` trains some
 folds alone, as on another machine that sees the same folder. When all are there it writes folds.json and folds.md,

@@ -1,6 +1,6 @@
 """Train a tiny CLIP on drawings of students and captions of single frames: no pretrained CLIP, only shaped like one.
 
-    clipcaer pretrain-tiny-clip --output-dir tiny_clip --seed 0 --steps 1500
+    clipcaer pretrain-tiny-clip --output tiny_clip --seed 0 --steps 1500
 
 draws pictures in memory, from seeds that no drawn data set uses, and writes a checkpoint as CLIP checkpoints on the
 Hub are: config.json, model.safetensors, tokenizer files, preprocessor_config.json, and a README.md with the figures on
@@ -12,7 +12,7 @@ import os
 import sys
 from pathlib import Path
 
-from modeling_clipcaer.common.flags import CommandParser
+from modeling_clipcaer.common.flags import OUTPUTS, CommandParser
 from modeling_clipcaer.common.locks import locked_name
 from modeling_clipcaer.common.terminal import run_command, tell
 from modeling_clipcaer.errors import InputError
@@ -35,7 +35,7 @@ def main() -> None:
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = CommandParser(description=__doc__)
-    parser.add_argument("--output_dir", "--output-dir", required=True, help="folder to be made")
+    parser.add_argument(*OUTPUTS, dest="output_dir", required=True, metavar="DIR", help="folder to be made")
     parser.add_argument("--seed", type=int, default=0, help="seed of the drawings and of training")
     parser.add_argument("--steps", type=int, default=1500, help="steps of training")
     parser.add_argument("--num_clips", "--num-clips", type=int, default=5000, help="drawn clips, 3 frames of each")

@@ -1,6 +1,6 @@
 """Measure how well a checkpoint answers when something is wrong with the clips: a stream, frames, pixels or boxes.
 
-clipcaer stress --model DIR --dataset DIR --split test --output-dir OUT
+clipcaer stress --model DIR --dataset DIR --split test --output OUT
 """
 
 import sys

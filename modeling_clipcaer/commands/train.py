@@ -1,11 +1,11 @@
 """Train ClipCaer, select by the validation split, test once.
 
-    clipcaer train --config demo --dataset DATASET --output-dir OUT
+    clipcaer train --config demo --dataset DATASET --output OUT
 
 On several GPUs, or as a recipe says it:
 
     accelerate launch --config_file accelerate_config.yaml recipes/train.py \\
-        --config recipes/NAME.yaml --output-dir OUT
+        --config recipes/NAME.yaml --output OUT
 """
 
 from __future__ import annotations

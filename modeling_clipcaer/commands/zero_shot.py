@@ -1,7 +1,7 @@
 """Measure a plain CLIP checkpoint on one split, without training: the baseline that training has to beat.
 
     clipcaer zero-shot --clip-model ID --labels-file demo_labels \\
-        --dataset DIR --output-dir OUT
+        --dataset DIR --output OUT
 
 A clip's embedding is the mean of its frames' unit embeddings in both streams; the descriptive sentences classify.
 """

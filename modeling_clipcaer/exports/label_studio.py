@@ -37,7 +37,7 @@ def find_label_studio_root(sources: Iterable[str], wanted: str | None) -> Path:
     root = Path(file_path(wanted))
     for file in files:
         if root not in Path(file).parent.parents:
-            raise InputError(f"--label_studio_root {wanted}: expected {file} in a folder below it")
+            raise InputError(f"--label-studio-root {wanted}: expected {file} in a folder below it")
     return root
 
 

@@ -14,13 +14,13 @@ T = TypeVar("T", bound=type)
 
 @dataclass(frozen=True)
 class ClassificationLoss:
-    """A loss of logits and labels: a choice of `--classification_loss`.
+    """A loss of logits and labels: a choice of `--classification-loss`.
 
     Attributes:
         name: the choice.
         function: of `functions.py`. It gets logits, labels, and by name its parameters and `weights`, a factor for the
             clips of each label or `None`.
-        parameters: its own, each an [`option`] that is a flag: `gamma` of `focal` is `--focal_gamma`.
+        parameters: its own, each an [`option`] that is a flag: `gamma` of `focal` is `--focal-gamma`.
         flags: other flags that give it parameters, by parameter.
         has_margins: it gets cosines, of prototypes that slerp has not moved, in the place of logits.
         inputs: what else it gets by name: `counts`, the training clips of each label, by which it corrects for rare

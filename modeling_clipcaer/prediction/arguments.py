@@ -50,9 +50,9 @@ class PredictionArguments:
 
     def __post_init__(self):
         if self.label_studio_root and "label_studio" not in self.wanted_formats:
-            raise InputError("--label_studio_root has a meaning with --formats label_studio alone")
+            raise InputError("--label-studio-root has a meaning with --formats label_studio alone")
         if self.show_faces and not self.overlay:
-            raise InputError("--show_faces has a meaning with --overlay alone")
+            raise InputError("--show-faces has a meaning with --overlay alone")
 
     @property
     def wanted_formats(self) -> list[str]:

@@ -73,7 +73,7 @@ def build_analyzer(
     """What turns recordings into timelines, as the flags have it."""
     model, processor = load_model(args, device)
     if args.overlay and not (args.show_faces or model.config.face_stream):
-        raise InputError(f"{args.model} looks at no faces, so that --overlay can blur none: expected --show_faces")
+        raise InputError(f"{args.model} looks at no faces, so that --overlay can blur none: expected --show-faces")
     detector = None
     if model.config.face_stream and not boxes.face:
         # Keep: here, though the analyzer would build it. A detector that cannot be had is no recording's failure.

@@ -43,7 +43,7 @@ def read_record(checkpoint: str | os.PathLike) -> dict[str, Any]:
         if Path(checkpoint, TRAINER_STATE).is_file():
             raise InputError(
                 f"{checkpoint}: has no {RECORD}, which says what it was made with; if it is of an earlier version, "
-                "--resume_without_record goes on from it"
+                "--resume-without-record goes on from it"
             )
         raise InputError(f"{checkpoint}: is no checkpoint of a training run")
     try:
@@ -117,7 +117,7 @@ def find_last(output_dir: str | os.PathLike, optimizer: bool = True) -> tuple[Pa
         raise InputError(f"{output_dir}: holds no checkpoint to resume from")
     hint = ""
     if optimizer and any(_why_not(folder, optimizer=False) is None for folder in checkpoints):
-        hint = "; --resume_without_optimizer goes on from the weights alone"
+        hint = "; --resume-without-optimizer goes on from the weights alone"
     raise InputError(f"{output_dir}: holds no checkpoint to go on from: {'; '.join(passed_over)}{hint}")
 
 

@@ -210,7 +210,7 @@ class _Plan:
     def load(self) -> Dataset:
         """The clips with their cached columns, mapped into memory, in the order of the split."""
         if missing := self.missing():
-            raise InputError(f"{missing[0]}: another process made it elsewhere; name a --cache_dir that all can see")
+            raise InputError(f"{missing[0]}: another process made it elsewhere; name a --cache-dir that all can see")
         cached = concatenate_datasets([Dataset.from_file(str(path)) for path in self.files])
         kept = self.rows.select_columns([name for name in KEPT_COLUMNS if name in self.rows.column_names])
         return concatenate_datasets([kept, cached], axis=1)

@@ -23,7 +23,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "do_train": (False, "a run always trains; recipes/evaluate.py measures without"),
     "do_eval": (
         False,
-        "a run always measures the validation split; --eval_strategy no does so at its end alone",
+        "a run always measures the validation split; --eval-strategy no does so at its end alone",
     ),
     "do_predict": (False, "a run always measures the test split once"),
 }

@@ -49,7 +49,7 @@ class RestoringTrainer(ClipCaerTrainer):
         if found.changed and (output_dir / RESULT).exists():
             raise InputError(
                 f"{output_dir}: holds the result of a finished run; its run had {'; '.join(found.changed)}: "
-                f"name another --output, with --resume_from_checkpoint {checkpoint}"
+                f"name another --output, with --resume-from-checkpoint {checkpoint}"
             )
         if self.is_world_process_zero() and checkpoint.parent != output_dir:
             adopt_best(checkpoint, output_dir)
@@ -85,7 +85,7 @@ def find_resume_checkpoint(args: ClipCaerTrainingArguments) -> Path | None:
             return checkpoint
     if list_checkpoints(output_dir):
         raise InputError(
-            f"{output_dir}: holds checkpoints of an earlier run; go on with --resume_from_checkpoint last, "
+            f"{output_dir}: holds checkpoints of an earlier run; go on with --resume-from-checkpoint last, "
             "or name another --output"
         )
     if wanted is None:

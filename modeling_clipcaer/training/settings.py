@@ -27,9 +27,7 @@ class RunSettings:
     """The run."""
 
     output_dir: str | None = option(None, "Folder of the run: its result, its checkpoints and its report.")
-    exper_name: str | None = rare_option(
-        None, "Name of the run: its folder is outputs/NAME unless --output-dir is given."
-    )
+    exper_name: str | None = rare_option(None, "Name of the run: its folder is outputs/NAME unless --output is given.")
     num_train_epochs: float = option(20.0, "Epochs.", least=0, aliases=["--epochs"])
     per_device_train_batch_size: int = option(
         8, "Clips a training step and process.", least=1, aliases=["--batch_size", "--batch-size"]

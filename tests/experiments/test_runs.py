@@ -86,7 +86,7 @@ def test_a_grid_trains_what_is_not_finished_and_refuses_what_was_made_otherwise(
     after = [(folder / RECORD).stat().st_mtime_ns for folder in folders]
     assert after[0] > before[0] and after[1] == before[1]
     other = Task("cell", (*words, "--temperature", "0.2"), finished.tasks[0].material, 0)
-    with pytest.raises(InputError, match=r"seed-0: its run had temperature 0.07, now 0.2: name another --output_dir"):
+    with pytest.raises(InputError, match=r"seed-0: its run had temperature 0.07, now 0.2: name another --output"):
         run_grid(Grid(finished.output_dir, (other,)))
 
 

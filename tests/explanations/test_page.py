@@ -185,7 +185,7 @@ def test_the_window_around_a_second_of_a_recording_is_explained(checkpoint, tmp_
     [
         ((), "expected recordings, or --dataset"),
         (("a.mp4", "--dataset", "d"), "expected recordings, or --dataset"),
-        (("--dataset", "d", "--show_faces"), "--show_faces has a meaning with --frames"),
+        (("--dataset", "d", "--show_faces"), "--show-faces has a meaning with --frames"),
         (("--dataset", "d", "--at", "3"), "--at has no meaning with --dataset"),
         (("--dataset", "d", "--window", "12"), "--window has no meaning with --dataset"),
         (("a.mp4", "--split", "test"), "--split has no meaning with recordings"),

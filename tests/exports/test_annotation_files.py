@@ -231,7 +231,7 @@ def test_label_studio_finds_recordings_below_its_document_root(tmp_path):
     assert find_label_studio_root([*sources, "https://example.org/x.mp4"], str(tmp_path)) == tmp_path
     assert find_label_studio_root(["https://example.org/x.mp4"], None) == Path("/")
     for wanted in (tmp_path / "data", tmp_path / "elsewhere"):  # Label Studio refuses a storage that is the root
-        with pytest.raises(InputError, match=r"--label_studio_root .*a 1\.mp4 in a folder below it"):
+        with pytest.raises(InputError, match=r"--label-studio-root .*a 1\.mp4 in a folder below it"):
             find_label_studio_root(sources, str(wanted))
     tasks, videos = write_all([make_timeline(source) for source in sources], tmp_path, tmp_path)
     found = [unquote(task["data"]["video"].removeprefix("/data/local-files/?d=")) for task in tasks]

@@ -242,7 +242,7 @@ def test_a_model_without_a_face_stream_looks_for_no_face(lessons, tmp_path, caps
     }
     assert recordings(tmp_path / "out")[0]["detector"] == "none"
     assert run(*flags, "--overlay") == 2
-    assert "can blur none: expected --show_faces" in capsys.readouterr().err
+    assert "can blur none: expected --show-faces" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -726,4 +726,4 @@ def test_the_context_has_the_processors_words(trained, lessons, tmp_path, capsys
 def test_a_document_root_above_no_recording_is_told_before_anything_is_done(trained, lessons, tmp_path, capsys):
     flags = ("--model", trained, *QUICK, "--formats", "label_studio", "--output_dir", tmp_path / "out")
     assert run(lessons, *flags, "--label_studio_root", tmp_path) == 2
-    assert "--label_studio_root" in capsys.readouterr().err and not (tmp_path / "out").exists()
+    assert "--label-studio-root" in capsys.readouterr().err and not (tmp_path / "out").exists()

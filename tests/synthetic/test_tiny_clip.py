@@ -122,7 +122,7 @@ def test_a_few_steps_write_a_checkpoint_that_loads(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("flags", "found"),
     [
-        (["--output_dir", "."], "error: --output_dir .: exists; expected the name of a folder to be made\n"),
+        (["--output_dir", "."], "error: --output .: exists; expected the name of a folder to be made\n"),
         (["--output_dir", "new", "--steps", "0"], "error: --steps: expected at least 1, found 0\n"),
     ],
 )

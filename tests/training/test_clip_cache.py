@@ -381,7 +381,7 @@ def test_flags_of_loader_processes_do_not_matter_to_embeddings(material, tmp_pat
 def test_files_that_another_machine_made_on_its_own_disk_are_told_in_one_line(clips, tmp_path, monkeypatch):
     for name, value in (("num_processes", 2), ("process_index", 1)):
         monkeypatch.setattr(PartialState(), name, value)
-    with pytest.raises(InputError, match=r"arrow: another process made it elsewhere; name a --cache_dir that all"):
+    with pytest.raises(InputError, match=r"arrow: another process made it elsewhere; name a --cache-dir that all"):
         cache(clips, tmp_path)
 
 

@@ -168,7 +168,7 @@ def test_a_checkpoint_is_passed_over_whose_best_one_so_far_is_no_longer_whole(ch
 def test_a_lost_optimizer_is_said_to_take_a_flag(checkpoints):
     for folder in checkpoints.iterdir():
         (folder / "optimizer.pt").unlink()
-    with pytest.raises(InputError, match=r"6/optimizer.pt: is missing; .*3/optimizer.pt.*--resume_without_optimizer"):
+    with pytest.raises(InputError, match=r"6/optimizer.pt: is missing; .*3/optimizer.pt.*--resume-without-optimizer"):
         find_last(checkpoints)
     assert find_last(checkpoints, optimizer=False) == (checkpoints / "checkpoint-6", [])
 
