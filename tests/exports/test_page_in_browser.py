@@ -80,6 +80,17 @@ def test_the_first_screen_holds_the_words_the_player_and_every_lane(browser, pag
     assert len(ends) == 4 and max(ends) <= 900
 
 
+def test_a_phones_first_screen_has_the_first_lane(browser, page):
+    browser.open(page, 390, 844)
+    left, top, width, height = browser.box(".cells")
+    assert top + height < 844 and left + width <= 390
+    assert browser.box(".screen")[1] > top  # the player follows
+
+
+def test_the_notice_takes_a_line(browser, page):
+    assert browser.box("[role=note]")[3] < 30
+
+
 @pytest.mark.parametrize("width", [1440, 1024, 390, 320])
 def test_nothing_is_hidden_sideways(browser, page, width):
     browser.resize(width, 800)
