@@ -12,7 +12,7 @@ import os
 import sys
 from pathlib import Path
 
-from modeling_clipcaer.common.flags import CommandParser
+from modeling_clipcaer.common.flags import OUTPUTS, CommandParser
 from modeling_clipcaer.common.locks import locked_name
 from modeling_clipcaer.common.terminal import run_command, tell
 from modeling_clipcaer.errors import InputError
@@ -26,7 +26,7 @@ def main() -> None:
             raise InputError(f"--{name}: expected at least 1, found {getattr(args, name)}")
     with locked_name(output_dir):
         if output_dir.exists():
-            raise InputError(f"--output {output_dir}: exists; expected the name of a folder to be made")
+            raise InputError(f"--output_dir {output_dir}: exists; expected the name of a folder to be made")
         tell(f"drawing {args.num_clips} clips")
         from modeling_clipcaer.synthetic.tiny_clip import pretrain
 
@@ -35,7 +35,7 @@ def main() -> None:
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = CommandParser(description=__doc__)
-    parser.add_argument("--output", dest="output_dir", required=True, help="folder to be made")
+    parser.add_argument(*OUTPUTS, dest="output_dir", required=True, metavar="DIR", help="folder to be made")
     parser.add_argument("--seed", type=int, default=0, help="seed of the drawings and of training")
     parser.add_argument("--steps", type=int, default=1500, help="steps of training")
     parser.add_argument("--num_clips", "--num-clips", type=int, default=5000, help="drawn clips, 3 frames of each")

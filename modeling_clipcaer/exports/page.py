@@ -207,9 +207,12 @@ def render_page(recordings: Sequence[RecordingSummary]) -> str:
         **{"clock": show_clock, "length_of_time": show_length, "text_colour": text_colour},
     }
     labels = list(dict.fromkeys(label for recording in recordings for label in recording.labels))
+    chosen: dict[str, str] = {}
+    for recording in recordings:
+        chosen |= recording.settings.get("label_colours") or {}
     lanes = sum(len(recording.lanes) for recording in recordings)
     common = {
-        "colours": label_colours(labels),
+        "colours": label_colours(labels, chosen),
         "places": {label: place for place, label in enumerate([*labels, UNCERTAIN])},
         "uncertain": UNCERTAIN,
         "charts": page_charts,

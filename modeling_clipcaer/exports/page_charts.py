@@ -33,8 +33,7 @@ class Span(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """A coloured stretch of a lane: `x` and `width` in percent, what it stands for, and what it says when asked;
-    `is_wide` if a word may fit into it."""
+    """A coloured stretch of a lane: `x` and `width` in percent, what it stands for, and what it says when asked."""
 
     x: str
     width: str
@@ -43,6 +42,7 @@ class Cell(NamedTuple):
 
     @property
     def is_wide(self) -> bool:
+        """Whether a word may fit into it."""
         return float(self.width) >= SPOKEN_WIDTH
 
 

@@ -1,6 +1,6 @@
 """What the page about recordings says in words: what stands out, what to check, how it was made."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -87,9 +87,9 @@ def find_findings(timeline: Timeline) -> Findings:
     return Findings(Commonest(who, label, most / total), uncertain / total, sorted(longest, key=lambda row: row.start))
 
 
-def sum_seconds(segments: Sequence[TimelineSegment]) -> Counter[str]:
+def sum_seconds(segments: Sequence[TimelineSegment]) -> dict[str, float]:
     """How many seconds each label fills."""
-    seconds: Counter[str] = Counter()
+    seconds: defaultdict[str, float] = defaultdict(float)
     for segment in segments:
         seconds[segment.label] += segment.end - segment.start
     return seconds
@@ -141,7 +141,7 @@ def _doubt_answers(timeline: Timeline) -> Iterator[str]:
     shares = {}
     for person in [*persons, *([] if is_copy(timeline) else [ROOM])]:
         seconds = sum_seconds([segment for segment in timeline.segments if segment.person == person])
-        shares[person] = seconds[UNCERTAIN] / (sum(seconds.values()) or 1)
+        shares[person] = seconds.get(UNCERTAIN, 0) / (sum(seconds.values()) or 1)
     yield from _tell_large("Much of the time is uncertain", shares)
     count, end = len({window.window for window in windows}), max(window.end for window in timeline.windows)
     if count < FEWEST_WINDOWS:

@@ -74,9 +74,11 @@ def _draw_matrix(report: dict[str, Any], labels: list[str], path: Path) -> None:
     axes.imshow(shares, cmap=LinearSegmentedColormap.from_list("shares", RAMP), vmin=0, vmax=1, aspect="auto")
     for (row, column), count in np.ndenumerate(matrix):
         colour = "white" if shares[row, column] > 0.5 else INK if count else GREY
-        share = f"{100 * shares[row, column]:.1f} %" if support[row, 0] else ""
-        axes.text(column, row - 0.07, f"{count:,}" if share else "–", ha="center", fontsize=13, color=colour)
-        axes.text(column, row + 0.24, share, ha="center", fontsize=9, color=colour)
+        told = f"{count:,}" if support[row, 0] else "–"
+        axes.text(column, row - 0.07 * bool(count), told, ha="center", fontsize=13, color=colour)
+        if count:
+            share = f"{100 * shares[row, column]:.1f} %"
+            axes.text(column, row + 0.24, share, ha="center", fontsize=9, color=colour)
     clips = [f"{label}\n{count:,} clips" for label, count in zip(labels, support[:, 0], strict=True)]
     slanted: dict[str, Any] = {"rotation": 30, "rotation_mode": "anchor", "ha": "right"} if longest > 12 else {}
     axes.set_xticks(range(len(labels)), labels, fontsize=11, parse_math=False, **slanted)
@@ -114,8 +116,6 @@ def draw_reliability(report: dict[str, Any], path: Path) -> None:
     figure = _new_figure(5.6, 6.1)
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
-    axes.text(0.03, 0.97, "right more often than it says", va="top", color=GREY, fontsize=9)
-    axes.text(0.97, 0.03, "right less often than it says", ha="right", color=GREY, fontsize=9)
     axes.vlines(confidence, low, high, color=INK, linewidth=1.2)
     axes.scatter(confidence, accuracy, 20 + 380 * count / count.max(), color=ACCENT, edgecolor="white", zorder=3)
     for x, number in zip(confidence, count, strict=True):
@@ -128,14 +128,12 @@ def draw_reliability(report: dict[str, Any], path: Path) -> None:
     axes.set_xlabel("Confidence: highest probability of a clip, %", fontsize=11)
     axes.set_ylabel("Clips answered rightly, %", fontsize=11)
     _clean(axes)
-    plain = f"{100 * report['ece']:.1f} %"
-    told = (
-        f"Calibration error (ECE) {plain}, no temperature"
-        if calibration is None
-        else f"Calibration error (ECE) {100 * calibration['ece']:.1f} % with temperature "
-        f"{calibration['temperature']:.2f}, {plain} without"
-    )
-    _title(figure, f"{told}\n{_tell_clips(report)}; a dot is as large as it has clips")
+    error, how = 100 * report["ece"], "no temperature"
+    if calibration is not None:
+        how = f"temperature {calibration['temperature']:.2f} (without {error:.1f} %)"
+        error = 100 * calibration["ece"]
+    axes.set_title("Above the line it is right more often than it says", fontsize=9, color=GREY)
+    _title(figure, f"Calibration error {error:.1f} %, {how}\n{_tell_clips(report)}")
     figure.savefig(path)
 
 

@@ -6,6 +6,7 @@ from statistics import fmean
 import numpy as np
 import pytest
 
+from helpers.timelines import build_timeline, window
 from modeling_clipcaer.common.notice import RESPONSIBLE_USE
 from modeling_clipcaer.exports.look import luminance
 from modeling_clipcaer.exports.page import LARGEST_PAGE, find_video, summarise, write_report_page
@@ -30,47 +31,9 @@ from modeling_clipcaer.recordings.timeline import (
     TimelineSegment,
     TimelineWindow,
 )
-from modeling_clipcaer.recordings.windows import build_segments
 
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
-
-
-def window(person, number, probabilities, status="detected", labels=RAER_LABELS, source="lesson.mp4", stride=5.0):
-    labels = labels[: len(probabilities)]
-    best = int(np.argmax(probabilities))
-    return TimelineWindow(
-        *(source, person, number, stride * number, stride * number + 10, status, 16, 16, labels[best]),
-        score=float(probabilities[best]),
-        probabilities=dict(zip(labels, map(float, probabilities), strict=True)),
-    )
-
-
-def build_timeline(
-    persons=2, count=24, labels=RAER_LABELS, source="lesson.mp4", seed=0, stay=0.9, smoothing=3, hysteresis=0.1
-):
-    """A timeline of persons whose moods change at random; the first is away for a while."""
-    rng = np.random.default_rng(seed)
-    moods = rng.integers(len(labels), size=persons)
-    windows = []
-    for number in range(count):
-        moods = np.where(rng.random(persons) < stay, moods, rng.integers(len(labels), size=persons))
-        rows = rng.dirichlet(np.ones(len(labels)), size=persons) / 2 + np.eye(len(labels))[moods] / 2
-        status = ("detected", "bridged", "none")[number // 5 % 3]
-        here = [place for place in range(persons) if place or not 10 <= number < 14]
-        windows += [window(f"person-{place + 1}", number, rows[place], status, labels, source) for place in here]
-        windows.append(window(ROOM, number, rows.mean(axis=0), status, labels, source))
-    settings = {
-        **{"model": "out/best", "window": 10.0, "face_detector": "haar", "zero_shot": False, "calibrated": True},
-        "versions": {"torch": "2.13.0", "clipcaer": "0.1.0"},
-    }
-    segments = build_segments(windows, smoothing, hysteresis)
-    sightings = [
-        FaceSighting("person-2", 5.0 * number, (10.0, 10.0, 90.0, 100.0), "detected") for number in range(count)
-    ]
-    return Timeline(
-        *(source, 5.0 * count + 5, 1280, 720, list(labels), windows, segments, sightings), settings=settings
-    )
 
 
 class Page(HTMLParser):

@@ -73,7 +73,8 @@ class Browser:
     def box(self, selector):
         """Where the first such element is in the window: x, y, width, height."""
         script = f"(e => e && (r => [r.x, r.y, r.width, r.height])(e.getBoundingClientRect()))({find(selector)})"
-        assert (box := self.run(script)) is not None, selector
+        box = self.run(script)
+        assert box is not None, selector
         return box
 
     def click(self, selector, at=0.5):
@@ -119,7 +120,7 @@ def find(selector):
 
 @contextlib.contextmanager
 def open_browser():
-    """A headless Chromium for a while: Debian's, or the one that CLIPCAER_CHROMIUM names; skips where there is none."""
+    """A headless Chromium for a while: Debian's, or the one that CLIPCAER_CHROMIUM names; skips where none is."""
     names = (os.environ.get("CLIPCAER_CHROMIUM"), "chromium", "chromium-browser", "google-chrome")
     program = next((path for name in names if name and (path := shutil.which(name))), None)
     if program is None:

@@ -55,7 +55,8 @@ def test_a_labels_file_covers_raers_labels(path):
 def test_every_field_of_the_configuration_has_a_flag():
     flags = {field.name for field in fields(ModelArguments)}
     own = {field.name for field in fields(ClipCaerConfig)} - {field.name for field in fields(PreTrainedConfig)}
-    texts = {"label_prompts", "descriptive_prompts", "label_token_ids", "descriptive_token_ids"}  # --labels_file
+    prompts = {"label_prompts", "descriptive_prompts", "label_token_ids", "descriptive_token_ids"}
+    texts = {*prompts, "label_colours"}  # --labels_file
     fitted = {"calibration_temperature"}
     ours = own - texts - fitted - {"clip_config", "format_version"}
     assert ours <= flags
