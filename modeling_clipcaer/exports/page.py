@@ -125,17 +125,17 @@ def write_joint_page(recordings: FinishedRecordings, path: Path) -> None:
 
 
 def find_video(source: str, folder: Path, home: Path) -> str | None:
-    """The address, seen from the folder `home`, of what shows a recording: its overlay in `folder`, or its file."""
+    """The address, seen from the folder `home`, of what shows a recording: its overlay in `folder`, or its file, if
+    that lies in `home` or beside it. Of one elsewhere the page would tell the folders of the machine."""
     if (folder / OVERLAY).is_file():
         shown = folder / OVERLAY
-    elif not is_address(source) and not is_camera(source) and Path(source).is_file():
-        shown = Path(source)
+    elif is_address(source) or is_camera(source) or not Path(source).is_file():
+        return None
     else:
+        shown = Path(source)
+    if not shown.resolve().is_relative_to(home.resolve().parent):
         return None
-    try:
-        return quote(os.path.relpath(shown, home).replace(os.sep, "/"))
-    except ValueError:  # on another drive
-        return None
+    return quote(os.path.relpath(shown.resolve(), home.resolve()).replace(os.sep, "/"))
 
 
 def write_report_page(
