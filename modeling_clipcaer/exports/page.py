@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 LARGEST_PAGE = 1_000_000
 # Segments that all recordings of a page share: what is drawn and listed of one takes some 260 bytes.
 MOST_SEGMENTS, FEWEST_CELLS = 2400, 20
-# From this many lanes on, each is drawn flat, and opens on demand.
+# Lanes beyond this number are all drawn flat, and open on demand.
 MANY_LANES = 6
 # Colours that anybody can tell apart; labels beyond them carry a pattern, too.
 PLAIN_COLOURS = 8
