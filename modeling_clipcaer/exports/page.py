@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 LARGEST_PAGE = 1_000_000
 # Segments that all recordings of a page share: what is drawn and listed of one takes some 260 bytes.
 MOST_SEGMENTS, FEWEST_CELLS = 2400, 20
-# From this many lanes on, each is drawn flat, and opens on demand.
+# Lanes beyond this number are all drawn flat, and open on demand.
 MANY_LANES = 6
 # Colours that anybody can tell apart; labels beyond them carry a pattern, too.
 PLAIN_COLOURS = 8
@@ -125,17 +125,17 @@ def write_joint_page(recordings: FinishedRecordings, path: Path) -> None:
 
 
 def find_video(source: str, folder: Path, home: Path) -> str | None:
-    """The address, seen from the folder `home`, of what shows a recording: its overlay in `folder`, or its file."""
+    """The address, seen from the folder `home`, of what shows a recording: its overlay in `folder`, or its file, if
+    that lies in `home` or beside it. Of one elsewhere the page would tell the folders of the machine."""
     if (folder / OVERLAY).is_file():
         shown = folder / OVERLAY
-    elif not is_address(source) and not is_camera(source) and Path(source).is_file():
-        shown = Path(source)
+    elif is_address(source) or is_camera(source) or not Path(source).is_file():
+        return None
     else:
+        shown = Path(source)
+    if not shown.resolve().is_relative_to(home.resolve().parent):
         return None
-    try:
-        return quote(os.path.relpath(shown, home).replace(os.sep, "/"))
-    except ValueError:  # on another drive
-        return None
+    return quote(os.path.relpath(shown.resolve(), home.resolve()).replace(os.sep, "/"))
 
 
 def write_report_page(

@@ -317,6 +317,8 @@ def test_the_player_shows_the_overlay_or_the_recording_by_a_relative_address(tmp
     (folder / "overlay.mp4").write_bytes(b"")
     assert find_video(str(source), folder, tmp_path / "out") == "a/overlay.mp4"
     assert find_video("https://example.org/a.mp4", tmp_path, tmp_path) is None
+    (tmp_path / "out" / "deep").mkdir()
+    assert find_video(str(source), tmp_path, tmp_path / "out" / "deep") is None  # no ../../ that names folders
     write_report_page([build_timeline()], tmp_path / "page.html", ["a/overlay.mp4"])
     (video,) = Page((tmp_path / "page.html").read_text(encoding="utf-8")).find("video")
     assert video["src"] == "a/overlay.mp4"
