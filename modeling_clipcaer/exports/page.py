@@ -75,9 +75,9 @@ class Lane:
 
     @property
     def summary(self) -> str:
-        """`mostly Neutrality (62 %)`."""
+        """The commonest label and its share of the time: `62 % Neutrality`."""
         label = max(self.shares, key=self.shares.__getitem__, default="")
-        return f"mostly {label} ({hold_percent(self.shares[label])})" if self.seconds else "no answer"
+        return f"{hold_percent(self.shares[label])} {label}" if self.seconds else "no answer"
 
 
 @dataclass

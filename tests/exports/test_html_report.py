@@ -138,7 +138,7 @@ def test_shares_are_of_the_time_that_a_person_was_followed():
         5 / 30
     )
     assert sum(lanes[1].shares.values()) == pytest.approx(1)
-    assert lanes[1].summary == f"mostly {RAER_LABELS[1]} (83\N{NO-BREAK SPACE}%)" and lanes[0].summary == "no answer"
+    assert lanes[1].summary == f"83\N{NO-BREAK SPACE}% {RAER_LABELS[1]}" and lanes[0].summary == "no answer"
 
 
 @pytest.mark.parametrize(
