@@ -178,7 +178,7 @@ def read_report(command, folder, *flags):
     report = json.loads((folder / "report.json").read_text())
     for rival in report.get("baselines", []):
         del rival["seconds"]
-    return {**report, "dataset": None, "split_protocol": None, "command": None}
+    return {**report, "dataset": None, "origin": None, "split_protocol": None, "command": None}
 
 
 @pytest.mark.parametrize("split", ["test", "train"])
