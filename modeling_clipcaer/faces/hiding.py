@@ -10,8 +10,9 @@ from modeling_clipcaer.faces.boxes import Box
 
 # Cells across a hidden face, of which an eye is less than one, and across a veiled one, of which mouth and nose are.
 HIDDEN_CELLS, VEILED_CELLS = 5, 9
-# Of an outline, times the face box. Keep: above the square root of 2, so that the ellipse holds the box's corners.
-GROWN_WIDTH, GROWN_HEIGHT = 1.42, 1.5
+# Of an outline, times the face box. Keep: above the square root of 2, so that the ellipse holds the box's corners, and
+# higher than that for the hair and the chin that detectors cut off.
+GROWN_WIDTH, GROWN_HEIGHT = 1.46, 1.56
 # Where eyes are in a face box, as shares of its height, and how far beyond its sides they are covered.
 EYES_TOP, EYES_BOTTOM, EYES_BESIDE = 0.18, 0.56, 0.08
 EYES_COLOUR = (60, 66, 74)
