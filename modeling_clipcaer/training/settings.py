@@ -144,7 +144,7 @@ class ResultSettings:
     save_strategy: str = rare_option("epoch", "When a checkpoint is saved.")
     save_total_limit: int | None = rare_option(2, "Checkpoints kept: the best and the latest.", least=1)
     logging_strategy: str = rare_option("epoch", "When losses are logged.")
-    # On drawings selection by 60 validation clips cost 0.9 points of UAR (docs/ablation.md).
+    # On drawings selection by 60 validation clips cost 1.3 points of UAR (docs/ablation.md).
     load_best_model_at_end: bool = rare_option(
         False,
         "Take the epoch that the validation split selects for the result; by default the last one. Both are tested.",
