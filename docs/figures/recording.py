@@ -13,9 +13,10 @@ import av
 import matplotlib
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
+from modeling_clipcaer.common.progress import show_clock
 from modeling_clipcaer.exports.look import label_colours, text_colour
 from modeling_clipcaer.exports.timeline_json import load_timeline
-from modeling_clipcaer.recordings.timeline import ROOM, Timeline, TimelineSegment, show_clock
+from modeling_clipcaer.recordings.timeline import ROOM, Timeline, TimelineSegment
 
 
 WIDTH = 720

@@ -224,7 +224,7 @@ def test_once(
         trainer.model.config.calibration_temperature = fit["temperature"]
         return fit
 
-    def tell_epoch(step: int, found: dict) -> dict:
+    def describe_epoch(step: int, found: dict) -> dict:
         logged = {entry["step"]: entry for entry in state.log_history if "eval_uar" in entry}.get(step, {})
         epochs = {entry["step"]: entry["epoch"] for entry in state.log_history if "epoch" in entry}
         return {
@@ -254,7 +254,7 @@ def test_once(
             model.load_state_dict(weights, strict=False)
             model.config.calibration_temperature = fit["temperature"]
     counts = count_labels(clips)
-    figures = {"selected": tell_epoch(best_step, selected), "last_epoch": tell_epoch(state.global_step, last)}
+    figures = {"selected": describe_epoch(best_step, selected), "last_epoch": describe_epoch(state.global_step, last)}
     is_selected = selects and figures["selected"]["validation_uar"] is not None
     report = {
         **report,

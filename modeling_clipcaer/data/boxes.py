@@ -73,7 +73,7 @@ def pack_entry(entry: Entry) -> Entry:
 
 def read_face_file(path: Path) -> dict[str, Any]:
     """`face.json`: {clip key: {frame name: box}} or {clip key: box}, with corners sorted; of several persons in a
-    recording {clip key: {person: either}}."""
+    recording {clip key: {person: {frame name: box}}}."""
     return read_box_file(path, parse=parse_people)
 
 
@@ -118,9 +118,14 @@ def parse_entry(value: Any, place: str) -> Entry:
 
 def parse_people(value: Any, place: str) -> Entry | dict[str, Entry]:
     """An entry, or of several persons each one's."""
-    if not isinstance(value, dict) or not value or not all(isinstance(part, dict) for part in value.values()):
+    if not names_people(value):
         return parse_entry(value, place)
     return {person: parse_entry(part, f"{place}, person '{person}'") for person, part in value.items()}
+
+
+def names_people(face: Any) -> bool:
+    """Whether face boxes are those of several persons, by their names."""
+    return isinstance(face, dict) and bool(face) and all(isinstance(entry, dict) for entry in face.values())
 
 
 def parse_box(value: Any, place: str, otherwise: str = "") -> Box:

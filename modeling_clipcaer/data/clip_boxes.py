@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from modeling_clipcaer.data.boxes import Box, Entry, fill_face_boxes, read_body_file, read_face_file
+from modeling_clipcaer.data.boxes import Box, Entry, fill_face_boxes, names_people, read_body_file, read_face_file
 from modeling_clipcaer.data.clip_keys import clip_key, normalise
 from modeling_clipcaer.errors import InputError
 
@@ -46,7 +46,7 @@ class ClipBoxes:
     ) -> tuple[list[Box | None] | dict[str, list[Box | None]], Box | dict[str, Box] | None]:
         """The face box of every frame that has one, and the body box; of several persons both by their names."""
         face, body = _look_up(self.face, path, "face"), _look_up(self.body, path, "body")
-        people = _names_people(face)
+        people = names_people(face)
         if body is not None and not isinstance(body, tuple) and not (people and set(body) <= set(face)):
             raise InputError(f"{path}: expected one body box, found one for each frame")
         if people:
@@ -59,11 +59,6 @@ def read_boxes(face_file: str | None, body_file: str | None) -> ClipBoxes:
     return ClipBoxes(
         read_face_file(Path(face_file)) if face_file else {}, read_body_file(Path(body_file)) if body_file else {}
     )
-
-
-def _names_people(face: Any) -> bool:
-    """Whether an entry holds those of several persons."""
-    return isinstance(face, dict) and bool(face) and all(isinstance(entry, dict) for entry in face.values())
 
 
 def _spread(path: str, face: Entry | None, frame_names: list[str]) -> list[Box | None]:

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from modeling_clipcaer.common.progress import show_clock
+
 
 # Of the rows written to files; docs/timeline.md describes it.
 SCHEMA_VERSION = "2.0"
@@ -20,12 +22,6 @@ ROOM = "room"
 UNCERTAIN = "uncertain"
 # How many segments are shown where a timeline is looked at.
 SHOWN_SEGMENTS = 20
-
-
-def show_clock(seconds: float) -> str:
-    """`0:07`, from an hour on `1:00:07`: whole seconds, rounded."""
-    minutes, second = divmod(round(seconds), 60)
-    return f"{minutes}:{second:02}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02}:{second:02}"
 
 
 def join_notes(notes: Iterable[str]) -> str:

@@ -14,6 +14,7 @@ from modeling_clipcaer.common.notice import RESPONSIBLE_USE
 from modeling_clipcaer.common.presets import find_preset
 from modeling_clipcaer.names import printable, public_name
 from modeling_clipcaer.reports.evaluation import list_caveats, tell_calibration
+from modeling_clipcaer.reports.page import order_epochs
 from modeling_clipcaer.training.arguments import ARGUMENT_TYPES
 
 
@@ -178,6 +179,7 @@ def render_model_card(
     clips = report["training_clips"]
     scores = ((label, report["per_class"][label]) for label in report["labels"])
     settings, withheld = public_settings(differ_from_defaults(ARGUMENT_TYPES, flags))
+    result, other = order_epochs(report)
     card = ModelCard.from_template(
         data,
         template_str=TEMPLATE,
@@ -199,10 +201,10 @@ def render_model_card(
             for name in ("uar", "war")
             if report.get(f"{name}_ci95_by_person")
         },
-        epoch=f"{report[report['result']]['epoch']:g}",
-        choice="the last" if report["result"] == "last_epoch" else "chosen on the validation split",
-        other="the last" if report["result"] == "selected" else "the one chosen on the validation split",
-        other_uar=_percent(report["selected" if report["result"] == "last_epoch" else "last_epoch"]["uar"]),
+        epoch=f"{report[result]['epoch']:g}",
+        choice="the last" if result == "last_epoch" else "chosen on the validation split",
+        other="the last" if other == "last_epoch" else "the one chosen on the validation split",
+        other_uar=_percent(report[other]["uar"]),
         rows=[
             (markdown_text(label), _percent(score["recall"]), score["support"], clips[label])
             for label, score in scores

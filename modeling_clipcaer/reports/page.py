@@ -33,11 +33,17 @@ def best_interval(result: dict[str, Any], name: str) -> list[float] | None:
     return result.get(f"{name}_ci95_by_person") or result.get(f"{name}_ci95")
 
 
+def order_epochs(report: dict[str, Any]) -> tuple[str, str]:
+    """Where in a training's report the epoch is that it is of, and where the other one that was tested."""
+    other = "selected" if report["result"] == "last_epoch" else "last_epoch"
+    return report["result"], other
+
+
 def compare_models(report: dict[str, Any], name: str) -> list[Row]:
     """The model's `uar` or `war`, those of the other epoch that training tested, and what baselines reach."""
     rows = [Row("this model", report[name], best_interval(report, name))]
     if "result" in report:
-        for key in sorted(EPOCHS, key=lambda key: key != report["result"]):
+        for key in order_epochs(report):
             found = report[key]
             rows.append(Row(f"its {EPOCHS[key]} epoch, {found['epoch']:g}", found[name], best_interval(found, name)))
         rows[:2] = [rows[1]._replace(name=f"this model: {rows[1].name}")]

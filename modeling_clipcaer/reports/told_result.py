@@ -8,6 +8,7 @@ from rich.text import Text
 from modeling_clipcaer.common.terminal import add_path
 from modeling_clipcaer.names import printable
 from modeling_clipcaer.reports.evaluation import tell_result
+from modeling_clipcaer.reports.page import order_epochs
 
 
 WIDEST = 78  # columns of the whole, of a label's name in a row, and at least of one over a column
@@ -24,8 +25,7 @@ def list_result(report: dict[str, Any], place: str, notes: Iterable[str] = (), t
 def tell_epoch(report: dict[str, Any]) -> str:
     """Of which epoch a training's result is, and what the other one that was tested has."""
     names = {"last_epoch": "the last one", "selected": "the best on the validation split"}
-    result = report["result"]
-    (other,) = names.keys() - {result}
+    result, other = order_epochs(report)
     told, found = f"The result is that of epoch {report[result]['epoch']:g}, {names[result]}", report[other]
     if found["epoch"] == report[result]["epoch"]:
         return f"{told}."
