@@ -1,5 +1,6 @@
 """The naive path computes what ours computes, and every benchmark writes its table."""
 
+import json
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ from helpers.places import ROOT, YUNET, needs_yunet
 from helpers.small_material import run_main
 from helpers.tiny import BOS, CLIP, EOS, lively_model, tiny_config, tiny_model, tiny_pixels
 from modeling_clipcaer import ClipCaerCollator, ClipCaerVideoProcessor
+from modeling_clipcaer.commands import zero_shot
 from modeling_clipcaer.data.layouts.raer import build_dataset
 from modeling_clipcaer.losses.functions import dc_loss, mi_loss, smoothed_cross_entropy
 from modeling_clipcaer.models.checkpoints import save_checkpoint
@@ -32,6 +34,7 @@ import material
 import naive
 import prediction
 import scaling
+import text_bound
 import training
 
 
@@ -272,3 +275,18 @@ def test_the_benchmark_of_explanations_writes_its_tables(small, capsys, tmp_path
         own, chance, middle, other = map(float, rows[cue][4:8])
         assert 0 <= own <= 100 and 0 < chance < 40 and middle > 0 and other >= 0
     assert all(-1 <= float(cell) <= 1 for cell in rows["patch embedding"][1:])
+
+
+def test_the_benchmark_of_the_texts_bound_begins_with_what_zero_shot_reports(capsys, tmp_path):
+    draw_dataset(plan_dataset(6, "none", 25, 10), tmp_path / "drawn" / "RAER", num_workers=1)
+    build_dataset(str(tmp_path / "drawn"), tmp_path / "dataset")
+    model = ("--clip_model", "tiny_clip", "--labels_file", "demo_labels", "--num_frames", 2, "--face_margin", 4)
+    assert run_main(zero_shot.main, *model, "--dataset", tmp_path / "dataset", "--output", tmp_path / "report") == 0
+    reported = json.loads((tmp_path / "report" / "report.json").read_text())["uar"]
+    capsys.readouterr()
+    flags = ("--drawn", tmp_path / "drawn", "--dataset", tmp_path / "dataset", "--num_frames", 2)
+    assert run_main(text_bound.main, *flags) == 0
+    rows = table_rows(capsys.readouterr().out)
+    assert float(rows["the labels' sentences"][1]) == pytest.approx(reported, abs=0.06)
+    for name in ("captions of the label's training frames", "the label's training frames themselves"):
+        assert all(20 < float(cell) <= 100 for cell in rows[name][1:3])
