@@ -5,6 +5,7 @@
 `clipcaer build --help` lists the layouts, `clipcaer build LAYOUT --help` the flags of one.
 """
 
+import os
 import sys
 from dataclasses import MISSING, dataclass
 from importlib import import_module
@@ -13,7 +14,7 @@ from types import ModuleType
 
 from modeling_clipcaer.common.flags import given_flags, parse_arguments
 from modeling_clipcaer.common.progress import hide_progress_bars
-from modeling_clipcaer.common.terminal import add_path, run_command, tell, tell_findings
+from modeling_clipcaer.common.terminal import add_path, complain, run_command, tell, tell_findings
 from modeling_clipcaer.data.layouts import LAYOUTS
 from modeling_clipcaer.data.settings import BuildSettings
 from modeling_clipcaer.errors import InputError
@@ -30,6 +31,7 @@ class BuildArguments:
 
     output: str = option(MISSING, "The dataset to write, or to replace.", metavar="DIR")
     num_proc: int = option(1, "Processes to read with.", least=1)
+    detect_boxes: bool = option(False, "Find faces and bodies first, as `clipcaer detect-boxes` does, into DIR-boxes.")
 
 
 def main() -> None:
@@ -48,12 +50,39 @@ def main() -> None:
 
     from modeling_clipcaer.data.audit.dataset import audit_build
     from modeling_clipcaer.data.build import build
+    from modeling_clipcaer.data.next_steps import tell_next
     from modeling_clipcaer.data.record import RECORD_NAME
 
     hide_progress_bars(of_models=False)
-    _, lines = build(layout.find_clips, settings, args.output, args.num_proc)
+    if args.detect_boxes:
+        find_boxes(layout, settings, args)
+    record, lines = build(layout.find_clips, settings, args.output, args.num_proc)
     tell_findings([*lines, *audit_build(Path(args.output), args.num_proc)])
     tell(add_path(Text(f"dataset and {RECORD_NAME}", "result"), args.output))
+    for line in tell_next(args.output, list(record["splits"]["train"]["labels"])):
+        tell(line)
+
+
+def find_boxes(layout: ModuleType, settings: BuildSettings, args: BuildArguments) -> None:
+    """Look for faces and bodies in the clips that the layout finds, and take the boxes for the build."""
+    from functools import partial
+
+    from modeling_clipcaer.data.detection.detect import detect_boxes
+    from modeling_clipcaer.data.detection.files import BODIES, FACES, format_coverage
+    from modeling_clipcaer.faces.face_detection import build_face_detector
+
+    if settings.bounding_box_face or settings.bounding_box_body:
+        raise InputError("--detect-boxes: box files are given too; expected one of the two")
+    paths = {clip.path for clip in layout.find_clips(settings).clips}
+    folder = f"{args.output.rstrip('/')}-boxes"
+    build_detector = partial(build_face_detector, build_face_detector("auto").name)
+    root = os.path.commonpath([os.path.dirname(path) for path in paths])
+    record = detect_boxes([root], folder, build_detector, num_proc=args.num_proc, only=paths)
+    tell(format_coverage(record))
+    if not record["coverage"]["clips_with_face"]:
+        complain("warning", "no face was found: both streams will see whole frames")
+        return
+    settings.bounding_box_face, settings.bounding_box_body = f"{folder}/{FACES}", f"{folder}/{BODIES}"
 
 
 def read_flags(layout: ModuleType, words: list[str]) -> tuple[BuildArguments, BuildSettings]:

@@ -290,7 +290,9 @@ def _add_flag(group: argparse._ArgumentGroup, setting: Field, hint: Any) -> None
     names = _spell(f"--{setting.name}")
     if setting.metadata.get("positional"):
         is_list = get_origin(kind) is list
-        words = {"nargs": "+"} if default is MISSING else {"nargs": "*" if is_list else "?", "default": default}
+        words: dict[str, Any] = {"default": default, "nargs": "*" if is_list else "?"}
+        if default is MISSING:
+            words = {"nargs": "+"} if is_list else {}
         group.add_argument(setting.name, metavar=setting.name.upper(), help=setting.metadata["help"], **words)
         group.add_argument(*names, nargs=0, action=_Nothing, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
         return

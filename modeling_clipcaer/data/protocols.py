@@ -51,7 +51,11 @@ def cut_listed(
         protocol, name = lists, f"{lists}, validation {f'by person, seed {seed}' if shares else 'list'}"
     cut = {**shares, "seed": seed} if shares else {}
     persons_from = describe_persons(clips, settings.person_pattern)
-    about = {"person_pattern": settings.person_pattern, "persons_from": persons_from}
+    about = {
+        "person_pattern": settings.person_pattern,
+        "persons_from": persons_from,
+        "persons_known": settings.person_pattern is not None or any(clip.person is not None for clip in clips),
+    }
     return splits, {"protocol": protocol, "name": name, **cut, **about}
 
 
@@ -61,7 +65,7 @@ def describe_persons(clips: Sequence[SourceClip], pattern: str | None) -> str:
         return "the table's"
     if pattern is not None:
         return f"by the pattern {pattern}"
-    return f"not known, each {'folder' if clips[0].is_folder else 'video'} counts as one"
+    return f"each {'folder' if clips[0].is_folder else 'video'} counts as one"
 
 
 def cut_by_protocol(clips: Sequence[SourceClip], settings: "RaerSettings") -> dict[str, Clips]:

@@ -150,7 +150,8 @@ def format_table(record: Mapping[str, Any]) -> str:
         for title, cells in rows
     ]
     clean = ["the rest is clean"] if len(found) < len(faults) else []
-    clean += [] if any(record["shared_persons"].values()) else ["no person is in two splits"]
+    if record["split"].get("persons_known", True) and not any(record["shared_persons"].values()):
+        clean.append("no person is in two splits")
     return "\n".join([f"split: {record['split']['name']}", *lines, *clean])
 
 
@@ -222,7 +223,13 @@ def with_share(count: int, total: int) -> str:
 def say_findings(record: Mapping[str, Any]) -> list[str]:
     """What a reader must know beside the table."""
     sentences = []
-    if persons_from := record["split"].get("persons_from"):
+    persons_from = record["split"].get("persons_from")
+    if not record["split"].get("persons_known", True):
+        sentences.append(
+            f"warning  nothing says who is seen, so that one person may be in two splits and the measures too good: "
+            f"{persons_from}; --person-pattern finds persons in the paths"
+        )
+    elif persons_from:
         sentences.append(f"persons: {persons_from}")
     if merged := record["split"].get("persons_merged"):
         sentences.append(merged)

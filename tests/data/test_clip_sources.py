@@ -154,6 +154,7 @@ def test_a_stretch_of_your_own_video_is_cut_by_seconds_and_nobody_is_in_two_spli
         "seed": 42,
         "person_pattern": None,
         "persons_from": "",
+        "persons_known": False,
     }
     row = next(row for row in rows if row["first_frame"] == 20)
     pixels = ClipCaerCollator(ClipCaerVideoProcessor(num_frames=10, image_size=32), "eval")([row])["pixel_values"]
@@ -228,6 +229,7 @@ def test_the_command_on_several_processes_gives_the_same_dataset_as_on_one(run, 
     root = make_caer(tmp_path / "CAER", ("Anger", "Happy"))
     _, clips, printed = build(run, "caer", root)
     alone = {split: clips[split][:] for split in clips}
+    (tmp_path / "out_labels.yaml").unlink()
     command = [sys.executable, str(ROOT / "data_scripts/build_caer.py"), "--root", str(root), "--num_proc=2"]
     result = subprocess.run(
         [*command, "--output", str(tmp_path / "out")],
@@ -295,7 +297,7 @@ def test_an_earlier_build_is_replaced_and_other_folders_are_not(run, tmp_path):
     (tmp_path / "out" / "old").touch()
     build(run, "caer", root)
     assert not (tmp_path / "out" / "old").exists()
-    assert {entry.name for entry in tmp_path.iterdir()} == {"CAER", "out"}
+    assert {entry.name for entry in tmp_path.iterdir()} == {"CAER", "out", "out_labels.yaml"}
     status, _, error = run(build_caer, "--root", root, "--output", root)
     assert status == 2 and "exists and is no dataset of a builder" in error and (root / "train").is_dir()
 
@@ -310,7 +312,7 @@ def test_a_build_that_fails_leaves_the_earlier_one_and_nothing_else(run, tmp_pat
     assert status == 2 and "train/Happy/0001.avi: cannot be read as a video" in error
     assert "2 of 8 clips cannot be read (--skip-unreadable leaves them out)" in error
     assert (tmp_path / "out" / "build.json").read_bytes() == before
-    assert {entry.name for entry in tmp_path.iterdir()} == {"CAER", "out"}
+    assert {entry.name for entry in tmp_path.iterdir()} == {"CAER", "out", "out_labels.yaml"}
 
 
 def test_unreadable_videos_are_left_out_counted_and_listed(run, tmp_path):

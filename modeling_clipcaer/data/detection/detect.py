@@ -2,7 +2,7 @@
 
 import platform
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
@@ -32,6 +32,7 @@ def detect_boxes(
     body_per_frame: bool = False,
     num_proc: int = 1,
     weights: str | Path | None = None,
+    only: Collection[str] | None = None,
 ) -> dict[str, Any]:
     """Write the boxes of all clips in `inputs` into the folder `output`, and return what detection.json says.
 
@@ -43,6 +44,7 @@ def detect_boxes(
         body_per_frame: one body box a frame, not one a clip.
         num_proc: processes to work with.
         weights: the detector's file, for the record.
+        only: absolute paths of the clips to look at, by default all.
 
     Raises:
         InputError: there are no clips, or `output` holds something else.
@@ -52,7 +54,9 @@ def detect_boxes(
             raise InputError(f"`{name}` is {number}, expected at least 1")
     passed_over: Counter[str] = Counter()
     clips, output = find_clips(inputs, passed_over), Path(output)
-    if passed_over:
+    if only is not None:
+        clips = [clip for clip in clips if clip.path in only]
+    elif passed_over:
         tell(say_passed_over(passed_over))
     about = {
         "detector": build_detector().name,

@@ -1,0 +1,66 @@
+"""What follows a build: a labels file to edit where no preset has texts for the labels, and the next command."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from modeling_clipcaer.common.files import complete_file
+from modeling_clipcaer.data.labels_file import read_label_entries
+from modeling_clipcaer.names import identity_key
+from modeling_clipcaer.raer_labels import RAER_LABELS
+
+
+OWN = "own_data"  # the preset of labels that no other has texts for
+PRESETS = ("daisee", "engagenet", "cremad", "ravdess", "caer", "dfew", "ferv39k", "mafw")
+LABELS_HEAD = """\
+# What a camera can see of each label, to be edited: CLIP knows words for faces, postures and things better than names
+# of feelings. Any number of sentences; `clipcaer train --labels-file` reads this file.
+#   soft: what stands behind the learned context tokens; several texts make an ensemble
+#   descriptive: fixed sentences whose embeddings are averaged
+"""
+
+
+def find_presets(labels: Sequence[str]) -> list[str]:
+    """The presets whose texts are those of the labels; data sets may have the labels of another."""
+    keys = set(map(identity_key, labels))
+    if keys == set(map(identity_key, RAER_LABELS)):
+        return ["raer_best"]
+    return [name for name in PRESETS if set(map(identity_key, read_labels(name))) == keys]
+
+
+def read_labels(preset: str) -> list[str]:
+    """The labels of a preset's texts."""
+    return list(read_label_entries(f"{preset}_labels"))
+
+
+def write_labels_file(path: Path, labels: Sequence[str]) -> bool:
+    """Write a labels file to begin with, unless there is one; whether it was written."""
+    if path.exists():
+        return False
+    entries = {}
+    for label in labels:
+        words = label.replace("_", " ")
+        sentences = [f"a face that looks {words}.", f"a student who looks {words} and how the body shows it."]
+        entries[label] = {"soft": f"a student who looks {words}.", "descriptive": sentences}
+    text = yaml.safe_dump({"labels": entries}, sort_keys=False, allow_unicode=True, width=119)
+    with complete_file(path) as partial:
+        partial.write_text(LABELS_HEAD + text, encoding="utf-8")
+    return True
+
+
+def tell_next(output: str, labels: Sequence[str]) -> list[str]:
+    """Lines that say what to do with a dataset that was built; writes its labels file where that is needed."""
+    presets, lines = find_presets(labels), []
+    if not presets:
+        path = Path(f"{output.rstrip('/')}_labels.yaml")
+        what = "edit its sentences" if write_labels_file(path, labels) else "kept as it is"
+        lines.append(f"labels and their texts: {path} ({what})")
+        flags = ["--config", OWN, "--labels-file", str(path)]
+    elif len(presets) == 1:
+        flags = ["--config", presets[0]]
+    else:
+        flags = ["--config", OWN, "--labels-file", f"{presets[0]}_labels"]
+    words = ["clipcaer", "train", *flags, "--dataset", output, "--output", f"outputs/{Path(output).absolute().name}"]
+    return [*lines, f"next: {shlex.join(words)}"]
