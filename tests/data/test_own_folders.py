@@ -76,7 +76,9 @@ def test_labels_that_a_preset_has_texts_for_need_no_file(run, tmp_path):
     assert status == 0, error
     assert printed.splitlines()[-1].startswith("next: clipcaer train --config caer --dataset ")
     assert not (tmp_path / "caer_labels.yaml").exists()
-    status, printed, _ = run(builder("raer"), "--root", make_tree(tmp_path / "tree").raer, "--output", tmp_path / "raer")
+    status, printed, _ = run(
+        builder("raer"), "--root", make_tree(tmp_path / "tree").raer, "--output", tmp_path / "raer"
+    )
     assert status == 0 and " --config raer_best " in printed.splitlines()[-1]
     status, printed, _ = run(builder("cremad"), "--root", make_cremad(tmp_path / "C"), "--output", tmp_path / "cremad")
     assert status == 0 and " --config cremad " in printed.splitlines()[-1]
