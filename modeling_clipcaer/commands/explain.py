@@ -163,8 +163,7 @@ def explain_chosen(
 def read_recordings(args: ExplanationArguments, windows: WindowSettings, explainer: "Explainer") -> Iterator["Sample"]:
     """Everybody in the chosen windows of each recording."""
     from modeling_clipcaer.data.clip_boxes import read_boxes
-    from modeling_clipcaer.explanations.explanation import Sample
-    from modeling_clipcaer.explanations.samples import show_squares
+    from modeling_clipcaer.prediction.explanations import make_sample
     from modeling_clipcaer.prediction.inputs import find_recordings
     from modeling_clipcaer.recordings.analysis import RecordingAnalyzer
     from modeling_clipcaer.recordings.crops import nearest_windows
@@ -184,9 +183,7 @@ def read_recordings(args: ExplanationArguments, windows: WindowSettings, explain
         times = args.at or [recording.duration * (place + 0.5) / args.num for place in range(args.num)]
         for window in nearest_windows(analyzer.cut_windows(recording), times):
             for person in window.people or [window.room]:
-                name = f"{public_name(source)}, {person.name}, {window.start:g} to {window.end:g} s"
-                pixels = person.stack_pixels()
-                yield Sample(name, pixels, shown=show_squares(pixels, args.show_faces) if args.frames else {})
+                yield make_sample(source, window, person, args.frames, args.show_faces)
 
 
 def describe(explanation: "Explanation") -> str:

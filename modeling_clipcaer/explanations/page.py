@@ -27,6 +27,7 @@ from modeling_clipcaer.names import public_name
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+FOLDER = "explanation"  # beside a recording's and an evaluation's other files
 CONTENT, PAGE, FIGURES = "explanation.json", "explanation.html", "figures"
 TOLD_ELSEWHERE = {"notice", "caveat", "labels", "samples", "map"}  # of explanation.json, on its page
 TEMPLATES = Path(__file__).parent / "templates"
@@ -158,6 +159,11 @@ def render_section(folder: Path, link: str, room: int, lead: str, name: str, lev
             break
         page = longer
     return Markup(page)
+
+
+def shows_people(folder: Path) -> bool:
+    """Whether a folder of [`write_explanations`] holds pictures of people, and so a page with its section."""
+    return any(sample["shown"] for sample in read_object(folder / CONTENT)["samples"])
 
 
 def _templates() -> "Environment":
