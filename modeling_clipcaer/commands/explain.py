@@ -51,7 +51,7 @@ class ExplanationArguments:
         None, "Seconds of each recording whose windows are explained; --num of them, evenly spread, by default."
     )
     num: int = option(8, "Clips drawn at random, or windows of each recording.", least=1, most=64)
-    frames: bool = option(False, "Draw the maps over the frames, faces hidden; in recordings whole frames.")
+    frames: bool = option(False, "Draw the maps over the frames, faces blurred.")
     show_faces: bool = option(False, "Leave faces as they are in what --frames draws.")
     sentences: int = rare_option(3, "Nearest sentences of each kind.", least=1)
     map_clips: int = rare_option(
@@ -163,14 +163,14 @@ def explain_chosen(
 def read_recordings(args: ExplanationArguments, windows: WindowSettings, explainer: "Explainer") -> Iterator["Sample"]:
     """Everybody in the chosen windows of each recording."""
     from modeling_clipcaer.data.clip_boxes import read_boxes
-    from modeling_clipcaer.prediction.explanations import make_sample
+    from modeling_clipcaer.prediction.explanations import ShownSquares, make_sample
     from modeling_clipcaer.prediction.inputs import find_recordings
     from modeling_clipcaer.recordings.analysis import RecordingAnalyzer
     from modeling_clipcaer.recordings.crops import nearest_windows
     from modeling_clipcaer.recordings.recording import open_with_boxes
     from modeling_clipcaer.recordings.settings import TimelineSettings
 
-    analyzer = RecordingAnalyzer(explainer.model, explainer.processor, TimelineSettings(**asdict(windows)))
+    analyzer = RecordingAnalyzer(explainer.model, explainer.processor, TimelineSettings(**asdict(settings)))
     boxes = read_boxes(args.bounding_box_face, args.bounding_box_body)
     sources = find_recordings(args.inputs or [], Path(args.output_dir))
     boxes.check(sources)
@@ -181,9 +181,12 @@ def read_recordings(args: ExplanationArguments, windows: WindowSettings, explain
         if late := [time for time in args.at or () if not 0 <= time <= recording.duration]:
             raise InputError(f"--at {late[0]:g}: {source} lasts {recording.duration:g} s")
         times = args.at or [recording.duration * (place + 0.5) / args.num for place in range(args.num)]
-        for window in nearest_windows(analyzer.cut_windows(recording), times):
+        timeline, windows = analyzer.cut_windows(recording)
+        chosen = nearest_windows(windows, times)
+        squares = ShownSquares(analyzer, timeline, args.show_faces) if args.frames else None
+        for window in chosen:
             for person in window.people or [window.room]:
-                yield make_sample(source, window, person, args.frames, args.show_faces)
+                yield make_sample(source, window, person, squares)
 
 
 def describe(explanation: "Explanation") -> str:

@@ -2,6 +2,8 @@
 
 import base64
 import io
+from collections.abc import Callable
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -134,7 +136,15 @@ def render_page(folder: Path) -> str:
     )
 
 
-def render_section(folder: Path, link: str, room: int, lead: str, name: str, level: int = 2) -> str:
+def render_section(
+    folder: Path,
+    link: str,
+    room: int,
+    lead: str,
+    name: str,
+    level: int = 2,
+    title: Callable[[dict[str, Any]], str] = itemgetter("name"),
+) -> str:
     """What a folder of [`write_explanations`] holds as a section of another page, which includes `explanation.css.j2`:
     closed details for each answer, and the map.
 
@@ -144,13 +154,14 @@ def render_section(folder: Path, link: str, room: int, lead: str, name: str, lev
         lead: what the answers are, in a sentence.
         name: of the section, unique on the page.
         level: of its heading.
+        title: what an answer is called, of its entry in explanation.json.
 
     Returns:
         Markup.
     """
     content, template = read_object(folder / CONTENT), _templates().get_template("section.html.j2")
     total, samples = len(content["samples"]), []
-    common = {**_describe_content(content), "link": link, "lead": lead, "name": name, "h": level}
+    common = {**_describe_content(content), "link": link, "lead": lead, "name": name, "h": level, "title": title}
     page = template.render(**common, samples=samples, left_out=total)
     for number, sample in enumerate(content["samples"], start=1):
         samples.append(_describe_sample(sample, number, folder))

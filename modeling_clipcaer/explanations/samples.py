@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import Any
 
-import numpy as np
 import torch
 from datasets import Dataset
 from torch.utils.data import DataLoader
@@ -15,7 +14,6 @@ from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.explanations.attention import PIXELS_OF
 from modeling_clipcaer.explanations.explanation import Explainer, Explanation, Sample
 from modeling_clipcaer.explanations.page import lay_out_map
-from modeling_clipcaer.faces.hiding import hide_whole
 from modeling_clipcaer.models.frozen_parts import FrozenParts
 from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor
 
@@ -87,15 +85,6 @@ def explain_clips(
         embed_clips(explainer.parts, processor, others, num_workers),
         *(explainer.texts, explainer.text_embeds, explainer.labels),
     )
-
-
-def show_squares(pixels: dict[str, torch.Tensor], show_faces: bool = False) -> dict[str, np.ndarray]:
-    """By stream, `pixels` as people may be shown them: without `show_faces` wholly made unrecognisable, since nobody
-    knows where in them the faces are."""
-    shown = {stream: squares.permute(0, 2, 3, 1).numpy().copy() for stream, squares in pixels.items()}
-    for square in () if show_faces else (square for squares in shown.values() for square in squares):
-        hide_whole(square)
-    return shown
 
 
 @torch.no_grad()

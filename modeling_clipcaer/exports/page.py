@@ -269,6 +269,9 @@ def _explain(recording: RecordingSummary, number: int, room: int, level: int) ->
         lead="The surest answer of each label, and the least certain ones.",
         name=f"explained-{number}",
         level=level,
+        title=lambda answer: (
+            f"{show_person(answer['person'])}, {show_clock(answer['start'])} to {show_clock(answer['end'])}"
+        ),
     )
 
 

@@ -5,15 +5,20 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
+import torch
+
 from modeling_clipcaer.explanations.explanation import Explainer, Sample
 from modeling_clipcaer.explanations.page import describe_model, lay_out_map, write_explanations
-from modeling_clipcaer.explanations.samples import show_squares
 from modeling_clipcaer.explanations.texts import encode_texts
+from modeling_clipcaer.exports.face_paths import follow_faces
+from modeling_clipcaer.faces.boxes import Box
+from modeling_clipcaer.faces.hiding import hide_between, hide_whole
 from modeling_clipcaer.models.frozen_parts import FrozenParts
 from modeling_clipcaer.names import public_name
 from modeling_clipcaer.prediction.arguments import PredictionArguments
 from modeling_clipcaer.recordings.analysis import RecordingAnalyzer
-from modeling_clipcaer.recordings.crops import PersonCrops, WindowCrops
+from modeling_clipcaer.recordings.crops import Crop, PersonCrops, WindowCrops
 from modeling_clipcaer.recordings.stretches import Recording
 from modeling_clipcaer.recordings.timeline import NO_PICTURE, ROOM, Timeline, TimelineWindow
 
@@ -42,11 +47,13 @@ class RecordingExplainer:
             timeline: of `recording`, which is read again: what its answers were drawn from is not kept.
         """
         chosen = choose_windows(timeline, self.args.explain)
-        cut = find_crops(self.analyzer.cut_windows(recording), chosen)
+        seen, windows = self.analyzer.cut_windows(recording)
+        cut = find_crops(windows, chosen)
+        squares = ShownSquares(self.analyzer, seen, self.args.show_faces) if self.args.explain_frames else None
         explainer, found = self.explainer, []
         for key, reason in chosen.items():
             if key in cut:  # else the file has changed meanwhile
-                sample = make_sample(recording.name, *cut[key], self.args.explain_frames, self.args.show_faces)
+                sample = make_sample(recording.name, *cut[key], squares)
                 sample.reason = reason
                 found.append(explainer.explain(sample))
         if not found:
@@ -74,7 +81,7 @@ def choose_windows(timeline: Timeline, count: int) -> dict[Key, str]:
     chosen: list[tuple[TimelineWindow, str]] = []
     for label, _ in Counter(map(_likeliest, rows)).most_common():
         best = max((row for row in rows if _likeliest(row) == label), key=_score)
-        chosen.append((best, f"the surest answer of {label}"))
+        chosen.append((best, "the surest of its label"))
     for row in sorted(rows, key=_score):
         if not any(row.person == other.person and _overlap(row, other) for other, _ in chosen):
             chosen.append((row, "among the least certain"))
@@ -104,14 +111,58 @@ def find_crops(windows: Iterable[WindowCrops], keys: Iterable[Key]) -> dict[Key,
     }
 
 
-def make_sample(
-    source: str, window: WindowCrops, person: PersonCrops, with_frames: bool = False, show_faces: bool = False
-) -> Sample:
-    """What an answer about a person in a window is drawn from, as what is explained."""
-    pixels = person.stack_pixels()
+def make_sample(source: str, window: WindowCrops, person: PersonCrops, squares: "ShownSquares | None") -> Sample:
+    """What an answer about a person in a window is drawn from, as what is explained, and, if there are `squares`, as
+    people may be shown it."""
     return Sample(
         f"{public_name(source)}, {person.name}, {window.start:g} to {window.end:g} s",
-        pixels,
-        shown=show_squares(pixels, show_faces) if with_frames else {},
+        person.stack_pixels(),
+        shown=squares.show(person) if squares else {},
         moment={"person": person.name, "start": round(window.start, 3), "end": round(window.end, 3)},
     )
+
+
+class ShownSquares:
+    """What answers are drawn from as people may be shown it: as in an overlay every face that was found is
+    unrecognisable, also a little before and after. A face's own square is coarse as a whole, and so is a context in
+    which nobody's face is known.
+
+    Args:
+        analyzer: who cut the squares.
+        timeline: says where each face was; a face that was never found stays visible.
+        show_faces: leave faces as they are.
+    """
+
+    def __init__(self, analyzer: RecordingAnalyzer, timeline: Timeline, show_faces: bool):
+        self.cutter, self.size, self.show_faces = analyzer.cutter, (timeline.height, timeline.width), show_faces
+        self.paths = follow_faces(timeline.sightings)
+
+    def show(self, person: PersonCrops) -> dict[str, np.ndarray]:
+        """By stream, uint8 (num_frames, image_size, image_size, 3)."""
+        shown = {
+            stream: squares.permute(0, 2, 3, 1).numpy().copy() for stream, squares in person.stack_pixels().items()
+        }
+        if not self.show_faces:
+            for square in shown.get("face", ()):
+                hide_whole(square)
+            for square, crop in zip(shown.get("context", ()), person.context, strict=False):
+                self._hide_faces(square, crop)
+        return shown
+
+    def _hide_faces(self, square: np.ndarray, crop: Crop) -> None:
+        """Make the faces of a context unrecognisable, in place."""
+        found = [boxes for path in self.paths.values() if len(boxes := path.boxes_to_hide(crop.time))]
+        if not found:
+            hide_whole(square)
+        for boxes in found:
+            if places := [place for box in boxes if (place := self._find_box(box, crop))]:
+                hide_between(square, np.array(places, dtype=float))
+
+    def _find_box(self, box: np.ndarray, crop: Crop) -> Box | None:
+        """Where a box of the frame is on its square, by a frame that is bright there alone; `None`: beside it."""
+        left, top, right, bottom = (round(max(side, 0)) for side in box)
+        frame = torch.zeros(3, *self.size, dtype=torch.uint8)
+        frame[:, top : max(bottom, top + 1), left : max(right, left + 1)] = 255
+        cut = self.cutter.cut_context(frame, crop.box)
+        rows, columns = np.nonzero(cut.content[0].numpy()) if cut else ((), ())
+        return (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1) if len(rows) else None
