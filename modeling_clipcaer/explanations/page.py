@@ -20,9 +20,9 @@ from modeling_clipcaer.explanations.explanation import DIGITS, Explanation
 from modeling_clipcaer.explanations.figures import draw_explanation
 from modeling_clipcaer.explanations.texts import Text, map_points
 from modeling_clipcaer.json_files import read_object
+from modeling_clipcaer.modeling_clipcaer import ClipCaerForVideoClassification
 from modeling_clipcaer.models.checkpoints import weights_revision
 from modeling_clipcaer.models.measurement import find_measurement, tell_measurement
-from modeling_clipcaer.modeling_clipcaer import ClipCaerForVideoClassification
 from modeling_clipcaer.names import public_name
 
 
@@ -126,13 +126,17 @@ def write_explanations(
 def render_page(folder: Path) -> str:
     """The page on what a folder of [`write_explanations`] holds: self-contained, without scripts or the network."""
     content = read_object(folder / CONTENT)
-    return _templates().get_template("explanation.html.j2").render(
-        **_describe_content(content),
-        samples=[
-            _describe_sample(sample, number, folder) for number, sample in enumerate(content["samples"], start=1)
-        ],
-        about={name: value for name, value in content.items() if name not in TOLD_ELSEWHERE},
-        notice=RESPONSIBLE_USE,
+    return (
+        _templates()
+        .get_template("explanation.html.j2")
+        .render(
+            **_describe_content(content),
+            samples=[
+                _describe_sample(sample, number, folder) for number, sample in enumerate(content["samples"], start=1)
+            ],
+            about={name: value for name, value in content.items() if name not in TOLD_ELSEWHERE},
+            notice=RESPONSIBLE_USE,
+        )
     )
 
 

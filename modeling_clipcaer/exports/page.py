@@ -237,7 +237,9 @@ def render_page(recordings: Sequence[RecordingSummary]) -> str:
         "plain_colours": PLAIN_COLOURS,
         "is_alone": len(recordings) == 1,
         "explains": any(recording.explained for recording in recordings),
-        "explain": partial(_explain, room=EXPLAINED // max(len(recordings), 1), level=2 if len(recordings) == 1 else 3),
+        "explain": partial(
+            _explain, room=EXPLAINED // max(len(recordings), 1), level=2 if len(recordings) == 1 else 3
+        ),
     }
     page = {
         "recordings": recordings,
