@@ -160,7 +160,9 @@ def explain_chosen(
     )
 
 
-def read_recordings(args: ExplanationArguments, settings: WindowSettings, explainer: "Explainer") -> Iterator["Sample"]:
+def read_recordings(
+    args: ExplanationArguments, settings: WindowSettings, explainer: "Explainer"
+) -> Iterator["Sample"]:
     """Everybody in the chosen windows of each recording."""
     from modeling_clipcaer.data.clip_boxes import read_boxes
     from modeling_clipcaer.prediction.explanations import ShownSquares, make_sample

@@ -164,7 +164,7 @@ def render_section(
         Markup.
     """
     content, template = read_object(folder / CONTENT), _templates().get_template("section.html.j2")
-    total, samples = len(content["samples"]), []
+    total, samples = len(content["samples"]), list[dict[str, Any]]()
     common = {**_describe_content(content), "link": link, "lead": lead, "name": name, "h": level, "title": title}
     page = template.render(**common, samples=samples, left_out=total)
     for number, sample in enumerate(content["samples"], start=1):

@@ -261,9 +261,8 @@ def render_page(recordings: Sequence[RecordingSummary]) -> str:
     return frame.render(common, **page, sections=sections)
 
 
-def _explain(recording: RecordingSummary, number: int, room: int, level: int) -> str:
-    """The section on what a recording's answers rest on."""
-    folder = recording.explained
+def _explain(folder: Path, number: int, room: int, level: int) -> str:
+    """The section on what the answers of the recording of this number rest on."""
     return explanations.render_section(
         folder,
         link=quote(f"{folder.parent.name}/{folder.name}/{explanations.PAGE}"),

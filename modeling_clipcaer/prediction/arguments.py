@@ -64,9 +64,7 @@ class PredictionArguments:
         if self.explain_frames and not self.explain:
             raise InputError("--explain-frames has a meaning with --explain alone")
         if self.explain and self.labels:
-            raise InputError(
-                "--explain has no meaning with --labels: what is explained is a trained checkpoint"
-            )
+            raise InputError("--explain has no meaning with --labels: what is explained is a trained checkpoint")
 
     @property
     def wanted_formats(self) -> list[str]:

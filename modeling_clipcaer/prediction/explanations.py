@@ -163,6 +163,5 @@ class ShownSquares:
         left, top, right, bottom = (round(max(side, 0)) for side in box)
         frame = torch.zeros(3, *self.size, dtype=torch.uint8)
         frame[:, top : max(bottom, top + 1), left : max(right, left + 1)] = 255
-        cut = self.cutter.cut_context(frame, crop.box)
-        rows, columns = np.nonzero(cut.content[0].numpy()) if cut else ((), ())
+        rows, columns = np.nonzero(self.cutter.fit_context(frame, crop.box)[0].numpy())
         return (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1) if len(rows) else None

@@ -93,8 +93,10 @@ class CropCutter:
 
     def cut_context(self, frame: torch.Tensor, box=None, time: float = 0.0) -> Crop | None:
         """The square of a box, or of the whole frame where there is none or it is not wanted."""
-        if not self.context_stream:
-            return None
+        return Crop(self.fit_context(frame, box), box, time) if self.context_stream else None
+
+    def fit_context(self, frame: torch.Tensor, box=None) -> torch.Tensor:
+        """The pixels of that square, uint8 (3, image_size, image_size)."""
         # Keep: cropped before. The processor goes by its own `context`, which is not always what is wanted here.
         seen = crop_box(frame, box if self.context == "body" else None)
-        return Crop(self.processor.cut_context(seen, None)[0], box, time)
+        return self.processor.cut_context(seen, None)[0]
