@@ -154,7 +154,7 @@ def render_section(
 
     Args:
         link: the address of the folder's own page, seen from the other page.
-        room: bytes that the section may take. Answers that have no place in them are counted, and left to the link.
+        room: bytes that the section may take. The map, and answers, that have no place in them are left to the link.
         lead: what the answers are, in a sentence.
         name: of the section, unique on the page.
         level: of its heading.
@@ -165,11 +165,12 @@ def render_section(
     """
     content, template = read_object(folder / CONTENT), _templates().get_template("section.html.j2")
     total, samples = len(content["samples"]), list[dict[str, Any]]()
-    common = {**_describe_content(content), "link": link, "lead": lead, "name": name, "h": level, "title": title}
-    page = template.render(**common, samples=samples, left_out=total)
-    for number, sample in enumerate(content["samples"], start=1):
-        samples.append(_describe_sample(sample, number, folder))
-        longer = template.render(**common, samples=samples, left_out=total - number)
+    told = {**_describe_content(content), "link": link, "lead": lead, "name": name, "h": level, "title": title}
+    page = template.render(told, map=None, samples=[], left_out=total)
+    for number in range(total + 1):
+        if number:
+            samples.append(_describe_sample(content["samples"][number - 1], number, folder))
+        longer = template.render(told, samples=samples, left_out=total - number)
         if len(longer.encode()) > room:
             break
         page = longer
