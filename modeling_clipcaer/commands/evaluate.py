@@ -109,11 +109,11 @@ def check_baselines(args: EvaluationArguments) -> None:
 
 def evaluate(args: EvaluationArguments, trainer_args: ClipCaerTrainingArguments) -> None:
     """Report of a checkpoint on a split."""
-    from modeling_clipcaer.common.files import staged_folder
+    from modeling_clipcaer.common.files import is_replaceable, staged_folder
     from modeling_clipcaer.common.versions import tell_command
     from modeling_clipcaer.data.loading import load_clips, read_origin, read_split_protocol
     from modeling_clipcaer.experiments.baselines import add_baselines, measure_baselines, tell_rivals
-    from modeling_clipcaer.explanations.page import FOLDER
+    from modeling_clipcaer.explanations.page import CONTENT, FOLDER
     from modeling_clipcaer.reports.evaluation import build_report, describe_computation, write_report
     from modeling_clipcaer.reports.explained import choose_answers, explain_answers
     from modeling_clipcaer.reports.predictions import FILE_NAME, collect_predictions, write_predictions
@@ -121,6 +121,9 @@ def evaluate(args: EvaluationArguments, trainer_args: ClipCaerTrainingArguments)
     from modeling_clipcaer.training.ensembles import describe_members, list_labels, load_members, predict_together
     from modeling_clipcaer.training.run_comparison import fingerprint_clips
 
+    own = Path(args.output_dir, FOLDER)
+    if args.explain and own.exists() and not is_replaceable(own, {CONTENT}):
+        raise InputError(f"{own}: expected no folder of this name, or that of an earlier --explain")
     members = load_members(args.model)
     labels = list_labels(members[0][0])
     splits = [args.split, *((args.baselines_train_split, "validation") if args.baselines_train_split else ())]
@@ -168,7 +171,7 @@ def evaluate(args: EvaluationArguments, trainer_args: ClipCaerTrainingArguments)
                     seed=args.seed,
                     num_workers=args.num_workers,
                 )
-                shutil.rmtree(Path(args.output_dir, FOLDER), ignore_errors=True)  # over which no folder can be moved
+                shutil.rmtree(own, ignore_errors=True)  # over which no folder can be moved
             write_report(report, folder, folder / FOLDER if chosen else None)
             write_predictions(answers, folder / FILE_NAME)
         for line in list_result(report, args.output_dir, tell_rivals(report)):
