@@ -267,7 +267,7 @@ def _explain(folder: Path, number: int, room: int, level: int) -> str:
         folder,
         link=quote(f"{folder.parent.name}/{folder.name}/{explanations.PAGE}"),
         room=room,
-        lead="The surest answer of each label, and the least certain ones.",
+        lead="The surest answer of each label, of the commonest label first, then the least certain answers.",
         name=f"explained-{number}",
         level=level,
         title=lambda answer: (
