@@ -12,7 +12,6 @@ from modeling_clipcaer.explanations.explanation import Explainer, Sample
 from modeling_clipcaer.explanations.page import describe_model, lay_out_map, write_explanations
 from modeling_clipcaer.explanations.texts import encode_texts
 from modeling_clipcaer.exports.face_paths import follow_faces
-from modeling_clipcaer.faces.boxes import Box
 from modeling_clipcaer.faces.hiding import hide_between, hide_whole
 from modeling_clipcaer.models.frozen_parts import FrozenParts
 from modeling_clipcaer.names import public_name
@@ -154,14 +153,20 @@ class ShownSquares:
         found = [boxes for path in self.paths.values() if len(boxes := path.boxes_to_hide(crop.time))]
         if not found:
             hide_whole(square)
+        region, place = self._find_region(crop)
         for boxes in found:
-            if places := [place for box in boxes if (place := self._find_box(box, crop))]:
-                hide_between(square, np.array(places, dtype=float))
+            shares = (boxes.reshape(-1, 2, 2) - region[0]) / (region[1] - region[0])
+            hide_between(square, (place[0] + shares * (place[1] - place[0])).reshape(-1, 4))
 
-    def _find_box(self, box: np.ndarray, crop: Crop) -> Box | None:
-        """Where a box of the frame is on its square, by a frame that is bright there alone; `None`: beside it."""
-        left, top, right, bottom = (round(max(side, 0)) for side in box)
-        frame = torch.zeros(3, *self.size, dtype=torch.uint8)
-        frame[:, top : max(bottom, top + 1), left : max(right, left + 1)] = 255
-        rows, columns = np.nonzero(self.cutter.fit_context(frame, crop.box)[0].numpy())
-        return (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1) if len(rows) else None
+    def _find_region(self, crop: Crop) -> tuple[np.ndarray, np.ndarray]:
+        """What of its frame a square shows, and where on the square it lies: each left and top, right and bottom."""
+        height, width = self.size
+        rows = self.cutter.crop_context(torch.arange(height)[:, None].expand(self.size), crop.box)[:, 0]
+        columns = self.cutter.crop_context(torch.arange(width).expand(self.size), crop.box)[0]
+        bright = torch.full((3, 1, 1), 255, dtype=torch.uint8).expand(3, *self.size)
+        lit = np.nonzero(self.cutter.fit_context(bright, crop.box)[0].numpy())
+        places = (columns.numpy(), rows.numpy()), lit[::-1]
+        region, place = (
+            np.array([[side.min() for side in axes], [side.max() + 1 for side in axes]]) for axes in places
+        )
+        return region, place

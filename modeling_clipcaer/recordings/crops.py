@@ -98,5 +98,8 @@ class CropCutter:
     def fit_context(self, frame: torch.Tensor, box=None) -> torch.Tensor:
         """The pixels of that square, uint8 (3, image_size, image_size)."""
         # Keep: cropped before. The processor goes by its own `context`, which is not always what is wanted here.
-        seen = crop_box(frame, box if self.context == "body" else None)
-        return self.processor.cut_context(seen, None)[0]
+        return self.processor.cut_context(self.crop_context(frame, box), None)[0]
+
+    def crop_context(self, frame: torch.Tensor, box=None) -> torch.Tensor:
+        """What of a frame (..., height, width) that square shows."""
+        return crop_box(frame, box if self.context == "body" else None)
