@@ -37,6 +37,8 @@ def test_the_section_says_which_frames_and_streams_matter(tmp_path):
         "falls most without frame 1 of the face (+30.0 points), frame 1 of the context (+2.0 points), "
         "frame 4 of the face (+0.6 points)." in text
     )
+    # Of the second answer no frame speaks for it, and one against it.
+    assert text.count("falls most without") == 1 and text.count("No single frame carries the answer") == 1
     assert "context +25.0 +0.50 calm" in text and "face +0.0 -0.10 busy" in text  # no -0.0
     assert 'data-go="1.0"' in page and page.count("data:image/webp;base64,") == 2
     assert 'href="a/explanation/explanation.html"' in page and "75.0 % of the variance" in text

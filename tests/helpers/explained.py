@@ -29,7 +29,9 @@ def write_explained(folder: Path, count: int, name: str = "a.mp4", size=(913, 33
                 "context": {"logit": 0.5, "probability": 0.25, "answer_without": "calm"},
                 "face": {"logit": -0.1, "probability": -0.0004, "answer_without": "busy"},
             },
-            "frames": {"context": [0.02, -0.1, 0.004, 0.0], "face": [0.3, 0.0, 0.0, 0.006]},
+            "frames": {"context": [0.02, -0.1, 0.004, 0.0], "face": [0.3, 0.0, 0.0, 0.006]}
+            if number % 2 == 0
+            else {"context": [0.004, -0.1, 0.0, 0.0], "face": [0.0] * 4},
             "sentences": {view: [text | {"cosine": 0.5} for text in texts[:3]] for view in ("descriptive", "soft")},
             "maps": {stream: [[[0.25, 0.25], [0.25, 0.25]]] * 4 for stream in ("context", "face")},
         }

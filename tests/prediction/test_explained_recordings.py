@@ -43,10 +43,13 @@ def test_the_surest_of_each_label_come_first_and_then_the_least_certain_that_lie
     # 6 is the least certain. 3, the next, overlaps 2 and 4; 5 overlaps 6, and 0 overlaps 1.
     assert [window for window, _ in chosen] == [1, 2, 4, 6]
     assert list(chosen.values()) == ["the surest of its label"] * 3 + ["among the least certain"]
-    assert list(choose_windows(timeline_of(*(answer(n, *given) for n, given in enumerate(answers))), 2)) == [
-        (1, "person-1"),  # of the commonest label
-        (2, "person-1"),
-    ]
+
+
+def test_the_commonest_label_comes_first_and_persons_may_overlap():
+    windows = [answer(0, "busy", 0.9), answer(2, "calm", 0.8), answer(4, "calm", 0.7)]
+    windows.append(answer(2, "calm", 0.5, "person-2"))
+    assert list(choose_windows(timeline_of(*windows), 3)) == [(2, "person-1"), (0, "person-1"), (2, "person-2")]
+    assert list(choose_windows(timeline_of(*windows), 1)) == [(2, "person-1")]
 
 
 def test_the_room_is_asked_for_where_nobody_is_and_the_model_sees_it():
@@ -154,6 +157,7 @@ def test_the_page_tells_what_answers_rest_on_if_it_was_asked(lesson, tmp_path, m
     for sample in content["samples"]:  # what is explained is what was answered
         row = rows[sample["person"], sample["start"]]
         assert sample["scores"] == pytest.approx(row["probabilities"], abs=1e-4)
+        assert sample["reason"] in ("the surest of its label", "among the least certain")
         assert sample["shown"] is False and set(sample["streams"]) == {"context", "face"}
     plain = (explained / "figures" / "1.png").read_bytes()
     page = run("--explain", 1, "--explain-frames")
