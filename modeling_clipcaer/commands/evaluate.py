@@ -160,12 +160,9 @@ def evaluate(args: EvaluationArguments, trainer_args: ClipCaerTrainingArguments)
         with staged_folder(args.output_dir) as folder:
             chosen = choose_answers(logits, answers.references, args.explain)
             if chosen:
-                about = {
-                    **{"source": report["dataset"], "split": args.split, "data": report["clips"]},
-                    "settings": {name: getattr(args, name) for name in SHOWN},
-                }
                 explain_answers(
-                    *(args.model[0], *members[0], clips[args.split], chosen, about, folder / FOLDER),
+                    *(args.model[0], *members[0], clips[args.split], chosen, report, folder / FOLDER),
+                    settings={name: getattr(args, name) for name in SHOWN},
                     with_frames=args.explain_frames,
                     show_faces=args.show_faces,
                     seed=args.seed,

@@ -115,11 +115,12 @@ def explain(
     )
     from modeling_clipcaer.explanations.texts import encode_texts
     from modeling_clipcaer.models.frozen_parts import FrozenParts
+    from modeling_clipcaer.models.measurement import find_measurement
 
     explainer = Explainer(FrozenParts(model), processor, *encode_texts(model), args.sentences)
     about: dict[str, Any] = {
         "source": public_name(args.dataset) if args.dataset else ", ".join(map(public_name, args.inputs or ())),
-        **describe_model(args.model, model),
+        **describe_model(args.model, model, find_measurement(args.model, model.config)),
         "settings": {name: getattr(args, name) for name in SETTINGS},
     }
     if args.dataset:

@@ -22,7 +22,7 @@ from modeling_clipcaer.explanations.texts import Text, map_points
 from modeling_clipcaer.json_files import read_object
 from modeling_clipcaer.modeling_clipcaer import ClipCaerForVideoClassification
 from modeling_clipcaer.models.checkpoints import weights_revision
-from modeling_clipcaer.models.measurement import find_measurement, tell_measurement
+from modeling_clipcaer.models.measurement import tell_measurement
 from modeling_clipcaer.names import public_name
 
 
@@ -47,13 +47,15 @@ TELLING, MOST_TOLD = 0.005, 3
 PACKAGES = ("clipcaer", "torch", "transformers", "numpy", "av")
 
 
-def describe_model(checkpoint: str, model: ClipCaerForVideoClassification) -> dict[str, Any]:
-    """What a reader must know of the model: its name, its weights, how well it was measured, the versions."""
+def describe_model(
+    checkpoint: str, model: ClipCaerForVideoClassification, measured: dict[str, Any] | None
+) -> dict[str, Any]:
+    """What a reader must know of the model: its name, its weights, how well it was `measured`, the versions."""
     config = model.config
     return {
         "model": public_name(checkpoint),
         "model_revision": weights_revision(checkpoint) or getattr(config, "_commit_hash", None),
-        "measured": tell_measurement(find_measurement(checkpoint, config)),
+        "measured": tell_measurement(measured),
         "calibrated": config.calibration_temperature is not None,
         **({"label_colours": config.label_colours} if config.label_colours else {}),
         "versions": list_versions(PACKAGES),

@@ -59,7 +59,7 @@ class RecordingExplainer:
             return
         about = {
             "source": public_name(recording.name),
-            **describe_model(self.args.model, explainer.model),
+            **describe_model(self.args.model, explainer.model, timeline.settings["measured"]),
             "settings": {name: getattr(self.args, name) for name in ("explain", "explain_frames", "show_faces")},
             "windows": {name: timeline.settings[name] for name in ("window", "stride", "context", "face_detector")},
         }

@@ -14,6 +14,7 @@ from modeling_clipcaer.explanations.texts import encode_texts
 from modeling_clipcaer.metrics import predict_labels, predict_probabilities
 from modeling_clipcaer.modeling_clipcaer import ClipCaerForVideoClassification
 from modeling_clipcaer.models.frozen_parts import FrozenParts
+from modeling_clipcaer.models.measurement import read_measurement
 from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor
 
 
@@ -48,8 +49,9 @@ def explain_answers(
     processor: ClipCaerVideoProcessor,
     rows: Dataset,
     chosen: dict[int, str],
-    about: dict[str, Any],
+    report: dict[str, Any],
     folder: Path,
+    settings: dict[str, Any],
     **shown: Any,
 ) -> None:
     """Write what answers rest on into `folder`, see [`write_explanations`].
@@ -59,9 +61,15 @@ def explain_answers(
         model: where it is to compute.
         rows: the split that was measured.
         chosen: places of its clips, and why each was chosen; at least one.
-        about: which split it is, and the settings.
+        report: of the evaluation.
+        settings: to be told beside them.
         shown: of [`explain_clips`].
     """
     explainer = Explainer(FrozenParts(model.eval()), processor, *encode_texts(model))
     found, layout = explain_clips(explainer, rows, list(chosen), list(chosen.values()), **shown)
-    write_explanations(found, layout, about | describe_model(checkpoint, model), explainer.labels, folder)
+    about = {
+        **{"source": report["dataset"], "split": report["split"], "data": report["clips"]},
+        **describe_model(checkpoint, model, read_measurement(report, explainer.labels)),
+        "settings": settings,
+    }
+    write_explanations(found, layout, about, explainer.labels, folder)
