@@ -124,8 +124,9 @@ class RecordingSummary:
 
 def write_joint_page(recordings: FinishedRecordings, path: Path) -> None:
     """[`write_report_page`] of recordings, played from their overlays, or from where they are."""
+    # Keep: seen from beside the recordings' folders. While the page is written it lies in a folder of its own.
     videos = [
-        find_video(source, folder, path.parent)
+        find_video(source, folder, folder.parent)
         for source, folder in zip(recordings.sources, recordings.folders, strict=True)
     ]
     explained = [folder / FOLDER for folder in recordings.folders]
