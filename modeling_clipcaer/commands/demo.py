@@ -43,7 +43,7 @@ STEPS = (
         "the timeline of this recording",
         "predict OUT/video/lesson.mp4 --model OUT/model --output OUT/prediction "
         "--bounding-box-face OUT/video/lesson.face.json --bounding-box-body OUT/video/lesson.body.json "
-        "--window 3 --stride 1 --tower-dtype float32 --overlay --show-faces --report",
+        "--window 3 --stride 1 --tower-dtype float32 --overlay --show-faces --report --explain 6 --explain-frames",
     ),
 )
 

@@ -5,9 +5,11 @@ clipcaer evaluate --model DIR --dataset DIR --split test --output OUT
 
 from __future__ import annotations
 
+import shutil
 import sys
 from contextlib import nullcontext
 from dataclasses import MISSING, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modeling_clipcaer.common.flags import option, parse_arguments
@@ -18,6 +20,8 @@ from modeling_clipcaer.models.arguments import tower_dtype_option
 
 if TYPE_CHECKING:
     from modeling_clipcaer.training.arguments import ClipCaerTrainingArguments
+
+SHOWN = ("explain", "explain_frames", "show_faces", "seed")
 
 
 @dataclass
@@ -43,10 +47,27 @@ class EvaluationArguments:
         "Measure beside the result what majority and zero-shot CLIP reach; the latter by the checkpoint's own towers, "
         "which look at every clip a second time.",
     )
+    explain: int = option(
+        0,
+        "Clips of which it is told what their answers rest on, in the folder explanation and in report.html: of each "
+        "label the surest mistake and a typical right answer, then the next surest mistakes.",
+        least=0,
+        most=64,
+    )
+    explain_frames: bool = option(False, "Draw the maps of --explain over the frames, faces blurred.")
+    show_faces: bool = option(False, "Leave faces as they are in what --explain-frames shows.")
     baselines_train_split: str | None = option(
         None,
         "Split on which a linear probe and an MLP are trained as further baselines; the split validation chooses.",
     )
+
+    def __post_init__(self):
+        if self.explain_frames and not self.explain:
+            raise InputError("--explain-frames has a meaning with --explain alone")
+        if self.show_faces and not self.explain_frames:
+            raise InputError("--show-faces has a meaning with --explain-frames alone")
+        if self.explain and len(self.model) * self.views > 1:
+            raise InputError("--explain explains the answers of one checkpoint and one view")
 
 
 def main() -> None:
@@ -88,16 +109,21 @@ def check_baselines(args: EvaluationArguments) -> None:
 
 def evaluate(args: EvaluationArguments, trainer_args: ClipCaerTrainingArguments) -> None:
     """Report of a checkpoint on a split."""
-    from modeling_clipcaer.common.files import staged_folder
+    from modeling_clipcaer.common.files import is_replaceable, staged_folder
     from modeling_clipcaer.common.versions import tell_command
     from modeling_clipcaer.data.loading import load_clips, read_origin, read_split_protocol
     from modeling_clipcaer.experiments.baselines import add_baselines, measure_baselines, tell_rivals
+    from modeling_clipcaer.explanations.page import CONTENT, FOLDER
     from modeling_clipcaer.reports.evaluation import build_report, describe_computation, write_report
+    from modeling_clipcaer.reports.explained import choose_answers, explain_answers
     from modeling_clipcaer.reports.predictions import FILE_NAME, collect_predictions, write_predictions
     from modeling_clipcaer.reports.told_result import list_result
     from modeling_clipcaer.training.ensembles import describe_members, list_labels, load_members, predict_together
     from modeling_clipcaer.training.run_comparison import fingerprint_clips
 
+    own = Path(args.output_dir, FOLDER)
+    if args.explain and own.exists() and not is_replaceable(own, {CONTENT}):
+        raise InputError(f"{own}: expected no folder of this name, or that of an earlier --explain")
     members = load_members(args.model)
     labels = list_labels(members[0][0])
     splits = [args.split, *((args.baselines_train_split, "validation") if args.baselines_train_split else ())]
@@ -132,7 +158,18 @@ def evaluate(args: EvaluationArguments, trainer_args: ClipCaerTrainingArguments)
             )
             report = add_baselines(report, baselines)
         with staged_folder(args.output_dir) as folder:
-            write_report(report, folder)
+            chosen = choose_answers(logits, answers.references, args.explain)
+            if chosen:
+                explain_answers(
+                    *(args.model[0], *members[0], clips[args.split], chosen, report, folder / FOLDER),
+                    settings={name: getattr(args, name) for name in SHOWN},
+                    with_frames=args.explain_frames,
+                    show_faces=args.show_faces,
+                    seed=args.seed,
+                    num_workers=args.num_workers,
+                )
+                shutil.rmtree(own, ignore_errors=True)  # over which no folder can be moved
+            write_report(report, folder, folder / FOLDER if chosen else None)
             write_predictions(answers, folder / FILE_NAME)
         for line in list_result(report, args.output_dir, tell_rivals(report)):
             tell(line)

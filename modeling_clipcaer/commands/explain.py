@@ -26,8 +26,6 @@ from modeling_clipcaer.recordings.settings import WindowSettings
 
 
 if TYPE_CHECKING:
-    import torch
-
     from modeling_clipcaer.explanations.explanation import Explainer, Explanation, Sample
     from modeling_clipcaer.modeling_clipcaer import ClipCaerForVideoClassification
     from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor
@@ -35,7 +33,6 @@ if TYPE_CHECKING:
 OF_CLIPS = ("split", "clips", "map_clips", "seed", "num_workers")
 OF_RECORDINGS = ("at", "bounding_box_face", "bounding_box_body")
 SETTINGS = ("clips", "at", "num", "frames", "show_faces", "sentences", "map_clips", "seed")
-PACKAGES = ("clipcaer", "torch", "transformers", "numpy", "av")
 
 
 @dataclass
@@ -54,7 +51,7 @@ class ExplanationArguments:
         None, "Seconds of each recording whose windows are explained; --num of them, evenly spread, by default."
     )
     num: int = option(8, "Clips drawn at random, or windows of each recording.", least=1, most=64)
-    frames: bool = option(False, "Draw the maps over the frames, faces hidden; in recordings whole frames.")
+    frames: bool = option(False, "Draw the maps over the frames, faces blurred.")
     show_faces: bool = option(False, "Leave faces as they are in what --frames draws.")
     sentences: int = rare_option(3, "Nearest sentences of each kind.", least=1)
     map_clips: int = rare_option(
@@ -106,78 +103,77 @@ def explain(
 ) -> None:
     """Explain what the flags name, and write the files."""
     from modeling_clipcaer.common.files import staged_folder
-    from modeling_clipcaer.common.versions import list_versions
     from modeling_clipcaer.explanations.explanation import Explainer
-    from modeling_clipcaer.explanations.page import NO_PROOF, lay_out_map, write_explanations
+    from modeling_clipcaer.explanations.page import (
+        CONTENT,
+        FIGURES,
+        NO_PROOF,
+        PAGE,
+        describe_model,
+        lay_out_map,
+        write_explanations,
+    )
     from modeling_clipcaer.explanations.texts import encode_texts
-    from modeling_clipcaer.models.checkpoints import weights_revision
     from modeling_clipcaer.models.frozen_parts import FrozenParts
-    from modeling_clipcaer.models.measurement import find_measurement, tell_measurement
+    from modeling_clipcaer.models.measurement import find_measurement
 
-    texts, text_embeds = encode_texts(model)
-    explainer = Explainer(FrozenParts(model), processor, texts, text_embeds, args.sentences)
+    explainer = Explainer(FrozenParts(model), processor, *encode_texts(model), args.sentences)
     about: dict[str, Any] = {
         "source": public_name(args.dataset) if args.dataset else ", ".join(map(public_name, args.inputs or ())),
-        "model": public_name(args.model),
-        "model_revision": weights_revision(args.model) or getattr(model.config, "_commit_hash", None),
-        "measured": tell_measurement(find_measurement(args.model, model.config)),
-        "calibrated": model.config.calibration_temperature is not None,
+        **describe_model(args.model, model, find_measurement(args.model, model.config)),
         "settings": {name: getattr(args, name) for name in SETTINGS},
-        **({"label_colours": model.config.label_colours} if model.config.label_colours else {}),
-        "versions": list_versions(PACKAGES),
     }
     if args.dataset:
-        found, others, embeds = explain_clips(args, explainer, about)
+        found, layout = explain_chosen(args, explainer, about)
     else:
         about["windows"] = {name: value for name, value in asdict(windows).items() if name != "face_detector_weights"}
         found = [explainer.explain(sample) for sample in read_recordings(args, windows, explainer)]
-        others, embeds = [], text_embeds[:0].cpu()
         if not found:
             raise InputError(f"{', '.join(args.inputs or ())}: expected a picture to explain, found none")
-    layout = lay_out_map(found, others, embeds, texts, text_embeds, explainer.labels)
-    with staged_folder(args.output_dir, last="explanation.json") as folder:
+        layout = lay_out_map(found, [], None, explainer.texts, explainer.text_embeds, explainer.labels)
+    with staged_folder(args.output_dir, last=CONTENT) as folder:
         write_explanations(found, layout, about, explainer.labels, folder)
-        shutil.rmtree(Path(args.output_dir, "figures"), ignore_errors=True)  # over which no folder can be moved
+        shutil.rmtree(Path(args.output_dir, FIGURES), ignore_errors=True)  # over which no folder can be moved
     for number, explanation in enumerate(found, start=1):
         tell(f"{number}: {printable(explanation.sample.name)}: {describe(explanation)}")
     tell(NO_PROOF)
-    tell(add_path("", f"{args.output_dir}/explanation.html"))
+    tell(add_path("", f"{args.output_dir}/{PAGE}"))
 
 
-def explain_clips(
+def explain_chosen(
     args: ExplanationArguments, explainer: "Explainer", about: dict[str, Any]
-) -> tuple[list["Explanation"], list[tuple[str, str]], "torch.Tensor"]:
-    """The explanations of a dataset's clips, and the name, label and embedding of the map's further clips."""
+) -> tuple[list["Explanation"], dict[str, Any]]:
+    """The explanations of a dataset's clips, and the map."""
     from modeling_clipcaer.data.loading import load_clips
     from modeling_clipcaer.data.views.samples import choose_clips
-    from modeling_clipcaer.explanations.samples import embed_clips, read_clips
+    from modeling_clipcaer.explanations.samples import explain_clips
     from modeling_clipcaer.training.run_comparison import fingerprint_clips
 
-    labels, processor = explainer.labels, explainer.processor
-    rows = load_clips(str(args.dataset), (args.split,), labels)[args.split]
+    rows = load_clips(str(args.dataset), (args.split,), explainer.labels)[args.split]
     about |= {"split": args.split, "data": fingerprint_clips(rows)}
-    places = choose_clips(rows, args.clips, args.num, args.seed)
-    samples = read_clips(rows, places, processor, explainer.model.config.streams, args.frames, args.show_faces)
-    found = [explainer.explain(sample) for sample in samples]
-    others = [place for place in choose_clips(rows, None, args.map_clips, args.seed) if place not in places]
-    points = rows.select(others)
-    embeds = embed_clips(explainer.parts, processor, points, args.num_workers)
-    names = [labels[number] for number in points["label"][:]]
-    return found, list(zip(points["clip_id"][:], names, strict=True)), embeds
+    return explain_clips(
+        *(explainer, rows, choose_clips(rows, args.clips, args.num, args.seed)),
+        with_frames=args.frames,
+        show_faces=args.show_faces,
+        map_clips=args.map_clips,
+        seed=args.seed,
+        num_workers=args.num_workers,
+    )
 
 
-def read_recordings(args: ExplanationArguments, windows: WindowSettings, explainer: "Explainer") -> Iterator["Sample"]:
+def read_recordings(
+    args: ExplanationArguments, settings: WindowSettings, explainer: "Explainer"
+) -> Iterator["Sample"]:
     """Everybody in the chosen windows of each recording."""
     from modeling_clipcaer.data.clip_boxes import read_boxes
-    from modeling_clipcaer.explanations.explanation import Sample
-    from modeling_clipcaer.explanations.samples import show_squares
+    from modeling_clipcaer.prediction.explanations import ShownSquares, make_sample
     from modeling_clipcaer.prediction.inputs import find_recordings
     from modeling_clipcaer.recordings.analysis import RecordingAnalyzer
     from modeling_clipcaer.recordings.crops import nearest_windows
     from modeling_clipcaer.recordings.recording import open_with_boxes
     from modeling_clipcaer.recordings.settings import TimelineSettings
 
-    analyzer = RecordingAnalyzer(explainer.model, explainer.processor, TimelineSettings(**asdict(windows)))
+    analyzer = RecordingAnalyzer(explainer.model, explainer.processor, TimelineSettings(**asdict(settings)))
     boxes = read_boxes(args.bounding_box_face, args.bounding_box_body)
     sources = find_recordings(args.inputs or [], Path(args.output_dir))
     boxes.check(sources)
@@ -188,11 +184,12 @@ def read_recordings(args: ExplanationArguments, windows: WindowSettings, explain
         if late := [time for time in args.at or () if not 0 <= time <= recording.duration]:
             raise InputError(f"--at {late[0]:g}: {source} lasts {recording.duration:g} s")
         times = args.at or [recording.duration * (place + 0.5) / args.num for place in range(args.num)]
-        for window in nearest_windows(analyzer.cut_windows(recording), times):
+        timeline, windows = analyzer.cut_windows(recording)
+        chosen = nearest_windows(windows, times)
+        squares = ShownSquares(analyzer, timeline, args.show_faces) if args.frames else None
+        for window in chosen:
             for person in window.people or [window.room]:
-                name = f"{public_name(source)}, {person.name}, {window.start:g} to {window.end:g} s"
-                pixels = person.stack_pixels()
-                yield Sample(name, pixels, shown=show_squares(pixels, args.show_faces) if args.frames else {})
+                yield make_sample(source, window, person, squares)
 
 
 def describe(explanation: "Explanation") -> str:

@@ -94,8 +94,9 @@ def predict(
     if args.label_studio_root:  # Keep: here. A wrong one is not to be found out after hours.
         find_label_studio_root(sources, args.label_studio_root)
     cameras = [source for source in sources if is_camera(source)]
-    if args.overlay and cameras:
-        raise InputError(f"{cameras[0]}: expected no camera with --overlay, which reads a recording again")
+    again = next((flag for flag in ("overlay", "explain") if getattr(args, flag)), None)
+    if again and cameras:
+        raise InputError(f"{cameras[0]}: expected no camera with --{again}, which reads a recording again")
     analyzer = build_analyzer(args, settings, boxes, state.device)
     config = analyzer.model.config
     if state.is_main_process:

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 
-def page_templates(folder: Path) -> Environment:
-    """The templates in `folder`, which may include `page.css`. What they show of texts is printable and no markup."""
+def page_templates(*folders: Path) -> Environment:
+    """The templates in `folders`, which may include `page.css`. What they show of texts is printable and no markup."""
     import jinja2
 
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader([folder, Path(__file__).parent / "templates"]),
+        loader=jinja2.FileSystemLoader([*folders, Path(__file__).parent / "templates"]),
         autoescape=True,  # Keep: names of files and labels may hold markup.
         finalize=lambda value: printable(value) if type(value) is str else value,
         undefined=jinja2.StrictUndefined,

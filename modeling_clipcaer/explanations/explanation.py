@@ -27,12 +27,16 @@ class Sample:
         label: the true one's name, where it is known.
         shown: by stream, the frames as people may be shown them, uint8 (num_frames, image_size, image_size, 3); empty
             where none may be.
+        reason: why it was chosen, in a few words.
+        moment: of a window of a recording its `person`, `start` and `end` in seconds.
     """
 
     name: str
     pixels: dict[str, torch.Tensor]
     label: str | None = None
     shown: dict[str, np.ndarray] = field(default_factory=dict)
+    reason: str | None = None
+    moment: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -63,6 +67,8 @@ class Explanation:
         """All of it as JSON can hold it."""
         return {
             "name": self.sample.name,
+            **self.sample.moment,
+            "reason": self.sample.reason,
             "label": self.sample.label,
             "answer": self.answer,
             "scores": _round(self.scores),
@@ -76,6 +82,7 @@ class Explanation:
                 for view, found in self.sentences.items()
             },
             "maps": {stream: _round(values.tolist()) for stream, values in self.maps.items()},
+            "shown": bool(self.sample.shown),
         }
 
 

@@ -1,18 +1,19 @@
 """Clips of a dataset as what is explained, and as points of the map."""
 
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
+from typing import Any
 
-import numpy as np
 import torch
 from datasets import Dataset
 from torch.utils.data import DataLoader
 
 from modeling_clipcaer.data.data_collator import ClipCaerCollator
-from modeling_clipcaer.data.views.samples import SOURCES, view_clip
+from modeling_clipcaer.data.views.samples import SOURCES, choose_clips, view_clip
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.explanations.attention import PIXELS_OF
-from modeling_clipcaer.explanations.explanation import Sample
-from modeling_clipcaer.faces.hiding import hide_whole
+from modeling_clipcaer.explanations.explanation import Explainer, Explanation, Sample
+from modeling_clipcaer.explanations.page import lay_out_map
 from modeling_clipcaer.models.frozen_parts import FrozenParts
 from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor
 
@@ -50,13 +51,40 @@ def read_clips(
         yield Sample(row["clip_id"], {stream: cut for stream, cut in pixels.items() if cut is not None}, label, shown)
 
 
-def show_squares(pixels: dict[str, torch.Tensor], show_faces: bool = False) -> dict[str, np.ndarray]:
-    """By stream, `pixels` as people may be shown them: without `show_faces` wholly made unrecognisable, since nobody
-    knows where in them the faces are."""
-    shown = {stream: squares.permute(0, 2, 3, 1).numpy().copy() for stream, squares in pixels.items()}
-    for square in () if show_faces else (square for squares in shown.values() for square in squares):
-        hide_whole(square)
-    return shown
+def explain_clips(
+    explainer: Explainer,
+    rows: Dataset,
+    places: Sequence[int],
+    reasons: Sequence[str] = (),
+    *,
+    with_frames: bool = False,
+    show_faces: bool = False,
+    map_clips: int = 200,
+    seed: int = 0,
+    num_workers: int = 0,
+) -> tuple[list[Explanation], dict[str, Any]]:
+    """Explanations of the clips at `places`, and the map on which they lie beside others.
+
+    Args:
+        rows: a split.
+        reasons: why each of them was chosen.
+        with_frames, show_faces: see [`read_clips`].
+        map_clips: clips of the split on the map, drawn at random by `seed`, beside those explained.
+        num_workers: processes that decode them.
+    """
+    processor, streams = explainer.processor, explainer.model.config.streams
+    found = []
+    for sample, reason in zip_longest(read_clips(rows, places, processor, streams, with_frames, show_faces), reasons):
+        sample.reason = reason
+        found.append(explainer.explain(sample))
+    others = rows.select([place for place in choose_clips(rows, None, map_clips, seed) if place not in places])
+    names = [explainer.labels[number] for number in others["label"][:]]
+    return found, lay_out_map(
+        found,
+        list(zip(others["clip_id"][:], names, strict=True)),
+        embed_clips(explainer.parts, processor, others, num_workers),
+        *(explainer.texts, explainer.text_embeds, explainer.labels),
+    )
 
 
 @torch.no_grad()

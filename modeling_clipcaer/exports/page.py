@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -13,6 +14,8 @@ from modeling_clipcaer.common.files import complete_file
 from modeling_clipcaer.common.notice import RESPONSIBLE_USE
 from modeling_clipcaer.common.pages import page_templates
 from modeling_clipcaer.common.progress import show_clock
+from modeling_clipcaer.explanations import page as explanations
+from modeling_clipcaer.explanations.page import FOLDER
 from modeling_clipcaer.exports import page_charts
 from modeling_clipcaer.exports.look import label_colours, name_caveats, show_length, show_percent, text_colour
 from modeling_clipcaer.exports.page_words import (
@@ -42,6 +45,8 @@ logger = logging.getLogger(__name__)
 
 # Bytes of a page that opens at once and can be sent by mail.
 LARGEST_PAGE = 1_000_000
+# Of these, for what answers of all recordings rest on. With the segments it makes less than a page.
+EXPLAINED = 300_000
 # Segments that all recordings of a page share: what is drawn and listed of one takes some 260 bytes.
 MOST_SEGMENTS, FEWEST_CELLS = 2400, 20
 # Lanes beyond this number are all drawn flat, and open on demand.
@@ -83,7 +88,8 @@ class Lane:
 @dataclass
 class RecordingSummary:
     """What a page shows of a recording; much less than its timeline. For the `missing` seconds of the stretches
-    `blanks` the recording shows no picture; `video` is the address to play it from, if there is one."""
+    `blanks` the recording shows no picture; `video` is the address to play it from, if there is one, and `explained`
+    the folder that says what its answers rest on."""
 
     source: str
     duration: float
@@ -97,6 +103,7 @@ class RecordingSummary:
     labels: list[str]
     settings: dict[str, Any]
     video: str | None = None
+    explained: Path | None = None
 
     @property
     def name(self) -> str:
@@ -117,11 +124,13 @@ class RecordingSummary:
 
 def write_joint_page(recordings: FinishedRecordings, path: Path) -> None:
     """[`write_report_page`] of recordings, played from their overlays, or from where they are."""
+    # Keep: seen from beside the recordings' folders. While the page is written it lies in a folder of its own.
     videos = [
-        find_video(source, folder, path.parent)
+        find_video(source, folder, folder.parent)
         for source, folder in zip(recordings.sources, recordings.folders, strict=True)
     ]
-    write_report_page(recordings, path, videos)
+    explained = [folder / FOLDER for folder in recordings.folders]
+    write_report_page(recordings, path, videos, [folder if folder.is_dir() else None for folder in explained])
 
 
 def find_video(source: str, folder: Path, home: Path) -> str | None:
@@ -139,18 +148,26 @@ def find_video(source: str, folder: Path, home: Path) -> str | None:
 
 
 def write_report_page(
-    timelines: Iterable[Timeline], path: str | os.PathLike, videos: Sequence[str | None] = ()
+    timelines: Iterable[Timeline],
+    path: str | os.PathLike,
+    videos: Sequence[str | None] = (),
+    explained: Sequence[Path | None] = (),
 ) -> None:
-    """Write one self-contained HTML page about recordings: below 1 MB, without pictures or the network.
+    """Write one self-contained HTML page about recordings: below 1 MB, without the network, and without pictures but
+    those of explanations.
 
     Args:
         timelines (iterable of `Timeline`): one for each recording; may be a generator, of which one is held at a time.
         path (`str` or path): the file to write. It appears when it is complete.
         videos (sequence of `str` or `None`): addresses relative to the page to play each recording from.
+        explained (sequence of paths or `None`): folders, named as each recording's own, which `predict --explain`
+            wrote of it.
     """
     recordings = [summarise(timeline) for timeline in timelines]
     for recording, video in zip(recordings, videos, strict=False):
         recording.video = video
+    for recording, folder in zip(recordings, explained, strict=False):
+        recording.explained = folder
     page = render_page(recordings)
     with complete_file(path) as partial:
         partial.write_text(page, encoding="utf-8")
@@ -201,7 +218,7 @@ def render_page(recordings: Sequence[RecordingSummary]) -> str:
     """The page about `recordings`. Details of those that would make it too large are left out, and that is said."""
     from markupsafe import Markup
 
-    templates = page_templates(Path(__file__).parent / "templates")
+    templates = page_templates(Path(__file__).parent / "templates", explanations.TEMPLATES)
     templates.filters |= {
         **{"percent": lambda share: "–" if share is None else hold_percent(share), "person": show_person},
         **{"clock": show_clock, "length_of_time": show_length, "text_colour": text_colour},
@@ -220,12 +237,17 @@ def render_page(recordings: Sequence[RecordingSummary]) -> str:
         "many_lanes": MANY_LANES,
         "plain_colours": PLAIN_COLOURS,
         "is_alone": len(recordings) == 1,
+        "explains": any(recording.explained for recording in recordings),
+        "explain": partial(
+            _explain, room=EXPLAINED // max(len(recordings), 1), level=2 if len(recordings) == 1 else 3
+        ),
     }
     page = {
         "recordings": recordings,
         "settings": _group_settings(recordings),
         "notice": RESPONSIBLE_USE,
         "schema_version": SCHEMA_VERSION,
+        "shows_people": any(found.explained and explanations.shows_people(found.explained) for found in recordings),
     }
     frame = templates.get_template("report.html.j2")
     section = templates.get_template("recording.html.j2")
@@ -238,6 +260,21 @@ def render_page(recordings: Sequence[RecordingSummary]) -> str:
             break
         sections.append(Markup(details))
     return frame.render(common, **page, sections=sections)
+
+
+def _explain(folder: Path, number: int, room: int, level: int) -> str:
+    """The section on what the answers of the recording of this number rest on."""
+    return explanations.render_section(
+        folder,
+        link=quote(f"{folder.parent.name}/{folder.name}/{explanations.PAGE}"),
+        room=room,
+        lead="The surest answer of each label, of the commonest label first, then the least certain answers.",
+        name=f"explained-{number}",
+        level=level,
+        title=lambda answer: (
+            f"{show_person(answer['person'])}, {show_clock(answer['start'])} to {show_clock(answer['end'])}"
+        ),
+    )
 
 
 def _group_settings(recordings: Sequence[RecordingSummary]) -> list[tuple[list[str], dict[str, dict[str, str]]]]:

@@ -32,7 +32,15 @@ class PredictionArguments:
         None, f"Files to write; {', '.join(DEFAULT_NAMES)} by default.", choices=list(NAMES)
     )
     overlay: bool = option(False, "Write each recording with its labels drawn on it, found faces blurred.")
-    show_faces: bool = option(False, "Leave found faces in the overlay as they are.")
+    show_faces: bool = option(False, "Leave faces as they are in what --overlay and --explain-frames show.")
+    explain: int = option(
+        0,
+        "Windows of each recording of which it is told what their answers rest on, in the folder explanation and on "
+        "the page of --report: the surest of each label, then the least certain. Reads a recording again.",
+        least=0,
+        most=64,
+    )
+    explain_frames: bool = option(False, "Draw the maps of --explain over the frames, faces blurred.")
     report: bool = option(False, "Write report.html, one page on all recordings.")
     clips: bool = option(False, "Answer once for each input as a whole: predictions.json and .csv, no timeline.")
 
@@ -51,8 +59,12 @@ class PredictionArguments:
     def __post_init__(self):
         if self.label_studio_root and "label_studio" not in self.wanted_formats:
             raise InputError("--label-studio-root has a meaning with --formats label_studio alone")
-        if self.show_faces and not self.overlay:
-            raise InputError("--show-faces has a meaning with --overlay alone")
+        if self.show_faces and not (self.overlay or self.explain_frames):
+            raise InputError("--show-faces has a meaning with --overlay or --explain-frames alone")
+        if self.explain_frames and not self.explain:
+            raise InputError("--explain-frames has a meaning with --explain alone")
+        if self.explain and self.labels:
+            raise InputError("--explain has no meaning with --labels: what is explained is a trained checkpoint")
 
     @property
     def wanted_formats(self) -> list[str]:

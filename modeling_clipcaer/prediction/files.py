@@ -19,11 +19,10 @@ def list_wanted(args: PredictionArguments) -> list[Format]:
 
 def name_outputs(args: PredictionArguments) -> list[str]:
     """What is written for each recording."""
-    return [
-        f"{row.name} with faces" if "show_faces" in row.options and args.show_faces else row.name
-        for row in list_wanted(args)
-        if row.write
-    ]
+    faces = " with faces" if args.show_faces else ""
+    formats = [row.name + faces * ("show_faces" in row.options) for row in list_wanted(args) if row.write]
+    frames = f" over frames{faces}" if args.explain_frames else ""
+    return formats + ([f"explain {args.explain}{frames}"] if args.explain else [])
 
 
 def write_recording(

@@ -14,10 +14,12 @@ from modeling_clipcaer.common.progress import ProgressBar
 from modeling_clipcaer.common.terminal import add_path
 from modeling_clipcaer.data.clip_boxes import ClipBoxes
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.explanations.page import FOLDER
 from modeling_clipcaer.exports.tables import json_line, window_row
 from modeling_clipcaer.exports.timeline_json import RECORDING, load_timeline
 from modeling_clipcaer.names import printable
 from modeling_clipcaer.prediction.arguments import PredictionArguments
+from modeling_clipcaer.prediction.explanations import RecordingExplainer
 from modeling_clipcaer.prediction.failures import Outcome, one_line, take_away_log, tell_failure
 from modeling_clipcaer.prediction.files import write_joined, write_recording
 from modeling_clipcaer.prediction.manifest import MANIFEST, Job, read_manifest
@@ -45,6 +47,7 @@ def predict_recordings(
     state.wait_for_everyone()
     share = jobs[state.process_index :: state.num_processes]
     errors = {}
+    explainer = RecordingExplainer(analyzer, args) if args.explain else None
     with ProgressBar("", sum(job.weight for job in share), hidden=not state.is_local_main_process) as bar:
         for number, job in enumerate(share, 1):
             name = f"recording {number} of {len(share)}: {job.folder.name}"
@@ -52,7 +55,7 @@ def predict_recordings(
             advance(0.0)
             try:
                 if job.error is None:
-                    do_job(job, analyzer, boxes, args, advance)
+                    do_job(job, analyzer, boxes, args, advance, explainer)
             except Exception as error:  # Keep: of any kind. No single recording ends a run.
                 errors[job.source] = tell_failure(job.source, error, Path(args.output_dir))
                 if job.load_done() is None:  # of the file or the settings as they once were
@@ -77,6 +80,7 @@ def do_job(
     boxes: ClipBoxes,
     args: PredictionArguments,
     advance: Callable[[float], None],
+    explainer: RecordingExplainer | None = None,
 ) -> None:
     """Analyse a recording and write its folder, as far as that is not done.
 
@@ -91,6 +95,9 @@ def do_job(
             recording = open_with_boxes(job.source, boxes, analyzer.settings)
             timeline = analyse(recording, analyzer, folder / "windows.jsonl", advance)
             timeline.settings["measured"] = job.made_from["measured"]
+        if explainer is not None:
+            again = open_with_boxes(job.source, boxes, analyzer.settings)
+            explainer.explain(timeline, again, folder / FOLDER)
         write_recording(timeline, job, args, analyzer.settings, folder)
 
 

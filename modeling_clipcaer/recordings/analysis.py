@@ -98,9 +98,17 @@ class RecordingAnalyzer:
         scorer.flush()
         yield from self._finish_answered(runs)
 
-    def cut_windows(self, recording: Recording) -> Iterator[WindowCrops]:
-        """The windows of a recording with their crops, as they would be answered."""
-        return self._cut_windows(recording, self._start(recording))
+    def cut_windows(self, recording: Recording) -> tuple[Timeline, Iterator[WindowCrops]]:
+        """A timeline without answers, and the windows of a recording with their crops, as they would be answered. When
+        all windows have been gone through, the timeline says who was seen where."""
+        timeline = self._start(recording)
+        return timeline, self._cut_windows(recording, timeline)
+
+    @cached_property
+    def cutter(self) -> CropCutter:
+        """Cuts what the model sees out of frames."""
+        config, context = self.model.config, self.settings.context or self.processor.context
+        return CropCutter(self.processor, config.face_stream, config.context_stream, context)
 
     @cached_property
     def model_revision(self) -> str | None:
@@ -174,13 +182,12 @@ class RecordingAnalyzer:
         yield from follower.windows()
 
     def _follow(self, recording: Recording, stretch: Stretch, people: People, first_window: int) -> PeopleFollower:
-        config, context = self.model.config, self.settings.context or self.processor.context
         return PeopleFollower(
             recording,
             stretch,
             people,
             first_window,
-            CropCutter(self.processor, config.face_stream, config.context_stream, context),
+            self.cutter,
             self._get_detector() if self._finds_faces(recording) else None,
             self.processor.num_frames,
             self.settings.longest_gap,

@@ -16,12 +16,14 @@ class Crop:
     Attributes:
         content (`torch.Tensor`): the pixels, or the embedding (projection_dim,).
         is_asked, is_encoded (`bool`): whether it is to be encoded, and whether it is.
+        box ([`~boxes.Box`] or `None`): what was cut, in pixels of the frame; `None` is all of it.
+        time (`float`): of the frame.
     """
 
-    __slots__ = ("content", "is_asked", "is_encoded")
+    __slots__ = ("box", "content", "is_asked", "is_encoded", "time")
 
-    def __init__(self, pixels: torch.Tensor):
-        self.content = pixels
+    def __init__(self, pixels: torch.Tensor, box=None, time: float = 0.0):
+        self.content, self.box, self.time = pixels, box, time
         self.is_asked = self.is_encoded = False
 
 
@@ -85,14 +87,19 @@ class CropCutter:
         self.context_stream = context_stream
         self.context = context
 
-    def cut_face(self, frame: torch.Tensor, box: Box) -> Crop | None:
+    def cut_face(self, frame: torch.Tensor, box: Box, time: float = 0.0) -> Crop | None:
         """The square of a face, grown by the processor's margin."""
-        return Crop(self.processor.cut_face(frame, box)[0]) if self.face_stream else None
+        return Crop(self.processor.cut_face(frame, box)[0], box, time) if self.face_stream else None
 
-    def cut_context(self, frame: torch.Tensor, box=None) -> Crop | None:
+    def cut_context(self, frame: torch.Tensor, box=None, time: float = 0.0) -> Crop | None:
         """The square of a box, or of the whole frame where there is none or it is not wanted."""
-        if not self.context_stream:
-            return None
+        return Crop(self.fit_context(frame, box), box, time) if self.context_stream else None
+
+    def fit_context(self, frame: torch.Tensor, box=None) -> torch.Tensor:
+        """The pixels of that square, uint8 (3, image_size, image_size)."""
         # Keep: cropped before. The processor goes by its own `context`, which is not always what is wanted here.
-        seen = crop_box(frame, box if self.context == "body" else None)
-        return Crop(self.processor.cut_context(seen, None)[0])
+        return self.processor.cut_context(self.crop_context(frame, box), None)[0]
+
+    def crop_context(self, frame: torch.Tensor, box=None) -> torch.Tensor:
+        """What of a frame (..., height, width) that square shows."""
+        return crop_box(frame, box if self.context == "body" else None)

@@ -185,11 +185,15 @@ class PeopleFollower:
             return self.end_of_stretch
         return self.start + covered
 
+    def _time(self, place: int) -> float:
+        """The sampled time at a place on the grid."""
+        return self.start + (place + 0.5) * self.grid.step
+
     def _list_sightings(self) -> Iterator[FaceSighting]:
         """Where every face was from the first to the last sighting, in order of time. Also of those who were seen too
         rarely, as "passing-1", ...: whoever shows the recording may have to hide them."""
         found = [
-            FaceSighting(person.name, self.start + (place + 0.5) * self.grid.step, *seen)
+            FaceSighting(person.name, self._time(place), *seen)
             for person in (*self._followed, *self._passing)
             for place, seen in person.path.items()
             if person.first <= place <= person.last
@@ -199,7 +203,7 @@ class PeopleFollower:
     def _look(self, shown: Shown) -> _Moment:
         """Find the faces of a frame, and whose they are."""
         with self.clock("crop"):
-            scene = self.cutter.cut_context(shown.frame, self.recording.body_boxes.get(ROOM))
+            scene = self.cutter.cut_context(shown.frame, self.recording.body_boxes.get(ROOM), shown.time)
         if self.recording.face_boxes:
             given = {name: boxes[shown.number] for name, boxes in self.recording.face_boxes.items()}
             return _Moment(scene, {name: _to_box(box) for name, box in given.items() if box is not None and len(box)})
@@ -282,12 +286,12 @@ class PeopleFollower:
     def _place_face(self, person: _Person, place: int, box: Box, status: str) -> None:
         moment = self._moments[place]
         if person not in moment.faces:
-            frame = self._frames[place]
-            face, context = self.cutter.cut_face(frame, box), moment.scene
+            frame, time = self._frames[place], self._time(place)
+            face, context = self.cutter.cut_face(frame, box, time), moment.scene
             if self.cutter.context == "body" and ROOM not in self.recording.body_boxes:
                 known = self.recording.body_boxes.get(person.name)
                 height, width = frame.shape[-2:]
-                context = self.cutter.cut_context(frame, known or grow_context_box(box, height, width))
+                context = self.cutter.cut_context(frame, known or grow_context_box(box, height, width), time)
             moment.faces[person] = _Face(status, face, context)
         person.path[place] = (box, status)
 

@@ -4,6 +4,7 @@ import csv
 import math
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -381,9 +382,9 @@ def render_report(report: dict[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def write_report(report: dict[str, Any], output_dir: str | os.PathLike) -> None:
+def write_report(report: dict[str, Any], output_dir: str | os.PathLike, explained: Path | None = None) -> None:
     """Writes report.md and .html, confusion_matrix.csv and .png, and reliability.png into `output_dir`, and last
-    report.json."""
+    report.json. The page shows what the folder `explained` in it says of what answers rest on."""
     with staged_folder(output_dir, last="report.json") as folder:
         with (folder / "confusion_matrix.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
@@ -393,7 +394,7 @@ def write_report(report: dict[str, Any], output_dir: str | os.PathLike) -> None:
         draw_confusion_matrix(report, folder / "confusion_matrix.png")
         draw_reliability(report, folder / "reliability.png")
         (folder / "report.md").write_text(render_report(report), encoding="utf-8")
-        page = render_page(report, list_caveats(report), MEANING, tell_calibration(report))
+        page = render_page(report, list_caveats(report), MEANING, tell_calibration(report), explained)
         (folder / "report.html").write_text(page, encoding="utf-8")
         write_json(report, folder / "report.json")
 

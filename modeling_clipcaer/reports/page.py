@@ -1,10 +1,12 @@
-"""`report.html`: a report as one page to look at, without scripts, pictures or the network."""
+"""`report.html`: a report as one page to look at, without scripts or the network; its only pictures are those of
+explanations."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from modeling_clipcaer.common.notice import RESPONSIBLE_USE
 from modeling_clipcaer.common.pages import page_templates
+from modeling_clipcaer.explanations import page as explanations
 
 
 FACTS = ("checkpoint", "model_revision", "dataset", "split", "split_protocol", "clips", "seed", "tower_dtype")
@@ -15,6 +17,7 @@ BREAKDOWNS = {
     "by_boxes": "By what is known of the face",
 }
 EPOCHS = {"last_epoch": "last", "selected": "selected"}
+EXPLAINED = 600_000  # bytes for what answers rest on
 CHART = 300  # width and height of a square chart, in its own units
 
 
@@ -56,7 +59,9 @@ def draw_line(points: list[tuple[float, float]]) -> str:
     return "M" + " L".join(f"{CHART * x:.1f} {CHART * (1 - y):.1f}" for x, y in points)
 
 
-def render_page(report: dict[str, Any], caveats: list[str], meaning: str, calibration: str) -> str:
+def render_page(
+    report: dict[str, Any], caveats: list[str], meaning: str, calibration: str, explained: Path | None = None
+) -> str:
     """The page of a report. It names persons and places: it is for the folder, not for others.
 
     Args:
@@ -64,6 +69,7 @@ def render_page(report: dict[str, Any], caveats: list[str], meaning: str, calibr
         caveats: what makes its figures doubtful.
         meaning: what its figures are.
         calibration: whether its probabilities are calibrated.
+        explained: a folder that says what some of its answers rest on.
     """
     curve = report["abstention"]["curve"]
     reliability = report["reliability"]
@@ -81,8 +87,15 @@ def render_page(report: dict[str, Any], caveats: list[str], meaning: str, calibr
         )
         if count
     ]
-    template = page_templates(Path(__file__).parent / "templates").get_template("evaluation.html.j2")
-    return template.render(
+    section = explained and explanations.render_section(
+        explained,
+        link=f"{explained.name}/{explanations.PAGE}",
+        room=EXPLAINED,
+        lead="Of each label the surest mistake and a typical right answer, then the next surest mistakes.",
+        name="explained",
+    )
+    templates = page_templates(Path(__file__).parent / "templates", explanations.TEMPLATES)
+    return templates.get_template("evaluation.html.j2").render(
         report=report,
         caveats=caveats,
         meaning=meaning,
@@ -100,4 +113,6 @@ def render_page(report: dict[str, Any], caveats: list[str], meaning: str, calibr
         facts={name: report[name] for name in FACTS if report.get(name) is not None},
         notice=RESPONSIBLE_USE,
         Row=Row,
+        section=section,
+        shows_people=explained is not None and explanations.shows_people(explained),
     )

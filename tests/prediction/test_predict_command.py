@@ -252,6 +252,7 @@ def test_overlay_and_report_come_with_their_flags(trained, lessons, tmp_path, sq
     assert (tmp_path / "out" / "walk" / "overlay.mp4").stat().st_size > 1000
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "walk.mp4" in page and "EU AI Act" in page
+    assert 'src="walk/overlay.mp4"' in page
     assert "On 10 clips (test split of RAER) the checkpoint was right for" in page
 
 

@@ -508,8 +508,8 @@ def held(monkeypatch):
         )
 
         class Counted(Crop):
-            def __init__(self, pixels):
-                super().__init__(squares.add(pixels))
+            def __init__(self, pixels, *where):
+                super().__init__(squares.add(pixels), *where)
                 crops.add(self)
 
         with monkeypatch.context() as patch:
