@@ -334,7 +334,7 @@ def test_images_are_written_by_those_who_may_share_them_alone(dataset, tmp_path,
         (("--embed", "none", "--max-frames", 3), "--max-frames has no effect with --embed none"),
         (("--embed", "none", "--processor", "x"), "--processor has no effect with --embed none"),
         (("--embed", "none", "--shard-size", "many"), "--shard-size: 'many', expected a size like 500MB"),
-        (("--embed", "none", "--num-proc", 0), "--num-proc: '0', expected a number of at least 1"),
+        (("--embed", "none", "--num-proc", 0), "`num_proc` must be at least 1, got 0"),
         (("--embed", "crops", SHARE_FLAG, "--processor", "/no/where"), "/no/where: there is no such folder"),
     ],
 )
