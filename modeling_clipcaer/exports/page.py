@@ -44,6 +44,8 @@ logger = logging.getLogger(__name__)
 LARGEST_PAGE = 1_000_000
 # Segments that all recordings of a page share: what is drawn and listed of one takes some 260 bytes.
 MOST_SEGMENTS, FEWEST_CELLS = 2400, 20
+# Cells of a strip in the overview of many recordings.
+MOST_STRIP_CELLS = 60
 # Lanes beyond this number are all drawn flat, and open on demand.
 MANY_LANES = 6
 # Colours that anybody can tell apart; labels beyond them carry a pattern, too.
@@ -226,6 +228,9 @@ def render_page(recordings: Sequence[RecordingSummary]) -> str:
         "settings": _group_settings(recordings),
         "notice": RESPONSIBLE_USE,
         "schema_version": SCHEMA_VERSION,
+        "shown_labels": list(dict.fromkeys(label for recording in recordings for label in recording.shown_labels)),
+        "longest": max((recording.duration for recording in recordings), default=1.0),
+        "strip_limit": max(1, min(MOST_STRIP_CELLS, MOST_SEGMENTS // max(len(recordings), 1))),
     }
     frame = templates.get_template("report.html.j2")
     section = templates.get_template("recording.html.j2")
