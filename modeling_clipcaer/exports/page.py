@@ -14,14 +14,20 @@ from modeling_clipcaer.common.notice import RESPONSIBLE_USE
 from modeling_clipcaer.common.pages import page_templates
 from modeling_clipcaer.common.progress import show_clock
 from modeling_clipcaer.exports import page_charts
-from modeling_clipcaer.exports.look import label_colours, name_caveats, show_length, show_percent, text_colour
+from modeling_clipcaer.exports.look import (
+    label_colours,
+    name_caveats,
+    show_length,
+    show_percent,
+    show_person,
+    text_colour,
+)
 from modeling_clipcaer.exports.page_words import (
     Findings,
     find_doubts,
     find_findings,
     group_settings,
     is_copy,
-    show_person,
     sum_seconds,
     with_picture,
     without_picture,

@@ -260,7 +260,7 @@ def write_card(
     """The checkpoint's README.md."""
     return CARD.format(
         parameters=model.num_parameters(),
-        command=" ".join(["python recipes/pretrain_tiny_clip.py", *map(tell_word, flags)]),
+        command=" ".join(["clipcaer pretrain-tiny-clip", *map(tell_word, flags)]),
         minutes=seconds / 60,
         machine=platform.machine(),
         cores=os.cpu_count(),

@@ -211,7 +211,9 @@ def test_on_paper_every_stretch_is_there_and_nothing_to_click(browser, page):
     shown = "[...document.querySelectorAll('.long tbody tr')].filter(row => row.getBoundingClientRect().height).length"
     assert browser.run(shown) == 7
     assert browser.run("(e => e.scrollHeight <= e.clientHeight + 1)(document.querySelector('.long'))")
-    columns = "[...document.querySelectorAll('.long tbody tr:first-child td')].map(cell => cell.getClientRects().length)"
+    columns = (
+        "[...document.querySelectorAll('.long tbody tr:first-child td')].map(cell => cell.getClientRects().length)"
+    )
     for width in (1440, 720):  # of A4, in a browser's pixels: as narrow as a phone's rules
         browser.resize(width, 1000)
         assert browser.run(columns) == [1] * 6
