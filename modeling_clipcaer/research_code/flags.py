@@ -123,8 +123,8 @@ def _refuse(given: dict[str, str]) -> None:
     for name in ("resume", "resume_path"):
         if given.get(name, "False") not in ("False", "false", ""):
             raise InputError(
-                f"{spell_flag(f'--{name}')} {given[name]}: a run of the research code cannot be gone on with here; one "
-                "of this command is by --resume-from-checkpoint last with its --output"
+                f"{spell_flag(f'--{name}')} {given[name]}: a run of the research code cannot be gone on with here; "
+                "one of this command is by --resume-from-checkpoint last with its --output"
             )
 
 
