@@ -216,6 +216,13 @@ def test_the_card_and_the_record_tell_the_licence_and_the_split_and_nothing_of_t
             assert str(dataset.parent).encode() not in path.read_bytes(), path.name
 
 
+def test_the_card_s_code_reads_the_shards(frames, capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
+    code = (frames / "README.md").read_text().partition("```python\n")[2].partition("```")[0]
+    exec(code.replace("THIS_FOLDER", str(frames)), {})
+    assert capsys.readouterr().out.splitlines()[-1] == load_clips(str(frames))["train"][0]["clip_id"]
+
+
 def test_the_hub_reads_the_card_and_a_person_finds_labels_splits_and_columns(dataset, tmp_path):
     drawn = {"name": "drawn students", "link": None, "is_drawn": True}
     splits = {"train": {"num_persons": 3, "frames_per_clip": {"min": 6, "median": 6.0, "max": 6}}}
