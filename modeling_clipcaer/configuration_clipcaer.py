@@ -87,7 +87,7 @@ class ClipCaerConfig(PreTrainedConfig, ModelSettings):
             those that are left.
         calibration_temperature (`float`, *optional*):
             Divides the logits once more where probabilities are told to people, in the pipeline (Guo et al., 2017).
-            `recipes/train.py` fits it on the validation split. `forward` takes no notice of it.
+            `clipcaer train` fits it on the validation split. `forward` takes no notice of it.
         format_version (`int`, *optional*):
             The form of the checkpoint; that of a later version of this code is refused, and what has none is of the
             first.

@@ -3,4 +3,4 @@
 # Usage: bash recipes/demo.sh [OUTPUT_FOLDER]      about 2.5 minutes on 2 CPU cores, nothing is downloaded
 set -euo pipefail
 cd "$(dirname "$0")/.."
-exec python -m modeling_clipcaer.commands.demo "$@"
+exec python -m modeling_clipcaer.commands.main demo "$@"

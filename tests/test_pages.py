@@ -11,7 +11,7 @@ from helpers.places import ROOT
 
 README = ROOT / "README.md"
 DOCS = sorted((ROOT / "docs").glob("*.md"))
-PAGES = [README, ROOT / "CONTRIBUTING.md", ROOT / "recipes" / "README.md", *DOCS]
+PAGES = [README, ROOT / "CONTRIBUTING.md", *(ROOT / name / "README.md" for name in ("benchmarks", "recipes")), *DOCS]
 TERMS = ["RAER", "UAR", "WAR", "EAA", "IEC", "MI", "DC", "slerp", "window", "segment", "room", "context"]
 MEGABYTE = 1_000_000
 # Of a README on GitHub, in a window of 1440x900: pixels from top to bottom, characters of a line.

@@ -38,7 +38,7 @@ class AuditArguments:
     decode: bool = option(False, "Decode every frame; finds unreadable pictures and near-duplicates.")
     num_proc: int = option(count_cores, "Processes to look with; one for each core by default.", least=1)
     output: str | None = option(
-        None, "Folder of audit.json and audit.png; DATASET/audit by default, with --root none.", metavar="DIR"
+        None, "Folder of audit.json and audit.png; DATASET/audit by default, none with --root."
     )
     fail_on: str = option(
         "error",

@@ -29,7 +29,7 @@ USAGE = "usage: clipcaer build LAYOUT [FLAGS]\n\nclipcaer build LAYOUT --help sh
 class BuildArguments:
     """What is written, and how fast."""
 
-    output: str = option(MISSING, "The dataset to write, or to replace.", metavar="DIR")
+    output: str = option(MISSING, "The dataset to write, or to replace.")
     num_proc: int = option(1, "Processes to read with.", least=1)
     detect_boxes: bool = option(False, "Find faces and bodies first, as `clipcaer detect-boxes` does, into DIR-boxes.")
 

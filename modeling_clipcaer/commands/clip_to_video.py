@@ -7,17 +7,28 @@ and fitted into a square: a recording has one body box at most, which is then th
 person: keep it where the data may be.
 """
 
-import argparse
 import sys
+from dataclasses import MISSING, dataclass
 from pathlib import Path
 
-from modeling_clipcaer.common.flags import CommandParser, spell_flag
+from modeling_clipcaer.common.flags import option, parse_arguments
 from modeling_clipcaer.common.terminal import run_command, tell
 from modeling_clipcaer.names import printable
 
 
+@dataclass
+class VideoArguments:
+    """Which clips are written, and where."""
+
+    dataset: str = option(MISSING, "Dataset, as `clipcaer build` writes it.")
+    output: str = option(MISSING, "Video to write.", metavar="FILE.mp4")
+    split: str = option("test", "Split of the clips.")
+    clip: list[int] = option(lambda: [0], "Numbers of clips in the split, from 0.")
+    fps: int = option(8, "Frames a second.", least=1)
+
+
 def main() -> None:
-    args = parse_arguments(sys.argv[1:])
+    (args,) = parse_arguments((VideoArguments,), sys.argv[1:], __doc__)
     tell(printable(f"reading the split `{args.split}` of {args.dataset}"))
     from modeling_clipcaer.data.views.clip_video import read_clip, view_clips, write_clip_video
 
@@ -26,16 +37,6 @@ def main() -> None:
     views = view_clips(clips)
     write_clip_video(clips, views, output, args.fps)
     tell(f"{output}: {len(views)} frames of {', '.join(clip['clip_id'] for clip in clips)}")
-
-
-def parse_arguments(arguments: list[str]) -> argparse.Namespace:
-    parser = CommandParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--dataset", required=True, metavar="DIR", help="dataset, as `clipcaer build` writes it")
-    parser.add_argument("--split", default="test", help="split of the clip")
-    parser.add_argument("--clip", type=int, nargs="+", default=[0], help="numbers of clips in the split, from 0")
-    parser.add_argument("--output", required=True, metavar="FILE", help="video to write")
-    parser.add_argument("--fps", type=int, default=8, help="frames a second")
-    return parser.parse_args([spell_flag(argument) for argument in arguments])
 
 
 if __name__ == "__main__":

@@ -1,16 +1,19 @@
 """The whole way on drawn data: draw, build, train on the tiny CLIP, test, and turn a recording into a timeline.
 
-clipcaer demo [FOLDER]      about 2.5 minutes on 2 CPU cores, nothing is downloaded
+    clipcaer demo [FOLDER]
+
+takes about 2.5 minutes on 2 CPU cores. Nothing is downloaded.
 """
 
 import shlex
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.text import Text
 
-from modeling_clipcaer.common.flags import CommandParser
+from modeling_clipcaer.common.flags import option, parse_arguments
 from modeling_clipcaer.common.presets import find_preset
 from modeling_clipcaer.common.terminal import add_path, run_command, tell
 from modeling_clipcaer.errors import InputError
@@ -48,10 +51,16 @@ STEPS = (
 )
 
 
+@dataclass
+class DemoArguments:
+    """Where all of it goes."""
+
+    output: str = option("outputs/demo", "Folder for all that is made.", positional=True)
+
+
 def main() -> None:
-    parser = CommandParser(prog="clipcaer demo", description=__doc__)
-    parser.add_argument("output", nargs="?", default="outputs/demo", metavar="FOLDER", help="default outputs/demo")
-    out = Path(parser.parse_args().output)
+    (args,) = parse_arguments((DemoArguments,), sys.argv[1:], __doc__)
+    out = Path(args.output)
     if out.exists():
         raise InputError(f"{out} exists; remove it, or name another folder: clipcaer demo FOLDER")
     for number, (title, line) in enumerate(STEPS, 1):

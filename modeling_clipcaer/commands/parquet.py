@@ -8,12 +8,12 @@ them. --embed says what a row holds: `none` the paths of its frames, `frames` th
 pixels to the last bit, `crops` face and context as the model sees them, cut once by the settings of --processor.
 """
 
-import argparse
 import sys
+from dataclasses import MISSING, dataclass
 from pathlib import Path
 
 from modeling_clipcaer.common.files import write_json
-from modeling_clipcaer.common.flags import CommandParser, spell_flag
+from modeling_clipcaer.common.flags import option, parse_arguments, rare_option
 from modeling_clipcaer.common.progress import hide_progress_bars
 from modeling_clipcaer.common.terminal import add_path, run_command, tell
 from modeling_clipcaer.data.parquet.card import EMBEDDED, LICENCE, NOTICES, choose_licence, render_dataset_card
@@ -23,8 +23,35 @@ from modeling_clipcaer.errors import InputError
 SHARE_FLAG = "--i-may-share-these-images"
 
 
+@dataclass
+class ParquetArguments:
+    """What is written, and how."""
+
+    dataset: str = option(MISSING, "Dataset on disk, as `clipcaer build` writes it.", positional=True)
+    output: str = option(MISSING, "Folder to write; earlier shards there are replaced.")
+    embed: str = option(MISSING, "What a row holds of the frames.", choices=tuple(EMBEDDED))
+    i_may_share_these_images: bool = option(False, "The images' licence and the people on them allow it.")
+    shard_size: str = option("500MB", "Greatest size of a file.", metavar="SIZE")
+    num_proc: int = option(1, "Processes that read frames.", least=1)
+    max_frames: int = option(
+        0, "Frames kept of a training clip with --embed frames or crops, 0 for all; they are evenly spaced.", least=0
+    )
+    processor: str | None = option(
+        None, "With --embed crops, the checkpoint whose settings cut: a folder, or an id on the Hub; ours by default."
+    )
+    shuffle_seed: int | None = rare_option(
+        None, "Shuffle the training clips by this seed: readers that stream do so within a buffer only."
+    )
+
+    def __post_init__(self):
+        if self.embed == "none" and self.max_frames:
+            raise InputError("--max-frames has no effect with --embed none; expected frames or crops")
+        if self.embed != "crops" and self.processor is not None:
+            raise InputError(f"--processor has no effect with --embed {self.embed}; expected crops")
+
+
 def main() -> None:
-    args = parse_arguments(sys.argv[1:])
+    (args,) = parse_arguments((ParquetArguments,), sys.argv[1:], __doc__)
     tell(f"Licence: {LICENCE}")
     if args.embed != "none" and not args.i_may_share_these_images:
         raise InputError(f"--embed {args.embed} writes images of people: {SHARE_FLAG} says that you may share them")
@@ -40,6 +67,7 @@ def main() -> None:
     from modeling_clipcaer.data.views.samples import make_processor
 
     hide_progress_bars(of_models=False)
+    shard_size = read_size(args.shard_size)
     clips = load_clips(args.dataset)
     processor = make_processor(args.processor) if args.embed == "crops" else None
     if args.shuffle_seed is not None:
@@ -52,7 +80,7 @@ def main() -> None:
     output = Path(args.output).absolute()
     with replaced_folder(output) as folder:
         for split, rows in clips.items():
-            write_split(rows, makers[split], folder, split, args.shard_size, args.num_proc)
+            write_split(rows, makers[split], folder, split, shard_size, args.num_proc)
         record = publish_record(Path(args.dataset), folder)
         if processor is not None:
             # Keep: without the code that a checkpoint's processor names, which is not beside it here.
@@ -65,44 +93,14 @@ def main() -> None:
     tell(add_path("parquet shards", args.output))
 
 
-def parse_arguments(arguments: list[str]) -> argparse.Namespace:
-    parser = CommandParser(description=__doc__)
-    add = parser.add_argument
-    add("dataset", metavar="DATASET", help="dataset on disk, as data_scripts write it")
-    add("--output", required=True, metavar="DIR", help="the folder to write; earlier shards there are replaced")
-    add("--embed", required=True, choices=tuple(EMBEDDED), help="what a row holds of the frames")
-    add(SHARE_FLAG, action="store_true", help="the images' licence and the people on them allow it")
-    size_help = "greatest size of a file (default 500MB)"
-    add("--shard-size", type=read_size, metavar="SIZE", default=500_000_000, help=size_help)
-    add("--num-proc", type=count, metavar="N", default=1, help="processes that read frames (default 1)")
-    frames_help = "frames kept of a training clip, evenly spaced, with --embed frames or crops (default: all)"
-    add("--max-frames", type=count, default=0, metavar="N", help=frames_help)
-    processor_help = "with --embed crops: checkpoint, folder or id on the Hub, whose settings cut (default: ours)"
-    add("--processor", metavar="CHECKPOINT", help=processor_help)
-    shuffle_help = "shuffle the training clips: readers that stream do so within a buffer only (default: no)"
-    add("--shuffle-seed", type=int, metavar="N", help=shuffle_help)
-    parser.epilog = "Dashes and underscores in flags are the same."
-    args = parser.parse_args([spell_flag(argument) for argument in arguments])
-    if args.embed == "none" and args.max_frames:
-        parser.error("--max-frames has no effect with --embed none; expected frames or crops")
-    if args.embed != "crops" and args.processor is not None:
-        parser.error(f"--processor has no effect with --embed {args.embed}; expected crops")
-    return args
-
-
-def count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}', expected a number of at least 1")
-    return int(text)
-
-
 def read_size(text: str) -> int:
+    """Bytes, of `500MB`."""
     from datasets.utils.py_utils import convert_file_size_to_int
 
     try:
         return convert_file_size_to_int(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}', expected a size like 500MB") from None
+        raise InputError(f"--shard-size: '{text}', expected a size like 500MB") from None
 
 
 if __name__ == "__main__":

@@ -7,46 +7,40 @@ Hub are: config.json, model.safetensors, tokenizer files, preprocessor_config.js
 drawings it has not seen. Captions name what a frame shows (closed eyes, holding a phone), never a label.
 """
 
-import argparse
 import os
 import sys
+from dataclasses import MISSING, asdict, dataclass
 from pathlib import Path
 
-from modeling_clipcaer.common.flags import CommandParser
+from modeling_clipcaer.common.flags import option, parse_arguments
 from modeling_clipcaer.common.locks import locked_name
 from modeling_clipcaer.common.terminal import run_command, tell
 from modeling_clipcaer.errors import InputError
 
 
+@dataclass
+class PretrainingArguments:
+    """What is drawn, and how it is trained on."""
+
+    output: str = option(MISSING, "Folder to be made.")
+    seed: int = option(0, "Seed of the drawings and of training.", least=0)
+    steps: int = option(1500, "Steps of training.", least=1)
+    num_clips: int = option(5000, "Drawn clips, 3 frames of each.", least=1)
+    batch_size: int = option(64, "Frames of a step; each is a face and a context.", least=1)
+    learning_rate: float = option(1.5e-3, "Greatest learning rate.", above=0)
+    num_workers: int = option(lambda: os.cpu_count() or 1, "Processes that draw.", least=1)
+
+
 def main() -> None:
-    args = parse_args()
-    output_dir = Path(args.output_dir)
-    for name in ("steps", "num_clips", "batch_size", "num_workers"):
-        if getattr(args, name) < 1:
-            raise InputError(f"--{name}: expected at least 1, found {getattr(args, name)}")
-    with locked_name(output_dir):
-        if output_dir.exists():
-            raise InputError(f"--output {output_dir}: exists; expected the name of a folder to be made")
+    (args,) = parse_arguments((PretrainingArguments,), sys.argv[1:], __doc__)
+    output = Path(args.output)
+    with locked_name(output):
+        if output.exists():
+            raise InputError(f"--output {output}: exists; expected the name of a folder to be made")
         tell(f"drawing {args.num_clips} clips")
         from modeling_clipcaer.synthetic.tiny_clip import pretrain
 
-        pretrain(args, output_dir, sys.argv[1:])
-
-
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = CommandParser(description=__doc__)
-    parser.add_argument("--output", dest="output_dir", required=True, metavar="DIR", help="folder to be made")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the drawings and of training")
-    parser.add_argument("--steps", type=int, default=1500, help="steps of training")
-    parser.add_argument("--num_clips", "--num-clips", type=int, default=5000, help="drawn clips, 3 frames of each")
-    parser.add_argument(
-        "--batch_size", "--batch-size", type=int, default=64, help="frames; each is a face and a context"
-    )
-    parser.add_argument(
-        "--learning_rate", "--learning-rate", type=float, default=1.5e-3, help="greatest learning rate"
-    )
-    parser.add_argument("--num_workers", "--num-workers", type=int, default=os.cpu_count(), help="drawing processes")
-    return parser.parse_args(argv)
+        pretrain(**asdict(args) | {"output": output, "words_given": sys.argv[1:]})
 
 
 if __name__ == "__main__":

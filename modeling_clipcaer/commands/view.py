@@ -12,18 +12,45 @@ one is hidden wholly. People in the background have no box and stay as they are.
 is.
 """
 
-import argparse
 import sys
+from dataclasses import MISSING, dataclass
 from pathlib import Path
+from typing import Any, Literal
 
-from modeling_clipcaer.common.flags import CommandParser, spell_flag
+from modeling_clipcaer.common.flags import given_flags, option, parse_arguments, rare_option
 from modeling_clipcaer.common.terminal import run_command, tell
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.names import printable
 
 
+@dataclass
+class ViewArguments:
+    """Which clips are drawn, and how."""
+
+    dataset: str = option(MISSING, "Dataset, as `clipcaer build` writes it.", positional=True)
+    output: str = option(MISSING, "Sheet to write; with several pages FILE-1.png and so on.", metavar="FILE.png")
+    split: str = option("test", "Split of the clips.")
+    clips: list[str] | None = option(None, "Clips by their number in the split, or by name; --num of them by default.")
+    num: int = option(8, "Clips drawn at random.", least=1)
+    seed: int = option(0, "Seed of this draw.", least=0)
+    processor: str | None = option(
+        None, "Checkpoint whose processor is taken: a folder, or an id on the Hub; a new one by default."
+    )
+    num_frames: int | None = rare_option(None, "Frames sampled of a clip, without --processor; 16 by default.")
+    image_size: int | None = rare_option(None, "Side of the squares, without --processor; 224 by default.")
+    mode: Literal["eval", "train"] = option("eval", "Train shows one draw of the training's frames and augmentation.")
+    max_clips: int = rare_option(64, "Refuse to draw more clips.", least=1)
+    show_faces: bool = option(False, "Leave faces as they are.")
+
+    def __post_init__(self):
+        if not self.output.lower().endswith(".png"):
+            raise InputError(f"--output {self.output}: expected a name that ends in .png")
+
+
 def main() -> None:
-    args = parse_arguments(sys.argv[1:])
+    argv = sys.argv[1:]
+    (args,) = parse_arguments((ViewArguments,), argv, __doc__)
+    check_flags(given_flags((ViewArguments,), argv))
     tell(printable(f"reading the split `{args.split}` of {args.dataset}"))
     from modeling_clipcaer.data.views.samples import choose_clips, load_split, make_processor, write_pages
 
@@ -41,34 +68,10 @@ def main() -> None:
         tell("Faces are veiled where the boxes say they are; faces without a box, of people behind, are not.")
 
 
-def parse_arguments(arguments: list[str]) -> argparse.Namespace:
-    parser = CommandParser(description=__doc__)
-    add = parser.add_argument
-    add("dataset", metavar="DATASET", help="dataset, as `clipcaer build` writes it")
-    add("--output", required=True, metavar="FILE.png", help="sheet to write; with several pages FILE-1.png, ...")
-    add("--split", default="test", help="split of the clips (default test)")
-    chosen = parser.add_mutually_exclusive_group()
-    chosen.add_argument("--clips", nargs="+", metavar="CLIP", help="clips by their number in the split, or by name")
-    chosen.add_argument("--num", type=int, default=8, metavar="N", help="so many clips, drawn at random (default 8)")
-    add("--seed", type=int, help="of the draw of --num (default 0)")
-    add("--processor", metavar="DIR", help="checkpoint whose processor is taken; by default a new one")
-    add("--num-frames", type=int, metavar="N", help="frames sampled of a clip, without --processor (default 16)")
-    add("--image-size", type=int, metavar="N", help="side of the squares, without --processor (default 224)")
-    mode_help = "train shows one draw of the training's frames and augmentation (default eval)"
-    add("--mode", choices=("eval", "train"), default="eval", help=mode_help)
-    add("--max-clips", type=int, default=64, metavar="N", help="refuse to draw more clips (default 64)")
-    add("--show-faces", action="store_true", help="leave faces as they are")
-    parser.epilog = "Dashes and underscores in flags are the same."
-    args = parser.parse_args([spell_flag(argument) for argument in arguments])
-    if not args.output.lower().endswith(".png"):
-        parser.error(f"--output {args.output}: expected a name that ends in .png")
-    if args.clips is not None and args.seed is not None:
-        parser.error("--seed has no effect with --clips; expected one of the two")
-    args.seed = 0 if args.seed is None else args.seed
-    for name, least in (("num", 1), ("max_clips", 1), ("seed", 0)):
-        if getattr(args, name) < least:
-            parser.error(f"--{name.replace('_', '-')} is {getattr(args, name)}, expected at least {least}")
-    return args
+def check_flags(given: dict[str, Any]) -> None:
+    """Refuse flags that would be ignored."""
+    if "clips" in given and (idle := sorted({"num", "seed"} & set(given))):
+        raise InputError(f"--{idle[0]} has no effect with --clips; expected one of the two")
 
 
 if __name__ == "__main__":

@@ -40,25 +40,6 @@ HELP_END = "Dashes and underscores in flags are the same."
 Types = Sequence[type] | Mapping[str, Sequence[type]]  # of settings; in groups by title, else each is a group
 
 
-class _Prose(argparse.RawDescriptionHelpFormatter):
-    """Breaks sentences between words, and leaves indented lines as they are."""
-
-    def _fill_text(self, text: str, width: int, indent: str) -> str:
-        paragraphs = text.strip().split("\n\n")
-        return "\n\n".join(part if "\n " in f"\n{part}" else _wrap(part, width) for part in paragraphs)
-
-    def _split_lines(self, text: str, width: int) -> list[str]:
-        return _wrap(text, width).splitlines()
-
-    def _format_usage(self, *args) -> str:
-        return _wrap(super()._format_usage(*args), self._width, indent="    ") + "\n\n"
-
-
-def _wrap(text: str, width: int, indent: str = "") -> str:
-    words = " ".join(text.split())
-    return textwrap.fill(words, width, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False)
-
-
 class CommandParser(argparse.ArgumentParser):
     """A parser whose refusals are one line, and which knows what it writes by either name."""
 
@@ -72,8 +53,8 @@ class CommandParser(argparse.ArgumentParser):
         own = [known for known in OUTPUTS if known in self._option_string_actions]
         return f"{own[0]}{equals}{value}" if own and name in OUTPUTS else word
 
-    def __init__(self, **kwargs):
-        super().__init__(allow_abbrev=False, **{"formatter_class": _Prose, **kwargs})
+    def __init__(self, **kwargs: str):
+        super().__init__(allow_abbrev=False, add_help=False, formatter_class=_HelpFormatter, **kwargs)
 
     def format_help(self) -> str:
         """With a usage that names what is needed alone."""
@@ -194,7 +175,7 @@ def differ_from_defaults(types: Sequence[type], values: Mapping[str, Any]) -> di
 
 def split_configs(argv: list[str]) -> tuple[list[str], list[str]]:
     """The `--config` files in `argv`, and its other words."""
-    config_parser = CommandParser(add_help=False)
+    config_parser = CommandParser()
     _add_config(config_parser)
     configs, words = config_parser.parse_known_args(argv)
     return configs.config, words
@@ -202,7 +183,7 @@ def split_configs(argv: list[str]) -> tuple[list[str], list[str]]:
 
 def split_flags(names: Iterable[str], words: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     """The flags of these `names` in `words` with their values, "True" where a flag has none, and the other words."""
-    parser = CommandParser(add_help=False)
+    parser = CommandParser()
     for name in names:
         parser.add_argument(*_spell(f"--{name}"), dest=name, nargs="?", const="True", default=argparse.SUPPRESS)
     values, others = parser.parse_known_args(words)
@@ -232,7 +213,7 @@ def _fill(type_: type, values: dict[str, Any]) -> Any:
 
 
 def _build_parser(types: Types, description: str) -> CommandParser:
-    parser = CommandParser(description=description, add_help=False, formatter_class=_HelpFormatter, epilog=HELP_END)
+    parser = CommandParser(description=description, epilog=HELP_END)
     group = parser.add_argument_group("First")
     _add_config(group)
     group.add_argument("--help", "-h", nargs=0, action=_Help, const=False, help="Show the flags that are used most.")
@@ -286,13 +267,11 @@ def _add_flag(group: argparse._ArgumentGroup, setting: Field, hint: Any) -> None
         settings["type"] = kind
     if "choices" in settings:
         settings.setdefault("metavar", f"{{{','.join(map(str, settings['choices']))}}}")
-    settings.setdefault("metavar", _METAVARS.get(settings.get("type"), "TEXT"))
     names = _spell(f"--{setting.name}")
+    settings.setdefault("metavar", "DIR" if names[0] in OUTPUTS else _METAVARS.get(settings.get("type"), "TEXT"))
     if setting.metadata.get("positional"):
-        is_list = get_origin(kind) is list
-        words: dict[str, Any] = {"default": default, "nargs": "*" if is_list else "?"}
-        if default is MISSING:
-            words = {"nargs": "+"} if is_list else {}
+        counts = ("+", "*") if get_origin(kind) is list else (None, "?")
+        words = {"nargs": counts[0]} if default is MISSING else {"nargs": counts[1], "default": default}
         group.add_argument(setting.name, metavar=setting.name.upper(), help=setting.metadata["help"], **words)
         group.add_argument(*names, nargs=0, action=_Nothing, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
         return
@@ -346,11 +325,22 @@ class _Help(argparse.Action):
         parser.exit()
 
 
-class _HelpFormatter(_Prose):
-    """Says each flag once, in one spelling, with its default where there is one."""
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Says each flag once, in one spelling, with its default where there is one. Sentences are broken between words,
+    and indented lines left as they are."""
 
     def __init__(self, prog: str):
         super().__init__(prog, max_help_position=HELP_COLUMN)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        paragraphs = text.strip().split("\n\n")
+        return "\n\n".join(part if "\n " in f"\n{part}" else _wrap(part, width) for part in paragraphs)
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return _wrap(text, width).splitlines()
+
+    def _format_usage(self, *args) -> str:
+        return _wrap(super()._format_usage(*args), self._width, indent="    ") + "\n\n"
 
     def _format_action_invocation(self, action: argparse.Action) -> str:
         return _shown_form(action)
@@ -372,6 +362,11 @@ class _BriefFormatter(_HelpFormatter):
     def format_help(self) -> str:
         about, title, flags = super().format_help().partition("\nFirst:\n")
         return about + title + re.sub(r"\n\n(?=\S.*:\n  \S)", "\n", flags)
+
+
+def _wrap(text: str, width: int, indent: str = "") -> str:
+    words = " ".join(text.split())
+    return textwrap.fill(words, width, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False)
 
 
 def _shown_flag(action: argparse.Action) -> str:

@@ -1,12 +1,17 @@
 """Labels and prompts from a YAML file, so that new classes need no code."""
 
+import logging
 from typing import Any
 
+from modeling_clipcaer.common.palette import colour_labels, find_alike
 from modeling_clipcaer.common.presets import find_preset
 from modeling_clipcaer.common.yaml_files import read_yaml
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.label_texts import check_distinct
 from modeling_clipcaer.names import find_colour_fault, find_label_fault, identity_key
+
+
+logger = logging.getLogger(__name__)
 
 
 def read_label_entries(path: str) -> dict[str, dict]:
@@ -67,7 +72,17 @@ def read_labels_file(path: str, labels: list[str]) -> dict[str, Any]:
         check_distinct(fields[field], labels, f"{path}: `{kind}`")
     colours = {label: by_key[key].get("colour") for key, label in zip(keys, labels, strict=True)}
     named = {label: colour for label, colour in colours.items() if colour is not None}
+    _warn_of_alike(colour_labels([*named], named), path)
     return fields | ({"label_colours": named} if named else {})
+
+
+def _warn_of_alike(colours: dict[str, str], path: str) -> None:
+    """Say which of the colours that were chosen a reader may take for each other."""
+    seen: dict[str, str] = {}
+    for label, colour in colours.items():
+        if like := find_alike(colour, seen):
+            logger.warning("%s: the colours of `%s` and `%s` look alike to some readers", path, seen[like], label)
+        seen[colour] = label
 
 
 def _texts(value, where: str) -> list[str]:

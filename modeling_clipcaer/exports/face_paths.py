@@ -13,6 +13,8 @@ LONE_STEP = 1.0
 # A face is hidden this long before it was first seen and after it was last seen: it may have been there unseen.
 HIDDEN_STEPS = 2.0
 HIDDEN_SECONDS = 1.0
+# Keep: frames are sampled in the middle of a step, so that a recording begins half a step before the first sighting.
+ROUNDING = 0.001
 
 
 class FacePath:
@@ -31,7 +33,8 @@ class FacePath:
 
     def box_at(self, time: float) -> Box | None:
         """The box at `time`, on the straight line between the sightings around it; None before and after them."""
-        if not self.times[0] - self.step / 2 <= time <= self.times[-1] + self.step / 2:
+        hold = self.step / 2 + ROUNDING
+        if not self.times[0] - hold <= time <= self.times[-1] + hold:
             return None
         left, top, right, bottom = (float(np.interp(time, self.times, side)) for side in self.boxes.T)
         return left, top, right, bottom

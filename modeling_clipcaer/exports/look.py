@@ -4,7 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from modeling_clipcaer.common.palette import channels, colour_labels
+from modeling_clipcaer.common.colour_sight import channels
+from modeling_clipcaer.common.palette import colour_labels
 from modeling_clipcaer.recordings.timeline import ROOM, UNCERTAIN, Timeline, TimelineSegment
 
 
@@ -28,6 +29,11 @@ def text_colour(background: str) -> str:
     """Black or white, whichever has the higher contrast on `background`: at least 4.58 on any colour."""
     light = luminance(background) + 0.05
     return "#000000" if light / 0.05 > 1.05 / light else "#FFFFFF"
+
+
+def show_person(person: str) -> str:
+    """`Person 1`, or `Everybody` of the room."""
+    return "Everybody" if person == ROOM else person.replace("person-", "Person ")
 
 
 def show_time(seconds: float) -> str:

@@ -15,6 +15,7 @@ from modeling_clipcaer.exports.look import (
     label_colours,
     name_caveats,
     show_percent,
+    show_person,
     show_time,
     text_colour,
 )
@@ -140,7 +141,7 @@ class OverlayPainter:
     def _paint_footer(self, frame: np.ndarray, time: float, unseen: list[tuple[str, TimelineSegment]]) -> None:
         room = self._segment_at(ROOM, time)
         chips = [(show_time(time)[:-2], WHITE, BLACK)]
-        for name, segment in ([(ROOM, room)] if room else []) + unseen:
+        for name, segment in ([(show_person(ROOM), room)] if room else []) + unseen:
             colour = self.colours[segment.label]
             chips += [(name, WHITE, BLACK), (self._describe(segment, time), text_colour(colour), colour)]
         notice = " · ".join(["research use only", *name_caveats(self.timeline.settings)])

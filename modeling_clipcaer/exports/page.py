@@ -17,14 +17,20 @@ from modeling_clipcaer.common.progress import show_clock
 from modeling_clipcaer.explanations import page as explanations
 from modeling_clipcaer.explanations.page import FOLDER
 from modeling_clipcaer.exports import page_charts
-from modeling_clipcaer.exports.look import label_colours, name_caveats, show_length, show_percent, text_colour
+from modeling_clipcaer.exports.look import (
+    label_colours,
+    name_caveats,
+    show_length,
+    show_percent,
+    show_person,
+    text_colour,
+)
 from modeling_clipcaer.exports.page_words import (
     Findings,
     find_doubts,
     find_findings,
     group_settings,
     is_copy,
-    show_person,
     sum_seconds,
     with_picture,
     without_picture,
@@ -49,6 +55,8 @@ LARGEST_PAGE = 1_000_000
 EXPLAINED = 300_000
 # Segments that all recordings of a page share: what is drawn and listed of one takes some 260 bytes.
 MOST_SEGMENTS, FEWEST_CELLS = 2400, 20
+# Cells of a strip in the overview of many recordings.
+MOST_STRIP_CELLS = 60
 # Lanes beyond this number are all drawn flat, and open on demand.
 MANY_LANES = 6
 # Colours that anybody can tell apart; labels beyond them carry a pattern, too.
@@ -248,6 +256,9 @@ def render_page(recordings: Sequence[RecordingSummary]) -> str:
         "notice": RESPONSIBLE_USE,
         "schema_version": SCHEMA_VERSION,
         "shows_people": any(found.explained and explanations.shows_people(found.explained) for found in recordings),
+        "shown_labels": list(dict.fromkeys(label for recording in recordings for label in recording.shown_labels)),
+        "longest": max((recording.duration for recording in recordings), default=1.0),
+        "strip_limit": max(1, min(MOST_STRIP_CELLS, MOST_SEGMENTS // max(len(recordings), 1))),
     }
     frame = templates.get_template("report.html.j2")
     section = templates.get_template("recording.html.j2")

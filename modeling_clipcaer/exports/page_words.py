@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, NamedTuple
 
-from modeling_clipcaer.exports.look import show_length, show_percent
+from modeling_clipcaer.exports.look import show_length, show_percent, show_person
 from modeling_clipcaer.exports.page_charts import mean_score
 from modeling_clipcaer.models.measurement import is_trustworthy
 from modeling_clipcaer.recordings.timeline import (
@@ -45,11 +45,6 @@ SETTINGS = {
     "Faces": {"face_detector": "found by", "max_gap": "carried over gaps up to (s)", "body_boxes": "body boxes"},
     "Machine": {"device": "device", "tower_dtype": "type of numbers", "batch_size": "windows at once"},
 }
-
-
-def show_person(person: str) -> str:
-    """`Person 1`, or `Everybody` of the room."""
-    return "Everybody" if person == ROOM else person.replace("person-", "Person ")
 
 
 class Commonest(NamedTuple):

@@ -91,7 +91,7 @@ class TrainableArguments:
     )
     save_trainable_only: bool = rare_option(
         False,
-        "Leave CLIP's frozen weights out of the checkpoints of training; recipes/evaluate.py and predict.py add them "
+        "Leave CLIP's frozen weights out of the checkpoints of training; clipcaer evaluate and predict add them "
         "again from the CLIP checkpoint. The result of the run is whole.",
     )
 

@@ -1,4 +1,4 @@
-"""The public research code's flags, as `recipes/train.py` takes them: read as ours, or taken with a note."""
+"""The public research code's flags, as `clipcaer train` takes them: read as ours, or taken with a note."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from modeling_clipcaer.common.flags import split_flags
+from modeling_clipcaer.common.flags import spell_flag, split_flags
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.losses.functions import REFERENCE_SMOOTHING_DISTRIBUTION
 
@@ -33,18 +33,18 @@ RENAMED_FLAGS = {
 IDLE_FLAGS = {
     "aug_file": "it has none there either",
     "cut_body": "it has none there either; the context is the body crop: --context",
-    "data_aug": "it has none there either; see --flip_prob and --rotation_degrees",
+    "data_aug": "it has none there either; see --flip-prob and --rotation-degrees",
     "image_size": "it is that of the CLIP model",
     "input_type": "it has none there either; see --streams",
     "ldl_temperature": "it belongs to --use-ldl",
     "ldl_warmup": "it belongs to --use-ldl",
-    "load_and_tune_prompt_learner": "it has none there either; --lr_prompt_learner 0 freezes the prompts",
+    "load_and_tune_prompt_learner": "it has none there either; --lr-prompt-learner 0 freezes the prompts",
     "moco_k": "it belongs to --use-moco",
     "moco_m": "it belongs to --use-moco",
     "moco_t": "it belongs to --use-moco",
     "resume_set": "it has none there either",
     "set": "it has none there either",
-    "text_type": "the sentences are this project's, or those of --labels_file",
+    "text_type": "the sentences are this project's, or those of --labels-file",
 }
 # Read as other flags of ours, or refused, as their values say.
 TRANSLATED_FLAGS = (
@@ -53,7 +53,7 @@ TRANSLATED_FLAGS = (
 )
 _NOT_HERE = {
     "use_ldl": "there the targets are softmax(cosines of the labels' soft prompts / 0.1); no loss here has such "
-    "targets, the nearest is --label_smoothing_factor",
+    "targets, the nearest is --label-smoothing-factor",
     "use_moco": "there a queue of earlier clips gives a contrastive loss; there is none here",
 }
 _ON = ("True", "true", "1")
@@ -73,9 +73,7 @@ def read_research_flags(words: Sequence[str]) -> tuple[list[str], list[str]]:
     margins = _has(words, "ldam_max_m", "ldam_s")
     words = _rename(words)
     given, others = split_flags((*IDLE_FLAGS, *TRANSLATED_FLAGS, "dataset", "root_dir"), words)
-    notes = [
-        f"--{name} {given[name]}: taken without an effect: {IDLE_FLAGS[name]}" for name in IDLE_FLAGS if name in given
-    ]
+    notes = [_idle(name, given, reason) for name, reason in IDLE_FLAGS.items() if name in given]
     _refuse(given)
     ours = [
         *_read_data(given, notes),
@@ -84,15 +82,15 @@ def read_research_flags(words: Sequence[str]) -> tuple[list[str], list[str]]:
         *_read_device(given, notes),
     ]
     if "print_freq" in given:
-        ours += ["--logging_strategy", "steps", "--logging_steps", given["print_freq"]]
-        notes.append(f"--print_freq {given['print_freq']}: read as {' '.join(ours[-4:])}")
+        ours += ["--logging-strategy", "steps", "--logging-steps", given["print_freq"]]
+        notes.append(f"--print-freq {given['print_freq']}: read as {' '.join(ours[-4:])}")
     if notes and not any(word.split("=")[0] == "--config" for word in others):
         notes.append("what the command leaves open has our defaults, not theirs: docs/from_research_code.md")
     return ours + others, notes
 
 
 def _idle(name: str, given: dict[str, str], reason: str) -> str:
-    return f"--{name} {given[name]}: taken without an effect: {reason}"
+    return f"{spell_flag(f'--{name}')} {given[name]}: taken without an effect: {reason}"
 
 
 def _rename(words: Sequence[str]) -> list[str]:
@@ -111,22 +109,22 @@ def _refuse(given: dict[str, str]) -> None:
         checkpoint = given.get("eval_checkpoint", "FILE.pth")
         raise InputError(
             "--mode eval: this command trains. Convert the checkpoint, then measure it: "
-            f"python recipes/convert_original_checkpoint.py --checkpoint {checkpoint} --output MODEL "
-            "--trust-checkpoint; python recipes/evaluate.py --model MODEL --dataset DATASET --split test "
-            "--output REPORT, with a DATASET of data_scripts/build_raer.py"
+            f"clipcaer convert --checkpoint {checkpoint} --output MODEL "
+            "--trust-checkpoint; clipcaer evaluate --model MODEL --dataset DATASET --split test "
+            "--output REPORT, with a DATASET of clipcaer build raer"
         )
     for name, difference in _NOT_HERE.items():
         if given.get(name, "False") in _ON:
-            raise InputError(f"--{name.replace('_', '-')} is not here: {difference}")
+            raise InputError(f"{spell_flag(f'--{name}')} is not here: {difference}")
     if given.get("duration", "1") != "1":
         raise InputError(
-            f"--duration {given['duration']}: a segment gives one frame here; write a higher --num_frames"
+            f"--duration {given['duration']}: a segment gives one frame here; write a higher --num-frames"
         )
     for name in ("resume", "resume_path"):
         if given.get(name, "False") not in ("False", "false", ""):
             raise InputError(
-                f"--{name} {given[name]}: a run of the research code cannot be gone on with here; one of this "
-                "command is by --resume_from_checkpoint last with its --output"
+                f"{spell_flag(f'--{name}')} {given[name]}: a run of the research code cannot be gone on with here; "
+                "one of this command is by --resume-from-checkpoint last with its --output"
             )
 
 
@@ -139,20 +137,20 @@ def _read_data(given: dict[str, str], notes: list[str]) -> list[str]:
         "resume_path": "the run begins anew",
     }
     notes += [_idle(name, given, reason) for name, reason in idle.items() if name in given]
-    ours = ["--root_dir", given["root_dir"]] if "root_dir" in given else []
+    ours = ["--root-dir", given["root_dir"]] if "root_dir" in given else []
     if "root_dir" in given and not Path(given.get("dataset", ".")).exists():
-        notes.append(_idle("dataset", given, "--root_dir says which clips"))
+        notes.append(_idle("dataset", given, "--root-dir says which clips"))
     elif "dataset" in given:
         ours += ["--dataset", given["dataset"]]
     if "crop_body" in given:
         ours += ["--context", "body" if given["crop_body"] in _ON else "frame"]
-        notes.append(f"--crop_body {given['crop_body']}: read as {' '.join(ours[-2:])}")
+        notes.append(f"--crop-body {given['crop_body']}: read as {' '.join(ours[-2:])}")
     return ours
 
 
 def _choose(flag: str, value: str, ours: Mapping[str, str]) -> str:
     if value not in ours:
-        raise InputError(f"--{flag} must be one of {', '.join(ours)}, got {value}")
+        raise InputError(f"{spell_flag(f'--{flag}')} must be one of {', '.join(ours)}, got {value}")
     return ours[value]
 
 
@@ -168,7 +166,7 @@ def _read_optimizer(given: dict[str, str], others: list[str], notes: list[str]) 
     if "momentum" in given and name == "AdamW":
         notes.append(_idle("momentum", given, "it is that of SGD"))
     elif "momentum" in given:
-        ours += [f"--optim_args=momentum={given['momentum']}"]
+        ours += [f"--optim-args=momentum={given['momentum']}"]
         notes.append(f"--momentum {given['momentum']}: read as {ours[-1]}")
     return ours
 
@@ -177,13 +175,13 @@ def _read_loss(given: dict[str, str], margins: bool, notes: list[str]) -> list[s
     ours = []
     loss = given.get("loss_type")
     if loss is not None:
-        ours = ["--classification_loss", _choose("loss_type", loss, _LOSSES)]
+        ours = ["--classification-loss", _choose("loss_type", loss, _LOSSES)]
         difference = ", as there without --use-ldl" if loss == "ldl" else ""
-        notes.append(f"--loss_type {loss}: read as {' '.join(ours)}{difference}")
+        notes.append(f"--loss-type {loss}: read as {' '.join(ours)}{difference}")
     if loss == "ldam" or margins:
         notes.append(
-            "--ldam_max_m M --ldam_s S: read as --ldam_max_margin M --ldam_scale S, on cosines; there they are on "
-            "cosines / temperature T, which would be --ldam_max_margin M*T --ldam_scale S/T"
+            "--ldam-max-m M --ldam-s S: read as --ldam-max-margin M --ldam-scale S, on cosines; there they are on "
+            "cosines / temperature T, which would be --ldam-max-margin M*T --ldam-scale S/T"
         )
     smoothing = given.get("label_smoothing")
     if smoothing in _ON[:2]:  # the original has a switch, and the figure in --smooth-param
@@ -193,13 +191,13 @@ def _read_loss(given: dict[str, str], margins: bool, notes: list[str]) -> list[s
         notes.append(_idle("smooth_param", given, reason))
     smoothing = "0" if smoothing in _OFF else smoothing
     if smoothing is not None and loss == "ldam":
-        notes.append(f"--label_smoothing {smoothing}: taken without an effect, as there: the loss is ldam")
+        notes.append(f"--label-smoothing {smoothing}: taken without an effect, as there: the loss is ldam")
     elif smoothing is not None:
-        read = ["--label_smoothing_factor", smoothing]
+        read = ["--label-smoothing-factor", smoothing]
         if smoothing.strip("0.") != "":
-            read += ["--label_smoothing_distribution", *map(str, REFERENCE_SMOOTHING_DISTRIBUTION)]
+            read += ["--label-smoothing-distribution", *map(str, REFERENCE_SMOOTHING_DISTRIBUTION)]
         ours += read
-        notes.append(f"--label_smoothing {given['label_smoothing']}: read as {' '.join(read)}")
+        notes.append(f"--label-smoothing {given['label_smoothing']}: read as {' '.join(read)}")
     return ours
 
 
@@ -209,10 +207,10 @@ def _read_device(given: dict[str, str], notes: list[str]) -> list[str]:
         ours, told = _choose_gpu(given["gpu"])
         notes.append(f"--gpu {given['gpu']}: {told}")
     if given.get("use_amp") in _ON:
-        on_gpu = torch.cuda.device_count() > 0 and "--use_cpu" not in ours
+        on_gpu = torch.cuda.device_count() > 0 and "--use-cpu" not in ours
         ours += ["--fp16"] if on_gpu else []
         told = "read as --fp16" if on_gpu else "taken without an effect, as there: it is for a CUDA GPU"
-        notes.append(f"--use_amp: {told}")
+        notes.append(f"--use-amp: {told}")
     return ours
 
 
@@ -221,17 +219,17 @@ def _choose_gpu(gpu: str) -> tuple[list[str], str]:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         return [], "taken without an effect: the launcher gives each process its device"
     if gpu == "cpu":
-        return ["--use_cpu"], "read as --use_cpu"
+        return ["--use-cpu"], "read as --use-cpu"
     if gpu == "mps":
         if torch.backends.mps.is_available():
             return [], "the run is on Apple's GPU"
-        return ["--use_cpu"], "there is none of Apple's GPUs; the run is on the CPU, as there"
+        return ["--use-cpu"], "there is none of Apple's GPUs; the run is on the CPU, as there"
     if not gpu.isdigit():
         raise InputError(f"--gpu must be the number of a GPU, mps or cpu, got {gpu}")
     # Keep: not is_available(), which starts CUDA, and then it is too late to choose.
     count = torch.cuda.device_count()
     if count == 0:
-        return ["--use_cpu"], "there is no CUDA GPU; the run is on the CPU, as there"
+        return ["--use-cpu"], "there is no CUDA GPU; the run is on the CPU, as there"
     if int(gpu) >= count:
         raise InputError(f"--gpu {gpu}: there are {count} GPUs, numbered from 0")
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")

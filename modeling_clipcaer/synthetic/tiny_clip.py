@@ -1,6 +1,5 @@
 """A tiny CLIP, trained on drawings of students and captions of single frames."""
 
-import argparse
 import json
 import os
 import platform
@@ -66,20 +65,30 @@ Pixels are those of `ClipCaerVideoProcessor(image_size=64, face_margin=4, contex
 """
 
 
-def pretrain(args: argparse.Namespace, output_dir: Path, words_given: Sequence[str]) -> None:
+def pretrain(
+    output: Path,
+    words_given: Sequence[str],
+    *,
+    seed: int,
+    steps: int,
+    num_clips: int,
+    batch_size: int,
+    learning_rate: float,
+    num_workers: int,
+) -> None:
     """From drawings to the folder of a trained CLIP."""
     start = time.time()
-    held_out = args.num_clips // 20 + 1
-    pixels, words = draw_examples(args.seed, args.num_clips + held_out, args.num_workers)
+    held_out = num_clips // 20 + 1
+    pixels, words = draw_examples(seed, num_clips + held_out, num_workers)
     tell(f"drew {len(words['face'])} frames in {time.time() - start:.0f} s")
-    torch.manual_seed(args.seed)
+    torch.manual_seed(seed)
     tokenizer = train_tokenizer([caption for view in VIEWS for caption in sorted(set(join_all(words, view)))])
     model = build_model(tokenizer)
-    split = args.num_clips * FRAMES_PER_CLIP
-    train(model, tokenizer, *select(pixels, words, 0, split), args)
+    split = num_clips * FRAMES_PER_CLIP
+    train(model, tokenizer, *select(pixels, words, 0, split), seed, steps, batch_size, learning_rate)
     figures = measure(model, tokenizer, *select(pixels, words, split, None))
     card = write_card(model, figures, split, time.time() - start, words_given)
-    save(model, tokenizer, card, output_dir)
+    save(model, tokenizer, card, output)
     tell(card)
 
 
@@ -164,16 +173,19 @@ def train(
     tokenizer: CLIPTokenizer,
     pixels: dict,
     words: dict,
-    args: argparse.Namespace,
+    seed: int,
+    steps: int,
+    batch_size: int,
+    learning_rate: float,
 ) -> None:
     """Train on pairs of pictures and captions."""
-    rng = np.random.default_rng([args.seed, SEED_STREAM])
-    optimizer = torch.optim.AdamW(model.parameters(), lr=args.learning_rate, weight_decay=0.05, betas=(0.9, 0.98))
-    scheduler = get_cosine_schedule_with_warmup(optimizer, args.steps // 20, args.steps)
+    rng = np.random.default_rng([seed, SEED_STREAM])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=0.05, betas=(0.9, 0.98))
+    scheduler = get_cosine_schedule_with_warmup(optimizer, steps // 20, steps)
     model.train()
     start = time.time()
-    for step in range(args.steps):
-        chosen = rng.choice(len(words["face"]), args.batch_size)
+    for step in range(steps):
+        chosen = rng.choice(len(words["face"]), batch_size)
         captions = [
             caption for view in VIEWS for caption in write_captions(rng, view, [words[view][i] for i in chosen])
         ]
@@ -184,7 +196,7 @@ def train(
         scheduler.step()
         # Keep: CLIP's bound; without it the scale runs away once a batch is solved.
         model.logit_scale.data.clamp_(max=np.log(100))
-        if step % 50 == 0 or step == args.steps - 1:
+        if step % 50 == 0 or step == steps - 1:
             tell(f"step {step} loss {loss.item():.3f} ({time.time() - start:.0f} s)")
 
 
@@ -248,7 +260,7 @@ def write_card(
     """The checkpoint's README.md."""
     return CARD.format(
         parameters=model.num_parameters(),
-        command=" ".join(["python recipes/pretrain_tiny_clip.py", *map(tell_word, flags)]),
+        command=" ".join(["clipcaer pretrain-tiny-clip", *map(tell_word, flags)]),
         minutes=seconds / 60,
         machine=platform.machine(),
         cores=os.cpu_count(),

@@ -20,7 +20,7 @@ from modeling_clipcaer.training.arguments import OPTIM_ARGS
 
 # A value of a flag that no run of this command could follow, and why.
 REFUSED: dict[str, tuple[Any, str]] = {
-    "do_train": (False, "a run always trains; recipes/evaluate.py measures without"),
+    "do_train": (False, "a run always trains; clipcaer evaluate measures without"),
     "do_eval": (
         False,
         "a run always measures the validation split; --eval-strategy no does so at its end alone",

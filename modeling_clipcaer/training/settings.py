@@ -159,10 +159,8 @@ class ResultSettings:
     hub_model_id: str | None = option(None, "Repository on the Hub, user/name; the output folder's name by default.")
     # Weights carry the terms of the data they were trained on, which often forbid passing them on.
     hub_private_repo: bool | None = rare_option(True, "Make a new repository private.")
-    hub_strategy: str = rare_option("end", "What is pushed when; recipes/train.py takes `end` alone.")
-    hub_token: str | None = rare_option(
-        None, "Refused by recipes/train.py: others can see a flag. Set HF_TOKEN instead."
-    )
+    hub_strategy: str = rare_option("end", "What is pushed when; here `end` alone.")
+    hub_token: str | None = rare_option(None, "Refused: others can see a flag. Set HF_TOKEN instead.")
 
 
 @dataclass

@@ -143,7 +143,7 @@ class ClipCaerTrainer(ResumableTrainer):
             raise InputError(f"`hub_strategy` must be end, got {found}: others push this machine's paths")
         if hasattr(model, "get_base_model") or getattr(model, "_hf_peft_config_loaded", False):
             found = "PEFT's checkpoints hold its adapter alone, and what trains beside it would be lost"
-            raise InputError(f"{found}; recipes/train.py --use-lora trains LoRA, and merges it")
+            raise InputError(f"{found}; clipcaer train --use-lora trains LoRA, and merges it")
         self.loss = CLASSIFICATION_LOSSES[args.classification_loss]
         self.labels = [model.config.id2label[index] for index in range(model.config.num_labels)]
         if train_dataset is not None:

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
-from PIL import Image
+from PIL import Image, ImageColor
 
 from helpers.videos import draw_faces
 from modeling_clipcaer import ClipCaerVideoProcessor
 from modeling_clipcaer.commands.view import main
+from modeling_clipcaer.common.palette import FACE_BOX
 from modeling_clipcaer.common.terminal import run_command
 from modeling_clipcaer.data.clip_rows import open_row
 from modeling_clipcaer.data.views.contact_sheet import (
-    FACE_COLOUR,
     GAP,
     MARGIN,
     draw_page,
@@ -165,7 +165,7 @@ def test_a_page_shows_a_frame_with_its_boxes_beside_the_two_rows(make_rows):
         )
         tops += [top for top, match in enumerate(matches) if match]
     assert len(tops) == 2 and tops[1] - tops[0] == 224
-    assert (page[tops[0] : tops[1] + 224, :left] == FACE_COLOUR).all(axis=2).any()
+    assert (page[tops[0] : tops[1] + 224, :left] == ImageColor.getrgb(FACE_BOX)).all(axis=2).any()
 
 
 def test_a_page_of_few_small_squares_has_room_for_its_words(make_rows):
@@ -218,8 +218,8 @@ def test_many_clips_go_on_pages_up_to_a_limit(make_rows, call, tmp_path):
         (["--processor", "missing"], "missing: there is no such folder, and from the Hub no video processor"),
         (["--processor", "missing", "--num-frames", "4"], "--num-frames has no effect with --processor"),
         (["--num-frames", "0"], r"`num_frames` must lie in \[1, 4096\], got 0"),
-        (["--num", "0"], "--num is 0, expected at least 1"),
-        (["--clips", "0", "--num", "2"], "not allowed with argument"),
+        (["--num", "0"], "`num` must be at least 1, got 0"),
+        (["--clips", "0", "--num", "2"], "--num has no effect with --clips"),
         (["--clips", "0", "--seed", "2"], "--seed has no effect with --clips"),
         (["--output", "sheet.jpg"], "expected a name that ends in .png"),
     ],

@@ -216,6 +216,13 @@ def test_the_card_and_the_record_tell_the_licence_and_the_split_and_nothing_of_t
             assert str(dataset.parent).encode() not in path.read_bytes(), path.name
 
 
+def test_the_card_s_code_reads_the_shards(frames, capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
+    code = (frames / "README.md").read_text().partition("```python\n")[2].partition("```")[0]
+    exec(code.replace("THIS_FOLDER", str(frames)), {})
+    assert capsys.readouterr().out.splitlines()[-1] == load_clips(str(frames))["train"][0]["clip_id"]
+
+
 def test_the_hub_reads_the_card_and_a_person_finds_labels_splits_and_columns(dataset, tmp_path):
     drawn = {"name": "drawn students", "link": None, "is_drawn": True}
     splits = {"train": {"num_persons": 3, "frames_per_clip": {"min": 6, "median": 6.0, "max": 6}}}
@@ -334,7 +341,7 @@ def test_images_are_written_by_those_who_may_share_them_alone(dataset, tmp_path,
         (("--embed", "none", "--max-frames", 3), "--max-frames has no effect with --embed none"),
         (("--embed", "none", "--processor", "x"), "--processor has no effect with --embed none"),
         (("--embed", "none", "--shard-size", "many"), "--shard-size: 'many', expected a size like 500MB"),
-        (("--embed", "none", "--num-proc", 0), "--num-proc: '0', expected a number of at least 1"),
+        (("--embed", "none", "--num-proc", 0), "`num_proc` must be at least 1, got 0"),
         (("--embed", "crops", SHARE_FLAG, "--processor", "/no/where"), "/no/where: there is no such folder"),
     ],
 )

@@ -168,7 +168,7 @@ def test_three_hours_of_eight_persons_stay_below_a_megabyte(tmp_path, stay, smoo
     text = write_page(tmp_path, *timelines)
     assert len(text.encode()) < LARGEST_PAGE
     page = Page(text)
-    assert len(page.find("div", class_="cells")) == 27
+    assert len(page.find("div", class_="track")) == 27
     rows = len([row for row in page.find("tr") if "data-p" in row])
     total = sum(len(timeline.segments) for timeline in timelines)
     left_out = sum(int(number) for number in re.findall(r"(\d+) more are in the files", text))

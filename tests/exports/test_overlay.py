@@ -259,6 +259,13 @@ def test_a_step_is_that_of_the_sampled_frames_not_of_one_persons_sightings():
     assert follow_faces(sightings)["person-2"].step == 0.5
 
 
+def test_a_recording_begins_with_the_box_of_its_first_sampled_frame():
+    sightings = [seen("person-1", number / 3 + 1 / 6, (0, 0, 9, 9)) for number in range(90)]
+    path = follow_faces(sightings)["person-1"]
+    assert path.box_at(0.0) == (0, 0, 9, 9) and path.box_at(30.0) == (0, 0, 9, 9)
+    assert path.box_at(-0.01) is None and path.box_at(30.01) is None
+
+
 def test_the_only_frame_in_which_a_face_was_found_shows_its_box():
     path = follow_faces([seen("person-1", 0.003, (0, 0, 10, 10))])["person-1"]  # of a video of one frame
     assert path.box_at(0.0) == (0, 0, 10, 10) and path.is_found_at(0.0) and path.box_at(2.0) is None

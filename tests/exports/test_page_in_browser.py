@@ -22,14 +22,14 @@ MEASURED = {"uar": 88.0, "uar_ci95": [82.0, 91.0], "num_clips": 180, "num_labels
 SLIDER = "[role=slider]"
 
 
-def build_timeline(persons=3, source="lesson.mp4"):
+def build_timeline(persons=3, source="lesson.mp4", labels=RAER_LABELS):
     """40 minutes of STRETCHES, and of more persons who are like the second."""
     names = [*(f"person-{number + 1}" for number in range(persons)), ROOM]
     stretches = {name: STRETCHES.get(name, STRETCHES["person-2"]) for name in names}
     windows = [
         TimelineWindow(
             *(source, name, number, 10.0 * number, 10.0 * number + 10, "none" if number % 40 == 7 else "detected"),
-            *(16, 16, label, score, dict.fromkeys(RAER_LABELS, 0.2)),
+            *(16, 16, label, score, dict.fromkeys(labels, 1 / len(labels))),
         )
         for number in range(240)
         for name in names
@@ -45,7 +45,7 @@ def build_timeline(persons=3, source="lesson.mp4"):
         **{"model": "best", "window": 10.0, "stride": 10.0, "zero_shot": False, "calibrated": True},
         **{"measured": MEASURED, "versions": {"torch": "2.13.0"}},
     }
-    return Timeline(source, END, 1280, 720, list(RAER_LABELS), windows, segments, [], settings)
+    return Timeline(source, END, 1280, 720, list(labels), windows, segments, [], settings)
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +85,9 @@ def test_a_phones_first_screen_has_the_first_lane(browser, page):
     left, top, width, height = browser.box(".cells")
     assert top + height < 844 and left + width <= 390
     assert browser.box(".screen")[1] > top  # the player follows
+    places = "[...document.querySelectorAll('[tabindex=\"0\"], button, video, input')].map(e => e.offsetParent && "
+    places += "e.closest('.board') && e.closest('.play, .scroll, .tools').getBoundingClientRect().top).filter(Number)"
+    assert (tops := browser.run(places)) == sorted(tops)  # what is reached by Tab comes in the order that is seen
 
 
 def test_the_notice_takes_a_line(browser, page):
@@ -92,8 +95,10 @@ def test_the_notice_takes_a_line(browser, page):
 
 
 @pytest.mark.parametrize("width", [1440, 1024, 390, 320])
-def test_nothing_is_hidden_sideways(browser, page, width):
-    browser.resize(width, 800)
+@pytest.mark.parametrize("labels", [RAER_LABELS, [*RAER_LABELS, *(f"Label {number}" for number in range(7))]])
+def test_nothing_is_hidden_sideways(browser, tmp_path, labels, width):
+    write_report_page([build_timeline(labels=labels)], tmp_path / "report.html")
+    browser.open(tmp_path / "report.html", width, 800)
     assert browser.run("document.documentElement.scrollWidth") == width
     hidden = "[...document.querySelectorAll('main *')].filter(e => e.scrollWidth > e.clientWidth + 1 && "
     hidden += "/auto|scroll/.test(getComputedStyle(e).overflowX)).map(e => e.className)"
@@ -153,6 +158,19 @@ def test_a_button_of_the_legend_dims_its_label_alone(browser, page):
     assert browser.run(faint) == 0
 
 
+def test_a_wider_timeline_says_what_of_it_is_in_sight(browser, page):
+    status = "document.querySelector('[role=status]').textContent"
+    assert browser.run(status) == ""
+    browser.click("[data-z='1']")
+    assert browser.run(status).startswith("0:00 to ") and browser.run(status).endswith("; scroll for the rest")
+    browser.run(f"document.querySelector('{SLIDER}').focus()")
+    browser.press("End")
+    browser.run("new Promise(done => requestAnimationFrame(() => setTimeout(done, 50)))")
+    assert " to 40:00; scroll" in browser.run(status)
+    browser.click("[data-z='-1']")
+    assert browser.run(status) == ""
+
+
 def write_long_video(path):
     """40 minutes in 24 frames."""
     path.parent.mkdir(exist_ok=True)
@@ -193,9 +211,23 @@ def test_on_paper_every_stretch_is_there_and_nothing_to_click(browser, page):
     shown = "[...document.querySelectorAll('.long tbody tr')].filter(row => row.getBoundingClientRect().height).length"
     assert browser.run(shown) == 7
     assert browser.run("(e => e.scrollHeight <= e.clientHeight + 1)(document.querySelector('.long'))")
+    columns = (
+        "[...document.querySelectorAll('.long tbody tr:first-child td')].map(cell => cell.getClientRects().length)"
+    )
+    for width in (1440, 720):  # of A4, in a browser's pixels: as narrow as a phone's rules
+        browser.resize(width, 1000)
+        assert browser.run(columns) == [1] * 6
+        assert browser.run("getComputedStyle(document.querySelector('.long tr')).display") == "table-row"
     for selector in (".play", ".filter", "[data-z]"):
         assert browser.run(f"getComputedStyle(document.querySelector('{selector}')).display") == "none"
     browser.call("Emulation.setEmulatedMedia", media="")
+
+
+def test_what_is_closed_is_printed_open_and_closed_again(browser, page):
+    closed = "document.querySelectorAll('details:not([open])').length"
+    assert browser.run(closed) == 1
+    assert browser.run(f"dispatchEvent(new Event('beforeprint')), {closed}") == 0
+    assert browser.run(f"dispatchEvent(new Event('afterprint')), {closed}") == 1
 
 
 def test_many_recordings_have_an_overview_whose_links_open_them(browser, tmp_path):
@@ -204,5 +236,7 @@ def test_many_recordings_have_an_overview_whose_links_open_them(browser, tmp_pat
     browser.open(tmp_path / "report.html")
     assert browser.run("document.querySelectorAll('.overview tbody tr').length") == 20
     assert browser.box(".overview")[1] < 300
+    strips = "[...document.querySelectorAll('.overview .cells')].map(strip => strip.children.length)"
+    assert browser.run(strips) == [1] * 20  # everybody's: Neutrality all the time
     browser.click(".overview tbody tr:nth-child(20) a")
     assert browser.box("#recording-19 .cells")[3] > 0

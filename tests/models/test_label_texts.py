@@ -177,7 +177,7 @@ def write_labels(path, bored="", happy=""):
     return str(path)
 
 
-def test_colours_of_a_labels_file_become_fields_of_the_configuration(tmp_path):
+def test_colours_of_a_labels_file_become_fields_of_the_configuration(tmp_path, caplog):
     path = write_labels(tmp_path / "labels.yaml", ', colour: "#00aa55"', ", colour: neutral")
     fields = read_labels_file(path, LABELS)
     assert fields["label_colours"] == {"bored": "#00aa55", "happy": "neutral"}
@@ -185,6 +185,10 @@ def test_colours_of_a_labels_file_become_fields_of_the_configuration(tmp_path):
     config = tiny_config(id2label=dict(enumerate(LABELS)), label_token_ids=None, label_colours=fields["label_colours"])
     config.save_pretrained(tmp_path)
     assert type(config).from_pretrained(tmp_path).label_colours == {"bored": "#00aa55", "happy": "neutral"}
+    assert caplog.messages == []
+    path = write_labels(tmp_path / "alike.yaml", ', colour: "#9aa5b0"', ", colour: neutral")
+    read_labels_file(path, LABELS)
+    assert caplog.messages == [f"{path}: the colours of `bored` and `happy` look alike to some readers"]
     for colours, message in (({"sad": "#00aa55"}, "names `sad`"), ({"bored": "green"}, "found 'green'")):
         with pytest.raises(Exception, match=message):
             tiny_config(id2label=dict(enumerate(LABELS)), label_token_ids=None, label_colours=colours)

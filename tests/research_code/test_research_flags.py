@@ -72,7 +72,7 @@ def test_a_renamed_flag_is_read_as_ours(name):
 def test_a_flag_without_an_effect_is_taken_with_a_note(name):
     words, notes = read_research_flags([f"--{name.replace('_', '-')}", "x", "--lr", "2"])
     assert words == ["--lr", "2"]
-    assert notes[0] == f"--{name} x: taken without an effect: {IDLE_FLAGS[name]}"
+    assert notes[0] == f"--{name.replace('_', '-')} x: taken without an effect: {IDLE_FLAGS[name]}"
 
 
 def test_our_own_commands_get_no_notes():
@@ -127,12 +127,12 @@ def test_the_originals_switches_are_read():
     assert args["label_smoothing_factor"] == 0.2 and args["dataset"] is None
     args, notes = read(f"{base} --label-smoothing False --crop-body False --use-amp False")
     assert args["label_smoothing_factor"] == 0 and args["context"] == "frame" and not args["fp16"]
-    assert "--dataset AcademicEmotion_five: taken without an effect: --root_dir" in notes
+    assert "--dataset AcademicEmotion_five: taken without an effect: --root-dir" in notes
     args, notes = read("--root-dir RAER --label-smoothing 0.0 --smooth-param 0.2")
     assert args["label_smoothing_factor"] == 0 and args["label_smoothing_distribution"] is None
-    assert "--smooth_param 0.2: taken without an effect: --label-smoothing gives the figure" in notes
+    assert "--smooth-param 0.2: taken without an effect: --label-smoothing gives the figure" in notes
     args, notes = read("--root-dir RAER --smooth-param 0.2")
-    assert args["label_smoothing_factor"] == 0 and "--smooth_param 0.2: taken without an effect" in notes
+    assert args["label_smoothing_factor"] == 0 and "--smooth-param 0.2: taken without an effect" in notes
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_the_loss_is_theirs_or_what_differs_is_said():
     args, notes = read("--dataset data --loss-type ldam --ldam-max-m 0.4 --ldam-s 20 --label-smoothing 0.1")
     assert args["classification_loss"] == "ldam" and args["label_smoothing_factor"] == 0
     assert (args["ldam_max_margin"], args["ldam_scale"]) == (0.4, 20)
-    assert "--ldam_max_margin M*T --ldam_scale S/T" in notes and "--label_smoothing 0.1: taken without" in notes
+    assert "--ldam-max-margin M*T --ldam-scale S/T" in notes and "--label-smoothing 0.1: taken without" in notes
     # The note's formula: theirs is CE(S (cosine / T - M)).
     cosines, labels = torch.tensor([[0.3, 0.1], [0.2, 0.6]]), torch.tensor([0, 1])
     theirs = ldam_loss(cosines / 0.07, labels, [9, 3], 0.4, 20)
@@ -169,16 +169,16 @@ def test_the_loss_is_theirs_or_what_differs_is_said():
     [
         (
             "--mode eval --eval-checkpoint best.pth",
-            ["convert_original_checkpoint.py --checkpoint best.pth", "evaluate.py"],
+            ["clipcaer convert --checkpoint best.pth", "clipcaer evaluate --model"],
         ),
         ("--eval-checkpoint best.pth", ["--checkpoint best.pth"]),
         ("--mode test", ["--mode must be train or eval", "test"]),
-        ("--use-ldl --ldl-temperature 1.0", ["--use-ldl is not here", "0.1", "--label_smoothing_factor"]),
+        ("--use-ldl --ldl-temperature 1.0", ["--use-ldl is not here", "0.1", "--label-smoothing-factor"]),
         ("--use-moco --moco-k 4096", ["--use-moco is not here"]),
-        ("--loss-type huber", ["--loss_type", "ce, ldl, ldam", "huber"]),
+        ("--loss-type huber", ["--loss-type", "ce, ldl, ldam", "huber"]),
         ("--optimizer Adam", ["--optimizer", "SGD, AdamW", "Adam"]),
-        ("--duration 2", ["--duration 2", "--num_frames"]),
-        ("--resume True --resume-path model.pth", ["--resume True", "--resume_from_checkpoint last"]),
+        ("--duration 2", ["--duration 2", "--num-frames"]),
+        ("--resume True --resume-path model.pth", ["--resume True", "--resume-from-checkpoint last"]),
         ("--gpu first", ["--gpu", "first"]),
     ],
 )
@@ -195,9 +195,9 @@ def test_what_is_not_here_is_one_line_and_no_folder(tmp_path, monkeypatch, capsy
     [
         ("1", 2, None, "1", []),
         ("1", 2, "4,6", "6", []),
-        ("0", 0, None, None, ["--use_cpu"]),
-        ("cpu", 2, None, None, ["--use_cpu"]),
-        ("mps", 0, None, None, ["--use_cpu"]),
+        ("0", 0, None, None, ["--use-cpu"]),
+        ("cpu", 2, None, None, ["--use-cpu"]),
+        ("mps", 0, None, None, ["--use-cpu"]),
     ],
 )
 def test_gpu_chooses_the_device(monkeypatch, gpu, count, visible, expected, words):

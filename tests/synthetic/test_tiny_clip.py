@@ -123,7 +123,7 @@ def test_a_few_steps_write_a_checkpoint_that_loads(tmp_path, monkeypatch):
     ("flags", "found"),
     [
         (["--output_dir", "."], "error: --output .: exists; expected the name of a folder to be made\n"),
-        (["--output_dir", "new", "--steps", "0"], "error: --steps: expected at least 1, found 0\n"),
+        (["--output_dir", "new", "--steps", "0"], "error: `steps` must be at least 1, got 0\n"),
     ],
 )
 def test_bad_input_gives_one_line(tmp_path, monkeypatch, capsys, flags, found):

@@ -15,9 +15,11 @@ from transformers import CLIPModel
 
 from helpers.small_material import make_material, run_main
 from helpers.small_training import logged, make_trainer
-from modeling_clipcaer import ClipCaerTrainingArguments
+from helpers.tiny import tiny_config
+from modeling_clipcaer import ClipCaerTrainingArguments, ClipCaerVideoProcessor
 from modeling_clipcaer.commands import train
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.raer_labels import RAER_LABELS
 from modeling_clipcaer.training.arguments import ARGUMENT_TYPES
 from modeling_clipcaer.training.checkpoints import (
     adopt_best,
@@ -36,6 +38,7 @@ from modeling_clipcaer.training.run_comparison import (
     PLACES,
     Layout,
     compare_runs,
+    describe_model,
     fingerprint_clips,
 )
 
@@ -256,6 +259,16 @@ def test_another_run_is_refused_by_name_and_a_finished_result_stays_as_it_is(
     assert run_main(train.main, *material.flags, *QUICK, "--output_dir", whole) == 2
     assert "holds checkpoints of an earlier run" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in whole.rglob("*") if path.is_file()} == before
+
+
+def test_a_colour_that_a_label_has_now_is_no_other_run():
+    """Colours move no weight: a labels file in which they alone are others goes on with the run."""
+    runs = [
+        describe_model(tiny_config(label_colours=colours), ClipCaerVideoProcessor())
+        for colours in (None, {RAER_LABELS[0]: "neutral"}, dict.fromkeys(RAER_LABELS[:2], "#00AA55"))
+    ]
+    assert runs[0] == runs[1] == runs[2]
+    assert describe_model(tiny_config(num_context_tokens=4), ClipCaerVideoProcessor()) != runs[0]
 
 
 def test_the_fingerprint_of_clips_is_of_their_content_in_order_and_of_no_place(material, tmp_path):

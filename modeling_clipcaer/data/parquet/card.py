@@ -56,9 +56,18 @@ CARD = """\
 
 {drawn}{total} {clips}, each with one of {num_labels} labels. A row holds {embedded}.{notice}
 
-Read by ClipCaer's recipes with `--dataset`, or by `load_dataset`.
-
 > {responsible_use}
+
+## How to read it
+
+`THIS_FOLDER` is where this file lies, or the repository's name. `clipcaer train --dataset THIS_FOLDER` takes it, too.
+
+```python
+from datasets import load_dataset
+
+clips = load_dataset("THIS_FOLDER")
+print(clips["{split}"][0]["clip_id"])
+```
 
 ## Labels
 
@@ -119,6 +128,7 @@ def render_dataset_card(
         total=f"{total:,}",
         clips="drawn clips" if is_drawn else "clips of learners",
         num_labels=len(labels),
+        split=next(iter(counts)),
         embedded=EMBEDDED[embed],
         notice="" if is_drawn and embed != "none" else f" {NOTICES[embed]}",
         responsible_use=RESPONSIBLE_USE,

@@ -9,6 +9,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from modeling_clipcaer.common.palette import BODY_BOX, FACE_BOX
 from modeling_clipcaer.faces.hiding import hide_between, hide_whole, veil_face
 from modeling_clipcaer.frames import FrameSource
 from modeling_clipcaer.names import printable
@@ -21,7 +22,6 @@ FONT = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")  # Pil
 PAGE_WIDTH = 2048  # what the frames of a row are shrunk to share, down to the smallest cell
 SMALLEST_CELL = 64
 BACKGROUND, INK = (250, 250, 250), (20, 20, 20)
-FACE_COLOUR, BODY_COLOUR = (0, 158, 115), (230, 94, 0)
 # A box that is another frame's or a guess is wide of the face, by as much as a head moves meanwhile: what is hidden is
 # so many times as large as a face of its own.
 GUESSED_GROWTH = 2.0
@@ -112,7 +112,7 @@ def _draw_frame(view: ClipView, width: int, height: int) -> Image.Image:
     scale = min(width / view.frame.width, height / view.frame.height)
     size = [max(round(side * scale), 1) for side in view.frame.size]
     frame = view.frame.resize(size, Image.Resampling.LANCZOS)
-    for box, colour in ((view.body_box, BODY_COLOUR), (view.face_box, FACE_COLOUR)):
+    for box, colour in ((view.body_box, BODY_BOX), (view.face_box, FACE_BOX)):
         if box is not None:
             left, right = sorted((box[0] * scale, box[2] * scale))
             top, bottom = sorted((box[1] * scale, box[3] * scale))
