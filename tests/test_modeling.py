@@ -6,8 +6,8 @@ import torch
 from torch.nn import functional as F
 from transformers import AutoModel, AutoModelForVideoClassification, CLIPModel
 
-from helpers.tiny import TOKEN_IDS, tiny_config, tiny_model, tiny_pixels
-from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerModel
+from helpers.tiny import CLIP, TOKEN_IDS, tiny_config, tiny_model, tiny_pixels
+from modeling_clipcaer import ClipCaerConfig, ClipCaerForVideoClassification, ClipCaerModel
 from modeling_clipcaer.errors import InputError
 
 
@@ -287,15 +287,28 @@ def test_the_auto_classes_resolve_it(tmp_path):
 
 
 def test_initial_weights_follow_the_configuration():
-    config = tiny_config(temporal_init_std=1.0, num_frames=64, num_context_tokens=20)
+    clip = CLIP | {"projection_dim": 256}
+    config = tiny_config(clip_config=clip, temporal_init_std=1.0, initializer_range=0.5, num_context_tokens=20)
+    assert (ClipCaerConfig().temporal_init_std, ClipCaerConfig().initializer_range) == (0.02, 0.02)
     model = ClipCaerModel(config)
     for values, expected in (
         (model.face_temporal_encoder.position_embeds, 1.0),
-        (model.prompt_learner.context_tokens, 0.02),
+        (model.context_temporal_encoder.cls_token, 1.0),
+        (model.prompt_learner.context_tokens, 0.5),
     ):
-        assert abs(values.std().item() / expected - 1) < 0.1
-    assert model.fusion.bias.abs().sum() == 0
-    assert model.face_adapter.up_proj.weight.abs().sum() > 0
+        assert values.std().item() == pytest.approx(expected, rel=0.1)
+        assert values.mean().item() == pytest.approx(0, abs=0.1)
+    # Kaiming's uniform with a = sqrt(5): within 1 / sqrt(inputs), biases 0.
+    for linear, inputs in ((model.fusion, 512), (model.face_temporal_encoder.layers[0].mlp_down, 32)):
+        assert linear.weight.abs().max().item() == pytest.approx(inputs**-0.5, rel=0.02)
+        assert not linear.bias.any()
+    assert model.face_adapter.up_proj.weight.any()
+
+
+def test_pooling_without_a_class_token_draws_the_positions_alone():
+    encoder = ClipCaerModel(tiny_config(temporal_init_std=1.0, temporal_pooling="attention")).face_temporal_encoder
+    assert encoder.position_embeds.shape == (1, 4, 24) and not hasattr(encoder, "cls_token")
+    assert encoder.position_embeds.std().item() == pytest.approx(1, rel=0.2)
 
 
 def test_sdpa_is_used_unless_another_attention_is_named():

@@ -233,13 +233,34 @@ def test_a_face_is_hidden_that_was_seen_too_shortly_for_a_timeline_of_its_own():
     assert sharpness(painted[face]) < 0.15 * sharpness(frame[face])
 
 
+def paint_above_footer(timeline, frame, show_faces=False):
+    """Which pixels of a frame of 400 x 300, above the lines at its bottom, are painted at 0.5 s; and the picture."""
+    painted = frame.copy()
+    OverlayPainter(timeline, 400, 300, show_faces).paint(painted, 0.5)
+    return (painted != frame).any(axis=2)[:260], painted
+
+
 @pytest.mark.parametrize(
-    "box", [(-50, -50, 20, 20), (390, 290, 460, 340), (-90, -90, -60, -60), (5, 5, 5, 5), (0, 0, 400, 300)]
+    ("box", "hidden", "left_alone"),
+    [
+        ((-50, -50, 20, 20), np.s_[:20, :20], [np.s_[42:], np.s_[:, 38:]]),
+        ((390, 190, 460, 240), np.s_[190:240, 390:], [np.s_[:174], np.s_[:, :372]]),
+        ((-90, -90, -60, -60), None, [np.s_[:]]),
+        ((5, 5, 5, 5), None, [np.s_[10:], np.s_[:, 10:]]),
+        ((0, 0, 400, 300), np.s_[:], []),
+    ],
 )
-def test_faces_at_and_beyond_the_edges_are_hidden_without_a_crash(box):
+def test_faces_at_and_beyond_the_edges_are_hidden_as_far_as_the_frame_goes(box, hidden, left_alone):
     frame = next(noise(1, (400, 300)))
-    timeline = build_timeline(1.0, (400, 300), [seen("person-1", 0.5, box)], [segment("person-1", 0, 1)])
-    OverlayPainter(timeline, 400, 300, False).paint(frame, 0.5)
+    sightings = [seen("person-1", 0.5, box)]
+    changed, _ = paint_above_footer(build_timeline(1.0, (400, 300), sightings), frame)
+    if hidden is not None:
+        assert changed[hidden].mean() > 0.9
+    assert not any(changed[part].any() for part in left_alone)
+    # With a label, whose place is within the frame wherever the face is.
+    labelled = build_timeline(1.0, (400, 300), sightings, [segment("person-1", 0, 1)])
+    _, painted = paint_above_footer(labelled, frame, show_faces=True)
+    assert count_colour(painted[:260], label_colours(RAER_LABELS)[RAER_LABELS[0]]) > 300
 
 
 def test_a_box_moves_on_straight_lines_between_sightings():
@@ -373,6 +394,10 @@ def test_labels_of_any_script_and_length_fit_frames_of_any_size(labels, size):
     timeline = build_timeline(1.0, size, sightings, segments, labels)
     (frame,) = plain(1, size=size)
     OverlayPainter(timeline, *size, False).paint(frame, 0.5)
+    colours = label_colours(labels)
+    assert size == (2, 2) or min(count_colour(frame, colours[label]) for label in labels) > 20
+    (before,) = plain(1, size=size)
+    assert (frame != before).any(axis=(1, 2))[-size[1] // 16 :].all()  # the lines at the bottom
 
 
 def test_boxes_follow_the_size_of_the_frames_shown():

@@ -67,7 +67,7 @@ def test_an_error_of_opencv_is_one_line_after_what_failed_and_its_log_is_as_befo
             assert log.getLogLevel() == log.LOG_LEVEL_SILENT
             cv2.resize(np.empty((0, 0, 3), np.uint8), (3, 3))
         assert "\n" not in str(error.value) and log.getLogLevel() == log.LOG_LEVEL_WARNING
-        with pytest.raises(InputError, match="^it failed, OpenCV says: two lines$"), asking_opencv("it failed"):
+        with pytest.raises(InputError, match=r"^it failed, OpenCV says: two lines$"), asking_opencv("it failed"):
             raise cv2.error("two\n   lines")  # from below OpenCV, without its own account
         with pytest.raises(KeyError), asking_opencv("it failed"):
             raise KeyError
