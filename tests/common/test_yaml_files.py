@@ -1,6 +1,5 @@
 """One reader of YAML: words and lists, bounded in time and size, every refusal one line."""
 
-
 import pytest
 
 from modeling_clipcaer.common.flags import parse_arguments

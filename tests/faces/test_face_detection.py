@@ -111,7 +111,9 @@ def test_a_hub_that_never_answers_is_given_up_soon(tmp_path):
         settings = {"HF_ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}", "HF_HOME": str(tmp_path)}
         settings |= {"HF_HUB_OFFLINE": "0", "PYTHONPATH": str(ROOT)}
         command = [sys.executable, "-c", code]
-        done = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, timeout=60)  # of which it takes a few
+        done = subprocess.run(
+            command, env=os.environ | settings, capture_output=True, text=True, timeout=60
+        )  # of which it takes a few
     last = done.stderr.strip().splitlines()[-1]
     assert (
         "InputError: YuNet's face_detection_yunet_2023mar.onnx is not in the Hub's cache and cannot be fetched" in last

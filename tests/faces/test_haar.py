@@ -46,6 +46,10 @@ def test_the_threshold_is_that_of_opencvs_file():
     assert abs(last - THRESHOLD) < 1e-4
 
 
+def test_its_cascade_is_there():
+    assert not HaarDetector()._cascade.empty()
+
+
 def test_finds_are_boxes_in_pixels_of_the_frame_from_left_to_right():
     frame = torch.full((3, 1080, 1920), 128, dtype=torch.uint8)
     found, cascade = detect(frame, (500, 90, 40, 50, 0.6), (100, 200, 30, 60, 0.75))
@@ -77,6 +81,8 @@ def test_nothing_found_is_nothing():
         ((10, 10, 20, 20), False),  # all of itself, a quarter of the other
         ((30, 10, 20, 40), True),  # 10 x 30 of 20 x 40
         ((39, 39, 2, 2), True),
+        ((0, 25, 60, 20), True),  # 40 x 15 of 60 x 20
+        ((0, 24, 44, 20), False),  # 40 x 16 of 44 x 20
         ((100, 0, 40, 40), True),
         ((0, 100, 40, 40), True),
         ((100, 100, 40, 40), True),  # apart both ways, whose negative sides must not count

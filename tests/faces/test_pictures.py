@@ -59,6 +59,15 @@ def test_a_frame_becomes_a_picture_of_rows_in_one_piece():
     assert picture[1, 2].tolist() == [6, 14, 22]
 
 
+@pytest.mark.parametrize("shape", [(3, 0, 5), (3, 5, 0), (4, 5, 6), (1, 5, 6), (5, 6, 3), (3, 5), (2, 3, 5, 6), (3,)])
+def test_what_is_no_frame_is_named_by_its_shape(shape):
+    with pytest.raises(InputError, match=r"torch.uint8: expected pixels, uint8 \(3, height, width\)") as error:
+        to_picture(torch.zeros(shape, dtype=torch.uint8))
+    assert f"frame of shape {shape}" in str(error.value)
+    with pytest.raises(InputError, match=r"torch.int64: expected pixels"):
+        to_picture(torch.zeros(3, 5, 6, dtype=torch.int64))
+
+
 def test_an_error_of_opencv_is_one_line_after_what_failed_and_its_log_is_as_before():
     log = cv2.utils.logging
     before = log.setLogLevel(log.LOG_LEVEL_WARNING)

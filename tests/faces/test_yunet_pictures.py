@@ -78,7 +78,8 @@ def test_the_face_that_networks_are_tried_with_is_drawn_in_the_middle_in_its_col
         return picture[101 + down, 165 + right].tolist()
 
     assert colour_at(20, 10) == colour_at(-20, 10) == [140, 170, 215]
-    assert colour_at(0, -30) == [30, 40, 60]  # hair
+    assert colour_at(0, -10) == [140, 170, 215]  # the forehead
+    assert colour_at(0, -30) == colour_at(27, -20) == colour_at(-27, -20) == [30, 40, 60]  # hair
     assert colour_at(11, -7) == colour_at(-11, -7) == [40, 50, 60]  # eyes
     assert colour_at(11, -13) == colour_at(-11, -13) == [50, 60, 90]  # brows
     assert colour_at(0, 6) == [110, 140, 190] and colour_at(0, 18) == [90, 90, 170]  # nose and mouth

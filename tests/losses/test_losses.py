@@ -218,6 +218,12 @@ def test_smoothed_cross_entropy_is_least_where_the_softmax_is_the_target():
     torch.testing.assert_close(logits.grad, torch.zeros(1, 3))
 
 
+def test_a_label_alone_may_have_no_share_of_the_smoothing():
+    # Of label 1 and of label 2 the other takes all; of label 0 both take half.
+    targets = smoothed_targets(3, 0.2, [0.0, 1.0, 1.0])
+    torch.testing.assert_close(targets, torch.tensor([[0.8, 0.1, 0.1], [0.0, 0.8, 0.2], [0.0, 0.2, 0.8]]))
+
+
 @pytest.mark.parametrize("distribution", [[1.0, 1.0], [0.0, 1.0, 0.0], [1.0, -1.0, 1.0]])
 def test_a_distribution_that_cannot_take_the_smoothing_is_refused(distribution):
     with pytest.raises(InputError, match="`class_distribution`"):

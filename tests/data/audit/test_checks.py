@@ -99,9 +99,7 @@ def test_the_commonest_and_the_rarest_of_the_labels_that_there_are_is_told():
         ("imbalance", "warning", "train", 2, 0.051282),
     ]
     assert absent["message"] == "no clip of cross"
-    assert imbalance["message"] == (
-        "30 clips of calm and 2 of sad, 15 to one; expected at most 10 (--max-imbalance)"
-    )
+    assert imbalance["message"] == ("30 clips of calm and 2 of sad, 15 to one; expected at most 10 (--max-imbalance)")
     assert told(labels_of("test", calm=1, cross=0)) == [("absent_labels", "warning", "test", 1, 0.5)]
     assert labels_of(limit=10, calm=20, sad=2) == [] != labels_of(limit=9.9, calm=20, sad=2)
     assert told(labels_of(calm=0, sad=0)) == [("absent_labels", "error", "train", 2, 1.0)]
@@ -151,7 +149,9 @@ def test_few_boxes_and_tiny_ones_are_told():
     for tiny, severity in ((20, "info"), (21, "warning")):
         (finding,) = boxes_of(10, tiny, max_tiny_share=0.2, min_face_side=12)
         assert told([finding]) == [("tiny_face_boxes", severity, "test", tiny, tiny / 100)]
-        assert finding["examples"] == ["clip"] and "have a side below 12 pixels (--min-face-side)" in finding["message"]
+        assert (
+            finding["examples"] == ["clip"] and "have a side below 12 pixels (--min-face-side)" in finding["message"]
+        )
 
 
 def test_what_was_found_in_clips_is_told_by_its_unit_with_the_first_reason():
@@ -182,7 +182,7 @@ def test_what_was_found_in_clips_is_told_by_its_unit_with_the_first_reason():
 def test_persons_in_two_splits_are_counted_in_the_later_one(protocol, severity):
     tallies = {name: make_tally() for name in ("train", "validation", "test")}
     for split, persons in (("train", "abc"), ("validation", "bcd"), ("test", "xyzc")):
-        tallies[split].persons = dict.fromkeys(persons, {0})
+        tallies[split].persons = {person: {0} for person in persons}
     assert told(check_persons(tallies, protocol)) == [
         ("shared_persons", severity, "train/validation", 2, 0.666667),
         ("shared_persons", severity, "train/test", 1, 0.25),
