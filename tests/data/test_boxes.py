@@ -7,9 +7,11 @@ import pytest
 
 from modeling_clipcaer.data.box_fitting import fit_entry, place_boxes
 from modeling_clipcaer.data.boxes import (
+    BOX_SOURCES,
     PackedBoxes,
     check_coverage,
     check_not_swapped,
+    explain_missing_box,
     fill_boxes,
     fill_face_boxes,
     fit_box,
@@ -29,6 +31,17 @@ from modeling_clipcaer.errors import InputError
 
 BOX, OTHER = (10.0, 20.0, 30.0, 60.0), (12.0, 22.0, 32.0, 72.0)
 SMALL = (1.0, 2.0, 3.0, 4.0)
+
+
+def test_datasets_hold_the_numbers_of_these_sources():
+    assert BOX_SOURCES == ("annotated", "nearest", "median", "body", "frame")
+
+
+def test_a_clip_has_boxes_where_a_frame_of_its_entry_is_there_in_whatever_spelling(tmp_path):
+    (tmp_path / "1.jpg").touch()
+    for name, missing in (("1.jpg", False), ("001.png", False), ("2.jpg", True)):
+        assert (explain_missing_box("c", tmp_path, {"c": {name: BOX}}) is not None) == missing
+    assert explain_missing_box("c", tmp_path / "none", {"c": BOX}) is None
 
 
 def test_packed_boxes_are_a_mapping_of_the_boxes():
