@@ -59,7 +59,7 @@ TESTS = {
     "data/boxes.py": "data/test_boxes.py data/test_raer_boxes.py",
     "data/box_fitting.py": "data/test_boxes.py",
     "data/clip_boxes.py": "data/test_boxes.py",
-    "data/clip_keys.py": "data/test_raer_matching.py data/test_raer_annotations.py",
+    "data/clip_keys.py": "data/test_clip_keys.py",
     "data/clip_labels.py": "data/test_clip_labels.py -k 'not evaluation and not plain_clip and not trainer'",
     "data/clip_rows.py": "data/test_clip_rows.py",
     "data/votes.py": "data/test_votes.py",
