@@ -109,7 +109,7 @@ def test_names_are_one_in_whatever_spelling(caplog, as_text, streamed):
 def test_plain_numbers_are_left_alone_and_must_be_of_a_label(caplog):
     rows = Dataset.from_dict({"clip_id": ["a", "b"], "label": [2, 0]})
     assert align_labels(rows, SPELLED, "data", "the model's") is rows and not caplog.records
-    with pytest.raises(InputError, match="^data: 1 labels are none: 3 of clip b, expected 0 to 2$"):
+    with pytest.raises(InputError, match=r"^data: 1 labels are none: 3 of clip b, expected 0 to 2$"):
         align_labels(Dataset.from_dict({"clip_id": ["a", "b"], "label": [2, 3]}), SPELLED, "data", "the model's")
     with pytest.raises(InputError, match="1 labels are none: 3 of clip 1, expected 0 to 2"):
         align_labels(Dataset.from_dict({"label": [2, 3]}), SPELLED, "data", "the model's")
