@@ -267,6 +267,13 @@ def test_boxes_of_a_clip_are_found_by_the_most_telling_of_its_names(tmp_path, mo
         ClipBoxes({}, {"a": BOX}).find_given("b", [])
 
 
+def test_boxes_of_bodies_alone_leave_faces_to_them():
+    bodies = ClipBoxes({}, {"a": OTHER})
+    assert bodies.find_given("a", ["1", "2"]) == ([None, None], OTHER)
+    assert bodies.find("a", ["1"]) == ([(12, 22, 32, 42)], ["body"], OTHER)
+    assert ClipBoxes().find("a", ["1"]) == ([None], ["frame"], None)
+
+
 def test_a_key_that_means_two_clips_is_refused():
     boxes = ClipBoxes({"1.mp4": BOX, "b/2.mp4": BOX}, {"a/1.mp4": BOX})
     with pytest.raises(InputError, match=r"'1\.mp4' means a/1\.mp4 and b/1\.mp4; expected more of the path"):

@@ -272,6 +272,21 @@ def test_a_box_moves_on_straight_lines_between_sightings():
     assert path.boxes_to_hide(0.5).tolist() == [[0, 0, 10, 10], [-10, -20, 0, -10]]
     assert path.boxes_to_hide(3.0).tolist() == [[20, 40, 30, 50], [40, 80, 50, 90]]
     assert path.boxes_to_hide(-0.1).size == path.boxes_to_hide(3.1).size == 0
+    assert path.boxes_to_hide(0.0).size and path.boxes_to_hide(3.0).size  # the very last moments
+    assert path.boxes_to_hide(1.0).tolist() == [[0, 0, 10, 10], [20, 40, 30, 50]]
+    assert path.boxes_to_hide(2.0).tolist() == [[20, 40, 30, 50]]
+    assert path.box_at(0.75) == (0, 0, 10, 10) and path.box_at(2.25) == (20, 40, 30, 50)
+    assert path.is_found_at(0.5) and not path.is_found_at(0.49) and not path.is_found_at(2.5)
+    assert path.is_found_at(1.5) and not path.is_found_at(1.51)  # of two as near the earlier
+
+
+def test_a_face_seen_once_is_hidden_for_a_second_before_and_after_or_two_steps():
+    for step, hold in ((0.5, 1.0), (0.2, 1.0), (0.8, 1.6)):
+        path = FacePath([seen("person-1", 2.0, (0, 0, 10, 10), "supplied")], step)
+        for side in (-1, 1):
+            assert path.boxes_to_hide(2 + side * (hold - 0.01)).tolist() == [[0, 0, 10, 10]]
+            assert path.boxes_to_hide(2 + side * (hold + 0.01)).size == 0
+        assert path.is_found_at(2 + step) and not path.is_found_at(2.01 + step)
 
 
 def test_a_step_is_that_of_the_sampled_frames_not_of_one_persons_sightings():

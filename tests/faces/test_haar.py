@@ -124,7 +124,7 @@ def test_a_dark_picture_is_stretched_until_its_brightest_hundredth_is_at_240_and
 ):
     levels = np.full((160, 160), level)
     levels[:, :8] = brightest  # a twentieth of it
-    levels[1::4, 1::4] = 250  # between the pixels that are looked at
+    levels[1::4] = levels[:, 1::4] = 250  # between the pixels that are looked at
     _, cascade = detect(grey_frame(levels))
     stretched = np.minimum(levels * factor, 255).round().astype(np.uint8)
     expected = cv2.createCLAHE(4.0, (8, 8)).apply(stretched)

@@ -53,6 +53,13 @@ def test_an_outline_is_an_ellipse_about_half_as_large_again_as_the_box(boxes, gr
         assert changed.sum() == pytest.approx(np.pi / 4 * (bottom - top + 1) * (right - left + 1), rel=0.02)
 
 
+def test_a_box_without_a_size_is_a_point_with_its_neighbours():
+    frame = grain()
+    hidden = frame.copy()
+    hide_between(hidden, np.array([(200, 150, 200, 150)], float))
+    assert extents((hidden != frame).any(axis=2)) == (149, 151, 199, 201)
+
+
 def mosaic(picture, across, down):
     """Of so many cells, by OpenCV."""
     cells = cv2.GaussianBlur(cv2.resize(picture, (across, down), interpolation=cv2.INTER_AREA), (3, 3), 0)

@@ -41,8 +41,9 @@ def test_finds_are_scaled_each_side_by_its_own_cut_at_the_frame_and_sorted():
         ((10, 6, 14, 12), 0.5),
         ((38, 27, 40, 30), 1.0),
     ]
-    (detection,) = to_detections([tuple(np.float32([1, 1, 2, 2, 0.5]))], shrunk, shrunk)
-    assert {type(number) for number in (*detection.box, detection.score)} == {float}
+    for box in ([1, 1, 2, 2], [-5, -5, 99, 99]):
+        (detection,) = to_detections([tuple(np.float32([*box, 0.5]))], shrunk, shrunk)
+        assert {type(number) for number in (*detection.box, detection.score)} == {float}
 
 
 @pytest.mark.parametrize(

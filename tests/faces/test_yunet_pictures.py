@@ -20,10 +20,11 @@ class Network:
     until it is told `rows`; keeps what it was shown."""
 
     def __init__(self, off=(0, 0, 0, 0), times=1):
-        self.off, self.times, self.rows = np.array(off), times, None
+        self.off, self.times, self.rows, self.sizes = np.array(off), times, None, []
 
     def setInputSize(self, size):  # OpenCV's name
         self.size = size
+        self.sizes.append(size)
 
     def detect(self, picture):
         self.shown = picture
@@ -66,6 +67,7 @@ def test_a_network_that_finds_it_elsewhere_twice_or_not_is_refused(tmp_path, mon
 
 def test_the_face_that_networks_are_tried_with_is_drawn_in_the_middle_in_its_colours(tmp_path, monkeypatch):
     detector, _ = build(monkeypatch, tmp_path, Network())
+    assert detector._network.sizes == [(123, 151), (331, 203)]
     picture = detector._network.shown
     assert picture.shape == (203, 331, 3)
     assert (picture[0] == 110).all()
@@ -74,15 +76,24 @@ def test_the_face_that_networks_are_tried_with_is_drawn_in_the_middle_in_its_col
     assert drawn.min(axis=0) == pytest.approx([101 - 40, 165 - 28], abs=1.1)
     assert drawn.max(axis=0) == pytest.approx([101 + 36, 165 + 28], abs=1.1)
 
-    def colour_at(right, down):
-        return picture[101 + down, 165 + right].tolist()
-
-    assert colour_at(20, 10) == colour_at(-20, 10) == [140, 170, 215]
-    assert colour_at(0, -10) == [140, 170, 215]  # the forehead
-    assert colour_at(0, -30) == colour_at(27, -20) == colour_at(-27, -20) == [30, 40, 60]  # hair
-    assert colour_at(11, -7) == colour_at(-11, -7) == [40, 50, 60]  # eyes
-    assert colour_at(11, -13) == colour_at(-11, -13) == [50, 60, 90]  # brows
-    assert colour_at(0, 6) == [110, 140, 190] and colour_at(0, 18) == [90, 90, 170]  # nose and mouth
+    # The first and the last pixel of every part, to the right of the middle and below it, and the next but one.
+    hair, skin, grey = (30, 40, 60), (140, 170, 215), (110, 110, 110)
+    eye, brow, nose, mouth = (40, 50, 60), (50, 60, 90), (110, 140, 190), (90, 90, 170)
+    for colour, places in {
+        hair: [(0, -40), (0, -19), (28, -20), (-28, -20)],
+        skin: [
+            *((0, -16), (27, 0), (-27, 0), (0, 36), (0, -3), (3, -7), (19, -7), (11, -2), (2, -13), (20, -13)),
+            *((6, 6), (-6, 6), (12, 18), (-12, 18), (0, 24)),
+        ],
+        grey: [(30, -20), (-30, -20), (0, -43), (29, 0), (-29, 0), (0, 38)],
+        eye: [(5, -7), (16, -7), (-5, -7), (-16, -7), (11, -9), (11, -4)],
+        brow: [(4, -13), (18, -13), (-4, -13), (-18, -13), (11, -15), (11, -11)],
+        nose: [(-4, 6), (4, 6), (0, -1), (0, 12)],
+        mouth: [(-10, 18), (10, 18), (0, 14), (0, 22)],
+    }.items():
+        for right, down in places:
+            difference = np.abs(picture[101 + down, 165 + right].astype(int) - colour)
+            assert difference.max() < 16, (colour, right, down)
 
 
 @pytest.mark.parametrize("is_published", [True, False])
@@ -132,7 +143,7 @@ def test_a_dark_picture_is_stretched_until_its_brightest_thousandth_is_at_240(
 ):
     levels = np.full((200, 200), level, np.uint8)
     levels[:, :2] = brightest  # a hundredth: within the brightest hundredth, without it there is less
-    levels[1::2, 1::2] = 250  # between the pixels that are looked at
+    levels[1::4] = levels[:, 1::4] = 250  # between the pixels that are looked at
     _, shown = show(monkeypatch, tmp_path, torch.from_numpy(levels).expand(3, -1, -1))
     expected = np.minimum(levels * factor, 255).round()
     assert np.array_equal(shown, np.repeat(expected[..., None], 3, axis=2))
