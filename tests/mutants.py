@@ -49,7 +49,7 @@ TESTS = {
     "losses/table.py": "losses/test_table.py training/test_training_arguments.py",
     "metrics/abstention.py": "metrics/test_abstention.py",
     "metrics/calibration.py": "metrics/test_metrics.py",
-    "metrics/effects.py": "metrics/test_paired.py experiments/test_ablations.py",
+    "metrics/effects.py": "metrics/test_effects.py",
     "metrics/ensembles.py": "metrics/test_ensembles.py",
     "metrics/paired.py": "metrics/test_paired.py reports/test_comparison.py",
     "metrics/predictions.py": "metrics/test_metrics.py",
