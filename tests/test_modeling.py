@@ -1,4 +1,5 @@
 import inspect
+import os
 import re
 
 import pytest
@@ -280,6 +281,16 @@ def test_a_saved_model_comes_back_to_the_last_bit(tmp_path):
     assert files == {"config.json", "model.safetensors"}
 
 
+@pytest.mark.parametrize(("umask", "mode"), [(0o000, 0o666), (0o022, 0o644), (0o027, 0o640)])
+def test_weights_may_be_read_by_whom_the_umask_lets(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        tiny_model().save_pretrained(tmp_path)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "model.safetensors").stat().st_mode & 0o777 == mode
+
+
 def test_the_auto_classes_resolve_it(tmp_path):
     tiny_model().save_pretrained(tmp_path)
     assert type(AutoModelForVideoClassification.from_pretrained(tmp_path)) is ClipCaerForVideoClassification
@@ -353,6 +364,27 @@ class TestFromClipPretrained:
         features = model.model.clip.get_text_features(**tokens).pooler_output
         expected = F.normalize(F.normalize(features, dim=-1).mean(0), dim=-1)
         torch.testing.assert_close(model.model.descriptive_text_embeds[0], expected, rtol=1e-4, atol=1e-5)
+
+    def test_texts_that_are_not_given_are_raers_for_its_labels_and_the_names_for_others(self, tiny_clip, monkeypatch):
+        def texts(**fields):
+            config = ClipCaerForVideoClassification.from_clip_pretrained(
+                tiny_clip, num_context_tokens=2, **fields
+            ).config
+            counts = [len(ids) for ids in (*config.label_token_ids, *config.descriptive_token_ids)]
+            return config.label_prompts, config.descriptive_prompts, counts
+
+        # RAER's own are too long for this tower.
+        raer, described = [f"face {name}" for name in "abcde"], [[f"one {name}", f"two {name}"] for name in "abcde"]
+        place = "modeling_clipcaer.modeling_clipcaer."
+        monkeypatch.setattr(f"{place}RAER_LABEL_PROMPTS", tuple(raer))
+        monkeypatch.setattr(f"{place}RAER_DESCRIPTIVE_PROMPTS", tuple(map(tuple, described)))
+        assert texts() == (raer, described, [1] * 5 + [2] * 5)
+        own = [f"smile {name}" for name in "abcde"]
+        assert texts(label_prompts=own) == (own, described, [1] * 5 + [2] * 5)
+        assert texts(descriptive_prompts=own) == (raer, [[text] for text in own], [1] * 10)
+        names = {"id2label": {0: "calm", 1: "smile"}}
+        assert texts(**names) == (["calm", "smile"], [["calm"], ["smile"]], [1] * 4)
+        assert texts(**names, label_prompts=own[:2]) == (own[:2], [[text] for text in own[:2]], [1] * 4)
 
     def test_the_checkpoint_needs_no_tokenizer(self, tiny_clip, tmp_path):
         model = ClipCaerForVideoClassification.from_clip_pretrained(tiny_clip, **self.texts()).eval()
