@@ -1,4 +1,5 @@
 import inspect
+import os
 import re
 
 import pytest
@@ -6,8 +7,8 @@ import torch
 from torch.nn import functional as F
 from transformers import AutoModel, AutoModelForVideoClassification, CLIPModel
 
-from helpers.tiny import TOKEN_IDS, tiny_config, tiny_model, tiny_pixels
-from modeling_clipcaer import ClipCaerForVideoClassification, ClipCaerModel
+from helpers.tiny import CLIP, TOKEN_IDS, tiny_config, tiny_model, tiny_pixels
+from modeling_clipcaer import ClipCaerConfig, ClipCaerForVideoClassification, ClipCaerModel
 from modeling_clipcaer.errors import InputError
 
 
@@ -280,6 +281,16 @@ def test_a_saved_model_comes_back_to_the_last_bit(tmp_path):
     assert files == {"config.json", "model.safetensors"}
 
 
+@pytest.mark.parametrize(("umask", "mode"), [(0o000, 0o666), (0o022, 0o644), (0o027, 0o640)])
+def test_weights_may_be_read_by_whom_the_umask_lets(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        tiny_model().save_pretrained(tmp_path)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "model.safetensors").stat().st_mode & 0o777 == mode
+
+
 def test_the_auto_classes_resolve_it(tmp_path):
     tiny_model().save_pretrained(tmp_path)
     assert type(AutoModelForVideoClassification.from_pretrained(tmp_path)) is ClipCaerForVideoClassification
@@ -287,15 +298,28 @@ def test_the_auto_classes_resolve_it(tmp_path):
 
 
 def test_initial_weights_follow_the_configuration():
-    config = tiny_config(temporal_init_std=1.0, num_frames=64, num_context_tokens=20)
+    clip = CLIP | {"projection_dim": 256}
+    config = tiny_config(clip_config=clip, temporal_init_std=1.0, initializer_range=0.5, num_context_tokens=20)
+    assert (ClipCaerConfig().temporal_init_std, ClipCaerConfig().initializer_range) == (0.02, 0.02)
     model = ClipCaerModel(config)
     for values, expected in (
         (model.face_temporal_encoder.position_embeds, 1.0),
-        (model.prompt_learner.context_tokens, 0.02),
+        (model.context_temporal_encoder.cls_token, 1.0),
+        (model.prompt_learner.context_tokens, 0.5),
     ):
-        assert abs(values.std().item() / expected - 1) < 0.1
-    assert model.fusion.bias.abs().sum() == 0
-    assert model.face_adapter.up_proj.weight.abs().sum() > 0
+        assert values.std().item() == pytest.approx(expected, rel=0.1)
+        assert values.mean().item() == pytest.approx(0, abs=0.1)
+    # Kaiming's uniform with a = sqrt(5): within 1 / sqrt(inputs), biases 0.
+    for linear, inputs in ((model.fusion, 512), (model.face_temporal_encoder.layers[0].mlp_down, 32)):
+        assert linear.weight.abs().max().item() == pytest.approx(inputs**-0.5, rel=0.02)
+        assert not linear.bias.any()
+    assert model.face_adapter.up_proj.weight.any()
+
+
+def test_pooling_without_a_class_token_draws_the_positions_alone():
+    encoder = ClipCaerModel(tiny_config(temporal_init_std=1.0, temporal_pooling="attention")).face_temporal_encoder
+    assert encoder.position_embeds.shape == (1, 4, 24) and not hasattr(encoder, "cls_token")
+    assert encoder.position_embeds.std().item() == pytest.approx(1, rel=0.2)
 
 
 def test_sdpa_is_used_unless_another_attention_is_named():
@@ -340,6 +364,27 @@ class TestFromClipPretrained:
         features = model.model.clip.get_text_features(**tokens).pooler_output
         expected = F.normalize(F.normalize(features, dim=-1).mean(0), dim=-1)
         torch.testing.assert_close(model.model.descriptive_text_embeds[0], expected, rtol=1e-4, atol=1e-5)
+
+    def test_texts_that_are_not_given_are_raers_for_its_labels_and_the_names_for_others(self, tiny_clip, monkeypatch):
+        def texts(**fields):
+            config = ClipCaerForVideoClassification.from_clip_pretrained(
+                tiny_clip, num_context_tokens=2, **fields
+            ).config
+            counts = [len(ids) for ids in (*config.label_token_ids, *config.descriptive_token_ids)]
+            return config.label_prompts, config.descriptive_prompts, counts
+
+        # RAER's own are too long for this tower.
+        raer, described = [f"face {name}" for name in "abcde"], [[f"one {name}", f"two {name}"] for name in "abcde"]
+        place = "modeling_clipcaer.modeling_clipcaer."
+        monkeypatch.setattr(f"{place}RAER_LABEL_PROMPTS", tuple(raer))
+        monkeypatch.setattr(f"{place}RAER_DESCRIPTIVE_PROMPTS", tuple(map(tuple, described)))
+        assert texts() == (raer, described, [1] * 5 + [2] * 5)
+        own = [f"smile {name}" for name in "abcde"]
+        assert texts(label_prompts=own) == (own, described, [1] * 5 + [2] * 5)
+        assert texts(descriptive_prompts=own) == (raer, [[text] for text in own], [1] * 10)
+        names = {"id2label": {0: "calm", 1: "smile"}}
+        assert texts(**names) == (["calm", "smile"], [["calm"], ["smile"]], [1] * 4)
+        assert texts(**names, label_prompts=own[:2]) == (own[:2], [[text] for text in own[:2]], [1] * 4)
 
     def test_the_checkpoint_needs_no_tokenizer(self, tiny_clip, tmp_path):
         model = ClipCaerForVideoClassification.from_clip_pretrained(tiny_clip, **self.texts()).eval()

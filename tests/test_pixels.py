@@ -61,7 +61,9 @@ def test_no_box_is_the_whole_frame(box):
 
 
 def test_a_box_thinner_than_a_pixel_still_gives_one_pixel():
-    assert crop_box(noise(3, 40, 60), [59.2, 39.1, 59.9, 39.8]).shape == (3, 1, 1)
+    frame = noise(3, 40, 60)
+    assert crop_box(frame, [59.2, 39.1, 59.9, 39.8]).equal(frame[:, 39:, 59:])
+    assert crop_box(frame, [20.2, 10.1, 20.9, 10.8]).equal(frame[:, 10:11, 20:21])
 
 
 @pytest.mark.parametrize(
@@ -70,6 +72,10 @@ def test_a_box_thinner_than_a_pixel_still_gives_one_pixel():
         ([60, 0, 80, 10], "overlaps the frame"),
         ([-30, 5, 0, 10], "overlaps the frame"),
         ([0, 41, 10, 50], "overlaps the frame"),
+        ([0, 40, 10, 50], "overlaps the frame"),
+        ([0, -20, 10, 0], "overlaps the frame"),
+        ([5, 20, 15, 20], "an area"),
+        ([5, 5, 20, 20, 20], "four finite numbers"),
         ([5, 5, 5, 20], "an area"),
         ([5, 5, math.nan, 20], "four finite numbers"),
         ([5, 5, 20], "four finite numbers"),
@@ -115,7 +121,9 @@ def test_letterbox_of_720p_has_126_rows_and_125_as_the_research_code(reference, 
 
 
 def test_letterbox_of_an_extreme_strip_keeps_one_row():
-    assert letterbox(torch.full((1, 3, 1, 500), 255, dtype=torch.uint8), 32, "bicubic").amax() == 255
+    for size in ((1, 500), (500, 1)):
+        lit = (letterbox(torch.full((1, 3, *size), 255, dtype=torch.uint8), 32, "bicubic") == 255)[0, 0]
+        assert lit.sum() == 32 and (lit[15].all() if size == (1, 500) else lit[:, 15].all())
 
 
 # --- augmentation ---

@@ -9,12 +9,13 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 from transformers import pipeline
+from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 from helpers.tiny import tiny_model
 from modeling_clipcaer import frames, image_files
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.pixels import crop_face, letterbox, resize_to_square
-from modeling_clipcaer.processing_clipcaer import CLIP_MEAN, CLIP_STD, ClipCaerVideoProcessor
+from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor
 
 
 def noise(*shape, seed=0):
@@ -279,7 +280,8 @@ def test_normalisation_gives_clips_mean_and_std():
     pixels = torch.tensor([0, 128, 255], dtype=torch.uint8).view(1, 3, 1, 1).expand(2, 3, 4, 4)
     normal = small().normalize(pixels)
     expected = [
-        (value / 255 - mean) / std for value, mean, std in zip((0, 128, 255), CLIP_MEAN, CLIP_STD, strict=True)
+        (value / 255 - mean) / std
+        for value, mean, std in zip((0, 128, 255), OPENAI_CLIP_MEAN, OPENAI_CLIP_STD, strict=True)
     ]
     assert normal.dtype == torch.float32 and normal[1, :, 2, 2].tolist() == pytest.approx(expected, abs=1e-6)
     assert small(do_normalize=False).normalize(pixels).equal(pixels.float() / 255)

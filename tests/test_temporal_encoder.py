@@ -1,5 +1,9 @@
+from functools import partial
+
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional as F
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
@@ -8,14 +12,14 @@ from helpers.tiny import CLIP, tiny_config, tiny_model, tiny_pixels
 from modeling_clipcaer.temporal_encoder import TemporalEncoder
 
 
-def build(pooling="cls", num_layers=2):
+def build(pooling="cls", num_layers=2, temporal_head_dim=16):
     config = tiny_config(
         clip_config={**CLIP, "projection_dim": 16},
         num_frames=6,
         temporal_layers=num_layers,
         temporal_pooling=pooling,
         attn_implementation="sdpa",
-        temporal_head_dim=16,
+        temporal_head_dim=temporal_head_dim,
     )
     encoder = TemporalEncoder(config).eval()
     for parameter in encoder.parameters():
@@ -25,6 +29,45 @@ def build(pooling="cls", num_layers=2):
 
 def encode(encoder, frames):
     return encoder(frames).pooler_output
+
+
+def as_torch_has_it(layer):
+    """The same layer as one of torch's."""
+    other = nn.TransformerEncoderLayer(
+        16, 2, 32, 0.0, partial(F.gelu, approximate="tanh"), batch_first=True, norm_first=True
+    )
+    names = {"self_attn.in_proj_weight": "attention.qkv_proj.weight", "norm1": "attention_norm", "norm2": "mlp_norm"}
+    names |= {"self_attn.out_proj": "attention.out_proj", "linear1": "mlp_up", "linear2": "mlp_down"}
+    ours, theirs = layer.state_dict(), other.state_dict()
+    for name in theirs:
+        start = next((start for start in names if name.startswith(start)), None)
+        theirs[name] = torch.zeros(48) if start is None else ours[names[start] + name.removeprefix(start)]
+    other.load_state_dict(theirs)
+    return other.eval()
+
+
+@pytest.mark.parametrize("num_frames", [6, 4])
+@pytest.mark.parametrize("pooling", ["cls", "attention"])
+def test_layers_are_those_of_torch_on_frames_and_positions(pooling, num_frames):
+    encoder, frames = build(pooling, temporal_head_dim=8), torch.randn(3, num_frames, 16)
+    states = frames if pooling == "attention" else torch.cat([encoder.cls_token.expand(3, -1, -1), frames], dim=1)
+    states = states + encoder.position_embeds[:, : states.shape[1]]
+    expected = [states]
+    for layer in encoder.layers:
+        expected.append(as_torch_has_it(layer)(expected[-1]))
+    outputs = encoder(frames, output_hidden_states=True)
+    torch.testing.assert_close(list(outputs.hidden_states), expected, rtol=1e-4, atol=1e-4)
+    if pooling == "cls":
+        pooled = expected[-1][:, 0]
+    else:
+        hidden = expected[-1] @ encoder.pooling_hidden.weight.T + encoder.pooling_hidden.bias
+        shares = (hidden.tanh() @ encoder.pooling_score.weight.T).exp()
+        pooled = (shares * expected[-1]).sum(dim=1) / shares.sum(dim=1)
+    torch.testing.assert_close(encode(encoder, frames), pooled, rtol=1e-4, atol=1e-4)
+    assert outputs.attentions is None and encoder(frames).hidden_states is None
+    weights = encoder(frames, output_attentions=True).attentions
+    assert len(weights) == 2 and weights[0].shape == (3, 2, *[states.shape[1]] * 2)
+    torch.testing.assert_close(weights[0].sum(dim=-1), torch.ones(weights[0].shape[:-1]))
 
 
 @pytest.mark.parametrize("pooling", ["cls", "attention"])

@@ -58,7 +58,7 @@ def align_labels(rows: Rows, labels: Sequence[str], place: str, reference: str) 
         parts = [f"{verb} {_quote(found)}" for verb, found in (("lack", missing), ("have", unknown)) if found]
         raise InputError(f"{place}: its labels must be {reference}, {_quote(labels)}, but {' and '.join(parts)}")
     if isinstance(rows, Dataset) and "label" in rows.column_names:
-        _check_present(rows, range(len(names or labels)) if is_numbered else names or [], place)
+        _check_present(rows, range(len(labels)) if is_numbered else names or [], place)
     if is_numbered and names in (None, labels):
         return rows
     names = names or []
@@ -112,4 +112,4 @@ def _check_present(rows: Dataset, values: range | list[str], place: str) -> None
 
 
 def _quote(names: Sequence[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names) or "none"
+    return ", ".join(f"`{name}`" for name in names)

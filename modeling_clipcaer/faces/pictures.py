@@ -24,9 +24,10 @@ def asking_opencv(failure: str) -> Iterator[None]:
     try:
         yield
     except cv2.error as error:
-        # Errors from below OpenCV have no `err`.
-        reason = " ".join((getattr(error, "err", None) or str(error)).split())
-        raise InputError(f"{failure}, OpenCV says: {reason}") from error
+        # Keep: `err` is the class's, of the last error that had one; errors from below OpenCV have none.
+        whole, reason = str(error), getattr(error, "err", None)
+        told = reason if reason and reason in whole else whole
+        raise InputError(f"{failure}, OpenCV says: {' '.join(told.split())}") from error
     finally:
         log.setLogLevel(level)
 

@@ -1,7 +1,5 @@
 """One reader of YAML: words and lists, bounded in time and size, every refusal one line."""
 
-import time
-
 import pytest
 
 from modeling_clipcaer.common.flags import parse_arguments
@@ -33,15 +31,13 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize(("text", "message"), HOSTILE.values(), ids=HOSTILE)
-def test_a_hostile_file_is_refused_in_one_line_and_soon(tmp_path, text, message):
+def test_a_hostile_file_is_refused_in_one_line(tmp_path, text, message):
     path = tmp_path / "hostile.yaml"
     path.write_text(text)
     for read in (read_label_entries, lambda path: parse_arguments((ModelArguments,), ["--config", path], "")):
-        start = time.monotonic()
         with pytest.raises(InputError) as caught:
             read(str(path))
         assert str(caught.value).startswith(f"{path}{message}") and "\n" not in str(caught.value)
-        assert time.monotonic() - start < 20  # it takes a second
 
 
 def test_every_scalar_is_the_word_that_it_is_written_as(tmp_path):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import yaml
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Value, concatenate_datasets, load_from_disk
+from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value, concatenate_datasets, load_from_disk
 
 from helpers.small_material import run_main
 from helpers.small_training import make_trainer
@@ -88,6 +88,7 @@ def test_a_split_with_other_names_is_refused_by_name(clips, tmp_path, labels, me
 
 
 SPELLED = ("\xc4rger", "Freude", "STRASSE")  # in another way: decomposed, in capitals, with the sharp s
+VOTES = {"votes": List(Value("int32"))}
 OTHERWISE = ["FREUDE", "stra\xdfe", "A\u0308rger"]
 
 
@@ -103,6 +104,51 @@ def test_names_are_one_in_whatever_spelling(caplog, as_text, streamed):
     if not (as_text and streamed):  # whose names come one by one
         assert "spelled in another way than the checkpoint's: " in caplog.text
         assert r"'A\u0308rger' is '\xc4rger'" in caplog.text
+
+
+def test_plain_numbers_are_left_alone_and_must_be_of_a_label(caplog):
+    rows = Dataset.from_dict({"clip_id": ["a", "b"], "label": [2, 0]})
+    assert align_labels(rows, SPELLED, "data", "the model's") is rows and not caplog.records
+    with pytest.raises(InputError, match=r"^data: 1 labels are none: 3 of clip b, expected 0 to 2$"):
+        align_labels(Dataset.from_dict({"clip_id": ["a", "b"], "label": [2, 3]}), SPELLED, "data", "the model's")
+    with pytest.raises(InputError, match="1 labels are none: 3 of clip 1, expected 0 to 2"):
+        align_labels(Dataset.from_dict({"label": [2, 3]}), SPELLED, "data", "the model's")
+    unlabelled = Dataset.from_dict({"label": [None, None]}, Features({"label": Value("int64")}))
+    assert align_labels(unlabelled, SPELLED, "data", "the model's") is unlabelled
+    without = Dataset.from_dict({"clip_id": ["a"]})
+    assert align_labels(without, SPELLED, "data", "the model's") is without
+
+
+MAPPED = [
+    (ClassLabel(names=["a", "B"]), False, True),
+    (ClassLabel(names=["b", "a"]), True, False),
+    (ClassLabel(names=["B", "a"]), True, True),
+    (Value("string"), False, True),
+]
+
+
+@pytest.mark.parametrize(("feature", "order", "spelling"), MAPPED)
+def test_what_is_mapped_is_told_by_its_reason_alone(caplog, feature, order, spelling):
+    rows = {"clip_id": ["1", "2"], "label": [0, 1] if isinstance(feature, ClassLabel) else ["B", "a"]}
+    features = Features({"clip_id": Value("string"), "label": feature})
+    align_labels(Dataset.from_dict(rows, features), ["a", "b"], "data", "ours")
+    assert [record.getMessage() for record in caplog.records] == [
+        *(["data: its labels are spelled in another way than ours: 'B' is 'b'"] if spelling else []),
+        *(["data: its labels stand in another order than ours; they are mapped by name"] if order else []),
+    ]
+
+
+def test_votes_go_with_their_labels_and_need_labels_of_numbers():
+    rows = Dataset.from_dict(
+        {"label": [0, 1], "votes": [[5, 3], [1, 2]]}, Features({"label": ClassLabel(names=["b", "a"])} | VOTES)
+    )
+    for given in (rows, rows.to_iterable_dataset()):
+        found = list(align_labels(given, ["a", "b"], "data", "ours"))
+        assert found == [{"label": 1, "votes": [3, 5]}, {"label": 0, "votes": [2, 1]}]
+    features = Features({"label": Value("string")} | VOTES)
+    texts = Dataset.from_dict({"label": ["a", "b"], "votes": [[5, 3], [1, 2]]}, features)
+    with pytest.raises(InputError, match="data: `votes` are in the order of the labels, which a `label` of texts has"):
+        align_labels(texts, ["a", "b"], "data", "ours")
 
 
 @pytest.mark.parametrize(("values", "shown"), [([0, -1], "-1"), ([0, None], "None"), (["Freude", "Wut"], "'Wut'")])

@@ -56,6 +56,13 @@ def same(first, second):
     return all(first[name].equal(second[name]) for name in first) and list(first) == list(second)
 
 
+def test_votes_are_of_training_batches_alone_and_of_rows_that_all_have_them(dataset):
+    votes = [[5, 0, 1, 0, 0], [0, 2, 2, 0, 0]]
+    rows = [{**dataset[number], "votes": votes[number]} for number in range(2)]
+    assert collator()(rows)["votes"].tolist() == votes
+    assert "votes" not in collator(mode="eval")(rows) and "votes" not in collator()([rows[0], dataset[1]])
+
+
 def rows_of(dataset, *numbers):
     return [dataset[number] for number in numbers]
 

@@ -25,7 +25,6 @@ from modeling_clipcaer.data.detection.detect import detect_boxes
 from modeling_clipcaer.data.detection.files import format_coverage
 from modeling_clipcaer.data.layouts.raer import build_dataset
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.faces.boxes import grow_context_box
 
 
 OUTPUTS = ("face.json", "body.json", "detection.json")
@@ -66,7 +65,7 @@ def test_boxes_of_frame_folders_are_raer_s_box_files(tmp_path):
     assert list(faces) == ["group0/0", "group0/2", "group1/1", "group1/3"]
     assert faces["group1/3"] == {f"{step + 1}.png": (28, 35 + step, 58, 65 + step) for step in range(4)}
     bodies = read_body_file(tmp_path / "boxes" / "body.json")
-    assert bodies["group1/3"] == grow_context_box((28, 36.5, 58, 66.5), 120, 160)
+    assert bodies["group1/3"] == (0, 14, 103, 120)  # of the median face, (28, 36.5, 58, 66.5)
     assert record == json.loads((tmp_path / "boxes" / "detection.json").read_text())
     assert record["detector"] == "squares" and record["broken"] == {}
     assert record["coverage"]["clip_share"] == record["coverage"]["frame_share"] == 1
@@ -131,11 +130,8 @@ def test_bodies_by_frame_grow_from_the_faces_of_their_frames(tmp_path):
     save_frames(tmp_path / "data" / "clip", squares([{RED: (40, 60)}, {}, {RED: (60, 60)}]))
     detect_boxes([tmp_path / "data"], tmp_path / "boxes", SquareDetector, body_per_frame=True)
     bodies = json.loads((tmp_path / "boxes" / "body.json").read_text())
-    expected = {
-        name: list(grow_context_box(box, 120, 160))
-        for name, box in {"1.png": (25, 45, 55, 75), "3.png": (45, 45, 75, 75)}.items()
-    }
-    assert bodies == {"clip": expected}
+    # Of the faces (25, 45, 55, 75) and (45, 45, 75, 75).
+    assert bodies == {"clip": {"1.png": [0, 22.5, 100, 120], "3.png": [0, 22.5, 120, 120]}}
 
 
 def test_broken_clips_are_listed_with_what_could_be_read_and_the_others_go_on(tmp_path):

@@ -17,7 +17,6 @@ from modeling_clipcaer.data.layouts.raer import build_dataset
 from modeling_clipcaer.data.rows import read_clip
 from modeling_clipcaer.data.settings import BuildSettings
 from modeling_clipcaer.data.source_clips import SourceClip
-from modeling_clipcaer.faces.boxes import grow_context_box
 
 
 LARGE, SMALL = (160, 120), (80, 60)  # the same scene, at half the size in every second frame
@@ -106,7 +105,8 @@ def test_bodies_of_a_clip_of_two_sizes_go_by_frame(tmp_path):
     detect_boxes([tmp_path / "data"], tmp_path / "boxes", SquareDetector)
     faces = json.loads((tmp_path / "boxes" / "face.json").read_text())["clip"]
     bodies = read_body_file(tmp_path / "boxes" / "body.json")["clip"]
-    assert bodies["1.png"] == pytest.approx(grow_context_box(faces["1.png"], 120, 160), abs=0.01)
-    assert bodies["2.png"] == pytest.approx(grow_context_box(faces["2.png"], 60, 80), abs=0.01)
+    assert (faces["1.png"], faces["2.png"]) == ([45, 45, 75, 75], [22, 22, 37, 37])
+    # A face and a half to either side, 3/4 above and 3 1/2 below, as far as the frame of 160 x 120 or 80 x 60 goes.
+    assert (bodies["1.png"], bodies["2.png"]) == ((0, 22.5, 120, 120), (0, 10.75, 59.5, 60))
     row = read(folder, face={name: tuple(box) for name, box in faces.items()}, body=bodies)
     assert len(row["body_boxes"]) == 6 and row["face_boxes_clamped"] == row["body_boxes_clamped"] == 0

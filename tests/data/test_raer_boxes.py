@@ -3,7 +3,6 @@ import json
 import pytest
 
 from modeling_clipcaer.data.boxes import (
-    NEAREST_REACH,
     check_coverage,
     explain_missing_box,
     fill_face_boxes,
@@ -102,8 +101,8 @@ def test_a_missing_face_takes_the_nearest_box_and_of_two_the_earlier():
 
 def test_beyond_the_reach_of_the_nearest_box_the_median_of_the_clip_stands_in():
     third = (14.0, 60.0, 34.0, 80.0)
-    boxes, sources = fill_face_boxes([BOX, OTHER, third, *[None] * (NEAREST_REACH + 1)], body_box=OTHER)
-    assert sources == ["annotated"] * 3 + ["nearest"] * NEAREST_REACH + ["median"]
+    boxes, sources = fill_face_boxes([BOX, OTHER, third, *[None] * 9], body_box=OTHER)
+    assert sources == ["annotated"] * 3 + ["nearest"] * 8 + ["median"]
     assert boxes[-2] == third and boxes[-1] == OTHER
 
 

@@ -46,6 +46,10 @@ def test_official_keeps_the_test_list_and_cuts_validation_from_training():
     assert [clip.clip_id for clip in splits["test"]] == [clip.clip_id for clip in LISTS["test"]]
     assert ids(splits["train"]) | ids(splits["validation"]) == ids(LISTS["train"])
     assert len(splits["train"]) + len(splits["validation"]) == len(LISTS["train"])
+    assert persons(splits["train"]) & persons(splits["validation"])  # cut by clip
+    by_person = split(val_split="person")
+    assert not persons(by_person["train"]) & persons(by_person["validation"])
+    assert ids(by_person["test"]) == ids(LISTS["test"])
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,3 @@
-import math
-
-import numpy as np
 import pytest
 
 from helpers.small_material import make_material, run_main
@@ -10,7 +7,6 @@ from modeling_clipcaer.experiments.ablations import name_folder, read_recipe
 from modeling_clipcaer.experiments.effects import judge
 from modeling_clipcaer.experiments.grids import read_flags
 from modeling_clipcaer.json_files import read_object
-from modeling_clipcaer.metrics.effects import count_pairs_needed, macro_f1_interval, mean_interval
 
 
 RECIPE = """train_config: {config}
@@ -110,31 +106,6 @@ def test_flags_that_do_not_go_together_are_refused_before_any_run(material, tmp_
     assert not (tmp_path / "out" / "runs").exists()
 
 
-def test_an_interval_is_students():
-    mean, margin = mean_interval([1.0, 2.0, 3.0])
-    assert mean == 2 and margin == pytest.approx(4.302653 / math.sqrt(3), abs=1e-5)  # t of 2 degrees, deviation 1
-    assert mean_interval([1.0]) == (1.0, math.inf)
-
-
-def test_pairs_are_counted_by_their_deviation():
-    # ((1.959964 + 0.841621) / 1)² = 7.85 for a deviation of 1.
-    assert count_pairs_needed([1.0, 2.0, 3.0], effect=1.0) == 8
-    assert count_pairs_needed([1.0, 2.0, 3.0], effect=0.5) == 32
-    assert count_pairs_needed([2.0, 2.0], effect=1.0) == 2
-    assert count_pairs_needed([2.0], effect=1.0) is None
-
-
 def test_the_folder_of_a_cell_has_nothing_that_a_path_may_not_have():
     assert name_folder("IEC off, temperature 0.14") == "IEC_off_temperature_0.14"
     assert name_folder("../up") == "up" and name_folder("/") == "_"
-
-
-def test_the_interval_of_f1_over_persons_widens_with_what_persons_share():
-    references = np.arange(80) % 2
-    predictions = np.where(np.arange(80) < 20, 1 - references, references)  # a quarter wrong, of both labels alike
-    alone = macro_f1_interval(references, predictions, np.arange(80))
-    shared = macro_f1_interval(references, predictions, np.arange(80) // 10)  # all wrong ones are of two persons
-    # Each label's F1 is then about the accuracy 0.75, whose deviation over 80 clips is sqrt(0.75 / 4 / 80) = 0.048.
-    assert alone == pytest.approx((0.75 - 1.96 * 0.048, 0.75 + 1.96 * 0.048), abs=0.02)
-    assert shared[1] - shared[0] > 2 * (alone[1] - alone[0])
-    assert macro_f1_interval(references, references, np.arange(80)) == (1, 1)

@@ -233,13 +233,34 @@ def test_a_face_is_hidden_that_was_seen_too_shortly_for_a_timeline_of_its_own():
     assert sharpness(painted[face]) < 0.15 * sharpness(frame[face])
 
 
+def paint_above_footer(timeline, frame, show_faces=False):
+    """Which pixels of a frame of 400 x 300, above the lines at its bottom, are painted at 0.5 s; and the picture."""
+    painted = frame.copy()
+    OverlayPainter(timeline, 400, 300, show_faces).paint(painted, 0.5)
+    return (painted != frame).any(axis=2)[:260], painted
+
+
 @pytest.mark.parametrize(
-    "box", [(-50, -50, 20, 20), (390, 290, 460, 340), (-90, -90, -60, -60), (5, 5, 5, 5), (0, 0, 400, 300)]
+    ("box", "hidden", "left_alone"),
+    [
+        ((-50, -50, 20, 20), np.s_[:20, :20], [np.s_[42:], np.s_[:, 38:]]),
+        ((390, 190, 460, 240), np.s_[190:240, 390:], [np.s_[:174], np.s_[:, :372]]),
+        ((-90, -90, -60, -60), None, [np.s_[:]]),
+        ((5, 5, 5, 5), None, [np.s_[10:], np.s_[:, 10:]]),
+        ((0, 0, 400, 300), np.s_[:], []),
+    ],
 )
-def test_faces_at_and_beyond_the_edges_are_hidden_without_a_crash(box):
+def test_faces_at_and_beyond_the_edges_are_hidden_as_far_as_the_frame_goes(box, hidden, left_alone):
     frame = next(noise(1, (400, 300)))
-    timeline = build_timeline(1.0, (400, 300), [seen("person-1", 0.5, box)], [segment("person-1", 0, 1)])
-    OverlayPainter(timeline, 400, 300, False).paint(frame, 0.5)
+    sightings = [seen("person-1", 0.5, box)]
+    changed, _ = paint_above_footer(build_timeline(1.0, (400, 300), sightings), frame)
+    if hidden is not None:
+        assert changed[hidden].mean() > 0.9
+    assert not any(changed[part].any() for part in left_alone)
+    # With a label, whose place is within the frame wherever the face is.
+    labelled = build_timeline(1.0, (400, 300), sightings, [segment("person-1", 0, 1)])
+    _, painted = paint_above_footer(labelled, frame, show_faces=True)
+    assert count_colour(painted[:260], label_colours(RAER_LABELS)[RAER_LABELS[0]]) > 300
 
 
 def test_a_box_moves_on_straight_lines_between_sightings():
@@ -251,6 +272,21 @@ def test_a_box_moves_on_straight_lines_between_sightings():
     assert path.boxes_to_hide(0.5).tolist() == [[0, 0, 10, 10], [-10, -20, 0, -10]]
     assert path.boxes_to_hide(3.0).tolist() == [[20, 40, 30, 50], [40, 80, 50, 90]]
     assert path.boxes_to_hide(-0.1).size == path.boxes_to_hide(3.1).size == 0
+    assert path.boxes_to_hide(0.0).size and path.boxes_to_hide(3.0).size  # the very last moments
+    assert path.boxes_to_hide(1.0).tolist() == [[0, 0, 10, 10], [20, 40, 30, 50]]
+    assert path.boxes_to_hide(2.0).tolist() == [[20, 40, 30, 50]]
+    assert path.box_at(0.75) == (0, 0, 10, 10) and path.box_at(2.25) == (20, 40, 30, 50)
+    assert path.is_found_at(0.5) and not path.is_found_at(0.49) and not path.is_found_at(2.5)
+    assert path.is_found_at(1.5) and not path.is_found_at(1.51)  # of two as near the earlier
+
+
+def test_a_face_seen_once_is_hidden_for_a_second_before_and_after_or_two_steps():
+    for step, hold in ((0.5, 1.0), (0.2, 1.0), (0.8, 1.6)):
+        path = FacePath([seen("person-1", 2.0, (0, 0, 10, 10), "supplied")], step)
+        for side in (-1, 1):
+            assert path.boxes_to_hide(2 + side * (hold - 0.01)).tolist() == [[0, 0, 10, 10]]
+            assert path.boxes_to_hide(2 + side * (hold + 0.01)).size == 0
+        assert path.is_found_at(2 + step) and not path.is_found_at(2.01 + step)
 
 
 def test_a_step_is_that_of_the_sampled_frames_not_of_one_persons_sightings():
@@ -380,6 +416,10 @@ def test_labels_of_any_script_and_length_fit_frames_of_any_size(labels, size):
     timeline = build_timeline(1.0, size, sightings, segments, labels)
     (frame,) = plain(1, size=size)
     OverlayPainter(timeline, *size, False).paint(frame, 0.5)
+    colours = label_colours(labels)
+    assert size == (2, 2) or min(count_colour(frame, colours[label]) for label in labels) > 20
+    (before,) = plain(1, size=size)
+    assert (frame != before).any(axis=(1, 2))[-size[1] // 16 :].all()  # the lines at the bottom
 
 
 def test_boxes_follow_the_size_of_the_frames_shown():

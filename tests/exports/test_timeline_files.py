@@ -4,6 +4,7 @@ import csv
 import json
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pandas
 import pyarrow.parquet as pq
@@ -14,12 +15,14 @@ from helpers.timelines import LABELS, SOURCE, blank_window, make_timeline
 from modeling_clipcaer.common.notice import RESPONSIBLE_USE
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.exports.tables import (
+    join_recordings,
     join_tables,
     segment_columns,
     segment_rows,
     window_columns,
     window_rows,
     write_table,
+    write_tables,
 )
 from modeling_clipcaer.exports.timeline_json import load_timeline, save_timeline
 from modeling_clipcaer.prediction.clips import write_predictions
@@ -151,6 +154,17 @@ def test_a_timeline_of_another_schema_is_refused(tmp_path):
     path.write_text(path.read_text(encoding="utf-8").replace(f'"{SCHEMA_VERSION}"', '"0.9"', 1), encoding="utf-8")
     with pytest.raises(InputError, match=r"recording.json: expected schema .*, found 0.9"):
         load_timeline(path)
+
+
+def test_the_tables_of_all_recordings_are_those_of_their_folders(tmp_path):
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder in folders:
+        folder.mkdir()
+        write_tables(make_timeline(f"{folder.name}.mp4"), folder / "timeline.jsonl", folder / "segments.jsonl")
+    join_recordings(SimpleNamespace(folders=folders), tmp_path / "timeline.jsonl", tmp_path / "segments.jsonl")
+    for name, rows in (("timeline", 9), ("segments", 6)):
+        lines = (tmp_path / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+        assert [json.loads(line)["source"] for line in lines] == ["a.mp4"] * rows + ["b.mp4"] * rows
 
 
 def test_a_stretch_without_a_picture_is_a_row_without_an_answer(tmp_path):

@@ -157,12 +157,12 @@ def test_class_weights_reach_from_none_to_inverse_frequency():
     torch.testing.assert_close(class_balanced_weights(RAER_COUNTS, 1 - 1e-12), expected)
 
 
-@pytest.mark.parametrize("counts", [[3, 0, 2], [3, -1, 2], [], [float("nan"), 1.0]])
+@pytest.mark.parametrize("counts", [[[3, 1], [2, 2]], 5, [3, 0, 2], [3, -1, 2], [], [float("nan"), 1.0]])
 def test_counts_without_clips_are_refused(counts):
     with pytest.raises(InputError, match="one positive number of training clips per label"):
         class_balanced_weights(counts, 0.99)
     with pytest.raises(InputError, match="`counts`"):
-        ldam_loss(torch.zeros(1, max(len(counts), 1)), torch.tensor([0]), counts)
+        ldam_loss(torch.zeros(1, 3), torch.tensor([0]), counts)
 
 
 @pytest.mark.parametrize("beta", [1, -0.1, 1.5, float("nan")])
@@ -216,6 +216,12 @@ def test_smoothed_cross_entropy_is_least_where_the_softmax_is_the_target():
     torch.testing.assert_close(loss, entropy)
     loss.backward()
     torch.testing.assert_close(logits.grad, torch.zeros(1, 3))
+
+
+def test_a_label_alone_may_have_no_share_of_the_smoothing():
+    # Of label 1 and of label 2 the other takes all; of label 0 both take half.
+    targets = smoothed_targets(3, 0.2, [0.0, 1.0, 1.0])
+    torch.testing.assert_close(targets, torch.tensor([[0.8, 0.1, 0.1], [0.0, 0.8, 0.2], [0.0, 0.2, 0.8]]))
 
 
 @pytest.mark.parametrize("distribution", [[1.0, 1.0], [0.0, 1.0, 0.0], [1.0, -1.0, 1.0]])
@@ -343,6 +349,15 @@ def test_a_near_label_is_a_cheaper_mistake_by_the_formula():
     torch.testing.assert_close(near_label_loss(torch.tensor([[0.0, 3.0, -1.0]]), first, embeds, 2.0), expected)
     near, far = (near_label_loss(torch.tensor([row]), first, embeds) for row in ([0.0, 3.0, 0.0], [0.0, 0.0, 3.0]))
     assert near < far
+
+
+def test_the_farthest_two_labels_are_at_a_distance_of_one_however_near_they_are():
+    # Cosines 0.96, 0.8 and 0.936: distances 0.04, 0.2 and 0.064, which are 0.2, 1 and 0.32 of the farthest.
+    embeds = torch.tensor([[1.0, 0.0], [0.96, 0.28], [0.8, 0.6]])
+    shares = torch.tensor([math.exp(-3 * 0.2), 1.0, math.exp(-3 * 0.32)])
+    logits = torch.tensor([[0.5, -1.0, 2.0]])
+    expected = -(shares / shares.sum() * logits.log_softmax(-1)).sum()
+    torch.testing.assert_close(near_label_loss(logits, torch.tensor([1]), embeds, 3.0), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_near_labels_get_no_gradient_and_equal_ones_a_finite_loss():

@@ -42,6 +42,12 @@ def test_uar_counts_every_label_alike_and_war_every_clip():
     assert found["uar"].measured == 0 and found["war"].measured == pytest.approx(0.1 - 0.9)
 
 
+def test_a_label_of_one_clip_counts_and_one_without_any_does_not():
+    references, first, second = np.array([0, 0, 0, 1]), np.array([0, 0, 0, 1]), np.array([0, 0, 0, 3])
+    found = paired_differences(references, first, second, num_labels=4)
+    assert found["uar"].measured == pytest.approx(-1 / 2) and found["war"].measured == pytest.approx(-1 / 4)
+
+
 def test_a_difference_turned_round_has_its_bounds_turned_round():
     references, first, second = make_answers(50, 10, 25, 15)
     persons = np.random.default_rng(0).integers(0, 8, 100)

@@ -14,7 +14,6 @@ from helpers.tiny import tiny_model
 from helpers.videos import BLUE, GREEN, RED
 from modeling_clipcaer import ClipCaerVideoProcessor
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.faces.boxes import grow_context_box
 from modeling_clipcaer.models.frozen_parts import FrozenParts
 from modeling_clipcaer.recordings.analysis import RecordingAnalyzer
 from modeling_clipcaer.recordings.camera import LiveRecording
@@ -102,8 +101,9 @@ def test_a_found_face_has_a_context_grown_around_it_or_the_whole_frame(tmp_path,
     path = videos.write_video(tmp_path / "one.mp4", videos.squares([{RED: (70, 60)}] * 20))
     frames, times = frames_at(path, [0.25, 0.75, 1.25, 1.75]), np.arange(4)
     box = SquareDetector().detect(torch.from_numpy(frames[0]).permute(2, 0, 1))[0].box
+    assert box == (55, 45, 85, 75)
     grown = analyze(analyzer_of(model, processor), path)
-    body = grow_context_box(box, 120, 160)
+    body = (10, 22.5, 130, 120)  # 45 to either side, 22.5 above, and 105 below ends with the frame
     expected = answer(model, processor, frames, [box for _ in times], body)
     assert rows_of(grown, "person-1")[0].probabilities == pytest.approx(expected, abs=1e-5)
     whole = analyze(analyzer_of(model, processor, context="frame"), path)
@@ -229,8 +229,8 @@ def test_a_face_that_vanishes_for_a_window_leaves_a_row_to_the_context(tmp_path,
     assert [row.face_frames for row in rows] == [4, 4, 4, 2, 0, 0, 2, 4, 4]
     assert [row.face_status for row in rows][4:6] == ["none", "none"]
     frames = frames_at(path, [4.25, 4.75, 5.25, 5.75])
-    box = next(sighting.box for sighting in timeline.sightings)
-    expected = answer(model, processor, frames, body_box=grow_context_box(box, 120, 160), present=False)
+    assert next(sighting.box for sighting in timeline.sightings) == (65, 45, 95, 75)
+    expected = answer(model, processor, frames, body_box=(20, 22.5, 140, 120), present=False)
     assert rows[4].probabilities == pytest.approx(expected, abs=1e-5)
     assert [row.face_status for row in rows_of(timeline, ROOM)][4:6] == ["none", "none"]
     assert timeline.notes == ["2 of 9 windows show no face: the context decides alone"]
