@@ -99,6 +99,14 @@ class ResumableTrainer(Trainer):
         if writes:
             remove_old(run_dir, self.state.global_step, self.state.best_global_step, limit)
 
+    def _finalize_training(self, *args, **kwargs):
+        """Keep: without the limit. Where it is 1 the Trainer would remove the newest checkpoint beside the best."""
+        limit, self.args.save_total_limit = self.args.save_total_limit, None
+        try:
+            return super()._finalize_training(*args, **kwargs)
+        finally:
+            self.args.save_total_limit = limit
+
     def _count_bytes(self) -> int:
         """Of the tensors of a checkpoint, which has little else."""
         left_out = self.model._keys_to_ignore_on_save or ()
