@@ -1,23 +1,21 @@
 """Killed at any moment, the same command ends with the files of a run that was left alone, to the last bit."""
 
+import contextlib
 import functools
+import io
 import json
-import os
 import random
 import signal
-import subprocess
 import sys
-from pathlib import Path
+from unittest import mock
 
-import pyarrow.parquet as pq
 import pytest
-from datasets import load_from_disk
 
 from helpers import videos
-from helpers.places import ROOT
 from helpers.small_material import make_material
 from helpers.small_run import train_small
-from helpers.train_command import LAUNCH
+from helpers.train_command import LAUNCH, start
+from modeling_clipcaer.commands.main import start as clipcaer
 
 
 @pytest.fixture(scope="session")
@@ -29,37 +27,30 @@ def commands(tmp_path_factory):
     lists = [f"--{name}-annotation" for name in ("train", "val", "test")]
     files = [annotation / f"{split}.txt" for split in ("train", "validation", "test")]
     own = ["--root-dir", material.raer, *(word for pair in zip(lists, files, strict=True) for word in pair)]
-    train = ["recipes/train.py", *own, "--clip_model", material.clip, *material.flags[4:], "--epochs", 2]
+    train = ["train", *own, "--clip_model", material.clip, *material.flags[4:], "--epochs", 2]
     train += ["--batch-size", 8, "--weighted_sampler", "--temporal_dropout", 0.3, "--cache_frame_embeds", "--cache_views", 2]
     train += ["--save_strategy", "steps", "--save_steps", 1, "--eval_strategy", "steps", "--eval_steps", 1]
     train += ["--logging_strategy", "steps", "--logging_steps", 1, "--save_total_limit", 2]
     train += ["--resume_from_checkpoint", "last", "--no-baselines"]
-    build = ["recipes/build.py", "raer", "--root", material.raer.parent, "--val-annotation", files[1]]
+    build = ["build", "raer", "--root", material.raer.parent, "--val-annotation", files[1]]
     model, lessons = train_small(base), base / "killed_lessons"
     lessons.mkdir()
     for number in range(3):
         videos.write_video(lessons / f"{number}.mp4", videos.crossing_squares(30), fps=3)
-    predict = ["recipes/predict.py", lessons, "--model", model, "--window", 3, "--stride", 2, "--face-detector", "haar"]
+    predict = ["predict", lessons, "--model", model, "--window", 3, "--stride", 2, "--face-detector", "haar"]
     return {"train": train, "build": build, "predict": predict}
 
 
-def run(words, output, processes=1, kill=None, wait=400):
-    """Its exit status and what it told, in a group of processes of its own."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+def run(words, output, processes=1, kill=None):
+    """Its exit status and what it told. One process that is not killed is this one, which has imported everything."""
     words = [*words, "--output", output]
-    if kill:
-        words = ["tests/helpers/killed.py", *kill, *words]
-    if processes > 1:
-        words = [*LAUNCH[:-1], processes, *words]
-    process = subprocess.Popen(
-        [sys.executable, *map(str, words)], cwd=ROOT, env=environment, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, start_new_session=True,
-    )
-    try:
-        told = process.communicate(timeout=wait)[0].decode()
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+    if processes == 1 and not kill:
+        told = io.StringIO()
+        with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told), mock.patch.object(sys, "argv", []):
+            return clipcaer(*map(str, words[:1]), words=[*map(str, words[1:])]), told.getvalue()
+    words = ["tests/helpers/killed.py", *(kill or ("never", 0, 0, 0)), *words]
+    process = start(*((*LAUNCH[:-1], processes) if processes > 1 else ()), *words)
+    told = process.communicate(timeout=600)[0].decode()
     return process.returncode, told
 
 

@@ -1,4 +1,4 @@
-"""A command that is killed at a chosen moment: `killed.py KIND NTH MILLISECONDS PROCESS RECIPE FLAGS...`.
+"""A command that is killed at a chosen moment: `killed.py KIND NTH MILLISECONDS PROCESS COMMAND FLAGS...`.
 
 A while after it has begun KIND of work for the NTH time it gets SIGKILL, with its launcher and the other processes
 of it: no handler runs, no block ends, nothing is flushed. PROCESS says whose work is counted.
@@ -7,7 +7,6 @@ of it: no handler runs, no block ends, nothing is flushed. PROCESS says whose wo
 import functools
 import importlib
 import os
-import runpy
 import sys
 import threading
 import time
@@ -18,12 +17,15 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from modeling_clipcaer.commands import main as command
+
+
 # What the process is doing, by the function that does it.
 KINDS = {
     "step": "modeling_clipcaer.training.trainer:ClipCaerTrainer.training_step",
     "evaluation": "modeling_clipcaer.training.trainer:ClipCaerTrainer.prediction_step",
     "checkpoint": "modeling_clipcaer.training.resumable_trainer:ResumableTrainer._save_checkpoint",
-    "record": "modeling_clipcaer.training.checkpoints:write_record",
+    "record": "modeling_clipcaer.training.resumable_trainer:write_record",
     "cache": "modeling_clipcaer.training.clip_cache:_write_file",
     "dataset": "modeling_clipcaer.data.build:read_splits",
     "replacing": "modeling_clipcaer.data.build:replace_folder",
@@ -35,11 +37,11 @@ KINDS = {
 
 
 def main() -> None:
-    kind, nth, milliseconds, process, recipe, *flags = sys.argv[1:]
-    if int(os.environ.get("RANK", 0)) == int(process):
+    kind, nth, milliseconds, process, *words = sys.argv[1:]
+    if kind != "never" and int(os.environ.get("RANK", 0)) == int(process):
         arm(KINDS[kind], int(nth), float(milliseconds) / 1000)
-    sys.argv = [recipe, *flags]
-    runpy.run_path(recipe, run_name="__main__")
+    sys.argv = ["clipcaer", *words]
+    raise SystemExit(command.main())
 
 
 def arm(place: str, nth: int, delay: float) -> None:

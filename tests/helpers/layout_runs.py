@@ -17,6 +17,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
 
 import torch
+from accelerate import PartialState
 from datasets import DatasetDict, load_from_disk
 from transformers import PrinterCallback
 
@@ -46,23 +47,26 @@ def as_double(inputs):
 
 def main() -> None:
     wanted = json.loads(Path(sys.argv[1]).read_text())
-    material = Material(*map(Path, wanted["material"]))
+    found = run_all(wanted)
+    if PartialState().is_main_process:
+        Path(wanted["output"]).write_text(json.dumps(found))
+
+
+def run_all(wanted: dict) -> dict:
+    """What the file gets, of the runs in this process and in those that it is launched with."""
+    material, folder = Material(*map(Path, wanted["material"])), Path(wanted["output"]).parent
     found = {}
     for name, run in wanted["runs"].items():
-        trainer = train(material, Path(wanted["output"]).parent, wanted["batch_size"], wanted["accumulation"], run)
-        steps = [
-            {key: value for key, value in entry.items() if key.startswith(LOGGED)}
-            for entry in trainer.state.log_history
-            if "loss" in entry
-        ]
+        trainer = train(material, folder, wanted["batch_size"], wanted["accumulation"], run)
+        logs = [entry for entry in trainer.state.log_history if "loss" in entry]
         measured = trainer.evaluate()
+        weights = {name: value for name, value in trainer.model.named_parameters() if value.requires_grad}
         found[name] = {
-            "steps": steps,
-            "weights": {key: value.flatten().tolist() for key, value in trained_weights(trainer.model).items()},
-            "evaluation": {key: value for key, value in measured.items() if key in ("eval_loss", "eval_uar", "eval_war")},
+            "steps": [{key: value for key, value in entry.items() if key.startswith(LOGGED)} for entry in logs],
+            "weights": {key: value.flatten().tolist() for key, value in weights.items()},
+            "evaluation": {key: measured[key] for key in ("eval_loss", "eval_uar", "eval_war")},
         }
-    if trainer.is_world_process_zero():
-        Path(wanted["output"]).write_text(json.dumps(found))
+    return found
 
 
 def train(material, folder, batch_size, accumulation, run) -> DoubleTrainer:
@@ -99,10 +103,6 @@ def train(material, folder, batch_size, accumulation, run) -> DoubleTrainer:
     trainer.remove_callback(PrinterCallback)
     trainer.train()
     return trainer
-
-
-def trained_weights(model) -> dict[str, torch.Tensor]:
-    return {name: value for name, value in model.named_parameters() if value.requires_grad}
 
 
 if __name__ == "__main__":

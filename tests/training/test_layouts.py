@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from helpers.layout_runs import run_all
 from helpers.train_command import LAUNCH, finish, start
 
 
@@ -81,7 +82,7 @@ def as_runs(rows):
 
 
 def launch(material, folder, layout, runs):
-    """What the runs log and end with, in processes of their own."""
+    """What the runs log and end with; several processes are launched."""
     processes, batch_size, accumulation = layout
     folder.mkdir(parents=True)
     wanted = {
@@ -91,11 +92,10 @@ def launch(material, folder, layout, runs):
         "accumulation": accumulation,
         "runs": runs,
     }
+    if processes == 1:
+        return json.loads(json.dumps(run_all(wanted)))
     (folder / "wanted.json").write_text(json.dumps(wanted))
-    words = ("tests/helpers/layout_runs.py", folder / "wanted.json")
-    if processes > 1:
-        words = (*LAUNCH[:-1], processes, *words)
-    finish(start(*words))
+    finish(start(*LAUNCH[:-1], processes, "tests/helpers/layout_runs.py", folder / "wanted.json"))
     return json.loads((folder / "found.json").read_text())
 
 
