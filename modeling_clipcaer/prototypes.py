@@ -74,10 +74,11 @@ def instance_logits(
         slerp_target: "video"; or "prototypes", where [`mix_prototypes`] takes the place of z in `slerp`.
 
     Returns:
-        (batch_size, num_labels) in fp32.
+        (batch_size, num_labels) in fp32, or fp64 for fp64 input.
     """
     with torch.autocast(video_embeds.device.type, enabled=False):
-        video_embeds, prototypes = video_embeds.float(), prototypes.float()
+        dtype = torch.promote_types(torch.promote_types(video_embeds.dtype, prototypes.dtype), torch.float32)
+        video_embeds, prototypes = video_embeds.to(dtype), prototypes.to(dtype)
         if not isinstance(slerp_weight, torch.Tensor) and slerp_weight == 0:
             cosines = torch.einsum("bd,ksd->bks", video_embeds, prototypes)
         else:

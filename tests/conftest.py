@@ -21,6 +21,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 from helpers.places import TINY_CLIP
 
 
+def pytest_collection_modifyitems(config, items):
+    """Leave what takes long to those who ask for it by `-m reliability`."""
+    if "reliability" not in config.getoption("markexpr"):
+        asked_for = [item for item in items if item.get_closest_marker("reliability") is None]
+        config.hook.pytest_deselected(items=[item for item in items if item not in asked_for])
+        items[:] = asked_for
+
+
 @pytest.fixture(autouse=True)
 def fixed_seed():
     torch.manual_seed(0)

@@ -15,6 +15,7 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -211,9 +212,13 @@ def render_json(content: Any, indent: int | None = 2, allow_nan: bool = False) -
 
 
 def write_json(content: Any, path: Path, indent: int | None = 2, allow_nan: bool = False) -> None:
-    """Write `content` as JSON to `path`, which lies in a folder that is not yet complete, or is such a file."""
+    """Write `content`, with dataclasses as their fields, as JSON to `path`, which lies in a folder that is not yet
+    complete, or is such a file."""
+    # Keep: piece by piece. Of a long recording the whole text, cut up as it is made, takes ten times its size.
     # Keep: a name that is not UTF-8 is told by its bytes, which JSON reads back.
-    path.write_text(render_json(content, indent, allow_nan), encoding="utf-8", errors="backslashreplace")
+    with path.open("w", encoding="utf-8", errors="backslashreplace") as file:
+        json.dump(content, file, indent=indent, ensure_ascii=False, allow_nan=allow_nan, default=asdict)
+        file.write("\n")
 
 
 def file_sha256(path: str | os.PathLike) -> str:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 STYLES = {"error": "bold red", "warning": "yellow", "info": "default", "result": "bold", "path": "dim"}
 # What the machine refuses is no defect of ours: no permission, no room.
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_LOST_WORKER = "DataLoader worker (pid"
+_WHY_LOST = "the memory is full; fewer of them (--num-workers, --dataloader-num-workers) need less"
 
 
 def run_command(main: Callable[[], None]) -> int:
@@ -43,6 +45,11 @@ def run_command(main: Callable[[], None]) -> int:
         if error.errno not in _REFUSED:
             raise
         complain("error", ": ".join(map(str, filter(None, (error.filename, error.strerror)))))
+        return 2
+    except RuntimeError as error:
+        if not str(error).startswith(_LOST_WORKER):
+            raise
+        complain("error", f"{str(error).splitlines()[0].rstrip('. ')}: a process that reads clips is gone, as where {_WHY_LOST}")
         return 2
     finally:
         logger.removeHandler(warnings)

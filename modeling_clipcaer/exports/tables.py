@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from modeling_clipcaer.recordings.timeline import SCHEMA_VERSION, Timeline, Time
 
 
 SCORE_DIGITS = 6
+ROWS_AT_A_TIME = 4096  # as Arrow, of which a long recording's would else all be in memory
 
 Row = dict[str, Any]
 
@@ -112,7 +114,10 @@ def _write_parquet(rows: Iterable[Row], columns: dict[str, str], path: Path) -> 
 
     types = [(name, pa.type_for_alias(type_name)) for name, type_name in columns.items()]
     schema = pa.schema(types, {"notice": RESPONSIBLE_USE, "schema_version": SCHEMA_VERSION})
-    pq.write_table(pa.Table.from_pylist(list(rows), schema), path)
+    rows = iter(rows)
+    with pq.ParquetWriter(path, schema) as writer:
+        while part := list(islice(rows, ROWS_AT_A_TIME)):
+            writer.write_table(pa.Table.from_pylist(part, schema))
 
 
 def join_recordings(recordings: FinishedRecordings, *paths: Path) -> None:

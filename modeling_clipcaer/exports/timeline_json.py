@@ -1,7 +1,7 @@
 """recording.json: a whole timeline, from which its other files can be written again."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ class FinishedRecordings:
 
 def save_timeline(timeline: Timeline, path: Path, **extra: Any) -> None:
     """Write all of `timeline` as one JSON file, behind `extra` keys."""
-    content = {"schema_version": SCHEMA_VERSION, "notice": RESPONSIBLE_USE, **extra, **asdict(timeline)}
+    content = {"schema_version": SCHEMA_VERSION, "notice": RESPONSIBLE_USE, **extra, **vars(timeline)}
     write_json(content, path, indent=1)
 
 

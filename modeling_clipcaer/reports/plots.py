@@ -177,7 +177,8 @@ def _panels(log_history: list[dict[str, Any]]) -> dict[str, list[Curve]]:
     }
     for key, title in APART.items():
         panels[title] = [_curve(log_history, key, "training"), _curve(log_history, f"eval_{key}", "validation")]
-    groups = list(_keys(log_history, "lr/")) or ["learning_rate"]
+    # Keep: sorted. The log of a run that was resumed is, and its plot must be that of one that was not.
+    groups = sorted(_keys(log_history, "lr/")) or ["learning_rate"]
     panels["Learning rate"] = [_curve(log_history, key, _name_loss(key.removeprefix("lr/"))) for key in groups]
     joined = {title: _join_equal(curves) for title, curves in panels.items()}
     return {title: curves for title, curves in joined.items() if curves}

@@ -45,6 +45,7 @@ TRAINER_ARGUMENTS_REFUSED = {
     ),
     "auto_find_batch_size": "changes the number of steps in mid-run; set `per_device_train_batch_size` lower, and "
     "`gradient_accumulation_steps` higher for the same batch",
+    "enable_jit_checkpoint": "writes into a checkpoint that is not whole; SIGTERM saves a whole one without it",
     "include_for_metrics": "gathers what UAR and WAR are not computed from",
     "include_num_input_tokens_seen": "counts tokens, and a clip has none",
     "save_on_each_node": "writes a checkpoint's parts under the name that the first node alone gives it",

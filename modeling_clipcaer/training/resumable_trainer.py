@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from modeling_clipcaer.training.run_comparison import (
     describe_model,
     fingerprint_clips,
 )
+from modeling_clipcaer.training.stops import StopWhenTold, check_weights, ignore_termination, noted_termination
 
 
 logger = logging.get_logger(__name__)
@@ -74,6 +76,7 @@ class ResumableTrainer(Trainer):
     def _save_checkpoint(self, model, trial):
         """A checkpoint that is whole, on the disk and without this machine's paths; or none, and one line."""
         run_dir, name = self._get_output_dir(trial), f"checkpoint-{self.state.global_step}"
+        check_weights(self.model, self.state.global_step, run_dir)
         writes, limit = self.args.should_save, self.args.save_total_limit
         if writes:
             check_room(Path(run_dir, name), self._count_bytes())
@@ -95,6 +98,14 @@ class ResumableTrainer(Trainer):
             self.state.best_model_checkpoint = str(Path(run_dir, name))
         if writes:
             remove_old(run_dir, self.state.global_step, self.state.best_global_step, limit)
+
+    def _finalize_training(self, *args, **kwargs):
+        """Keep: without the limit. Where it is 1 the Trainer would remove the newest checkpoint beside the best."""
+        limit, self.args.save_total_limit = self.args.save_total_limit, None
+        try:
+            return super()._finalize_training(*args, **kwargs)
+        finally:
+            self.args.save_total_limit = limit
 
     def _count_bytes(self) -> int:
         """Of the tensors of a checkpoint, which has little else."""
@@ -172,7 +183,8 @@ class ResumableTrainer(Trainer):
         return found
 
     def train(self, resume_from_checkpoint=None, *args, **kwargs):
-        """Train, or go on from a checkpoint that is whole and of the same run; see `Trainer.train`.
+        """Train, or go on from a checkpoint that is whole and of the same run; see `Trainer.train`. A SIGTERM saves
+        the step that it comes in, and ends the program with the status [`~stops.STOPPED`].
 
         Raises:
             InputError: it is not whole, or its run was made with something else.
@@ -184,7 +196,20 @@ class ResumableTrainer(Trainer):
         self.run = self.describe_run()
         if resume_from_checkpoint:
             self.check_resumable(resume_from_checkpoint)
-        return super().train(str(resume_from_checkpoint) if resume_from_checkpoint else None, *args, **kwargs)
+        resume_from_checkpoint = str(resume_from_checkpoint) if resume_from_checkpoint else None
+        with noted_termination() as is_told:
+            stop = StopWhenTold(is_told, self.accelerator, self.args.output_dir)
+            self.add_callback(stop)
+            try:
+                return super().train(resume_from_checkpoint, *args, **kwargs)
+            finally:
+                self.remove_callback(stop)
+
+    def _get_dataloader(self, *args, **kwargs):
+        loader = super()._get_dataloader(*args, **kwargs)
+        if loader.num_workers:
+            loader.worker_init_fn = partial(ignore_termination, loader.worker_init_fn)
+        return loader
 
     def _load_optimizer_and_scheduler(self, checkpoint):
         if checkpoint is None or not self.args.resume_without_optimizer:

@@ -71,6 +71,13 @@ def find_resume_checkpoint(args: ClipCaerTrainingArguments) -> Path | None:
     if wanted == "last":
         if args.resume_without_record:
             raise InputError("`resume_without_record` needs the checkpoint's path: which one is whole cannot be told")
+        if optimizer and not list_checkpoints(output_dir):
+            # So that one command, given again and again, ends a run that may be stopped at any moment.
+            if (output_dir / RESULT).exists():
+                raise InputError(f"{output_dir}: holds a result and no checkpoint to go on from; name another --output")
+            if args.process_index == 0:
+                tell(f"{output_dir}: holds no checkpoint yet, so the run begins")
+            return None
         checkpoint, passed_over = find_last(output_dir, optimizer)
         if args.process_index == 0:
             for words in passed_over:

@@ -191,7 +191,7 @@ def _refuse_layout(old: Layout, new: Layout, settings: Mapping[str, Any]) -> str
     """Why another layout of the same clips in each step would give other numbers; `None`: it would not."""
     if old.clips_per_step != new.clips_per_step:
         return "which makes other steps"
-    if not new.clips or new.clips % new.clips_per_step:
+    if not new.clips or (new.drop_last and new.clips % new.clips_per_step):
         return f"and {new.clips} clips do not divide into steps of {new.clips_per_step}"
     if (settings["training"].get("accelerator_config") or {}).get("split_batches"):
         return "and split_batches shares out every batch"
@@ -199,7 +199,6 @@ def _refuse_layout(old: Layout, new: Layout, settings: Mapping[str, Any]) -> str
     drawn = {
         "temporal_dropout": settings["model"].get("temporal_dropout"),
         "attention_dropout": vision.get("attention_dropout"),
-        "mixup_alpha": settings["training"].get("mixup_alpha"),
     }
     for name, value in drawn.items():
         if value:

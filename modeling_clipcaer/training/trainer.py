@@ -37,6 +37,8 @@ from modeling_clipcaer.training.parameter_groups import (
     warn_of_double_correction,
 )
 from modeling_clipcaer.training.resumable_trainer import ResumableTrainer
+from modeling_clipcaer.training.step_clips import Share, mix, pair_clips, share_step
+from modeling_clipcaer.training.stops import NamedBatches, check_loss, told_full_memory
 
 
 class WeightedEpochSampler(Sampler[int]):
@@ -231,7 +233,8 @@ class ClipCaerTrainer(ResumableTrainer):
     ):
         if is_training:
             self._check_one_batch(dataset)
-            self.data_collator = self.train_collator
+            # Keep: not of a stream, whose batches accelerate cuts up by their tensors.
+            self.data_collator = NamedBatches(self.train_collator) if has_length(dataset) else self.train_collator
             dataset = DrawnClips(dataset) if self.args.weighted_sampler else dataset
             return super()._get_dataloader(dataset, description, *args, is_training=True, **kwargs)
         # Keep: without `dataloader_key`, by which the Trainer takes the loader of one split for that of any other.
@@ -254,13 +257,45 @@ class ClipCaerTrainer(ResumableTrainer):
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
         return WeightedEpochSampler(weights, seed, lambda: int(self.state.epoch or 0))
 
+    def get_batch_samples(self, epoch_iterator, num_batches, device):
+        """The batches of a step, each with its share of the step and, for mixup, with its clips' partners."""
+        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        if batches:
+            accelerator, sizes = self.accelerator, [len(batch["labels"]) for batch in batches]
+            processes = accelerator.num_processes, accelerator.process_index
+            shares = share_step(sizes, *processes, self._count_last_pass())
+            for batch, share in zip(batches, shares, strict=True):
+                batch["step_share"] = share
+            if self.args.mixup_alpha > 0:
+                seed = (self.args.seed, self.state.global_step)
+                partners = pair_clips(batches, shares, self.args.mixup_alpha, seed, accelerator)
+                for batch, partner in zip(batches, partners, strict=True):
+                    batch["partners"] = partner
+        return batches, None
+
+    def _count_last_pass(self) -> int | None:
+        """Clips of the batches of all processes that come last in an epoch, where they do not fill them."""
+        loading = self.accelerator.dataloader_config
+        if self.args.dataloader_drop_last or not has_length(self.train_dataset):
+            return None
+        if not self.accelerator.gradient_state.end_of_dataloader:
+            return None
+        # Keep: not accelerate's own remainder, which in an epoch that is gone on with is of one process's batches.
+        full = self._train_batch_size * (1 if loading.split_batches else self.accelerator.num_processes)
+        return len(self.train_dataset) % full or None
+
     def _prepare_inputs(self, inputs):
         """Move a batch to the device as uint8, and normalise it there."""
-        inputs = super()._prepare_inputs(inputs)
-        return {
-            name: self.processing_class.normalize(value) if value.dtype == torch.uint8 else value
-            for name, value in inputs.items()
-        }
+        return self._normalize(super()._prepare_inputs(inputs))
+
+    def _normalize(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        prepared = dict(inputs)
+        for name, value in inputs.items():
+            if isinstance(value, dict):
+                prepared[name] = self._normalize(value)
+            elif torch.is_tensor(value) and value.dtype == torch.uint8:
+                prepared[name] = self.processing_class.normalize(value)
+        return prepared
 
     # Losses
 
@@ -271,31 +306,33 @@ class ClipCaerTrainer(ResumableTrainer):
         """
         inputs = dict(inputs)
         labels, votes = inputs.pop("labels"), inputs.pop("votes", None)
+        clip_ids = inputs.pop("clip_ids", None)
+        step_share, partners = inputs.pop("step_share", Share(len(labels), 1.0)), inputs.pop("partners", None)
         if not model.training:
             needed = self.model.config.soft_prompts_classify
             outputs = self._run(model, inputs, needed)
             loss = smoothed_cross_entropy(outputs.logits, labels)
             return (loss, outputs) if return_outputs else loss
-        partner, share = None, 1.0
-        if self.args.mixup_alpha > 0:
-            inputs, partner, share = self._mix(inputs)
+        if partners is not None:
+            inputs = mix(inputs, partners)
         weights = self._added_weights()
         moved = any(weight for added, weight in weights.items() if added.reads_soft_prompts)
         needed = moved or self.model.config.soft_prompts_classify
         outputs = self._run(model, inputs, needed)
-        logits = self._training_logits(outputs)
-        loss = self.classification_loss(logits, labels, votes)
-        if partner is not None:
-            theirs = self.classification_loss(logits, labels[partner], None if votes is None else votes[partner])
-            loss = share * loss + (1 - share) * theirs
+        logits, num_clips = self._training_logits(outputs), step_share.clips
+        loss = self._loss_of_first(num_clips, logits, labels, votes)
+        if partners is not None:
+            theirs = self._loss_of_first(num_clips, logits, partners["labels"], partners.get("votes"))
+            loss = partners["share"] * loss + (1 - partners["share"]) * theirs
         components = {"loss_classification": loss}
         added_losses = {added: added.compute(outputs) for added in weights if needed or not added.reads_soft_prompts}
         components |= {f"loss_{added.name}": value for added, value in added_losses.items()}
-        loss = loss + sum(weights[added] * value for added, value in added_losses.items())
+        loss = step_share.factor * loss + sum(weights[added] * value for added, value in added_losses.items())
+        check_loss(loss, logits, clip_ids, self.state.global_step + 1, self.args.output_dir)
         if not needed:
             # Keep: DDP waits for a gradient of the context tokens in every step, and weight decay goes on with zeros.
             loss = loss + 0 * self.model.model.prompt_learner.context_tokens.sum()
-        self._record(components, len(labels))
+        self._record(components, num_clips)
         self.group_lrs = {f"lr/{group['name']}": group["lr"] for group in self.optimizer.param_groups}
         return (loss, outputs) if return_outputs else loss
 
@@ -319,6 +356,13 @@ class ClipCaerTrainer(ResumableTrainer):
         prototypes = self.model.select_prototypes(outputs)[: config.num_labels]  # of DataParallel: one device's
         return instance_logits(outputs.video_embeds, prototypes, 0.0, config.temperature)
 
+    def _loss_of_first(self, num_clips: int, logits, labels, votes) -> torch.Tensor:
+        """The classification loss of the first `num_clips` of a batch. Of none it is 0, with a gradient of zeros."""
+        if num_clips == 0:
+            return 0 * logits.sum()
+        votes = None if votes is None else votes[:num_clips]
+        return self.classification_loss(logits[:num_clips], labels[:num_clips], votes)
+
     def classification_loss(
         self, logits: torch.Tensor, labels: torch.Tensor, votes: torch.Tensor | None = None
     ) -> torch.Tensor:
@@ -338,11 +382,15 @@ class ClipCaerTrainer(ResumableTrainer):
         epoch = int(self.state.epoch or 0)
         return {loss: loss.weight_at(epoch, self.args) for loss in ADDED_LOSSES if loss.is_on(self.args)}
 
-    def _mix(self, inputs):
-        """Mixup (Zhang et al., 2018): one share and one permutation for both streams."""
-        share = float(torch.distributions.Beta(self.args.mixup_alpha, self.args.mixup_alpha).sample())
-        partner = torch.randperm(len(next(iter(inputs.values()))))
-        return {name: share * value + (1 - share) * value[partner] for name, value in inputs.items()}, partner, share
+    def training_step(self, *args, **kwargs):
+        """A batch's step; one that has no room in memory is told with the flags by which it has."""
+        with told_full_memory(self.args, in_training=True):
+            return super().training_step(*args, **kwargs)
+
+    def prediction_step(self, *args, **kwargs):
+        """A batch of an evaluation; one that has no room in memory is told likewise."""
+        with told_full_memory(self.args, in_training=False):
+            return super().prediction_step(*args, **kwargs)
 
     def evaluation_loop(self, dataloader, *args, metric_key_prefix: str = "eval", **kwargs):
         """Evaluate or predict every clip, once each, with the weights as they are; the loss is their mean, whatever

@@ -7,18 +7,18 @@ from modeling_clipcaer.faces.boxes import FaceDetection
 
 
 class SquareDetector:
-    """Finds the squares of `videos.squares`, the red one first; counts the frames that it was shown."""
+    """Finds the squares of `videos.squares`, those of the first colour first; counts the frames that it was shown."""
 
     name = "squares"
 
-    def __init__(self):
-        self.calls = 0
+    def __init__(self, colours=(RED, GREEN, BLUE)):
+        self.colours, self.calls = colours, 0
 
     def detect(self, frame: torch.Tensor) -> list[FaceDetection]:
         """Boxes of the squares in a frame (3, height, width)."""
         self.calls += 1
         masks = [
-            (frame.int() - torch.tensor(colour)[:, None, None]).abs().amax(dim=0) < 70 for colour in (RED, GREEN, BLUE)
+            (frame.int() - torch.tensor(colour)[:, None, None]).abs().amax(dim=0) < 70 for colour in self.colours
         ]
         return [FaceDetection(find_box(mask), 1.0) for mask in masks if mask.sum() > 40]
 

@@ -196,30 +196,44 @@ def test_a_prediction_leaves_nothing_in_the_next_evaluations_log(material, tmp_p
     assert logged(trainer, "eval_loss_classification") == [pytest.approx(metrics["eval_loss"], rel=1e-5)]
 
 
-def test_mixup_has_one_share_and_one_permutation_for_both_streams(material, tmp_path):
-    trainer = make_trainer(material, tmp_path, mixup_alpha=1.0)
-    pixels = torch.randn(6, 3, 3, 4, 4)
-    mixed, partner, share = trainer._mix({"pixel_values": pixels, "face_pixel_values": 2 * pixels})
-    assert sorted(partner.tolist()) == list(range(6)) and 0 < share < 1
-    torch.testing.assert_close(mixed["pixel_values"], share * pixels + (1 - share) * pixels[partner])
-    torch.testing.assert_close(mixed["face_pixel_values"], 2 * mixed["pixel_values"])
+def first_step(trainer, num_batches):
+    """The batches of the first step, on their device and normalised, as the trainer gets them."""
+    trainer.create_optimizer()
+    trainer.model.train()
+    batches, _ = trainer.get_batch_samples(iter(trainer.get_train_dataloader()), num_batches, "cpu")
+    return [trainer._prepare_inputs(batch) for batch in batches]
+
+
+def test_mixup_has_one_share_and_one_permutation_for_both_streams_and_all_batches_of_a_step(material, tmp_path):
+    whole, parts = (
+        first_step(make_trainer(material, tmp_path, mixup_alpha=1.0, per_device_train_batch_size=size), 8 // size)
+        for size in (8, 2)
+    )
+    (one,) = whole
+    (partner,) = {tuple(row.tolist()) for row in find_rows(one["partners"], one)}
+    assert sorted(partner) == list(range(8)) and 0 < one["partners"]["share"] < 1
+    assert {part["partners"]["share"] for part in parts} == {one["partners"]["share"]}
+    for name in ("pixel_values", "face_pixel_values", "labels"):
+        torch.testing.assert_close(one["partners"][name], one[name][list(partner)])
+        torch.testing.assert_close(torch.cat([part["partners"][name] for part in parts]), one["partners"][name])
+
+
+def find_rows(wanted, known):
+    """For each stream the clip of `known` that each of `wanted` is."""
+    for name in ("pixel_values", "face_pixel_values"):
+        yield torch.stack([(known[name] == row).flatten(1).all(1).nonzero()[0, 0] for row in wanted[name]])
 
 
 def test_mixups_loss_weighs_both_labels_by_the_share(material, tmp_path):
     trainer = make_trainer(material, tmp_path, {"temporal_dropout": 0.0}, mixup_alpha=1.0, tower_dtype="float32")
-    trainer.create_optimizer()
-    batch = trainer._prepare_inputs(
-        trainer.train_collator([trainer.train_dataset[index] for index in range(0, 24, 3)])
-    )
-    trainer.model.train()
-    torch.manual_seed(5)
+    (batch,) = first_step(trainer, 1)
     trainer.compute_loss(trainer.model, batch)
     logged_loss = trainer._drain()["loss_classification"]
-    torch.manual_seed(5)
-    labels = batch["labels"]
-    mixed, partner, share = trainer._mix({name: value for name, value in batch.items() if name != "labels"})
-    logits = trainer.model(**mixed).logits
-    expected = share * F.cross_entropy(logits, labels) + (1 - share) * F.cross_entropy(logits, labels[partner])
+    partners = batch["partners"]
+    share, pixels = partners["share"], ("pixel_values", "face_pixel_values")
+    logits = trainer.model(**{name: share * batch[name] + (1 - share) * partners[name] for name in pixels}).logits
+    expected = share * F.cross_entropy(logits, batch["labels"])
+    expected += (1 - share) * F.cross_entropy(logits, partners["labels"])
     assert logged_loss == pytest.approx(expected.item(), rel=1e-5)
 
 
