@@ -114,6 +114,7 @@ def evaluate(args: EvaluationArguments, trainer_args: ClipCaerTrainingArguments)
     from modeling_clipcaer.data.loading import load_clips, read_origin, read_split_protocol
     from modeling_clipcaer.experiments.baselines import add_baselines, measure_baselines, tell_rivals
     from modeling_clipcaer.explanations.page import CONTENT, FOLDER
+    from modeling_clipcaer.explanations.samples import check_sources
     from modeling_clipcaer.reports.evaluation import build_report, describe_computation, write_report
     from modeling_clipcaer.reports.explained import choose_answers, explain_answers
     from modeling_clipcaer.reports.predictions import FILE_NAME, collect_predictions, write_predictions
@@ -128,6 +129,8 @@ def evaluate(args: EvaluationArguments, trainer_args: ClipCaerTrainingArguments)
     labels = list_labels(members[0][0])
     splits = [args.split, *((args.baselines_train_split, "validation") if args.baselines_train_split else ())]
     clips = load_clips(args.dataset, tuple(dict.fromkeys(splits)), labels)
+    if args.explain_frames:  # Keep: here. Nobody is to learn it when all clips have been answered.
+        check_sources(clips[args.split])
     logits, trainer = predict_together(members, clips[args.split], trainer_args, args.views)
     if trainer.is_world_process_zero():
         answers = collect_predictions(clips[args.split], logits, labels)

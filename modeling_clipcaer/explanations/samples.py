@@ -37,8 +37,8 @@ def read_clips(
         with_frames: whether people may be shown the frames; their faces are hidden, see [`view_clip`].
         show_faces: whether they may be shown faces as well.
     """
-    if with_frames and SOURCES not in rows.column_names:
-        raise InputError(f"clip {rows[0]['clip_id']}: no column `{SOURCES}`, without which no face can be hidden")
+    if with_frames:
+        check_sources(rows)
     collator = ClipCaerCollator(processor, mode="eval", streams=streams)
     for place in places:
         row = rows[place]
@@ -49,6 +49,12 @@ def read_clips(
             shown = {"context": view.context, "face": view.face}
         label = rows.features["label"].int2str(row["label"])
         yield Sample(row["clip_id"], {stream: cut for stream, cut in pixels.items() if cut is not None}, label, shown)
+
+
+def check_sources(rows: Dataset) -> None:
+    """Refuse a split of which nobody can say whether a face box is the frame's own."""
+    if SOURCES not in rows.column_names:
+        raise InputError(f"clip {rows[0]['clip_id']}: no column `{SOURCES}`, without which no face can be hidden")
 
 
 def explain_clips(

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from datasets import load_from_disk
 
 from helpers.small_material import NUM_FRAMES, make_material, run_main
 from helpers.tiny import lively_model
@@ -11,6 +12,7 @@ from modeling_clipcaer import ClipCaerVideoProcessor
 from modeling_clipcaer.commands import evaluate
 from modeling_clipcaer.models.checkpoints import save_checkpoint
 from modeling_clipcaer.reports.explained import choose_answers
+from modeling_clipcaer.training import ensembles
 
 
 SURE, TYPICAL, NEXT = (
@@ -87,6 +89,17 @@ def test_a_folder_of_that_name_that_is_not_an_explanation_is_left_alone(evaluate
     assert run_main(evaluate.main, *evaluated[0], "--output_dir", tmp_path, "--explain", 1) == 2
     assert "expected no folder of this name" in capsys.readouterr().err
     assert (tmp_path / "explanation" / "thesis.txt").is_file()
+
+
+def test_frames_whose_faces_cannot_be_hidden_are_refused_before_any_clip_is_answered(
+    evaluated, material, tmp_path, capsys, monkeypatch
+):
+    dataset = load_from_disk(material.dataset).remove_columns("face_box_sources")
+    dataset.save_to_disk(tmp_path / "dataset")
+    monkeypatch.setattr(ensembles, "predict_together", lambda *_: pytest.fail("it answered"))
+    flags = (*evaluated[0][:2], "--dataset", tmp_path / "dataset", "--explain", 1, "--explain-frames")
+    assert run_main(evaluate.main, *flags, "--output_dir", tmp_path / "out") == 2
+    assert "without which no face can be hidden" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
