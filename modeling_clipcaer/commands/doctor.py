@@ -6,7 +6,6 @@ Each line says what was found, and what to do about it where something is missin
 will go, its free space is told. Nothing is fetched and nothing written.
 """
 
-import json
 import os
 import platform
 import shutil
@@ -19,6 +18,8 @@ from typing import NamedTuple
 
 from modeling_clipcaer.common.flags import option, parse_arguments
 from modeling_clipcaer.common.terminal import run_command, tell, tell_findings
+from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.json_files import read_object
 
 
 GIGABYTE = 2**30
@@ -146,8 +147,8 @@ def find_cached_clips() -> Iterator[str]:
     for folder in Path(HF_HUB_CACHE).glob("models--*"):
         for config in folder.glob("snapshots/*/config.json"):
             try:
-                kind = json.loads(config.read_text(encoding="utf-8")).get("model_type")
-            except (OSError, ValueError, AttributeError):
+                kind = read_object(config).get("model_type")
+            except InputError:
                 continue  # a download that was broken off
             if kind in ("clip", "clipcaer"):
                 yield folder.name.removeprefix("models--").replace("--", "/")

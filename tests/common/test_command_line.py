@@ -257,10 +257,12 @@ def test_no_flag_is_explained_by_the_line_above_it(name):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_names_a_misspelled_flag_before_what_is_missing(name, monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
-    words = [*(["csv"] if name == "build" else []), "--outputt-dir", "x"]
+    # The doctor writes nothing.
+    wrong, right = ("--confg", "--config") if name == "doctor" else ("--outputt-dir", "--output")
+    words = [*(["csv"] if name == "build" else []), wrong, "x"]
     assert start(name, words=words) == 2
     error = capsys.readouterr().err
-    assert error.startswith("error: unknown argument --outputt-dir; did you mean --output") and error.count("\n") == 1
+    assert error.startswith(f"error: unknown argument {wrong}; did you mean {right}") and error.count("\n") == 1
     assert not any(tmp_path.iterdir())
 
 
