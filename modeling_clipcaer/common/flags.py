@@ -53,7 +53,7 @@ class CommandParser(argparse.ArgumentParser):
         own = [known for known in OUTPUTS if known in self._option_string_actions]
         return f"{own[0]}{equals}{value}" if own and name in OUTPUTS else word
 
-    def __init__(self, **kwargs: str):
+    def __init__(self, **kwargs):
         super().__init__(allow_abbrev=False, add_help=False, formatter_class=_HelpFormatter, **kwargs)
 
     def format_help(self) -> str:

@@ -252,13 +252,13 @@ def render_page(recordings: Sequence[RecordingSummary]) -> str:
     }
     page = {
         "recordings": recordings,
-        "settings": _group_settings(recordings),
-        "notice": RESPONSIBLE_USE,
-        "schema_version": SCHEMA_VERSION,
         "shows_people": any(found.explained and explanations.shows_people(found.explained) for found in recordings),
         "shown_labels": list(dict.fromkeys(label for recording in recordings for label in recording.shown_labels)),
         "longest": max((recording.duration for recording in recordings), default=1.0),
         "strip_limit": max(1, min(MOST_STRIP_CELLS, MOST_SEGMENTS // max(len(recordings), 1))),
+        "settings": _group_settings(recordings),
+        "notice": RESPONSIBLE_USE,
+        "schema_version": SCHEMA_VERSION,
     }
     frame = templates.get_template("report.html.j2")
     section = templates.get_template("recording.html.j2")

@@ -52,9 +52,9 @@ All figures: [report.json](report.json), [report.md](report.md).
 {% for row in rows -%}
 | {{ row | join(" | ") }} |
 {% endfor %}
-![Confusion matrix: what is taken for what](confusion_matrix.png)
-
-![Reliability: how often it is right, by how sure it is](reliability.png)
+| what is taken for what | how often it is right, by how sure it is |
+|---|---|
+| ![Confusion matrix](confusion_matrix.png) | ![Reliability](reliability.png) |
 
 {{ calibration }}
 {% if baselines %}

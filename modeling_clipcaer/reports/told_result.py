@@ -11,8 +11,9 @@ from modeling_clipcaer.reports.evaluation import tell_result
 from modeling_clipcaer.reports.page import order_epochs
 
 
-WIDEST = 78  # columns of the whole, of a label's name in a row, and at least of one over a column
+WIDEST = 80  # columns of the whole, of a label's name in a row, and at least of one over a column
 LONGEST_NAME, NARROWEST = 20, 4
+RECALL = 8
 
 
 def list_result(report: dict[str, Any], place: str, notes: Iterable[str] = (), title: str = "") -> list[Text]:
@@ -39,20 +40,20 @@ def draw_matrix(report: dict[str, Any]) -> list[Text]:
     counts = report["confusion_matrix"]
     left = min(max(map(len, names)), LONGEST_NAME)
     longest, digits = max(map(len, names)), max(len(str(count)) for row in counts for count in row)
-    room = (WIDEST - left - 11) // len(names) - 1
+    room = (WIDEST - left - RECALL) // len(names) - 1
     if room < max(digits, min(longest, NARROWEST)):
         return []
     width = max(digits, min(longest, room))
     lines = [
         Text(f"{'true':{left}}  predicted as"),
-        Text(f"{'':{left}} {''.join(f' {_cut(name, width):>{width}}' for name in names)}    recall"),
+        Text(f"{'':{left}}{''.join(f' {_cut(name, width):>{width}}' for name in names)}{'recall':>{RECALL}}"),
     ]
     for place, (name, row) in enumerate(zip(names, counts, strict=True)):
-        line = Text(f"{_cut(name, left):{left}} ")
+        line = Text(f"{_cut(name, left):{left}}")
         for other, count in enumerate(row):
             line.append(" ").append(f"{count:>{width}}", "result" if other == place else "")
         recall = f"{100 * row[place] / sum(row):.1f} %" if sum(row) else "–"
-        lines.append(line.append(f"  {recall:>8}"))
+        lines.append(line.append(f"{recall:>{RECALL}}"))
     return lines
 
 

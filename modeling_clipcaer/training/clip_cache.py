@@ -24,7 +24,7 @@ from modeling_clipcaer.common.disk import as_size, check_room, tell_disk_errors
 from modeling_clipcaer.common.files import complete_file
 from modeling_clipcaer.common.locks import shared_folder
 from modeling_clipcaer.common.progress import ProgressBar
-from modeling_clipcaer.common.terminal import tell
+from modeling_clipcaer.common.terminal import add_path, tell
 from modeling_clipcaer.data.cached_clips import CROPS_COLUMNS, EMBEDS_COLUMNS, ClipCutter, augments
 from modeling_clipcaer.data.clip_rows import BOX_COLUMNS, find_form, require_form
 from modeling_clipcaer.data.loading import count_frames
@@ -240,8 +240,8 @@ def _announce(plans: list[_Plan], keep, folder: Path) -> None:
     shares = [len(plan.missing()) / len(plan.files) * plan.num_bytes for plan in plans]
     if PartialState().is_main_process:
         num_clips = sum(len(plan.rows) for plan in plans)
-        sizes = f"{as_size(total)} in {folder}, {as_size(sum(shares))} of it to be made"
-        tell(f"{keep.name} of {num_clips} clips: {sizes}")
+        missing = f"{as_size(sum(shares))} of it to be made" if any(shares) else "all of it there"
+        tell(add_path(f"{keep.name} of {num_clips} clips, {as_size(total)}, {missing}", folder))
     check_room(folder, sum(shares))
     folder.mkdir(parents=True, exist_ok=True)
 

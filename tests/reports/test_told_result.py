@@ -1,5 +1,6 @@
 """The result of an evaluation as a command tells it."""
 
+from modeling_clipcaer.raer_labels import RAER_LABELS
 from modeling_clipcaer.reports.told_result import draw_matrix, list_result, tell_epoch
 
 
@@ -16,16 +17,22 @@ def test_the_headline_stands_over_a_small_matrix_whose_diagonal_is_bold():
         "zero-shot test UAR 87.5 % [80.0, 90.0], WAR 99.6 % [99.0, 100.0] on 1050 clips: OUT/report.md",
         "",
         "true       predicted as",
-        "           Enjoyment   Fatigue Confusion    recall",
-        "Enjoyment         12         3         1    75.0 %",
-        "Fatigue            0      1034         0   100.0 %",
-        "Confusion          0         0         0         –",
+        "          Enjoyment   Fatigue Confusion  recall",
+        "Enjoyment        12         3         1  75.0 %",
+        "Fatigue           0      1034         0 100.0 %",
+        "Confusion         0         0         0       –",
         "",
         "a note",
     ]
     assert [
         line.plain[span.start : span.end].strip() for line in lines for span in line.spans if span.style == "result"
     ] == [*("zero-shot test UAR 87.5 % [80.0, 90.0], WAR 99.6 % [99.0, 100.0] on 1050 clips", "12", "1034", "0")]
+
+
+def test_the_labels_of_raer_are_whole_at_80_columns():
+    lines = draw_matrix({"labels": RAER_LABELS, "confusion_matrix": [[1000] * 5] * 5})
+    assert lines[1].plain.split() == [*RAER_LABELS, "recall"]
+    assert max(line.cell_len for line in lines) <= 80
 
 
 def test_a_matrix_that_fits_no_line_is_left_to_the_report():

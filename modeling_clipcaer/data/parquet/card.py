@@ -16,6 +16,11 @@ LICENCE = (
 )
 DRAWN_LICENCE = "The clips are drawings made by the package `clipcaer`, under the Apache License 2.0."
 PEOPLE = "Frames and crops are images of people: keep them only where the data may be."
+OF_PEOPLE = (
+    "A label is what annotators saw in a clip, not what a person felt. Faces and their expression differ between "
+    "people, ages and cultures: what is learned here holds for clips like these."
+)
+OF_DRAWINGS = "A label is what a clip was drawn to show. What is learned here says nothing about people."
 FILES = (
     "Image files are kept byte for byte, with all that they hold beside the picture: a phone's photo perhaps "
     "the place where it was taken."
@@ -93,8 +98,7 @@ print(clips["{split}"][0]["clip_id"])
 * Identifying people, or recording them without their knowledge.
 * Passing it on beyond what the licence of its source allows.
 
-A label is what annotators saw in a clip, not what a person felt. Faces and their expression differ between people,
-ages and cultures: what is learned here holds for clips like these.
+{meaning}
 
 ## Licence
 
@@ -151,6 +155,7 @@ def render_dataset_card(
             ]
         ),
         provenance=_tell_provenance(origin, record),
+        meaning=OF_DRAWINGS if is_drawn else OF_PEOPLE,
         licence=choose_licence(record),
     )
 
