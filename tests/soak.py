@@ -183,7 +183,9 @@ def judge(looks: list[dict], output: Path) -> int:
     """Compare the middle of the second eighth of a run, when all is warm, with that of the last one."""
     eighth, grew = max(len(looks) // 8, 1), []
     for name, tolerance in TOLERANCE.items():
-        early, late = (statistics.median(look[name] for look in part) for part in (looks[eighth : 2 * eighth], looks[-eighth:]))
+        early, late = (
+            statistics.median(look[name] for look in part) for part in (looks[eighth : 2 * eighth], looks[-eighth:])
+        )
         most = max(look[name] for look in looks)
         print(f"{name}: {early:.1f} early, {late:.1f} late, {most:.1f} at most")
         if late > early * (1 + tolerance) + 0.5:

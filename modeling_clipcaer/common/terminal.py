@@ -49,7 +49,10 @@ def run_command(main: Callable[[], None]) -> int:
     except RuntimeError as error:
         if not str(error).startswith(_LOST_WORKER):
             raise
-        complain("error", f"{str(error).splitlines()[0].rstrip('. ')}: a process that reads clips is gone, as where {_WHY_LOST}")
+        complain(
+            "error",
+            f"{str(error).splitlines()[0].rstrip('. ')}: a process that reads clips is gone, as where {_WHY_LOST}",
+        )
         return 2
     finally:
         logger.removeHandler(warnings)
