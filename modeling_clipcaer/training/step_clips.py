@@ -18,7 +18,7 @@ class Share:
 
     Attributes:
         clips: the first so many; those behind them repeat others, so that all processes have batches of one size.
-        factor: of the mean loss of these clips. The mean over batches and processes is then that over the step's clips.
+        factor: of the mean loss of these clips. The mean over batches and processes is then that over the step's.
     """
 
     clips: int

@@ -8,13 +8,8 @@ steps logged, its last weights and what they are measured at: {"steps": [], "wei
 """
 
 import json
-import os
 import sys
 from pathlib import Path
-
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
 
 import torch
 from accelerate import PartialState
