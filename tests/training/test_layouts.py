@@ -33,7 +33,7 @@ SAMPLERS = {
 RAMPS = {
     "": {},
     "late": {"mi_warmup_epochs": 1, "dc_loss_weight": 0.3, "dc_ramp_epochs": 2},
-    "alone": {"mi_loss_weight": 0, "dc_loss_weight": 0},
+    "alone": {"mi_loss_weight": 0, "dc_loss_weight": 0, "lr_prompt_learner": 0},
 }
 MIXUPS = {"": {}, "mixed": {"mixup_alpha": 0.4}}
 CACHES = {
