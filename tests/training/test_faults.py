@@ -89,6 +89,7 @@ def assert_kept_and_goes_on(whole, folder, *flags):
 NO_WORKERS = ("--dataloader_num_workers", 0)
 
 
+@pytest.mark.reliability
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_data_folder_that_vanishes_is_named_with_its_clip(
     whole, flags, copied, tmp_path, in_epoch_two, monkeypatch, capsys, workers
@@ -103,6 +104,7 @@ def test_a_data_folder_that_vanishes_is_named_with_its_clip(
     assert_kept_and_goes_on(whole, tmp_path / "run", *run)
 
 
+@pytest.mark.reliability
 def test_an_image_that_cannot_be_read_in_epoch_two_is_named(
     whole, flags, copied, tmp_path, in_epoch_two, monkeypatch, capsys
 ):
@@ -153,6 +155,7 @@ def test_a_full_disk_is_told_and_leaves_the_earlier_checkpoint(
     assert_kept_and_goes_on(whole, tmp_path / "run", *flags, *NO_WORKERS)
 
 
+@pytest.mark.reliability
 def test_an_output_that_becomes_read_only_is_named(whole, flags, tmp_path, in_epoch_two, monkeypatch, capsys):
     folder = tmp_path / "run"
     if os.getuid() == 0:  # whom no mode of a folder keeps out: the system's own answer in its place
@@ -173,6 +176,7 @@ def test_an_output_that_becomes_read_only_is_named(whole, flags, tmp_path, in_ep
     assert_kept_and_goes_on(whole, folder, *flags, *NO_WORKERS)
 
 
+@pytest.mark.reliability
 def test_a_clock_that_goes_backwards_changes_no_weight_and_no_checkpoint(
     whole, flags, tmp_path, in_epoch_two, monkeypatch
 ):

@@ -285,7 +285,9 @@ REFUSALS = {
     **dict.fromkeys(("do_train", "do_eval", "do_predict", "eval_do_concat_batches", "greater_is_better"), "false"),
     **dict.fromkeys(("remove_unused_columns", "prediction_loss_only"), "true"),
     **dict.fromkeys(("bf16_full_eval", "fp16_full_eval", "batch_eval_metrics", "eval_use_gather_object"), "true"),
-    **dict.fromkeys(("auto_find_batch_size", "enable_jit_checkpoint", "use_liger_kernel", "save_on_each_node"), "true"),
+    **dict.fromkeys(
+        ("auto_find_batch_size", "enable_jit_checkpoint", "use_liger_kernel", "save_on_each_node"), "true"
+    ),
     **dict.fromkeys(("fsdp", "fsdp_config", "deepspeed", "parallelism_config", "label_names"), "x"),
     "liger_kernel_config": "x",
     "include_for_metrics": "inputs",
