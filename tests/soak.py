@@ -25,13 +25,10 @@ from pathlib import Path
 
 import numpy as np
 
-
-ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-
 from helpers import videos
 
 
+ROOT = Path(__file__).parents[1]
 # The share by which a measure may be higher at the end: what an allocator holds back wavers by as much.
 TOLERANCE = {"memory_mb": 0.03, "open_files": 0.0, "threads": 0.0, "temporary_files": 0.0}
 COLOURS = ((220, 30, 30), (30, 200, 30), (30, 30, 220), (210, 210, 30), (30, 200, 200), (200, 30, 200))
@@ -107,7 +104,7 @@ def draw_lecture(seconds: int) -> Iterator[np.ndarray]:
     rng = np.random.default_rng(0)
     for second in range(seconds):
         seats = {
-            colour: (30 + 65 * (place % 3), 35 + 70 * (place // 3)) + rng.uniform(-4, 4, 2)
+            colour: np.array([30 + 65 * (place % 3), 35 + 70 * (place // 3)]) + rng.uniform(-4, 4, 2)
             for place, colour in enumerate(COLOURS)
             if (second // 120 + 2 * place) % 12
         }
@@ -137,7 +134,12 @@ def watch(words: list[str], output: Path, every: float, minutes: float | None = 
     """Run Python with `words`, and look at it every so many seconds; after `minutes` it is asked to end."""
     temporary = output / "temporary"
     temporary.mkdir(parents=True)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
+        "TMPDIR": str(temporary),
+        "OMP_NUM_THREADS": "1",
+    }
     environment["HF_HUB_OFFLINE"] = "1"
     looks, start = [], time.monotonic()
     with (output / "told.txt").open("w") as told, (output / "looks.jsonl").open("w") as file:
@@ -183,7 +185,9 @@ def judge(looks: list[dict], output: Path) -> int:
     """Compare the middle of the second eighth of a run, when all is warm, with that of the last one."""
     eighth, grew = max(len(looks) // 8, 1), []
     for name, tolerance in TOLERANCE.items():
-        early, late = (statistics.median(look[name] for look in part) for part in (looks[eighth : 2 * eighth], looks[-eighth:]))
+        early, late = (
+            statistics.median(look[name] for look in part) for part in (looks[eighth : 2 * eighth], looks[-eighth:])
+        )
         most = max(look[name] for look in looks)
         print(f"{name}: {early:.1f} early, {late:.1f} late, {most:.1f} at most")
         if late > early * (1 + tolerance) + 0.5:

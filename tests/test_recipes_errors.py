@@ -194,7 +194,9 @@ def test_a_folder_with_checkpoints_is_not_trained_into(material, trained, expect
 
 def test_a_resume_needs_a_checkpoint(material, tmp_path, expect_error):
     flags = (*material.flags, "--output_dir", tmp_path / "out", "--resume_from_checkpoint")
-    expect_error(train.main, *flags, "last", fragments=[tmp_path / "out", "no checkpoint"])
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "report.json").write_text("{}")
+    expect_error(train.main, *flags, "last", fragments=[tmp_path / "out", "a result and no checkpoint"])
     expect_error(train.main, *flags, tmp_path, fragments=[tmp_path, "no checkpoint"])
 
 

@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 STYLES = {"error": "bold red", "warning": "yellow", "info": "default", "result": "bold", "path": "dim"}
 # What the machine refuses is no defect of ours: no permission, no room.
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# What torch says of a process that decodes clips and is gone.
 _LOST_WORKER = "DataLoader worker (pid"
-_WHY_LOST = "the memory is full; fewer of them (--num-workers, --dataloader-num-workers) need less"
+_WHY_LOST = "where the memory was full, fewer of them (--num-workers, --dataloader-num-workers) need less"
 
 
 def run_command(main: Callable[[], None]) -> int:
     """Run a command's `main` and return its exit status: 2 with one `error:` line for bad input and for what the
-    machine refuses, 0 otherwise. What our modules warn of meanwhile is told as `warning:` lines.
+    machine refuses or ends, 0 otherwise. What our modules warn of meanwhile is told as `warning:` lines.
 
     Other exceptions are defects of ours and keep their traceback.
     """
@@ -49,7 +50,7 @@ def run_command(main: Callable[[], None]) -> int:
     except RuntimeError as error:
         if not str(error).startswith(_LOST_WORKER):
             raise
-        complain("error", f"{str(error).splitlines()[0].rstrip('. ')}: a process that reads clips is gone, as where {_WHY_LOST}")
+        complain("error", f"{str(error).splitlines()[0].rstrip('. ')}: {_WHY_LOST}")
         return 2
     finally:
         logger.removeHandler(warnings)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
@@ -151,9 +150,10 @@ def _curve(log_history: list[dict[str, Any]], key: str, legend: str) -> Curve:
     return Curve(legend, [entry["epoch"] for entry in entries], [entry[key] for entry in entries])
 
 
-def _keys(log_history: list[dict[str, Any]], prefix: str) -> Iterable[str]:
-    """The logged keys with a prefix, in the order of their first entry."""
-    return dict.fromkeys(key for entry in log_history for key in entry if key.startswith(prefix))
+def _keys(log_history: list[dict[str, Any]], prefix: str) -> list[str]:
+    """The logged keys with a prefix."""
+    # Keep: sorted. The log of a run that was resumed is, and its plot must be that of one that was not.
+    return sorted({key for entry in log_history for key in entry if key.startswith(prefix)})
 
 
 def _join_equal(curves: list[Curve]) -> list[Curve]:
@@ -177,8 +177,7 @@ def _panels(log_history: list[dict[str, Any]]) -> dict[str, list[Curve]]:
     }
     for key, title in APART.items():
         panels[title] = [_curve(log_history, key, "training"), _curve(log_history, f"eval_{key}", "validation")]
-    # Keep: sorted. The log of a run that was resumed is, and its plot must be that of one that was not.
-    groups = sorted(_keys(log_history, "lr/")) or ["learning_rate"]
+    groups = _keys(log_history, "lr/") or ["learning_rate"]
     panels["Learning rate"] = [_curve(log_history, key, _name_loss(key.removeprefix("lr/"))) for key in groups]
     joined = {title: _join_equal(curves) for title, curves in panels.items()}
     return {title: curves for title, curves in joined.items() if curves}

@@ -74,7 +74,9 @@ def find_resume_checkpoint(args: ClipCaerTrainingArguments) -> Path | None:
         if optimizer and not list_checkpoints(output_dir):
             # So that one command, given again and again, ends a run that may be stopped at any moment.
             if (output_dir / RESULT).exists():
-                raise InputError(f"{output_dir}: holds a result and no checkpoint to go on from; name another --output")
+                raise InputError(
+                    f"{output_dir}: holds a result and no checkpoint to go on from; name another --output"
+                )
             if args.process_index == 0:
                 tell(f"{output_dir}: holds no checkpoint yet, so the run begins")
             return None

@@ -18,7 +18,7 @@ class Share:
 
     Attributes:
         clips: the first so many; those behind them repeat others, so that all processes have batches of one size.
-        factor: of the mean loss of these clips. The mean over batches and processes is then that over the step's clips.
+        factor: of the mean loss of these clips. The mean over batches and processes is then that over the step's.
     """
 
     clips: int
@@ -59,7 +59,9 @@ def pair_clips(
     names = [name for name, value in batches[0].items() if torch.is_tensor(value)]
     # In the order in which one process with one batch has them: batch by batch, in each process by process.
     everything = {name: torch.cat([accelerator.gather(batch[name]) for batch in batches]) for name in names}
-    counted = torch.cat([_gather_counted(batch, part, accelerator) for batch, part in zip(batches, shares, strict=True)])
+    counted = torch.cat(
+        [_gather_counted(batch, part, accelerator) for batch, part in zip(batches, shares, strict=True)]
+    )
     places = counted.nonzero()[:, 0]
     partner = torch.arange(len(counted), device=counted.device)
     partner[places] = places[torch.from_numpy(rng.permutation(len(places))).to(places.device)]

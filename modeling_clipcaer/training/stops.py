@@ -107,7 +107,7 @@ def told_full_memory(args: TrainingArguments, in_training: bool) -> Iterator[Non
 
 @contextmanager
 def noted_termination() -> Iterator[Callable[[], bool]]:
-    """SIGTERM, by which clusters announce that they take a machine away, ends nothing within; gives whether it came."""
+    """SIGTERM, by which clusters say that they take a machine away, ends nothing within; gives whether it came."""
     came: list[int] = []
     if threading.current_thread() is not threading.main_thread():  # which alone may handle signals
         yield lambda: False

@@ -10,12 +10,8 @@ import os
 import sys
 import threading
 import time
-from pathlib import Path
 
 import psutil
-
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from modeling_clipcaer.commands import main as command
 

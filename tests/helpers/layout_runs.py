@@ -8,13 +8,8 @@ steps logged, its last weights and what they are measured at: {"steps": [], "wei
 """
 
 import json
-import os
 import sys
 from pathlib import Path
-
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
 
 import torch
 from accelerate import PartialState
@@ -85,7 +80,9 @@ def train(material, folder, batch_size, accumulation, run) -> DoubleTrainer:
     )
     processor = ClipCaerVideoProcessor(NUM_FRAMES, image_size=32, flip_prob=0.5, rotation_degrees=10, color_jitter=0.2)
     splits = load_from_disk(str(material.dataset))
-    splits = DatasetDict({"train": splits["train"].select(range(24 - run["clips"], 24)), "validation": splits["validation"]})
+    splits = DatasetDict(
+        {"train": splits["train"].select(range(24 - run["clips"], 24)), "validation": splits["validation"]}
+    )
     if run.get("votes"):
         votes = [[(place + 3 * label) % 4 + 1 for place in range(5)] for label in splits["train"]["label"]]
         splits["train"] = splits["train"].add_column("votes", votes)

@@ -17,9 +17,7 @@ class SquareDetector:
     def detect(self, frame: torch.Tensor) -> list[FaceDetection]:
         """Boxes of the squares in a frame (3, height, width)."""
         self.calls += 1
-        masks = [
-            (frame.int() - torch.tensor(colour)[:, None, None]).abs().amax(dim=0) < 70 for colour in self.colours
-        ]
+        masks = [(frame.int() - torch.tensor(colour)[:, None, None]).abs().amax(dim=0) < 70 for colour in self.colours]
         return [FaceDetection(find_box(mask), 1.0) for mask in masks if mask.sum() > 40]
 
 

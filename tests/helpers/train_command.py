@@ -30,7 +30,11 @@ def assert_same_weights(left, right):
 
 def start(*words):
     """A process of Python with these words behind it."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
+        "OMP_NUM_THREADS": str(torch.get_num_threads()),
+    }
     return subprocess.Popen(
         [sys.executable, *map(str, words)], cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )

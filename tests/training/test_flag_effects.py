@@ -53,7 +53,7 @@ HOW = {
     *("ddp_bucket_cap_mb", "ddp_broadcast_buffers", "ddp_static_graph", "ddp_backend", "ddp_timeout"),
     *("log_on_each_node", "log_level", "log_level_replica", "disable_tqdm", "report_to", "run_name", "project"),
     *("trackio_space_id", "trackio_bucket_id", "trackio_static_space_id", "debug", "skip_memory_metrics"),
-    *("logging_nan_inf_filter", "enable_jit_checkpoint", "ignore_data_skip"),
+    *("logging_nan_inf_filter", "ignore_data_skip"),
 }
 # Shown to change rows or files by a test of their own.
 ELSEWHERE = {
@@ -285,7 +285,9 @@ REFUSALS = {
     **dict.fromkeys(("do_train", "do_eval", "do_predict", "eval_do_concat_batches", "greater_is_better"), "false"),
     **dict.fromkeys(("remove_unused_columns", "prediction_loss_only"), "true"),
     **dict.fromkeys(("bf16_full_eval", "fp16_full_eval", "batch_eval_metrics", "eval_use_gather_object"), "true"),
-    **dict.fromkeys(("auto_find_batch_size", "use_liger_kernel", "save_on_each_node"), "true"),
+    **dict.fromkeys(
+        ("auto_find_batch_size", "enable_jit_checkpoint", "use_liger_kernel", "save_on_each_node"), "true"
+    ),
     **dict.fromkeys(("fsdp", "fsdp_config", "deepspeed", "parallelism_config", "label_names"), "x"),
     "liger_kernel_config": "x",
     "include_for_metrics": "inputs",

@@ -33,7 +33,7 @@ SAMPLERS = {
 RAMPS = {
     "": {},
     "late": {"mi_warmup_epochs": 1, "dc_loss_weight": 0.3, "dc_ramp_epochs": 2},
-    "alone": {"mi_loss_weight": 0, "dc_loss_weight": 0},
+    "alone": {"mi_loss_weight": 0, "dc_loss_weight": 0, "lr_prompt_learner": 0},
 }
 MIXUPS = {"": {}, "mixed": {"mixup_alpha": 0.4}}
 CACHES = {
@@ -141,4 +141,6 @@ def test_every_loss_weighting_sampler_ramp_mixup_and_cache_is_the_same_in_every_
     expected = launch(material, tmp_path / "one", (1, 8, 1), runs)
     for layout in LAYOUTS:
         found = launch(material, tmp_path / "-".join(map(str, layout)), layout, runs)
-        print(f"{len(runs)} runs, {' x '.join(map(str, layout))}: farthest {compare(expected, found, runs)}", flush=True)
+        print(
+            f"{len(runs)} runs, {' x '.join(map(str, layout))}: farthest {compare(expected, found, runs)}", flush=True
+        )
