@@ -38,7 +38,7 @@ TESTS = {
     "temporal_encoder.py": "test_temporal_encoder.py",
     "fusion.py": "test_fusion.py",
     "face_adapter.py": "test_face_adapter.py",
-    "prototypes.py": "test_prototypes.py test_modeling.py",
+    "prototypes.py": "test_prototypes.py",
     "label_texts.py": "test_label_texts.py",
     "pixels.py": "test_pixels.py test_processing.py",
     "frames.py": "test_frames.py test_image_files.py test_video_frames.py",
@@ -75,7 +75,7 @@ TESTS = {
     "recordings/windows.py": "recordings/test_timeline_windows.py recordings/test_nearest_windows.py",
     "recordings/stretches.py": "recordings/test_stretches.py",
     "recordings/timeline.py": "recordings/test_timeline_windows.py exports/test_timeline_files.py",
-    "recordings/crops.py": "recordings/test_nearest_windows.py recordings/test_recording_analysis.py",
+    "recordings/crops.py": "recordings/test_nearest_windows.py",
     "training/parameter_groups.py": "training/test_parameter_groups.py",
     "training/trainer.py": "training/test_trainer.py -k 'classification_loss or sampler or counts or needed or logged "
     "or wait or mixup or margin or votes or evaluation_measures or every_group or milestones or distribution'",
