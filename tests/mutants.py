@@ -80,7 +80,7 @@ TESTS = {
     "training/trainer.py": "training/test_trainer.py -k 'classification_loss or sampler or counts or needed or logged "
     "or wait or mixup or margin or votes or evaluation_measures or every_group or milestones or distribution'",
     "training/measured_clips.py": "training/test_measured_clips.py",
-    "reports/breakdowns.py": "reports/test_comparison.py reports/test_reporting.py",
+    "reports/breakdowns.py": "reports/test_breakdowns.py",
     "reports/predictions.py": "reports/test_predictions.py",
     "reports/comparison.py": "reports/test_comparison.py",
     "exports/elan.py": "exports/test_whole_files.py exports/test_annotation_files.py",
