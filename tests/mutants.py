@@ -43,7 +43,7 @@ TESTS = {
     "pixels.py": "test_pixels.py test_processing.py",
     "frames.py": "test_frames.py test_image_files.py test_video_frames.py",
     "frame_fitting.py": "test_frame_fitting.py",
-    "scene_cuts.py": "test_scene_cuts.py",
+    "scene_cuts.py": "test_scene_cuts.py test_frame_fitting.py",
     "processing_clipcaer.py": "test_processing.py data/test_data_collator.py",
     "losses/functions.py": "losses/test_losses.py losses/test_table.py training/test_reference_losses.py",
     "losses/table.py": "losses/test_table.py training/test_training_arguments.py",
