@@ -57,6 +57,12 @@ def test_a_row_has_recalls_of_its_own_labels_and_intervals_in_percent():
     ]  # fmt: skip
 
 
+def test_figures_have_six_digits():
+    (row,) = break_down(make_answers([0, 0, 0], [0, 0, 1], person_ids=["a"] * 3), seed=0)["by_person"]
+    assert (row["uar"], row["war"]) == (66.666667, 66.666667)
+    assert any(bound == round(bound, 6) != round(bound, 5) for bound in row["war_ci95"])
+
+
 def test_a_group_of_thirty_clips_is_no_small_one_and_persons_that_are_not_known_are_none():
     for count, small in ((29, True), (30, False)):
         answers = make_answers([0] * count, [0] * count, person_ids=[""] * count, places=["a"] * count)
