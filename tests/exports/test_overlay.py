@@ -286,7 +286,7 @@ def test_a_face_seen_once_is_hidden_for_a_second_before_and_after_or_two_steps()
         for side in (-1, 1):
             assert path.boxes_to_hide(2 + side * (hold - 0.01)).tolist() == [[0, 0, 10, 10]]
             assert path.boxes_to_hide(2 + side * (hold + 0.01)).size == 0
-        assert path.is_found_at(2 + step) and not path.is_found_at(2.01 + step)
+        assert path.is_found_at(1.99 + step) and not path.is_found_at(2.01 + step)
 
 
 def test_a_step_is_that_of_the_sampled_frames_not_of_one_persons_sightings():

@@ -46,6 +46,7 @@ def test_adapters_that_are_switched_off_have_no_part_in_the_copy():
     model, pixels = tiny_model(), tiny_pixels()["pixel_values"]
     plain = FrozenParts(model, "bfloat16").encode_frames(pixels)
     tuner = add_lora(model, rank=2, alpha=100)
+    assert torch.equal(FrozenParts(model, "bfloat16").encode_frames(pixels), plain)  # they begin as nothing
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter)

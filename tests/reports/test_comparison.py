@@ -10,6 +10,7 @@ import pytest
 from helpers.small_material import run_main
 from modeling_clipcaer.commands import compare
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.metrics import clips_to_see
 from modeling_clipcaer.reports.breakdowns import break_down
 from modeling_clipcaer.reports.comparison import compare_runs, match_clips, tell_pair
 from modeling_clipcaer.reports.predictions import Predictions, write_predictions
@@ -35,6 +36,36 @@ def test_a_pair_has_its_differences_by_hand():
     assert pair["mcnemar"] == {"only_first": 0, "only_second": 2, "p_value": 0.5}
     assert pair["differing_answers"] == 2 and pair["by"] == "person"
     assert "UAR +33.3 points" in tell_pair(pair, 6)
+
+
+def test_each_run_has_its_recalls_and_the_pair_the_clips_that_would_tell_them_apart():
+    first = make_run([0, 1, 1, 1, 1], references=(0, 0, 0, 0, 1), persons="aabbb", clips=range(5))
+    second = make_run([0, 0, 1, 1, 1], references=(0, 0, 0, 0, 1), persons="aabbb", clips=range(5))
+    found = compare_runs([first, second], ["old", "new"])
+    assert found["runs"] == [
+        {"name": "old", "uar": pytest.approx(62.5), "war": pytest.approx(40)},
+        {"name": "new", "uar": pytest.approx(75), "war": pytest.approx(60)},
+    ]
+    assert (found["num_clips"], found["num_persons"], found["labels"], found["seed"]) == (5, 2, LABELS, 42)
+    # One clip of five is right in the second alone.
+    assert found["pairs"][0]["clips_needed_by_mcnemar"] == clips_to_see(0.2, 0.2)
+    alone = [replace(run, person_ids=["a"] * 5) for run in (first, second)]
+    assert compare_runs(alone, ["old", "new"])["pairs"][0]["by"] == "clip"
+    unknown = [replace(run, person_ids=[""] * 5) for run in (first, second)]
+    assert compare_runs(unknown, ["old", "new"])["num_persons"] is None
+
+
+def tell(difference, low, high, is_within_noise, needed):
+    found = {"difference": difference, "ci95": [low, high], "is_within_noise": is_within_noise, "clips_needed": needed}
+    return tell_pair({"first": "old", "second": "new", "uar": found, "war": found}, 1234).split(". ")[0]
+
+
+def test_a_pair_is_told_in_a_sentence():
+    assert tell(3.04, 1, 5, False, 9) == "UAR +3.0 points [+1.0, +5.0]: more than noise, new is better"
+    assert tell(-3.06, -5, -1, False, 9) == "UAR -3.1 points [-5.0, -1.0]: more than noise, old is better"
+    assert tell(0, -1, 1, True, None) == "UAR +0.0 points [-1.0, +1.0]: no difference at all on these 1234 clips"
+    wanted = "about 5,000 clips would be needed to see it, there are 1,234"
+    assert tell(1, -1, 3, True, 5000) == f"UAR +1.0 points [-1.0, +3.0]: within noise; if it is real, {wanted}"
 
 
 def test_the_same_answers_differ_in_nothing():
