@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 # What a part of a line is, and how it looks.
 STYLES = {"error": "bold red", "warning": "yellow", "info": "default", "result": "bold", "path": "dim"}
-# What the machine refuses is no defect of ours: no permission, no room.
-_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# What the machine refuses is no defect of ours: no permission, no room, a name that no file can have.
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENAMETOOLONG}
 
 
 def run_command(main: Callable[[], None]) -> int:
