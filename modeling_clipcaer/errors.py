@@ -40,7 +40,7 @@ def check_readable(path: str | os.PathLike, depth: int = 1) -> None:
     """
     path = Path(path)
     for folder in reversed(path.absolute().parents):
-        if folder.is_dir() and not os.access(folder, os.X_OK):
+        if os.path.isdir(folder) and not os.access(folder, os.X_OK):
             raise InputError(f"{path}: cannot be read: Permission denied (no way through {folder})")
     try:
         path.stat()

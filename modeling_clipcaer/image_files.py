@@ -111,9 +111,9 @@ def _open_image(image: str | Path | bytes | Image.Image, name: str) -> Iterator[
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise InputError(f"{name}: expected an image of at most {MAX_PIXELS} pixels, found: {error}") from error
-    # Pillow's decoders report broken files by any of these.
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error) as error:
-        raise InputError(f"{name}: cannot be read as an image ({error})") from error
+    # Pillow's decoders report broken files by any of these; a part that claims gigabytes by the last.
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, MemoryError) as error:
+        raise InputError(f"{name}: cannot be read as an image ({str(error) or 'not enough memory'})") from error
 
 
 def _check_pixels(size: tuple[int, int], name: str) -> None:

@@ -18,7 +18,7 @@ def read_text(path: str | os.PathLike, largest: int = LARGEST) -> str:
     """The text of a UTF-8 file, without its byte order mark.
 
     Raises:
-        InputError: it cannot be read, is longer than `largest` bytes, or is not UTF-8.
+        InputError: it cannot be read, is longer than `largest` bytes, is not UTF-8, or holds a zero byte.
     """
     try:
         # Keep: read and not only asked for its size, which is 0 for a pipe and for what grows.
@@ -30,6 +30,9 @@ def read_text(path: str | os.PathLike, largest: int = LARGEST) -> str:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     if len(content) > largest:
         raise InputError(f"{path}: is longer than {largest:,} bytes")
+    # Keep: no text has one, and no path may: whoever asked the disk for it would get an error of Python's.
+    if (at := content.find(b"\0")) >= 0:
+        raise InputError(f"{path}: cannot be read: it is no text (byte 0x0 at {at})")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -40,6 +40,8 @@ OPEN_OPTIONS = {"correct_ts_overflow": "0"}
 REORDERED = 16
 # Pixels of the largest frame that is decoded; 8K has 33 million. Headers can claim sizes that take all memory.
 MOST_PIXELS = 40_000_000
+# How playlists of FFmpeg's formats hls, concat, dash, imf and sdp begin.
+LISTS = (b"#EXTM3U", b"ffconcat", b"<?xml", b"<MPD", b"<Comp", b"v=0")
 # Where frames state no times and the stream no rate.
 DEFAULT_FPS = 25
 # Of a codec of key frames alone, one frame in so many is looked at for its size.
@@ -117,8 +119,9 @@ class VideoFrames:
         self.path = str(path)
         is_address = self.path.startswith(("http://", "https://"))
         self._download = _fetch(self.path) if is_address else None
-        if not is_address and os.path.exists(self.path):
+        if not is_address:
             check_regular(self.path, "a video")
+            _check_no_list(self.path)
         self._timestamps: list[int] = []
         self._keyframes: list[int] = []  # places of the frames that decoding can start at
         self._counted = False  # timestamps do not tell the frames: count decoded ones instead
@@ -159,8 +162,10 @@ class VideoFrames:
     def _open(self) -> tuple[av.container.InputContainer, av.VideoStream]:
         if self._download is not None:
             self._download.seek(0)
-        source = self.path if self._download is None else self._download
-        container = av.open(source, options=OPEN_OPTIONS)
+        # Keep: absolute. FFmpeg takes a name with a colon for an address, and would ask the network for it.
+        source = os.path.abspath(self.path) if self._download is None else self._download
+        # Keep: titles as they can be read. Some recorders write theirs in other letters than UTF-8.
+        container = av.open(source, options=OPEN_OPTIONS, metadata_errors="replace")
         # Keep: the cover picture of an audio file is a video stream too.
         streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
         known = [stream for stream in streams if stream.codec_context is not None]
@@ -404,6 +409,14 @@ def _tell_frames(packets: Sequence[_Packet]) -> bool:
         return False
     ranked = sorted(range(len(stamps)), key=stamps.__getitem__)
     return all(abs(place - rank) <= REORDERED for rank, place in enumerate(ranked))
+
+
+def _check_no_list(path: str) -> None:
+    """Refuse a list of other files, which FFmpeg would open in its place, wherever they lie."""
+    with open(path, "rb") as file:
+        head = file.read(1024).removeprefix(b"\xef\xbb\xbf").lstrip()
+    if head.startswith(LISTS):
+        raise InputError(f"{path}: expected a video, found a list of other files")
 
 
 def _list_boxes(file: BinaryIO) -> Iterator[bytes]:

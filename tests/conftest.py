@@ -13,12 +13,19 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Keep: the Hub is never asked. A test that needs the network would otherwise wait for it instead of failing.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+import hypothesis
 import torch
 
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from helpers.places import TINY_CLIP
+
+
+# The same examples in every run. `--hypothesis-profile thorough` draws new ones, a hundred times as many.
+hypothesis.settings.register_profile("default", derandomize=True, max_examples=20, deadline=None, database=None)
+hypothesis.settings.register_profile("thorough", max_examples=2000, deadline=None, print_blob=True)
+hypothesis.settings.load_profile("default")
 
 
 def pytest_collection_modifyitems(config, items):

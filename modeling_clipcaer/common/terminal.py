@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 # What a part of a line is, and how it looks.
 STYLES = {"error": "bold red", "warning": "yellow", "info": "default", "result": "bold", "path": "dim"}
-# What the machine refuses is no defect of ours: no permission, no room.
-_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# What the machine refuses is no defect of ours: no permission, no room, a name that no file can have.
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENAMETOOLONG}
 # What torch says of a process that decodes clips and is gone.
 _LOST_WORKER = "DataLoader worker (pid"
 _WHY_LOST = "where the memory was full, fewer of them (--num-workers, --dataloader-num-workers) need less"

@@ -1,11 +1,15 @@
 """Lines `<path> <num_frames> <label>` of annotation lists, whose labels are numbers. Standard library only."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.json_files import read_text
+
+
+NUMBER = re.compile(r"\d{1,9}")  # of more digits it is none, and no column holds it
 
 
 class AnnotationLine(NamedTuple):
@@ -34,7 +38,7 @@ def read_lines(file: Path, labels: Sequence[str], first_label: int, path_name: s
         place, fields = f"{file}:{number}", line.strip().rsplit(maxsplit=2)  # from the right: paths may hold spaces
         if not fields:
             continue
-        if len(fields) < 3 or not (fields[1].isdecimal() and fields[2].isdecimal()):
+        if len(fields) < 3 or not all(map(NUMBER.fullmatch, fields[1:])):
             raise InputError(f"{place}: expected {form}, found '{line.strip()}'")
         label = int(fields[2]) - first_label
         if not 0 <= label < len(labels):

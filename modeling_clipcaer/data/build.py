@@ -94,6 +94,11 @@ def build(
 
 def plan_build(source: Source, settings: BuildSettings) -> Plan:
     """Check the clips of a source, cut them into splits, and find their boxes."""
+    for clip in source.clips:
+        try:
+            settings.check_inside(clip.path)
+        except InputError as error:
+            raise InputError(f"{clip.place}: {error}") from error
     labels = check_labels(source.clips, source.labels)
     clips, persons_merged = settle_persons(shorten_names(source.clips), settings.find_person)
     splits, split = settings.cut_splits(clips, labels, source.lists)

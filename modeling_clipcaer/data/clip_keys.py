@@ -86,7 +86,7 @@ def find_folder(raer: Path, clip_id: str) -> Path | None:
         if len(twins := _find_spellings(folder, part)) > 1:
             raise InputError(f"{folder}: {twins[0]!a} and {twins[1]!a} are one name; expected one folder of it")
         folder = folder / (twins[0] if twins else part)
-    if folder.is_dir():
+    if os.path.isdir(folder):  # Keep: not its own method, which names that are too long upset
         return folder
     check_readable(folder, depth=0)
     return None

@@ -11,6 +11,7 @@ Boxes go by frame: `face_boxes` and `body_boxes` hold one box for each, or one f
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -82,14 +83,33 @@ def open_row(row: Mapping[str, Any]) -> FrameSource:
     """The frames of a row, decoded on demand.
 
     Raises:
-        InputError: the row names no frames, or its video cannot be read.
+        InputError: the row names no frames, or such as lie elsewhere than in its folder; or its video cannot be read.
     """
     form = require_form(row)
     if "frames" in form:
         return ImageFrames(row["frames"], row["frame_names"])
     if "video" in form:
-        return VideoStretch(open_video(row["video"]), row["first_frame"], row["num_frames"])
+        # Keep: an address becomes a path to nothing. Whoever wrote the rows does not decide what is fetched.
+        return VideoStretch(open_video(os.path.abspath(row["video"])), row["first_frame"], row["num_frames"])
+    check_frame_folder(row)
     return ImageFrames([Path(row["frame_dir"], name) for name in row["frame_names"]])
+
+
+def find_foreign_frame(row: Mapping[str, Any]) -> str | None:
+    """The first of a row's frames that its name puts into another folder than the row's; `None` without one."""
+    names = row["frame_names"]
+    return next((name for name in names if os.path.basename(name) != name or name in ("", ".", "..")), None)
+
+
+def check_frame_folder(row: Mapping[str, Any]) -> None:
+    """Refuse frames in other folders than the row's.
+
+    Raises:
+        InputError: there is one.
+    """
+    foreign = find_foreign_frame(row)
+    if foreign is not None:
+        raise InputError(f"{row['frame_dir']}: the frame '{foreign}' lies elsewhere; expected names of its files")
 
 
 @lru_cache(maxsize=4)

@@ -1,5 +1,6 @@
 """The dataset that a recipe reads."""
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations
@@ -18,7 +19,7 @@ from modeling_clipcaer.data.clip_rows import BOX_COLUMNS, describe_forms, find_f
 from modeling_clipcaer.data.labels_file import read_label_entries
 from modeling_clipcaer.data.layouts.raer import build_dataset
 from modeling_clipcaer.data.parquet.shards import find_shards
-from modeling_clipcaer.data.record import RECORD_NAME
+from modeling_clipcaer.data.record import FORMAT_VERSION, RECORD_NAME
 from modeling_clipcaer.data.votes import find_vote_fault
 from modeling_clipcaer.errors import InputError, check_readable, first_line
 from modeling_clipcaer.json_files import read_object
@@ -38,10 +39,11 @@ def load_clips(
     them in another order they are mapped by name.
 
     Raises:
-        InputError: there is none, it is damaged, it lacks a split, a column or the labels' names, the names differ
-            between splits, or a split that is measured has a clip twice.
+        InputError: there is none, it is damaged or of a newer version, it lacks a split, a column or the labels'
+            names, the names differ between splits, or a split that is measured has a clip twice.
     """
     check_readable(folder, depth=2)
+    _check_version(Path(folder, RECORD_NAME))
     try:
         clips = _read_splits(folder, splits)
     except InputError:
@@ -68,8 +70,23 @@ def load_clips(
     )
 
 
+def _check_version(path: Path) -> None:
+    """Refuse a dataset that a later version of this code built; those that say nothing are of the first."""
+    try:
+        version = read_object(path).get("format_version", FORMAT_VERSION)
+    except InputError:  # a dataset without a record, or with a broken one, which its reader tells
+        return
+    if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
+        raise InputError(
+            f"{path}: `format_version` is {version}, this version of ClipCaer reads up to {FORMAT_VERSION}: the "
+            "dataset was built by a newer version"
+        )
+
+
 def _read_splits(folder: str | Path, splits: Sequence[str] | None) -> DatasetDict:
     shards = find_shards(folder)
+    if not shards:
+        _check_parts(Path(folder))
     clips = shards or load_from_disk(str(folder))
     if not isinstance(clips, dict):
         raise InputError(f"{folder}: expected a dataset with splits, found one split alone")
@@ -77,7 +94,29 @@ def _read_splits(folder: str | Path, splits: Sequence[str] | None) -> DatasetDic
     for split in wanted:
         if split not in clips:
             raise InputError(f"{folder}: has no split `{split}`; it has {', '.join(clips)}")
-    return DatasetDict({split: _read_shards(split, shards[split]) if shards else clips[split] for split in wanted})
+    read = {split: _read_shards(split, shards[split]) if shards else clips[split] for split in wanted}
+    for rows in read.values():
+        rows.data.validate(full=True)  # Keep: Arrow does not look at texts and lengths before somebody takes them.
+    return DatasetDict(read)
+
+
+def _check_parts(folder: Path) -> None:
+    """Refuse a dataset whose records name files of other folders, which `datasets` would read in the place of its own.
+    What else is wrong with the records is told by who reads them."""
+    splits = _read_names(folder / "dataset_dict.json", "splits")
+    files = [name for split in splits for name in _read_names(folder / split / "state.json", "_data_files")]
+    for name in (*splits, *files):
+        if os.path.basename(name) != name or name in ("", ".", ".."):
+            raise InputError(f"{folder}: names '{name}', which lies elsewhere; expected names of its own files")
+
+
+def _read_names(path: Path, key: str) -> list[str]:
+    try:
+        found = read_object(path).get(key)
+    except InputError:
+        return []
+    names = [entry.get("filename") if isinstance(entry, dict) else entry for entry in found or ()]
+    return [name for name in names if isinstance(name, str)]
 
 
 def _read_shards(split: str, paths: list[str]) -> Dataset:

@@ -19,6 +19,8 @@ from modeling_clipcaer.names import identity_key, printable
 
 
 RECORD_NAME = "build.json"
+# Of datasets; raise it when an earlier reader would misunderstand what is written.
+FORMAT_VERSION = 1
 # Where the boxes of frames are from.
 SOURCE_TITLES = {
     "annotated": "frames with a %s box",
@@ -44,6 +46,7 @@ def make_record(rows: DatasetDict, files: Iterable[Path], arguments: Mapping[str
         arguments: of the build.
     """
     return {
+        "format_version": FORMAT_VERSION,
         "splits": {split: {**summarise_split(rows[split]), **sum_repairs(rows[split])} for split in rows},
         "shared_persons": count_shared_persons({split: rows[split]["person_id"][:] for split in rows}),
         "sources": {str(path.absolute()): file_sha256(path) for path in files},

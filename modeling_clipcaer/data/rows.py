@@ -54,6 +54,8 @@ def read_clip(clip: SourceClip, settings: BuildSettings) -> Reading:
     try:
         check_utf8(clip.path)
         columns, names, source = locate_frames(clip)
+        for name in names if clip.is_folder else ():
+            settings.check_inside(f"{clip.path}/{name}")
         if settings.is_strict:
             check_frame_names(Path(clip.path), names)
         found = len(names)

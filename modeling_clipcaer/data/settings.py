@@ -1,7 +1,9 @@
 """Settings that every build has, whatever the layout of its files; each is a flag of `clipcaer build`."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,6 +24,7 @@ FEW_HELP = "training clips kept of each label, drawn at random; fewer show what 
 NOISE_HELP = "share of training clips given a wrong label, at random"
 NAME_HELP = "what reports and cards call the data"
 UNSEEN_HELP = "label that training and validation lose all clips of"
+OUTSIDE_HELP = "take clips that absolute paths, '..' or links name outside the source's folder"
 PERSON_HELP = "pattern whose group finds the person in a clip's path"
 
 
@@ -54,6 +57,7 @@ class BuildSettings:
     label_noise: float = option(0.0, NOISE_HELP, least=0, below=1, rare=True, metavar="SHARE")
     unseen_label: str | None = option(None, UNSEEN_HELP, rare=True, metavar="NAME")
     data_name: str | None = option(None, NAME_HELP, rare=True, metavar="NAME")
+    allow_outside_root: bool = option(False, OUTSIDE_HELP, rare=True)
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -71,6 +75,29 @@ class BuildSettings:
     @classmethod
     def check_given(cls, given: Mapping[str, Any]) -> None:
         """Refuse flags that have no effect beside others; `given` are those of the command line."""
+
+    @property
+    def clips_folder(self) -> Path | None:
+        """The folder that clips lie in: `root`, where a layout has it; `None` where there is none."""
+        root = vars(self).get("root")
+        return None if root is None else Path(root)
+
+    def check_inside(self, path: str) -> None:
+        """Refuse a file or a folder that lies elsewhere than in the clips' folder, unless that is allowed: a list that
+        somebody hands on may name any file of this machine.
+
+        Raises:
+            InputError: it does, by an absolute path, by `..` or by a link.
+        """
+        folder = self.clips_folder
+        if folder is None or self.allow_outside_root:
+            return
+        root, real = follow_links(str(folder)), find_real(path)
+        if os.path.commonpath([root, real]) != root:
+            raise InputError(
+                f"{path}: leads to {real}, outside {folder}; expected a path within it (--allow-outside-root of "
+                "`clipcaer build` takes any)"
+            )
 
     def find_person(self, clip: SourceClip) -> str:
         """Who is seen in a clip: as the source says, by the pattern, or one person for each file or folder."""
@@ -102,3 +129,16 @@ class BuildSettings:
     def name_boxes(self, clip: SourceClip, kind: str) -> str:
         """What messages call the boxes of a clip."""
         return f"{clip.place}: {kind} boxes of '{clip.clip_id}'"
+
+
+@lru_cache(maxsize=1024)
+def follow_links(folder: str) -> str:
+    """Where a folder is, absolute and without links."""
+    return os.path.realpath(folder)
+
+
+def find_real(path: str) -> str:
+    """Where a file is, absolute and without links; its folder is looked up once for all files in it."""
+    folder, name = os.path.split(path)
+    found = os.path.join(follow_links(folder), name)
+    return os.path.realpath(found) if name in ("", ".", "..") or os.path.islink(found) else found

@@ -17,6 +17,7 @@ from modeling_clipcaer.common.files import complete_file
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.exports.overlay_drawing import OverlayPainter
 from modeling_clipcaer.names import printable
+from modeling_clipcaer.recordings.addresses import is_address
 from modeling_clipcaer.recordings.recording import STATED_EXCESS, StoredRecording, open_recording
 from modeling_clipcaer.recordings.timeline import Timeline
 from modeling_clipcaer.video_frames import OPEN_OPTIONS
@@ -145,7 +146,9 @@ def take_sound(container, path: str, end: float, joins: Sequence[float] = ()) ->
     `joins` are those of its pictures, see [`VideoFrames`].
     """
     try:
-        source = av.open(path, options=OPEN_OPTIONS)
+        # Keep: absolute, as where pictures are read. FFmpeg takes a name with a colon for an address.
+        place = path if is_address(path) else os.path.abspath(path)
+        source = av.open(place, options=OPEN_OPTIONS, metadata_errors="replace")
     except (av.FFmpegError, OSError) as error:  # an address that FFmpeg alone cannot reach
         logger.warning("%s: its sound cannot be read and is left out (%s)", printable(path), printable(str(error)))
         return

@@ -83,7 +83,8 @@ def create_repository(args: ClipCaerTrainingArguments) -> str | None:
 
 def push_files(folder: str | os.PathLike, names: Iterable[str], repo_id: str, revision: str | None = None) -> str:
     """Send what may be published of the files `names` of `folder` in one commit, so that the repository never holds
-    half a result. A file or a field of a record that is not known to be for others stays here, and is told.
+    half a result. What is sent is told first. A file or a field of a record that is not known to be for others stays
+    here, and is told, too.
 
     Returns:
         Address of the commit.
@@ -92,6 +93,7 @@ def push_files(folder: str | os.PathLike, names: Iterable[str], repo_id: str, re
     files, withheld = collect_published(folder, names)
     for words in withheld:
         tell(f"not pushed: {words}")
+    tell(f"pushing to {repo_id}: {', '.join(files)}")
     operations = [CommitOperationAdd(name, content) for name, content in files.items()]
     try:
         commit = HfApi().create_commit(

@@ -399,7 +399,7 @@ def test_what_is_wrong_in_folders_of_labels_is_one_line(run, tmp_path, spoil):
         ("a.mp4,0,2,x,val", "5: field `split` is 'val'; expected one of train, validation, test"),
         ("a.mp4,0,2,z,test", "5: unknown label 'z', expected one of: x, y"),
         ("a.mp4,0,2,Y,test", "5: unknown label 'Y', expected one of: x, y"),
-        ("b.mp4,0,1,x,test", "b.mp4: cannot be read as a video (No such file or directory); 1 of 4 clips"),
+        ("b.mp4,0,1,x,test", "b.mp4: expected a video, found nothing; 1 of 4 clips"),
         ("a.mp4,0,0.5,y,test", "5: clip 'a.mp4#0.0-0.5' has label 'y', at"),
         ("a.mp4,0,0.5,x,train", "5: clip 'a.mp4#0.0-0.5' has split 'train', at"),
         ("x/../a.mp4,0,0.5,x,train", "5: clip 'a.mp4#0.0-0.5' has split 'train', at"),

@@ -158,7 +158,13 @@ def test_a_run_pushes_its_result_once_and_whole(hub, train_on, tmp_path, capfd):
     (answer,) = ask_stranger(clip, ["me/emotions"], tmp_path / "asked")
     del answer["modules"]
     assert answer == answer_here(clip, run)
+    # No clip, no person and no picture of one is sent: the three pictures are plots.
+    assert not find_name(pushed, "images/SelfStudy") and not find_name(pushed, "SelfStudy/Lab")
+    assert not [name for name in names if Path(name).suffix in (".parquet", ".jpg", ".arrow", ".yaml")]
     output = "".join(capfd.readouterr())
+    (listed,) = (line for line in output.splitlines() if line.startswith("pushing to me/emotions: "))
+    assert sorted(listed.partition(": ")[2].split(", ")) == sorted(names)
+    assert output.index(listed) < output.index("https://hub.test")
     assert "https://hub.test/me/emotions/commit/1" in output and TOKEN not in output
     files = [path for path in run.rglob("*") if path.is_file()]
     assert not [path for path in files if path.name == "training_args.bin"]  # it is a pickle of this machine's paths
@@ -293,4 +299,14 @@ def test_a_file_and_a_field_that_nobody_has_said_are_for_others_stay_here_and_ar
     assert capsys.readouterr().out.splitlines() == [
         "not pushed: notes.txt, which is not known to be for others",
         "not pushed: `machine` in report.json, a field that is not known to be for others",
+        "pushing to me/emotions: LICENSE, report.json",
     ]
+
+
+def test_what_is_sent_is_told_before_anything_is_sent(hub, monkeypatch, tmp_path, capsys):
+    told = []
+    monkeypatch.setattr(HfApi, "create_commit", lambda *args, **kwargs: told.append(capsys.readouterr().out) or hub)
+    hub.commit_url = "https://hub.test"
+    (tmp_path / "LICENSE").write_text("terms")
+    push_files(tmp_path, ["LICENSE"], "me/emotions")
+    assert told == ["pushing to me/emotions: LICENSE\n"]

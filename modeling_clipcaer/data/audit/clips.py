@@ -22,7 +22,7 @@ from modeling_clipcaer.data.audit.images import (
 )
 from modeling_clipcaer.data.audit.thresholds import HASH_FRAMES, AuditThresholds
 from modeling_clipcaer.data.boxes import BOX_SOURCES
-from modeling_clipcaer.data.clip_rows import require_form
+from modeling_clipcaer.data.clip_rows import find_foreign_frame, require_form
 from modeling_clipcaer.data.votes import find_vote_fault
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.image_files import read_image_size
@@ -145,6 +145,8 @@ def find_fault(row: Mapping[str, Any]) -> str | None:
         return "a frame without a name or content"
     if "frames" in form and len(row["frames"]) != len(row["frame_names"]):
         return f"{len(row['frames'])} frames and {len(row['frame_names'])} names"
+    if "frame_dir" in form and find_foreign_frame(row) is not None:
+        return f"the frame '{find_foreign_frame(row)}' lies elsewhere than in `frame_dir`"
     if "video" in form and (row["first_frame"] < 0 or row["num_frames"] < 0):
         return f"{row['num_frames']} frames from number {row['first_frame']} on"
     return None

@@ -55,6 +55,10 @@ class Settings(BuildSettings):
     person_pattern: str | None = option(PERSON_PATTERN, PERSON_HELP, metavar="REGEX")
     test_share: float | None = option(0.2, TEST_HELP.replace("no default", "default 0.2"), metavar="SHARE")
 
+    @property
+    def clips_folder(self) -> Path:
+        return Path(self.root, self.videos)
+
 
 def find_clips(settings: Settings) -> Source:
     """The videos with a label, their actors and their votes.
@@ -66,7 +70,7 @@ def find_clips(settings: Settings) -> Source:
     table = root / "processedResults" / "tabulatedVotes.csv"
     votes = read_votes(table, PRESENTATIONS[settings.votes_of])
     clips, left_out = [], Counter[str]()
-    for video in find_videos(root / settings.videos):
+    for video in find_videos(settings.clips_folder.absolute()):
         name = NAME.fullmatch(video.stem)
         if name is None or name["emotion"] not in EMOTIONS:
             raise InputError(f"{video}: expected a name like 1001_DFA_ANG_XX: actor, sentence, emotion, level")

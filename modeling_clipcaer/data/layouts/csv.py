@@ -4,7 +4,7 @@
 
 reads a CSV file with the columns
 
-    video        a path, absolute or relative to --root or the table's folder
+    video        a path, absolute or relative to --root or the table's folder; within it, or with --allow-outside-root
     label        a name
     start, end   seconds from the video's first frame; empty: its ends
     person       who is seen; without it each video is a person of its own
@@ -55,11 +55,15 @@ class Settings(BuildSettings):
     labels: list[str] | None = option(None, "the labels, in order (default those found, A to Z)", metavar="NAME")
     ignore_columns: bool = option(False, "pass over columns of other names")
 
+    @property
+    def clips_folder(self) -> Path:
+        return Path(self.csv).parent if self.root is None else Path(self.root)
+
 
 def find_clips(settings: Settings) -> Source:
     """The clips of the table's lines."""
     table = Path(settings.csv)
-    root = find_spelled(Path(os.path.abspath(table.parent if settings.root is None else settings.root)))
+    root = find_spelled(Path(os.path.abspath(settings.clips_folder)))
     rows = read_csv(table)
     votes = [name for name in (rows[0][1] if rows else ()) if name.startswith(VOTES)]
     optional = None if settings.ignore_columns else (*OPTIONAL, *votes)

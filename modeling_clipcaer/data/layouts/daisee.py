@@ -62,7 +62,7 @@ def list_clips(root: Path, split: str, table: Path, affect: str, videos: dict[st
         if level not in map(str, range(len(LEVELS))):
             raise InputError(f"{place}: field `{affect}` is '{level}'; expected a level from 0 to {len(LEVELS) - 1}")
         stem = Path(line["ClipID"]).stem
-        expected = root / "DataSet" / split / stem[:SUBJECT_DIGITS] / stem / line["ClipID"]
+        expected = root / "DataSet" / split / stem[:SUBJECT_DIGITS] / stem / Path(line["ClipID"]).name
         path = videos.get(stem, expected)
         label = f"{LEVELS[int(level)]} {affect.lower()}"
         clips.append(SourceClip(str(path), path.relative_to(root).as_posix(), label, place, split.lower()))

@@ -8,7 +8,9 @@ subject_55_..._17.mp4. Clips in which the subject is not present have no label o
 counted.
 """
 
+import struct
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import MISSING, dataclass
@@ -26,6 +28,8 @@ from modeling_clipcaer.settings_clipcaer import option
 LABELS = ("Not-Engaged", "Barely-Engaged", "Engaged", "Highly-Engaged")
 NOT_PRESENT = "snp"  # (Subject Not Present)
 PERSON_PATTERN = r"(?:^|/)(subject_[^_/]+)_"
+# Of a table of three columns and some ten thousand lines; a small file may hold any number of them.
+LARGEST_PART, MOST_COLUMNS = 2**24, 64  # bytes of XML
 SHEET = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 
 
@@ -81,16 +85,37 @@ def read_xlsx(path: Path) -> list[tuple[str, list[str]]]:
     """Lines of the first sheet of a workbook, as [`read_csv`] gives those of a CSV file."""
     try:
         with zipfile.ZipFile(path) as workbook:
-            names = workbook.namelist()
             texts = []
-            if "xl/sharedStrings.xml" in names:
-                shared = ElementTree.fromstring(workbook.read("xl/sharedStrings.xml"))
+            if "xl/sharedStrings.xml" in workbook.namelist():
+                shared = read_part(workbook, "xl/sharedStrings.xml")
                 texts = ["".join(item.itertext()) for item in shared.iter(f"{SHEET}si")]
-            sheet = ElementTree.fromstring(workbook.read("xl/worksheets/sheet1.xml"))
-    except (OSError, zipfile.BadZipFile, KeyError, ElementTree.ParseError) as error:
+            rows = list_rows(read_part(workbook, "xl/worksheets/sheet1.xml"), texts, path)
+    # What zipfile and the XML reader raise of broken files, and cells whose numbers are none.
+    except (
+        *(OSError, zipfile.BadZipFile, zlib.error, EOFError, LookupError, ValueError, RuntimeError),
+        *(struct.error, MemoryError, ElementTree.ParseError),
+    ) as error:
         raise InputError(
             f"{path}: cannot be read as a workbook ({error}); expected .xlsx, or the same as .csv"
         ) from error
+    # Cells that are empty at the end of a row are not written at all.
+    width = max((len(values) for _, values in rows), default=0)
+    return [(place, values + [""] * (width - len(values))) for place, values in rows]
+
+
+def read_part(workbook: zipfile.ZipFile, name: str) -> ElementTree.Element:
+    """The XML of a part of a workbook.
+
+    Raises:
+        ValueError: it is too large.
+    """
+    if workbook.getinfo(name).file_size > LARGEST_PART:
+        raise ValueError(f"{name} is longer than {LARGEST_PART:,} bytes")
+    return ElementTree.fromstring(workbook.read(name))
+
+
+def list_rows(sheet: ElementTree.Element, texts: list[str], path: Path) -> list[tuple[str, list[str]]]:
+    """The rows of a sheet that are not empty, each with its place; `texts` are those that its cells name by number."""
     rows: list[tuple[str, list[str]]] = []
     for row in sheet.iter(f"{SHEET}row"):
         cells: dict[int, str] = {}
@@ -100,15 +125,22 @@ def read_xlsx(path: Path) -> list[tuple[str, list[str]]]:
         values = [cells.get(place, "").strip() for place in range(max(cells, default=-1) + 1)]
         if any(values):
             rows.append((f"{path}:{row.get('r', len(rows) + 1)}", values))
-    # Cells that are empty at the end of a row are not written at all.
-    width = max((len(values) for _, values in rows), default=0)
-    return [(place, values + [""] * (width - len(values))) for place, values in rows]
+    return rows
 
 
 def column_of(reference: str, following: int) -> int:
-    """The number of a cell's column, from 0, by its name (AB12); cells without a name follow one another."""
-    letters = "".join(letter for letter in reference if letter.isalpha())
+    """The number of a cell's column, from 0, by its name (AB12); cells without a name follow one another.
+
+    Raises:
+        ValueError: it is no name, or one of a column further on than tables reach.
+    """
+    letters = reference.rstrip("0123456789")
     number = 0
     for letter in letters:
-        number = 26 * number + ord(letter) - ord("A") + 1
-    return number - 1 if letters else following
+        number = 26 * number + "ABCDEFGHIJKLMNOPQRSTUVWXYZ".index(letter) + 1
+        if number > MOST_COLUMNS:
+            break
+    column = number - 1 if letters else following
+    if column >= MOST_COLUMNS:
+        raise ValueError(f"a cell {reference or following}, expected at most {MOST_COLUMNS} columns")
+    return column

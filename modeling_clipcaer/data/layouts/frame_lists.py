@@ -10,6 +10,7 @@ Nothing in these lists says what the numbers mean, nor who is seen: --labels and
 named after labels, as FERV39k's Action/Happy/0267, must say the same as the numbers.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass
 from pathlib import Path, PurePosixPath
@@ -35,6 +36,10 @@ class Settings(BuildSettings):
     test_annotation: str | None = option(None, "list of test clips", metavar="FILE")
     labels: list[str] = option(MISSING, "what the numbers mean, in order", metavar="NAME")
     first_label: int = option(1, "the number of the first label", metavar="N")
+
+    @property
+    def clips_folder(self) -> Path:
+        return Path(self.frames_root)
 
 
 def find_clips(settings: Settings) -> Source:
@@ -80,6 +85,6 @@ def find_front(paths: Sequence[PurePosixPath], root: Path, file: Path) -> tuple[
     check_readable(root, depth=0)
     for path in paths:
         for length in range(len(path.parts)):
-            if find_spelled(root.joinpath(*path.parts[length:])).is_dir():
+            if os.path.isdir(find_spelled(root.joinpath(*path.parts[length:]))):
                 return path.parts[:length]
     raise InputError(f"{file}: none of its {len(paths)} folders lies below {root}; the first is '{paths[0]}'")

@@ -13,6 +13,7 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,10 @@ class Settings(BuildSettings):
         for kind in ("face", "body"):
             if f"min_{kind}_share" in given and given.get(f"bounding_box_{kind}") == NO_BOXES:
                 raise InputError(f"--min-{kind}-share has no effect with --bounding-box-{kind} {NO_BOXES}")
+
+    @property
+    def clips_folder(self) -> Path:
+        return _find_once(self.root)
 
     @property
     def patterns(self) -> PathPatterns:
@@ -243,6 +248,9 @@ def find_raer_folder(root: str) -> Path:
         if (candidate / "images").is_dir():
             return candidate
     raise InputError(f"{root}: expected the RAER folder (with images/ in it) or its parent, found no images folder")
+
+
+_find_once = lru_cache(maxsize=16)(find_raer_folder)  # Keep: asked for each frame
 
 
 def read_annotation(

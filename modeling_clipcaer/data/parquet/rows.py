@@ -13,7 +13,7 @@ from datasets import Dataset, Features, List, Value
 from PIL import Image
 
 from modeling_clipcaer.data.cached_clips import CROPS_COLUMNS, ClipCutter
-from modeling_clipcaer.data.clip_rows import BOX_COLUMNS, open_row, require_form
+from modeling_clipcaer.data.clip_rows import BOX_COLUMNS, check_frame_folder, open_row, require_form
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.frame_files import check_regular
 from modeling_clipcaer.frames import sample_frame_indices
@@ -93,6 +93,7 @@ def read_files(row: Mapping[str, Any], indices: Sequence[int]) -> tuple[list[str
     names = [row["frame_names"][index] for index in indices]
     if "frames" in row:
         return names, [row["frames"][index] for index in indices]
+    check_frame_folder(row)
     try:
         return names, [_read_file(Path(row["frame_dir"], name)) for name in names]
     except OSError as error:

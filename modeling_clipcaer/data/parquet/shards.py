@@ -24,7 +24,16 @@ SPLITS = ("train", "validation", "test")
 GROUP_BYTES = 32 * 2**20
 GROUP_ROWS = 1000
 # What a build's record tells others: counts and settings. All else may name this machine's folders.
-PUBLISHED = ("origin", "splits", "shared_persons", "split", "box_keys", "box_keys_without_clip", "versions")
+PUBLISHED = (
+    "format_version",
+    "origin",
+    "splits",
+    "shared_persons",
+    "split",
+    "box_keys",
+    "box_keys_without_clip",
+    "versions",
+)
 PUBLISHED_ARGUMENTS = (
     *("split", "val_share", "val_split", "test_share", "folds", "fold", "place", "seed", "person_pattern"),
     *("place_pattern", "outside_boxes", "min_face_share", "min_body_share", "first_label", "labels", "affect"),
