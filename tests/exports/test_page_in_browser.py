@@ -196,6 +196,15 @@ def test_the_overlay_beside_the_page_follows_the_cursor_and_leads_it(browser, tm
     assert position(browser) == 450 and "Person 1 Confusion 80 %" in said(browser)
 
 
+def test_a_video_that_is_not_there_is_asked_for(browser, tmp_path):
+    write_report_page([build_timeline()], tmp_path / "report.html", ["lesson/overlay.mp4"])
+    browser.open(tmp_path / "report.html")
+    shown = (
+        "new Promise(done => setTimeout(() => done(getComputedStyle(document.querySelector('.screen label')).display)"
+    )
+    assert browser.run(f"{shown}, 300))") != "none"
+
+
 def test_a_recording_is_chosen_from_disk_and_sent_nowhere(browser, page, tmp_path):
     assert browser.run("getComputedStyle(document.querySelector('video')).display") == "none"
     browser.choose_file("input[type=file]", write_long_video(tmp_path / "disk" / "lesson.mp4"))
