@@ -99,7 +99,7 @@ def launch(material, folder, layout, runs):
     return json.loads((folder / "found.json").read_text())
 
 
-def compare(expected, found, runs):
+def compare(expected, found, runs, clips_per_step=8):
     """Each run is the same in every step, in its last weights and in what these are measured at: to 1e-6.
 
     Returns:
@@ -108,7 +108,7 @@ def compare(expected, found, runs):
     farthest = []
     for name, run in runs.items():
         one, other = expected[name], found[name]
-        assert len(one["steps"]) == len(other["steps"]) == 2 * math.ceil(run["clips"] / 8), name
+        assert len(one["steps"]) == len(other["steps"]) == 2 * math.ceil(run["clips"] / clips_per_step), name
         assert {"loss", "grad_norm", "loss_classification"} <= one["steps"][0].keys()
         pairs = list(zip(list_numbers(one, name), list_numbers(other, name), strict=True))
         assert len(pairs) > 500 and all(place == there for (place, _), (there, _) in pairs)
@@ -144,3 +144,12 @@ def test_every_loss_weighting_sampler_ramp_mixup_and_cache_is_the_same_in_every_
         print(
             f"{len(runs)} runs, {' x '.join(map(str, layout))}: farthest {compare(expected, found, runs)}", flush=True
         )
+
+
+@pytest.mark.reliability
+def test_one_two_and_three_processes_train_and_evaluate_alike(material, tmp_path):
+    """Steps of 6 clips, and 10 clips that are measured in batches of 3: of three processes one has none in the end."""
+    runs = as_runs(FEW)
+    one, *others = (launch(material, tmp_path / str(n), (n, 6 // n, 1), runs) for n in (1, 2, 3))
+    for other in others:
+        print(f"{len(runs)} runs: farthest {compare(one, other, runs, clips_per_step=6)}")
