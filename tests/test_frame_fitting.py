@@ -95,6 +95,12 @@ def test_a_frame_of_another_shape_lies_in_the_middle_on_black_and_so_does_its_th
     assert fitter(turned)[:, :, 25:75].min() > 250 and not fitter(turned)[:, :, 75:].any()
 
 
+def test_a_strip_is_a_line_of_cells_in_a_thumbnail():
+    fitter = make_fitter(1.0, (100, 100))
+    small = fitter.make_thumbnail(make_frame(np.full((2, 400, 3), 255)))
+    assert ((small > 250).any(axis=(1, 2)).sum(), (small > 250).any(axis=(0, 2)).sum()) == (1, 64)
+
+
 def test_the_first_frame_gives_the_size_of_all():
     fitter = make_fitter()
     assert fitter(make_frame(QUARTERS)).shape == fitter(make_frame(QUARTERS[:60])).shape == (3, 80, 120)
@@ -107,12 +113,15 @@ def test_the_first_frame_gives_the_size_of_all():
         ((50, 100), (200, 200), (100, 200)),
         ((400, 100), (200, 200), (200, 50)),
         ((7, 9), (7, 9), (7, 9)),
+        ((3, 2), (100, 100), (100, 67)),
+        ((2, 3), (100, 100), (67, 100)),
         ((1000, 1), (10, 10), (10, 1)),
         ((1, 1000), (10, 10), (1, 10)),
     ],
 )
 def test_a_size_fills_the_width_or_the_height_of_the_canvas(size, canvas, expected):
-    assert fit_size(size, canvas) == expected
+    found = fit_size(size, canvas)
+    assert found == expected and {type(side) for side in found} == {int}
 
 
 def test_the_canvas_is_black_around_what_is_in_its_middle():

@@ -9,7 +9,7 @@ from PIL import Image
 from helpers.places import GOLDEN_DIR
 from modeling_clipcaer import image_files
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.frames import open_clip, read_image, sample_frame_indices
+from modeling_clipcaer.frames import is_image_path, open_clip, read_image, sample_frame_indices
 
 
 def generator(seed=0):
@@ -219,3 +219,15 @@ def test_clips_that_are_none_are_refused(tmp_path):
     for clip, complaint in cases:
         with pytest.raises(InputError, match=complaint):
             open_clip(clip)
+
+
+class Named:
+    """Something that is written as an image's path and is none."""
+
+    def __str__(self):
+        return "a.png"
+
+
+def test_an_image_file_is_told_by_its_ending_and_is_a_path():
+    assert is_image_path("a.PNG") and is_image_path(Path("b/c.jpeg"))
+    assert not any(map(is_image_path, ("a.mp4", Path("png"), "", None, Named(), b"a.png")))

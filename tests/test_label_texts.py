@@ -40,6 +40,12 @@ class Letters:
         return {"<|special|>": 99}
 
 
+class SameEnds(Letters):
+    """One token for begin and end, by which neither can be told."""
+
+    eos_token_id = BOS
+
+
 def tower(**fields):
     return SimpleNamespace(**{"vocab_size": 29, "max_position_embeddings": 5, "eos_token_id": EOS, **fields})
 
@@ -93,6 +99,7 @@ def test_the_end_token_of_published_configurations_is_the_last_of_the_vocabulary
         (Letters(frame=(EOS, BOS)), {}, "puts no begin and end around a text"),
         (Letters(frame=(BOS, 5)), {}, "puts no begin and end around a text"),
         (Letters(frame=(5, EOS)), {}, "puts no begin and end around a text"),
+        (SameEnds(frame=(BOS, BOS)), {}, "puts no begin and end around a text"),
         (Letters(), {"eos_token_id": 9}, "the tokenizer's end is token 28, the text tower's is 9"),
     ],
 )

@@ -1,3 +1,4 @@
+import hashlib
 from pathlib import Path
 
 import datasets
@@ -7,7 +8,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from modeling_clipcaer.data.data_collator import ClipCaerCollator
+from modeling_clipcaer.data.data_collator import ClipCaerCollator, seed_generator
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor
 from modeling_clipcaer.raer_labels import RAER_LABELS
@@ -197,3 +198,8 @@ def test_faces_drop_out_by_clip_and_epoch_and_nothing_else_changes(dataset):
 @pytest.mark.parametrize("arguments", [{"mode": "eval"}, {"streams": "face"}, {"streams": "context"}])
 def test_no_face_drops_out_in_evaluation_or_of_one_stream(dataset, arguments):
     assert "face_present" not in collator(face_dropout=0.9, **arguments)(rows_of(dataset, 0, 1))
+
+
+def test_a_generator_is_seeded_by_seven_bytes_of_its_keys_digest():
+    digest = hashlib.sha256(b"(1, 'a', 2)").digest()
+    assert seed_generator(1, "a", 2).initial_seed() == int.from_bytes(digest[:7], "big")

@@ -23,7 +23,8 @@ from modeling_clipcaer.faces.pictures import asking_opencv, shrink, to_detection
 )
 def test_a_picture_is_shrunk_to_its_longest_side_and_never_grown(size, side, expected):
     height, width = size
-    assert shrink(np.zeros((height, width), np.uint8), side).shape == expected
+    picture = np.zeros((height, width), np.uint8)
+    assert shrink(picture, side).shape == expected and (shrink(picture, side) is picture) == (size == expected)
     assert shrink(np.zeros((height, width, 3), np.uint8), side).shape == (*expected, 3)
 
 

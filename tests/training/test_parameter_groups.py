@@ -7,6 +7,7 @@ from helpers.small_training import make_trainer
 from helpers.tiny import TOKEN_IDS, tiny_config, tiny_model
 from modeling_clipcaer import ClipCaerTrainingArguments
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.models.trainable import add_lora
 from modeling_clipcaer.training.parameter_groups import (
     check_gradient_paths,
     find_parameter_group,
@@ -167,6 +168,17 @@ def test_freezing_is_by_learning_rate_and_can_be_undone():
     freeze_parameters(model, dict.fromkeys(GROUP_FLAGS, 1.0))
     frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
     assert frozen == {name for name, _ in model.named_parameters() if find_parameter_group(name) is None}
+
+
+def test_a_tower_with_lora_trains_by_it_alone():
+    model = tiny_model()
+    add_lora(model, rank=2, alpha=4)
+    freeze_parameters(model, dict.fromkeys(GROUP_FLAGS, 1.0))
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    tower = {name for name, _ in model.named_parameters() if ".clip.vision_model." in name}
+    assert trained & tower == {name for name in tower if ".lora_" in name} != set()
+    assert not any(".clip.visual_projection." in name for name in trained)
+    assert any(".fusion." in name for name in trained)
 
 
 @pytest.mark.parametrize(
