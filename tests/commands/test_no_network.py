@@ -15,10 +15,12 @@ from helpers.small_run import write_clip
 SCRIPT = """
 import json, socket, sys
 
-asked = []
+asked, connect = [], socket.socket.connect
 
 
 def refuse(self, address, *rest):
+    if self is not None and self.family == socket.AF_UNIX:  # between processes of this machine
+        return connect(self, address)
     asked.append(str(address))
     raise OSError("no network in this test")
 
