@@ -94,7 +94,7 @@ def _read_splits(folder: str | Path, splits: Sequence[str] | None) -> DatasetDic
     for split in wanted:
         if split not in clips:
             raise InputError(f"{folder}: has no split `{split}`; it has {', '.join(clips)}")
-    read = {split: _read_shards(split, shards[split]) if shards else clips[split] for split in wanted}
+    read: dict[str, Any] = {split: _read_shards(split, shards[split]) if shards else clips[split] for split in wanted}
     for rows in read.values():
         rows.data.validate(full=True)  # Keep: Arrow does not look at texts and lengths before somebody takes them.
     return DatasetDict(read)

@@ -15,10 +15,12 @@ from helpers.small_run import write_clip
 SCRIPT = """
 import json, socket, sys
 
-asked = []
+asked, connect = [], socket.socket.connect
 
 
 def refuse(self, address, *rest):
+    if self is not None and self.family == socket.AF_UNIX:  # between processes of this machine
+        return connect(self, address)
     asked.append(str(address))
     raise OSError("no network in this test")
 
@@ -51,7 +53,7 @@ def test_no_command_opens_a_connection_on_files_of_this_machine(material, traine
         ("evaluate", *on, "--split", "test", "--output", tmp_path / "evaluation"),
         ("predict", clip, "--model", trained, "--face-detector", "haar", "--output", tmp_path / "prediction"),
         ("explain", clip, "--model", trained, "--face-detector", "haar", "--output", tmp_path / "explanation"),
-        ("parquet", "--dataset", material.dataset, "--output", tmp_path / "shards"),
+        ("parquet", material.dataset, "--output", tmp_path / "shards"),
         ("zero-shot", "--clip_model", material.clip, "--dataset", material.dataset, "--output", tmp_path / "zero"),
     ]
     words = json.dumps([list(map(str, command)) for command in commands])
