@@ -21,6 +21,7 @@ CLIPCAER = "-m modeling_clipcaer.commands.main"
 # By picture: the command that draws it into NEW, if that is to be run, and the file to take.
 COMMANDS = {
     "diagrams": (f"{HERE / 'diagrams.py'} {PICTURES}", None),
+    "mutants": (f"{HERE / 'mutants.py'} {PICTURES}", None),
     "recording": (f"{HERE / 'recording.py'} DEMO {PICTURES}", None),
     "training_curves": (None, "DEMO/model/training_curves.png"),
     "confusion_matrix": (None, "DEMO/evaluation/confusion_matrix.png"),
