@@ -96,6 +96,13 @@ def test_a_cut_is_one_of_a_box_from_two_fifths_of_its_cells_on(box, expected):
     assert is_cut(cells, box, height=100, width=100) is expected
 
 
+def test_a_box_ends_at_its_right_side():
+    cells = np.zeros((4, 5), bool)
+    cells[:, 0] = True
+    assert is_cut(cells, (0, 0, 40, 100), 100, 100) and not is_cut(cells, (0, 0, 60, 100), 100, 100)
+    assert is_cut(cells.T, (0, 0, 100, 40), 100, 100) and not is_cut(cells.T, (0, 0, 100, 80), 100, 100)
+
+
 @pytest.mark.parametrize(("count", "expected"), [(1, False), (2, True), (5, True)])
 def test_exactly_two_fifths_are_enough(count, expected):
     cells = np.arange(5)[None] < count

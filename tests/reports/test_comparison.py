@@ -49,6 +49,9 @@ def test_each_run_has_its_recalls_and_the_pair_the_clips_that_would_tell_them_ap
     assert (found["num_clips"], found["num_persons"], found["labels"], found["seed"]) == (5, 2, LABELS, 42)
     # One clip of five is right in the second alone.
     assert found["pairs"][0]["clips_needed_by_mcnemar"] == clips_to_see(0.2, 0.2)
+    mixed = make_run([0, 0, 0, 1, 0], references=(0, 0, 0, 0, 1), persons="aabbb", clips=range(5))
+    (pair,) = compare_runs([first, mixed], ["old", "new"])["pairs"]  # two right in the second alone, one in the first
+    assert pair["clips_needed_by_mcnemar"] == clips_to_see(0.2, 0.6) != clips_to_see(0.6, 0.2)
     alone = [replace(run, person_ids=["a"] * 5) for run in (first, second)]
     assert compare_runs(alone, ["old", "new"])["pairs"][0]["by"] == "clip"
     unknown = [replace(run, person_ids=[""] * 5) for run in (first, second)]
