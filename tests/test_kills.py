@@ -132,7 +132,7 @@ KINDS = {
     ("train", 1): {"step": 6, "evaluation": 12, "checkpoint": 6, "record": 6, "cache": 3, "dataset": 1, "results": 1},
     ("train", 2): {"step": 4, "evaluation": 4, "checkpoint": 4, "cache": 2, "results": 1},
     ("build", 1): {"dataset": 1, "replacing": 1},
-    ("predict", 1): {"windows": 40, "timeline": 3},
+    ("predict", 1): {"windows": 12, "timeline": 3},
 }
 TWICE = {("train", 1): ("step", "checkpoint"), ("train", 2): ("step", "checkpoint")}
 
