@@ -29,7 +29,7 @@ COMMANDS = {
     "clip-to-video": "write clips of a dataset as one video",
     "pretrain-tiny-clip": "train the tiny CLIP on drawings",
     "demo": "the whole way on drawn data",
-    "doctor": "say what is installed, what is there, and what will be slow",
+    "doctor": "say what is there, and what will be slow",
 }
 USAGE = "usage: clipcaer COMMAND [FLAGS]\n\nclipcaer COMMAND --help shows the flags of a command, of these:"
 

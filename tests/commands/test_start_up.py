@@ -68,7 +68,7 @@ def test_a_process_of_a_build_makes_rows_without_torch_and_datasets(tmp_path):
         "from modeling_clipcaer.data.rows import read_clip\n"
         "from modeling_clipcaer.data.source_clips import SourceClip\n"
         "clip = SourceClip(sys.argv[1], 'clip', 0, 'here', is_folder=True, face={'0.png': (1.0, 2.0, 9.0, 12.0)})\n"
-        "print(read_clip(clip, Settings(csv='')).row['found_frames'])\n"
+        "print(read_clip(clip, Settings(csv=f'{sys.argv[1]}/clips.csv')).row['found_frames'])\n"
         "print(*sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True, check=True)

@@ -26,7 +26,7 @@ HOSTILE = {
     "key twice": ("a: {b: 1,\n b: 2}", ":2: `b` is also on line 1"),
     "torn": ("a: [1", ":1: is not valid YAML"),
     "no character": ('a: "\\U00110000"', ": is not valid YAML"),
-    "zero byte": ("a\0", ": is not valid YAML"),
+    "zero byte": ("a\0", ": cannot be read: it is no text (byte 0x0 at 1)"),
 }
 
 

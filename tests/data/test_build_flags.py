@@ -33,6 +33,7 @@ FLAGS = {
     "label_noise": (["--label-noise", "0.2"], 0.2),
     "unseen_label": (["--unseen-label", "y"], "y"),
     "data_name": (["--data-name", "mine"], "mine"),
+    "allow_outside_root": (["--allow-outside-root"], True),
 }
 
 

@@ -135,7 +135,8 @@ def test_listed_splits_stay_as_they_are():
         "protocol": "official",
         "name": "official, validation list",
         "person_pattern": None,
-        "persons_from": "not known, each folder counts as one",
+        "persons_from": "each folder counts as one",
+        "persons_known": False,
     }
 
 
@@ -173,7 +174,7 @@ def test_where_persons_are_from_is_told_in_words():
     assert describe_persons(listed(2, person="ann"), "x") == "the table's"
     mixed = [*listed(1, person="ann"), *listed(1)]
     assert describe_persons(mixed, r"/(P\d+)/") == r"by the pattern /(P\d+)/"
-    assert describe_persons(listed(1, is_folder=False), None) == "not known, each video counts as one"
+    assert describe_persons(listed(1, is_folder=False), None) == "each video counts as one"
 
 
 def test_clips_are_counted_by_place_and_without_one_as_unknown():

@@ -257,7 +257,7 @@ def test_nothing_that_is_published_of_videos_elsewhere_tells_this_machines_folde
     table = tmp_path / "tables" / "clips.csv"
     table.parent.mkdir()
     table.write_text("\n".join(lines) + "\n")
-    flags = ("--csv", table, "--output", home / "dataset", "--skip-unreadable")
+    flags = ("--csv", table, "--output", home / "dataset", "--skip-unreadable", "--allow-outside-root")
     monkeypatch.setattr(sys, "argv", ["build_csv.py", *map(str, flags)])
     builder("csv").main()
     rows = load_from_disk(home / "dataset")

@@ -344,7 +344,7 @@ def test_what_is_no_file_in_a_folder_is_the_failure_of_its_name(trained, lessons
     told = capsys.readouterr()
     assert [line for line in told.err.splitlines() if line.startswith("error: ")] == [
         f"error: {folder}/gone.mp4: expected a video, found nothing",
-        f"error: {folder}/loop.mp4: cannot be read as a video (Too many levels of symbolic links)",
+        f"error: {folder}/loop.mp4: expected a video, found: Too many levels of symbolic links",
         f"error: {folder}/pipe.mp4: expected a video, found a named pipe",
         f"error: {folder}/two lines.mp4: cannot be read as a video (Invalid data found when processing input)",
     ]

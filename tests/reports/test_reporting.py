@@ -212,7 +212,7 @@ def test_parts_of_the_loss_are_beside_it_mi_apart_and_a_frozen_group_gets_no_cur
 def test_equal_curves_are_drawn_once_under_all_their_names():
     rates = {"lr/base": 1e-2, "lr/prompt_learner": 1e-2, "lr/adapter": 2e-2}
     (curves,) = _panels([{"epoch": epoch, **rates} for epoch in (1.0, 2.0)]).values()
-    assert [curve.legend for curve in curves] == ["base, prompt learner", "adapter"]
+    assert [curve.legend for curve in curves] == ["adapter", "base, prompt learner"]
 
 
 @pytest.mark.parametrize("log_history", [LOG_HISTORY, LOG_HISTORY[2:3], LOG_HISTORY[-1:], []])

@@ -121,11 +121,12 @@ def test_an_image_that_cannot_be_read_in_epoch_two_is_named(
 
 
 def test_a_loader_worker_that_is_killed_is_told_in_one_line(whole, flags, tmp_path, monkeypatch, capsys):
-    real = trainer.ClipCaerTrainer.training_step
+    real, before = trainer.ClipCaerTrainer.training_step, set(psutil.Process().children())
 
     def training_step(self, *args, **kwargs):
         if self.state.global_step == 4:
-            (worker,) = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+            found = set(psutil.Process().children()) - before
+            (worker,) = [child for child in found if child.status() != psutil.STATUS_ZOMBIE]
             worker.send_signal(signal.SIGKILL)
             time.sleep(0.5)
         return real(self, *args, **kwargs)

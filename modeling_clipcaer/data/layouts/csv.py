@@ -4,7 +4,8 @@
 
 reads a CSV file with the columns
 
-    video        a path, absolute or relative to --root or the table's folder; within it, or with --allow-outside-root
+    video        a path, absolute or relative to --root or the table's folder,
+                 and within it unless --allow-outside-root is given
     label        a name
     start, end   seconds from the video's first frame; empty: its ends
     person       who is seen; without it each video is a person of its own

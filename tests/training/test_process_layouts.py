@@ -148,7 +148,7 @@ def test_every_loss_weighting_sampler_ramp_mixup_and_cache_is_the_same_in_every_
 
 @pytest.mark.reliability
 def test_one_two_and_three_processes_train_and_evaluate_alike(material, tmp_path):
-    """Steps of 6 clips, and 10 clips that are measured in batches of 3: of three processes two have none in the end."""
+    """Steps of 6 clips, and 10 that are measured in batches of 3: of three processes two have none in the end."""
     runs = as_runs(FEW)
     one, *others = (launch(material, tmp_path / str(n), (n, 6 // n, 1), runs) for n in (1, 2, 3))
     for other in others:
