@@ -24,6 +24,7 @@ from modeling_clipcaer.common.locks import lock
 
 
 PARTIAL = ".partial-"  # how the name of what is being written begins
+STAGED = "files"  # what a staged folder, or one that is being removed, is called behind that
 REPLACED = "replaced"  # an earlier build, while the new one takes its place
 
 
@@ -65,8 +66,8 @@ def staged_folder(output_dir: str | os.PathLike, last: str = "report.json") -> I
     output_dir = Path(output_dir)
     with tell_disk_errors(output_dir):
         output_dir.mkdir(parents=True, exist_ok=True)
-        _remove_left(output_dir / "files")
-    partial = _name_partial(output_dir / "files")
+        _remove_left(output_dir / STAGED)
+    partial = _name_partial(output_dir / STAGED)
     with tell_disk_errors(output_dir, partial):
         partial.mkdir()
         try:
@@ -150,6 +151,14 @@ def finish_folder(folder: Path) -> None:
             path.chmod(mode if path.is_dir() else mode & 0o666)
             _sync(path)
     _sync(folder)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder at once. What a killed process leaves of it goes with the next [`staged_folder`] beside it."""
+    left = _name_partial(folder.parent / STAGED)
+    with suppress(OSError):
+        folder.rename(left)
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def is_replaceable(output: Path, marks: set[str]) -> bool:

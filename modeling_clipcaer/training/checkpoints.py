@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from modeling_clipcaer.common.files import complete_file, complete_folder, file_sha256, write_json
+from modeling_clipcaer.common.files import complete_file, complete_folder, file_sha256, remove_folder, write_json
 from modeling_clipcaer.errors import InputError, check_readable
 from modeling_clipcaer.json_files import json_decoder, read_text, tell_broken_json
 
@@ -97,7 +97,7 @@ def remove_old(output_dir: str | os.PathLike, step: int, best_step: int | None, 
     # Those of later steps are first to go: the run has passed them over.
     removable = sorted(folders.keys() - {step, best_step}, key=lambda number: (number <= step, number))
     for number in removable[: max(len(folders) - limit, 0) if limit and limit > 0 else 0]:
-        shutil.rmtree(folders[number], ignore_errors=True)
+        remove_folder(folders[number])
 
 
 def find_last(output_dir: str | os.PathLike, optimizer: bool = True) -> tuple[Path, list[str]]:

@@ -29,7 +29,7 @@ from modeling_clipcaer.commands import (
 from modeling_clipcaer.commands import parquet as write_parquet
 from modeling_clipcaer.commands import view as view_samples
 from modeling_clipcaer.common.disk import check_room, tell_disk_errors
-from modeling_clipcaer.common.files import complete_file, complete_folder, staged_folder
+from modeling_clipcaer.common.files import complete_file, complete_folder, remove_folder, staged_folder
 from modeling_clipcaer.common.locks import locked_folder, locked_name
 from modeling_clipcaer.data.layouts.raer import build_dataset
 from modeling_clipcaer.errors import InputError, check_readable
@@ -405,3 +405,16 @@ def test_all_that_commands_write_can_be_read_by_whom_the_umask_allows(tmp_path, 
     wanted = {name: 0o750 if (tmp_path / name).is_dir() else 0o640 for name in found}
     assert found == wanted
     assert {Path(name).suffix for name in found} >= {".safetensors", ".arrow", ".parquet", ".pt", ".pt2", ".png"}
+
+
+def test_a_folder_that_is_removed_is_gone_at_once_and_its_rest_with_the_next_that_is_written(tmp_path, monkeypatch):
+    (tmp_path / "checkpoint-5").mkdir()
+    (tmp_path / "checkpoint-5" / "weights").write_text("old")
+    monkeypatch.setattr(shutil, "rmtree", lambda *args, **kwargs: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):  # as a process that is killed in the middle
+        remove_folder(tmp_path / "checkpoint-5")
+    monkeypatch.undo()
+    assert not (tmp_path / "checkpoint-5").exists() and len(list(tmp_path.iterdir())) == 1
+    with staged_folder(tmp_path) as staged:
+        (staged / "report.json").write_text("{}")
+    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
