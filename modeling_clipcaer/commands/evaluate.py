@@ -5,7 +5,6 @@ clipcaer evaluate --model DIR --dataset DIR --split test --output OUT
 
 from __future__ import annotations
 
-import shutil
 import sys
 from contextlib import nullcontext
 from dataclasses import MISSING, dataclass
@@ -171,7 +170,6 @@ def evaluate(args: EvaluationArguments, trainer_args: ClipCaerTrainingArguments)
                     seed=args.seed,
                     num_workers=args.num_workers,
                 )
-                shutil.rmtree(own, ignore_errors=True)  # over which no folder can be moved
             write_report(report, folder, folder / FOLDER if chosen else None)
             write_predictions(answers, folder / FILE_NAME)
         for line in list_result(report, args.output_dir, tell_rivals(report)):

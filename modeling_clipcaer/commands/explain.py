@@ -9,7 +9,6 @@ It writes explanation.html, explanation.json and figures/. docs/explain.md says 
 does not tell. No picture of a person is written unless --frames asks for it, and then with faces hidden.
 """
 
-import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import MISSING, asdict, dataclass, fields
@@ -106,7 +105,6 @@ def explain(
     from modeling_clipcaer.explanations.explanation import Explainer
     from modeling_clipcaer.explanations.page import (
         CONTENT,
-        FIGURES,
         NO_PROOF,
         PAGE,
         describe_model,
@@ -133,7 +131,6 @@ def explain(
         layout = lay_out_map(found, [], None, explainer.texts, explainer.text_embeds, explainer.labels)
     with staged_folder(args.output_dir, last=CONTENT) as folder:
         write_explanations(found, layout, about, explainer.labels, folder)
-        shutil.rmtree(Path(args.output_dir, FIGURES), ignore_errors=True)  # over which no folder can be moved
     for number, explanation in enumerate(found, start=1):
         tell(f"{number}: {printable(explanation.sample.name)}: {describe(explanation)}")
     tell(NO_PROOF)

@@ -57,7 +57,7 @@ def staged_folder(output_dir: str | os.PathLike, last: str = "report.json") -> I
     """A temporary folder whose content is moved into `output_dir` once the block has ended without an error.
 
     Args:
-        output_dir: made where it is not there; what else it holds stays.
+        output_dir: made where it is not there; what else it holds stays. A folder in it gives way to one of its name.
         last: what is moved last. Its presence says that the others are complete.
 
     Raises:
@@ -76,6 +76,8 @@ def staged_folder(output_dir: str | os.PathLike, last: str = "report.json") -> I
             if (partial / last).exists():
                 (output_dir / last).unlink(missing_ok=True)
             for path in sorted(partial.iterdir(), key=lambda path: (path.name == last, path.name)):
+                if path.is_dir():
+                    shutil.rmtree(output_dir / path.name, ignore_errors=True)  # over which no folder can be moved
                 os.replace(path, output_dir / path.name)
             _sync(output_dir)
         finally:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import warnings
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -91,7 +90,6 @@ class ResumableTrainer(Trainer):
                     self.accelerator.wait_for_everyone()
                     if writes:
                         self._complete(folder)
-                        shutil.rmtree(Path(run_dir, name), ignore_errors=True)  # which this run had once before
             finally:
                 self._staged, self.args.save_total_limit = None, limit
         if self.state.best_global_step == self.state.global_step:

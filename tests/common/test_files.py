@@ -407,6 +407,14 @@ def test_all_that_commands_write_can_be_read_by_whom_the_umask_allows(tmp_path, 
     assert {Path(name).suffix for name in found} >= {".safetensors", ".arrow", ".parquet", ".pt", ".pt2", ".png"}
 
 
+def test_a_folder_gives_way_to_a_staged_one_of_its_name(tmp_path):
+    for content in ("old", "new"):
+        with staged_folder(tmp_path) as staged:
+            (staged / "figures").mkdir()
+            (staged / "figures" / content).write_text(content)
+    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["new"]
+
+
 def test_a_folder_that_is_removed_is_gone_at_once_and_its_rest_with_the_next_that_is_written(tmp_path, monkeypatch):
     (tmp_path / "checkpoint-5").mkdir()
     (tmp_path / "checkpoint-5" / "weights").write_text("old")
