@@ -8,6 +8,7 @@
 import os
 import sys
 from dataclasses import MISSING, dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +18,7 @@ from modeling_clipcaer.common.progress import hide_progress_bars
 from modeling_clipcaer.common.terminal import add_path, complain, run_command, tell, tell_findings
 from modeling_clipcaer.data.layouts import LAYOUTS
 from modeling_clipcaer.data.settings import BuildSettings
+from modeling_clipcaer.data.source_clips import Source
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.names import printable
 from modeling_clipcaer.settings_clipcaer import option
@@ -54,35 +56,34 @@ def main() -> None:
     from modeling_clipcaer.data.record import RECORD_NAME
 
     hide_progress_bars(of_models=False)
-    if args.detect_boxes:
-        find_boxes(layout, settings, args)
-    record, lines = build(layout.find_clips, settings, args.output, args.num_proc)
+    find_clips = partial(find_with_boxes, layout, args) if args.detect_boxes else layout.find_clips
+    record, lines = build(find_clips, settings, args.output, args.num_proc)
     tell_findings([*lines, *audit_build(Path(args.output), args.num_proc)])
     tell(add_path(Text(f"dataset and {RECORD_NAME}", "result"), args.output))
     for line in tell_next(args.output, list(record["splits"]["train"]["labels"])):
         tell(line)
 
 
-def find_boxes(layout: ModuleType, settings: BuildSettings, args: BuildArguments) -> None:
-    """Look for faces and bodies in the clips that the layout finds, and take the boxes for the build."""
-    from functools import partial
-
+def find_with_boxes(layout: ModuleType, args: BuildArguments, settings: BuildSettings) -> Source:
+    """The clips that the layout finds. Faces and bodies are looked for in them, and `settings` names their boxes."""
     from modeling_clipcaer.data.detection.detect import detect_boxes
     from modeling_clipcaer.data.detection.files import BODIES, FACES, format_coverage
     from modeling_clipcaer.faces.face_detection import build_face_detector
 
     if settings.bounding_box_face or settings.bounding_box_body:
         raise InputError("--detect-boxes: box files are given too; expected one of the two")
-    paths = {clip.path for clip in layout.find_clips(settings).clips}
+    source = layout.find_clips(settings)
+    paths = {clip.path for clip in source.clips}
     folder = f"{args.output.rstrip('/')}-boxes"
     build_detector = partial(build_face_detector, build_face_detector("auto").name)
     root = os.path.commonpath([os.path.dirname(path) for path in paths])
     record = detect_boxes([root], folder, build_detector, num_proc=args.num_proc, only=paths)
     tell(format_coverage(record))
-    if not record["coverage"]["clips_with_face"]:
+    if record["coverage"]["clips_with_face"]:
+        settings.bounding_box_face, settings.bounding_box_body = f"{folder}/{FACES}", f"{folder}/{BODIES}"
+    else:
         complain("warning", "no face was found: both streams will see whole frames")
-        return
-    settings.bounding_box_face, settings.bounding_box_body = f"{folder}/{FACES}", f"{folder}/{BODIES}"
+    return source
 
 
 def read_flags(layout: ModuleType, words: list[str]) -> tuple[BuildArguments, BuildSettings]:

@@ -136,3 +136,11 @@ def test_box_files_and_their_search_are_one_too_many(run, videos):
     flags = ("--detect-boxes", "--bounding-box-face", "face.json")
     status, _, error = run(builder("folders"), videos, "--output", videos.parent / "mine", *flags)
     assert status == 2 and "--detect-boxes: box files are given too; expected one of the two" in error
+
+
+def test_an_output_that_is_no_dataset_is_refused_before_faces_are_looked_for(run, videos):
+    (videos.parent / "mine").mkdir()
+    (videos.parent / "mine" / "notes.txt").write_text("mine")
+    status, _, error = run(builder("folders"), videos, "--output", videos.parent / "mine", "--detect-boxes")
+    assert status == 2 and "exists and is no dataset" in error
+    assert not (videos.parent / "mine-boxes").exists()
