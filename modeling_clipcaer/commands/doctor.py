@@ -7,17 +7,17 @@ will go, its free space is told. Nothing is fetched and nothing written.
 """
 
 import os
-import platform
 import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, metadata, requires, version
+from importlib.metadata import PackageNotFoundError, metadata, requires
 from pathlib import Path
 from typing import NamedTuple
 
 from modeling_clipcaer.common.flags import option, parse_arguments
 from modeling_clipcaer.common.terminal import run_command, tell, tell_findings
+from modeling_clipcaer.common.versions import list_versions
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.json_files import read_object
 
@@ -45,8 +45,9 @@ class DoctorArguments:
 
 def main() -> None:
     (args,) = parse_arguments((DoctorArguments,), sys.argv[1:], __doc__)
-    tell(f"clipcaer {find_version('clipcaer') or 'from a clone'}, Python {platform.python_version()}")
-    findings = [finding for look in (list_packages, list_extras, *LOOKS) for finding in look()]
+    own = list_versions(["clipcaer"])
+    tell(f"clipcaer {own['clipcaer'] or 'from a clone'}, Python {own['python']}")
+    findings = [finding for look in LOOKS for finding in look()]
     findings.append(look_at_disk(Path(args.folder)))
     width = max(len(finding.of) for finding in findings)
     for finding in findings:
@@ -55,17 +56,10 @@ def main() -> None:
     tell_findings(advice or ["nothing is missing, and nothing is known to be slow"])
 
 
-def find_version(package: str) -> str | None:
-    """The version that is installed."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
 def list_packages() -> Iterator[Finding]:
     """The packages that every command needs."""
-    found = {package: find_version(package) for package in CORE}
+    versions = list_versions(CORE)
+    found = {package: versions[package] for package in CORE}
     missing = [package for package, number in found.items() if number is None]
     advice = f"pip install {' '.join(missing)}" if missing else None
     yield Finding("packages", ", ".join(f"{name} {number or 'missing'}" for name, number in found.items()), advice)
@@ -77,15 +71,15 @@ def list_extras() -> Iterator[Finding]:
 
     try:
         extras = metadata("clipcaer").get_all("Provides-Extra") or []
+        needed = [Requirement(text) for text in requires("clipcaer") or []]
     except PackageNotFoundError:
         return
     whole: list[str] = []
     parts: list[str] = []
     for extra in sorted(extras):
-        needed = [Requirement(text) for text in requires("clipcaer") or []]
         own = [need for need in needed if need.marker and need.marker.evaluate({"extra": extra})]
         names = [need.name for need in own if need.name != "clipcaer"]
-        (whole if all(map(find_version, names)) else parts).append(extra)
+        (whole if all(list_versions(names).values()) else parts).append(extra)
     yield Finding("extras", f"there: {', '.join(whole) or 'none'}; not there: {', '.join(parts) or 'none'}")
 
 
@@ -155,7 +149,7 @@ def find_cached_clips() -> Iterator[str]:
                 break
 
 
-LOOKS = (look_at_device, look_at_memory, look_at_detector, look_at_clip)
+LOOKS = (list_packages, list_extras, look_at_device, look_at_memory, look_at_detector, look_at_clip)
 
 
 def look_at_disk(folder: Path) -> Finding:

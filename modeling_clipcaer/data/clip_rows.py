@@ -97,8 +97,12 @@ def open_row(row: Mapping[str, Any]) -> FrameSource:
 
 def find_foreign_frame(row: Mapping[str, Any]) -> str | None:
     """The first of a row's frames that its name puts into another folder than the row's; `None` without one."""
-    names = row["frame_names"]
-    return next((name for name in names if os.path.basename(name) != name or name in ("", ".", "..")), None)
+    return next(filter(is_elsewhere, row["frame_names"]), None)
+
+
+def is_elsewhere(name: str) -> bool:
+    """Whether the name of a file leads out of the folder that it is said to be in."""
+    return os.path.basename(name) != name or name in ("", ".", "..")
 
 
 def check_frame_folder(row: Mapping[str, Any]) -> None:

@@ -1,6 +1,5 @@
 """The dataset that a recipe reads."""
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations
@@ -15,7 +14,7 @@ from datasets.exceptions import DatasetGenerationError
 from modeling_clipcaer.data.arguments import DataArguments
 from modeling_clipcaer.data.cached_clips import CROPS_COLUMNS
 from modeling_clipcaer.data.clip_labels import align_labels, name_labels
-from modeling_clipcaer.data.clip_rows import BOX_COLUMNS, describe_forms, find_form
+from modeling_clipcaer.data.clip_rows import BOX_COLUMNS, describe_forms, find_form, is_elsewhere
 from modeling_clipcaer.data.labels_file import read_label_entries
 from modeling_clipcaer.data.layouts.raer import build_dataset
 from modeling_clipcaer.data.parquet.shards import find_shards
@@ -105,9 +104,8 @@ def _check_parts(folder: Path) -> None:
     What else is wrong with the records is told by who reads them."""
     splits = _read_names(folder / "dataset_dict.json", "splits")
     files = [name for split in splits for name in _read_names(folder / split / "state.json", "_data_files")]
-    for name in (*splits, *files):
-        if os.path.basename(name) != name or name in ("", ".", ".."):
-            raise InputError(f"{folder}: names '{name}', which lies elsewhere; expected names of its own files")
+    if (name := next(filter(is_elsewhere, (*splits, *files)), None)) is not None:
+        raise InputError(f"{folder}: names '{name}', which lies elsewhere; expected names of its own files")
 
 
 def _read_names(path: Path, key: str) -> list[str]:

@@ -55,8 +55,8 @@ def test_it_finds_yunet(hub, capsys, monkeypatch):
 
 def test_a_full_disk_and_a_missing_package_are_told_with_what_to_do(hub, capsys, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 2**30}))
-    found = doctor.find_version
-    monkeypatch.setattr(doctor, "find_version", lambda name: None if name == "av" else found(name))
+    found = doctor.list_versions
+    monkeypatch.setattr(doctor, "list_versions", lambda names: found(names) | dict.fromkeys({"av"} & {*names}))
     said = ask(capsys)
     assert "warning  disk: below 5 GB" in said and "av missing" in said and "warning  packages: pip install av" in said
 

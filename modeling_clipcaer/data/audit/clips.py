@@ -145,8 +145,8 @@ def find_fault(row: Mapping[str, Any]) -> str | None:
         return "a frame without a name or content"
     if "frames" in form and len(row["frames"]) != len(row["frame_names"]):
         return f"{len(row['frames'])} frames and {len(row['frame_names'])} names"
-    if "frame_dir" in form and find_foreign_frame(row) is not None:
-        return f"the frame '{find_foreign_frame(row)}' lies elsewhere than in `frame_dir`"
+    if "frame_dir" in form and (foreign := find_foreign_frame(row)) is not None:
+        return f"the frame '{foreign}' lies elsewhere than in `frame_dir`"
     if "video" in form and (row["first_frame"] < 0 or row["num_frames"] < 0):
         return f"{row['num_frames']} frames from number {row['first_frame']} on"
     return None
