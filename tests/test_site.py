@@ -47,6 +47,8 @@ def test_every_page_of_the_tree_is_a_page_of_the_site(site):
     pages = [path.relative_to(ROOT).with_suffix(".html") for path in (ROOT / "docs").rglob("*.md")]
     assert len(pages) > 30 and [page for page in pages if not (site / page).is_file()] == []
     assert read(site / "index.html") == read(site / "README.html")
+    links = re.findall(r"\]\((\S+?)\)", read(site / "llms.txt"))
+    assert len(links) > 30 and [link for link in links if not (site / link).is_file()] == []
 
 
 def test_pages_ask_nothing_of_the_network_and_what_they_load_is_there(site):

@@ -100,6 +100,10 @@ def copy_pictures(app, exception):
         out = Path(app.outdir)
         shutil.copytree(ROOT / "docs" / "pictures", out / "docs" / "pictures", dirs_exist_ok=True)
         shutil.copy(ROOT / "CITATION.cff", out)
+        # The pages for machines, by the names that they have here.
+        pages = (ROOT / "llms.txt").read_text(encoding="utf-8").replace("(SKILL.md)", "(SKILL.txt)")
+        (out / "llms.txt").write_text(pages.replace(".md)", ".html)"), encoding="utf-8")
+        shutil.copy(ROOT / "SKILL.md", out / "SKILL.txt")
         shutil.copy(out / f"{root_doc}.html", out / "index.html")
 
 
