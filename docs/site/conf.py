@@ -21,7 +21,8 @@ include_patterns = [
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "docs/**.md",
-    "*/README.md",
+    "recipes/README.md",
+    "benchmarks/README.md",
     "tests/fixtures/tiny_clip/*.md",
 ]
 myst_enable_extensions = ["dollarmath"]
