@@ -32,9 +32,10 @@ EMPTY = '<p class="empty">{}</p>'
 CSS = """
 .gradio-container { max-width: 1320px !important; margin: 0 auto !important; }
 .notice { border-left: 4px solid #c2410c; padding: .7em 1em; background: var(--background-fill-secondary); }
-.empty { padding: 3em 1em; text-align: center; color: var(--body-text-color-subdued); }
+.empty { padding: 3em 1em; text-align: center; }
 iframe.made { width: 100%; height: 88vh; border: 0; border-radius: 8px; }
 video.made { width: 100%; max-height: 75vh; background: #000; border-radius: 8px; }
+.info-text, .or, .empty { color: var(--body-text-color) !important; opacity: .75; }
 .html-container { padding: 0 !important; }
 @media (max-width: 640px) { .gradio-container > .main { padding: 8px !important; } }
 footer { display: none !important; }

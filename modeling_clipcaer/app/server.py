@@ -38,12 +38,20 @@ class Policy:
         await self.app(scope, receive, answer)
 
 
+def make_theme():
+    """The look of our pages, by fonts that are there."""
+    import gradio as gr
+
+    blue = {"button_primary_background_fill": "#0a5fa8", "button_primary_background_fill_hover": "#084f8c"}
+    theme = gr.themes.Default(primary_hue="blue", font="system-ui", font_mono="monospace")
+    return theme.set(**blue, **{f"{name}_dark": colour for name, colour in blue.items()})
+
+
 def serve(args: AppArguments, settings: TimelineSettings) -> None:
     """Serve the app until Ctrl-C or SIGTERM. Of what visitors dropped nothing stays."""
     with tempfile.TemporaryDirectory(prefix="clipcaer-app-", ignore_cleanup_errors=True) as folder:
         # Keep: before Gradio is imported, which else counts its users, and keeps their files where others look.
         os.environ |= {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False"}
-        import gradio as gr
         from starlette.middleware import Middleware
 
         visits = Path(folder) / "visits"
@@ -55,7 +63,7 @@ def serve(args: AppArguments, settings: TimelineSettings) -> None:
                 server_port=args.port,
                 allowed_paths=[str(visits)],
                 app_kwargs={"middleware": [Middleware(Policy)]},
-                theme=gr.themes.Default(font="system-ui", font_mono="monospace"),
+                theme=make_theme(),
                 css=CSS,
                 **{"share": False, "ssr_mode": False, "pwa": False, "mcp_server": False, "run_history": False},
                 **{"num_workers": 0, "enable_monitoring": False, "footer_links": [], "inbrowser": False},
