@@ -113,7 +113,7 @@ def test_a_visitor_sees_the_notice_first_drops_a_recording_corrects_it_and_leave
 def test_a_threshold_makes_answers_uncertain_at_once(browser, lesson):
     make_timeline(browser, lesson)
     press(browser, "Correct")
-    cells = "[...document.querySelectorAll('td')].map(cell => cell.innerText.trim())"
+    cells = "[...document.querySelectorAll('[role=gridcell]')].map(cell => cell.innerText.trim())"
     browser.wait(f"{cells}.includes('room')")
     assert "uncertain" not in browser.run(cells)
     browser.click("input[type=range]", at=0.98)
