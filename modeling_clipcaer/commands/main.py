@@ -15,6 +15,7 @@ COMMANDS = {
     "ablate": "measure what each part of the method is worth",
     "stress": "measure a checkpoint on clips with something wrong",
     "predict": "turn recordings into timelines, or clips into labels",
+    "app": "the same in a browser, for a recording that is dropped",
     "explain": "show what answers rest on",
     "export": "write a checkpoint as one file for deployment",
     "zero-shot": "measure a plain CLIP checkpoint, without training",
