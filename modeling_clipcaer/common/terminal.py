@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TextIO
@@ -25,6 +26,8 @@ STYLES = {"error": "bold red", "warning": "yellow", "info": "default", "result":
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENAMETOOLONG}
 # What torch says of a process that decodes clips and is gone.
 _LOST_WORKER = "DataLoader worker (pid"
+# The status with which a shell reports a program that SIGPIPE ended.
+_READER_GONE = 141
 _WHY_LOST = "where the memory was full, fewer of them (--num-workers, --dataloader-num-workers) need less"
 
 
@@ -118,8 +121,7 @@ def add_path(line: str | Text, path: object) -> Text:
 
 def _write(line: str | Text, stream: TextIO, hang: int | None = None) -> None:
     if not looks_on(stream):
-        stream.write(f"{line}\n")
-        stream.flush()
+        _send(f"{line}\n", stream)
         return
     from rich.console import Console
     from rich.text import Text
@@ -142,5 +144,18 @@ def _write(line: str | Text, stream: TextIO, hang: int | None = None) -> None:
             for part in lines:
                 part.rstrip()
             console.print(text[:hang] + Text("\n" + hang * " ").join(lines), soft_wrap=True)
-    stream.write(captured.get())  # Keep: not by the console, which would write over a bar
-    stream.flush()
+    _send(captured.get(), stream)  # Keep: not by the console, which would write over a bar
+
+
+def _send(text: str, stream: TextIO) -> None:
+    """Write `text` at once. Where nobody reads on, as behind `| head`, the command ends without a word.
+
+    Keep: by `SystemExit`, which no handler of failures takes for one, and by which working folders are removed.
+    """
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        # Keep: what is left in the stream would be flushed, and fail, once more at the end of the process.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        raise SystemExit(_READER_GONE) from None

@@ -3,9 +3,9 @@
     clipcaer build folders VIDEOS --output OUT --person-pattern '([a-z]+)_'
 
 reads VIDEOS/LABEL/*.mp4, or videos of any other kind, and cuts a fifth of them for testing. With --labels they may lie
-deeper, as LABEL/anna/*.mp4. VIDEOS/{train,validation,test}/LABEL/*.mp4 are read as they are, and a split that is missing
-is cut from training. The pattern's group is the person in the path of a video below VIDEOS, so that nobody is in two
-splits. Without it each video counts as a person of its own.
+deeper, as LABEL/anna/*.mp4. VIDEOS/{train,validation,test}/LABEL/*.mp4 are read as they are, and a split that is
+missing is cut from training. The pattern's group is the person in the path of a video below VIDEOS, so that nobody is
+in two splits. Without it each video counts as a person of its own.
 """
 
 from collections.abc import Sequence
@@ -81,7 +81,7 @@ def is_loose_video(path: Path) -> bool:
 
 
 def check_depth(label: Path, videos: Sequence[Path], labels: Sequence[str] | None) -> None:
-    """Refuse videos deeper in a label's folder, unless the labels are named: the outer folders may be something else."""
+    """Refuse videos deeper in a label's folder, unless the labels are named: the folder may be something else."""
     deeper = next((video for video in videos if video.parent != label), None)
     if deeper is not None and labels is None:
         raise InputError(
@@ -105,8 +105,8 @@ def find_splits(root: Path) -> list[tuple[str, Path]]:
     if splits and others:
         # Keep: a folder `val` that nobody reads would be replaced by a cut from training in silence.
         raise InputError(
-            f"{root}: expected the folders {', '.join(SPLITS)} alone, found '{others[0]}'; rename it if it is a split's, "
-            "or move it elsewhere"
+            f"{root}: expected the folders {', '.join(SPLITS)} alone, found '{others[0]}'; rename it if it is a "
+            "split's, or move it elsewhere"
         )
     return splits
 
