@@ -50,11 +50,22 @@ def write_labels_file(path: Path, labels: Sequence[str]) -> bool:
     return True
 
 
-def tell_next(output: str, labels: Sequence[str]) -> list[str]:
-    """Lines that say what to do with a dataset that was built; writes its labels file where that is needed."""
+def find_labels_file(dataset: str) -> Path:
+    """Where the labels file to edit of a dataset is."""
+    return Path(f"{dataset.rstrip('/')}_labels.yaml")
+
+
+def tell_next(output: str, labels: Sequence[str], like: str | None = None) -> list[str]:
+    """Lines that say what to do with a dataset that was built; writes its labels file where that is needed.
+
+    Args:
+        output: the dataset.
+        labels: of it.
+        like: a dataset that it goes on from, whose labels file is its own, too.
+    """
     presets, lines = find_presets(labels), []
     if not presets:
-        path = Path(f"{output.rstrip('/')}_labels.yaml")
+        path = find_labels_file(output if like is None else like)
         what = "edit its sentences" if write_labels_file(path, labels) else "kept as it is"
         lines.append(f"labels and their texts: {path} ({what})")
         flags = ["--config", OWN, "--labels-file", str(path)]
