@@ -8,6 +8,7 @@ from modeling_clipcaer.errors import InputError
 
 
 COMMANDS = {
+    "new": "write a recipe for your own data, value by value",
     "train": "train, select by the validation split, test once",
     "evaluate": "measure a checkpoint on a split",
     "compare": "tell whether runs differ by more than noise",

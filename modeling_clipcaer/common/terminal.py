@@ -9,7 +9,7 @@ import errno
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from modeling_clipcaer.errors import InputError
@@ -79,6 +79,30 @@ def tell(line: str | Text, hang: int | None = None) -> None:
             indented by, if it is.
     """
     _write(line, sys.stdout, hang)
+
+
+def can_ask() -> bool:
+    """Whether somebody is there who may be asked: words come from a terminal, and are shown on one."""
+    return looks_on(sys.stdin) and looks_on(sys.stdout)
+
+
+def ask(question: str, default: str, choices: Sequence[str] = ()) -> str:
+    """The answer to a question on the terminal; an empty one is the default. Of an answer that is none of `choices` it
+    is said, and the question put again.
+
+    Raises:
+        InputError: there is no answer any more.
+    """
+    expected = f" ({', '.join(choices)})" if choices else ""
+    while True:
+        _send(f"{question}{expected} [{default}]: ", sys.stdout)
+        line = sys.stdin.readline()
+        if not line:
+            raise InputError(f"no answer to '{question}'; flags answer, too, see --help")
+        answer = line.strip() or default
+        if not choices or answer in choices:
+            return answer
+        complain("error", f"'{answer}'; expected one of {', '.join(choices)}")
 
 
 def complain(kind: str, message: str) -> None:
