@@ -109,19 +109,21 @@ def find_circumstances(folder: str, clips: DatasetDict, args: NewArguments) -> C
     from modeling_clipcaer.data.loading import count_labels, get_labels
     from modeling_clipcaer.models.arguments import OPENAI_CHECKPOINTS
     from modeling_clipcaer.models.cached_checkpoints import find_cached_clips
-    from modeling_clipcaer.training.proposals import TIMES, USUAL_CLIP, Circumstances, measure_face_share
+    from modeling_clipcaer.training.proposals import TIMES, USUAL_CLIP, Circumstances, measure_faces
 
     def settle(given: str | None, question: str, default: str, choices: tuple[str, ...] = ()) -> str:
         return given or (ask(question, default, choices) if can_ask() else default)
 
     cached = {name for name, repository in OPENAI_CHECKPOINTS.items() if repository in set(find_cached_clips())}
     clip = args.clip_model or (USUAL_CLIP if USUAL_CLIP in cached or not cached else min(cached))
+    face_share, face_width = measure_faces(clips["train"])
     labels = args.labels_file or find_texts(folder, get_labels(clips))
     here = "gpu" if torch.cuda.is_available() else "cpu"
     return Circumstances(
         dataset=folder,
         counts=count_labels(clips),
-        face_share=measure_face_share(clips["train"]),
+        face_share=face_share,
+        face_width=face_width,
         labels_file=settle(args.labels_file, "Texts of the labels", labels) if labels else None,
         device=settle(args.device, "What the training will run on", here, ("cpu", "gpu")),
         time=settle(args.time, "Time at hand, short for a first look", "usual", TIMES),

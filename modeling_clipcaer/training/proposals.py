@@ -3,9 +3,11 @@
 What is said of effects is of drawings, from docs/ablation.md; nothing is said of times but what was measured.
 """
 
+import math
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from statistics import median
 from typing import Any, NamedTuple
 
 import yaml
@@ -18,6 +20,7 @@ TIMES = ("short", "usual", "long")
 EVEN = 1.5  # most to fewest clips of a label, up to which labels count as equally frequent
 WIDTH = 98  # of a comment
 DRAWN = "On drawings (docs/ablation.md)"
+MARGIN, MARGIN_SHARE = 20, 8  # pixels, and how many of them make a face; the demo has 4 for faces of 35
 USUAL_CLIP = "ViT-B/32"
 
 
@@ -37,6 +40,7 @@ class Circumstances:
         dataset: the folder.
         counts: clips of each label, by split.
         face_share: of the training clips, those with a face box of their own.
+        face_width: pixels, the median over these.
         labels_file: of the labels' texts; `None` for RAER's labels, whose texts come with the code.
         device: "cpu" or "gpu", that the run is for.
         time: one of `TIMES`.
@@ -48,6 +52,7 @@ class Circumstances:
     dataset: str
     counts: Mapping[str, Mapping[str, int]]
     face_share: float
+    face_width: float
     labels_file: str | None
     device: str
     time: str
@@ -61,12 +66,18 @@ class Circumstances:
         return self.device == "gpu" and self.time == "long"
 
 
-def measure_face_share(rows: Dataset) -> float:
-    """The share of clips with a face box of their own; 1 of rows that hold crops, which were cut by boxes."""
+def measure_faces(rows: Dataset) -> tuple[float, float]:
+    """The share of clips with a face box of their own, and the median width of these in pixels. Of rows that hold
+    crops, which were cut by boxes, all have one, and no margin is left to choose."""
     if "face_box_sources" not in rows.column_names:
-        return 1.0
+        return 1.0, math.inf
     own = BOX_SOURCES.index("annotated")
-    return sum(own in sources for sources in rows["face_box_sources"][:]) / len(rows)
+    widths = [
+        next(right - left for (left, _, right, _), source in zip(boxes, sources, strict=True) if source == own)
+        for boxes, sources in zip(rows["face_boxes"][:], rows["face_box_sources"][:], strict=True)
+        if own in sources
+    ]
+    return len(widths) / len(rows), median(widths) if widths else 0.0
 
 
 def propose(case: Circumstances) -> dict[str, list[Choice]]:
@@ -114,6 +125,14 @@ def choose_model(case: Circumstances) -> Iterator[Choice]:
         f"{case.face_share:.0%} of the training clips have a face box. {DRAWN} either stream alone cost 28 points or "
         "more.",
     )
+    if math.isfinite(case.face_width):
+        margin = min(MARGIN, max(1, round(case.face_width / MARGIN_SHARE)))
+        yield Choice(
+            "face_margin",
+            margin,
+            f"Pixels around a face: the presets' {MARGIN}, but at most an eighth of a face. They are "
+            f"{case.face_width:.0f} wide here, at the median.",
+        )
     yield Choice("adapter_residual_ratio", 1.0, f"{DRAWN} it gained 2.3 ± 0.6 against the method's 0.2.")
     yield Choice("fusion", "gated", f"{DRAWN} it gained 1.1 ± 0.5 beside that ratio.")
     yield Choice("prototype_source", "mean", f"As in the presets. {DRAWN} each text view alone was as good.")
