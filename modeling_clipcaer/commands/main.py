@@ -8,6 +8,7 @@ from modeling_clipcaer.errors import InputError
 
 
 COMMANDS = {
+    "new": "write a recipe for your own data, value by value",
     "train": "train, select by the validation split, test once",
     "evaluate": "measure a checkpoint on a split",
     "compare": "tell whether runs differ by more than noise",
@@ -21,6 +22,7 @@ COMMANDS = {
     "zero-shot": "measure a plain CLIP checkpoint, without training",
     "convert": "turn a checkpoint of the research code into ours, or back",
     "build": "build a dataset from clips on disk",
+    "import": "add corrected segments to a dataset",
     "audit": "look for what is wrong with a dataset",
     "detect-boxes": "find faces and bodies in clips without boxes",
     "view": "draw what the model sees of chosen clips",

@@ -2,7 +2,9 @@
 
 import io
 import logging
+import os
 import re
+import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 
@@ -107,3 +109,32 @@ def test_a_bar_has_its_name_lets_lines_pass_above_it_and_goes(show):
 @pytest.mark.parametrize(("seconds", "clock"), [(6.6, "0:07"), (750, "12:30"), (7390, "2:03:10")])
 def test_a_clock_is_as_people_say_it(seconds, clock):
     assert show_clock(seconds) == clock
+
+
+SPEAKER = """
+import sys, tempfile
+from modeling_clipcaer.common.terminal import complain, run_command, tell
+def main():
+    with tempfile.TemporaryDirectory(dir=sys.argv[1]):
+        try:
+            {speak}
+        except Exception:
+            open(f"{{sys.argv[1]}}/caught", "w")
+raise SystemExit(run_command(main))
+"""
+
+
+@pytest.mark.parametrize(
+    ("speak", "stream"),
+    [("tell('a line')", "stdout"), ("complain('warning', 'a line')", "stderr"), ("1 / 0", None)],
+)
+def test_where_nobody_reads_on_a_command_ends_quietly_and_leaves_nothing(tmp_path, speak, stream):
+    reads, writes = os.pipe()
+    os.close(reads)
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | ({stream: writes} if stream else {})
+    command = [sys.executable, "-c", SPEAKER.format(speak=speak), tmp_path]
+    done = subprocess.run(command, **streams, text=True)
+    os.close(writes)
+    assert not done.stdout and not done.stderr
+    assert done.returncode == (141 if stream else 0)
+    assert [path.name for path in tmp_path.iterdir()] == ([] if stream else ["caught"])
