@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -100,20 +100,30 @@ def find_shards(folder: str | Path) -> dict[str, list[str]]:
     Raises:
         InputError: a shard is missing, or shards of two writings are mixed.
     """
+    found = group_shards(folder, [path.name for path in Path(folder).glob("*.parquet")])
+    return {split: [str(Path(folder, name)) for name in names] for split, names in found.items()}
+
+
+def group_shards(place: str | Path, names: Iterable[str]) -> dict[str, list[str]]:
+    """Those of the files `names` at `place` that are shards, by split, in their order.
+
+    Raises:
+        InputError: a shard is missing, or shards of two writings are mixed.
+    """
     found: dict[str, list[re.Match]] = defaultdict(list)
-    for path in sorted(Path(folder).glob("*.parquet")):
-        if match := SHARD_NAME.fullmatch(path.name):
+    for name in sorted(names):
+        if match := SHARD_NAME.fullmatch(name):
             found[match["split"]].append(match)
     for split, matches in found.items():
         total = int(matches[0]["total"])
         expected = [f"{split}-{number:05d}-of-{total:05d}.parquet" for number in range(total)]
-        names = [match.string for match in matches]
-        if names != expected:
-            missing, extra = sorted(set(expected) - set(names)), sorted(set(names) - set(expected))
+        there = [match.string for match in matches]
+        if there != expected:
+            missing, extra = sorted(set(expected) - set(there)), sorted(set(there) - set(expected))
             problem = f"{missing[0]} is missing" if missing else f"{extra[0]} is of another writing"
-            raise InputError(f"{folder}: expected {total} shards of `{split}`, but {problem}")
+            raise InputError(f"{place}: expected {total} shards of `{split}`, but {problem}")
     splits = sorted(found, key=lambda split: (SPLITS.index(split) if split in SPLITS else len(SPLITS), split))
-    return {split: [str(Path(folder, match.string)) for match in found[split]] for split in splits}
+    return {split: [match.string for match in found[split]] for split in splits}
 
 
 @contextmanager
