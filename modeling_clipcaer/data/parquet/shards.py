@@ -20,8 +20,8 @@ from modeling_clipcaer.names import public_name
 CARD_NAME, LICENCE_NAME, PROCESSOR_NAME = "README.md", "LICENSE", "preprocessor_config.json"
 SHARD_NAME = re.compile(r"(?P<split>\w+)-(?P<number>\d{5})-of-(?P<total>\d{5})\.parquet")
 SPLITS = ("train", "validation", "test")
-# What a reader that streams holds at a time. Smaller ones read no faster, and compress less.
-GROUP_BYTES = 32 * 2**20
+# What is fetched for a clip of a shard elsewhere: a few clips at most, since training asks for them in any order.
+GROUP_BYTES = 4 * 2**20
 GROUP_ROWS = 1000
 # What a build's record tells others: counts and settings. All else may name this machine's folders.
 PUBLISHED = (
@@ -32,6 +32,7 @@ PUBLISHED = (
     "split",
     "box_keys",
     "box_keys_without_clip",
+    "sources",
     "versions",
 )
 PUBLISHED_ARGUMENTS = (
@@ -158,19 +159,18 @@ def without_paths(content: Any) -> Any:
 
 
 def publish_record(dataset: Path, folder: Path) -> dict[str, Any]:
-    """Copy of the record of the dataset's build, which names its split, what is known to hold no path; return that.
-    Nothing where there is no record."""
+    """Copy of the record of the dataset's build, which names its split, what is for others, and of paths their last
+    parts; return that. Nothing where there is no record."""
     if not (dataset / RECORD_NAME).exists():
         return {}
     record = read_object(dataset / RECORD_NAME)
     published = {name: record[name] for name in PUBLISHED if name in record}
-    if "sources" in record:
-        published["sources"] = without_paths(record["sources"])
     if "arguments" in record:
         arguments = record["arguments"]
         published["arguments"] = {name: arguments[name] for name in PUBLISHED_ARGUMENTS if name in arguments}
     if skipped := record.get("unreadable_clips_left_out"):
         # Keep: their number alone; what is wrong with them is told with the paths of their files.
         published["unreadable_clips_left_out"] = len(skipped)
+    published = without_paths(published)
     write_json(published, folder / RECORD_NAME)
     return published
