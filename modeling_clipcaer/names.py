@@ -22,6 +22,11 @@ def is_hub_id(name: str) -> bool:
     return _HUB_ID.fullmatch(name) is not None and not os.path.exists(name)
 
 
+def is_repository(name: str) -> bool:
+    """Whether `name` is spelt as somebody's repository on the Hub is, `org/name`."""
+    return _HUB_ID.fullmatch(name) is not None and "/" in name
+
+
 def public_name(path_or_id: str | os.PathLike | None) -> str:
     """
     What may be told to others of a path, an address or an id on the Hub: nothing that shows whose machine it is.

@@ -22,7 +22,7 @@ from modeling_clipcaer.data.labels_file import read_label_entries
 from modeling_clipcaer.data.layouts.raer import build_dataset
 from modeling_clipcaer.data.parquet.shards import find_shards
 from modeling_clipcaer.data.record import FORMAT_VERSION, RECORD_NAME
-from modeling_clipcaer.data.streamed import find_hub_id, is_laid_out, is_streamed, read_beside, read_streamed
+from modeling_clipcaer.data.streamed import find_on_hub, is_laid_out, is_streamed, read_beside, read_streamed
 from modeling_clipcaer.data.votes import find_vote_fault
 from modeling_clipcaer.errors import InputError, check_readable, first_line
 from modeling_clipcaer.json_files import parse_json, read_object
@@ -246,15 +246,22 @@ def read_origin(folder: str | Path) -> dict[str, Any] | None:
     """What the dataset in `folder` was built from: the `name` and `link` of the data, each `None` where it is not
     known, and whether they are drawn (`is_drawn`); `None` where its build did not record it.
 
-    A dataset on the Hub without a record is called by its id.
+    Of a dataset on the Hub also its `hub_id` and the `commit` that was read. One without a record is called by its id.
     """
+    on_hub = find_on_hub(folder)
     try:
         origin = read_record(folder)["origin"]
-        return {name: origin[name] for name in ("name", "link", "is_drawn")}
+        found = {name: origin[name] for name in ("name", "link", "is_drawn")}
     except (LookupError, TypeError):
-        hub_id = find_hub_id(folder)
-        link = f"https://huggingface.co/datasets/{hub_id}"
-        return None if hub_id is None else {"name": hub_id, "link": link, "is_drawn": False}
+        if on_hub is None:
+            return None
+        found = {"name": None, "link": None, "is_drawn": False}
+    if on_hub is None:
+        return found
+    hub_id, commit = on_hub
+    if found["name"] is None:
+        found |= {"name": hub_id, "link": f"https://huggingface.co/datasets/{hub_id}"}
+    return found | {"hub_id": hub_id, "commit": commit}
 
 
 def prepare_clips(args: DataArguments, labels_file: str | None, build_dir: Path, is_main_process: bool) -> str | Path:

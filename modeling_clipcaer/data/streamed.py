@@ -59,10 +59,11 @@ def pin(place: str) -> str:
     return f"{HUB}{name}@{found.sha}"
 
 
-def find_hub_id(place: str | os.PathLike) -> str | None:
-    """The id of a dataset on the Hub; `None` for one elsewhere."""
+def find_on_hub(place: str | os.PathLike) -> tuple[str, str] | None:
+    """Id and commit of a dataset on the Hub; `None` for one elsewhere."""
     address = pin(os.fspath(place)) if is_streamed(place) else ""
-    return address.removeprefix(HUB).partition("@")[0] if address.startswith(HUB) else None
+    hub_id, _, commit = address.removeprefix(HUB).partition("@")
+    return (hub_id, commit) if address.startswith(HUB) else None
 
 
 def read_beside(place: str, name: str) -> bytes | None:

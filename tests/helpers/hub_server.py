@@ -112,7 +112,7 @@ class Handler(BaseHTTPRequestHandler):
             if (self.root / kind / name).exists():
                 return self._send({"error": "exists", "url": address}, 409)
             (self.root / kind / name).mkdir(parents=True)
-            write_state(self.root / kind / name, {"private": wanted.get("private", False), "commits": []})
+            write_state(self.root / kind / name, {"private": wanted.get("visibility") == "private", "commits": []})
             return self._send({"url": address, "id": name})
         asked = API.fullmatch(self.place)
         folder = asked and self.root / asked["kind"] / asked["id"]
