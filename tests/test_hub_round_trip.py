@@ -14,6 +14,7 @@ from helpers.places import ROOT
 from helpers.small_run import train_small
 
 
+EMBEDDED = ("--embed", "frames", "--i-may-share-these-images")
 SCRIPT = """
 import json, sys
 from modeling_clipcaer.commands.main import start
@@ -42,31 +43,17 @@ def test_clips_and_models_go_to_the_hub_and_work_from_there_as_from_disk(hub, ma
     shards, run, again = (tmp_path / name for name in ("shards", "run", "again"))
     flags = [words if str(words) != str(material.dataset) else "me/clips" for words in material.flags]
     commands = [
-        (
-            "parquet",
-            material.dataset,
-            "--embed",
-            "frames",
-            "--i-may-share-these-images",
-            "--output",
-            tmp_path / "shards",
-        ),
-        ("push", tmp_path / "shards", "--repo", "me/clips", "--yes", "--i-may-share-this"),
-        ("train", *flags, "--epochs", 1, "--dataloader_num_workers", 2, "--output", run),
+        ("parquet", material.dataset, *EMBEDDED, "--output", shards),
+        ("push", shards, "--repo", "me/clips", "--yes", "--i-may-share-this"),
+        ("train", *flags, "--epochs", 1, "--dataloader_num_workers", 2, "--no_baselines", "--output", run),
         ("push", run, "--repo", "me/emotions", "--yes", "--benchmark", "me/clips"),
-        ("evaluate", "--model", "me/emotions", "--dataset", "me/clips", "--output", tmp_path / "again"),
+        ("evaluate", "--model", "me/emotions", "--dataset", "me/clips", "--no_baselines", "--output", again),
     ]
     words = json.dumps([list(map(str, command)) for command in commands])
     known = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
-    environment = {
-        "HF_ENDPOINT": address,
-        "HF_TOKEN": "hf_x",
-        "HF_HOME": str(tmp_path / "home"),
-        "PYTHONPATH": str(ROOT),
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, words], env=known, capture_output=True, text=True, check=False
-    )
+    known |= {"HF_ENDPOINT": address, "HF_TOKEN": "hf_x", "HF_HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT)}
+    program = [sys.executable, "-c", SCRIPT, words]
+    done = subprocess.run(program, env=known, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (run / "model.safetensors").read_bytes() == (expected / "model.safetensors").read_bytes()
     reports = [json.loads((place / "report.json").read_text()) for place in (expected, run, again)]

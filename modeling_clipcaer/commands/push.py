@@ -23,7 +23,7 @@ class PushArguments:
     folder: str = option(MISSING, "Checkpoint's folder, or shards of `clipcaer parquet`.", positional=True)
     repo: str = option(MISSING, "Repository on the Hub, user/name; made where it is not there.", metavar="ID")
     yes: bool = option(False, "Send without a question.")
-    public: bool = option(False, "Others may read it; else the repository is, and must be, private.")
+    public: bool = option(False, "Let others read the repository, which is private without this.")
     i_may_share_this: bool = option(False, "The licence of the data, and the people in them, allow it.")
     revision: str | None = rare_option(None, "Branch of the repository; main by default.")
     benchmark: str | None = rare_option(
@@ -31,7 +31,7 @@ class PushArguments:
         "With a model: benchmark on the Hub, user/name, that its result is of, for .eval_results.",
         metavar="ID",
     )
-    benchmark_task: str = rare_option("default", "Its task, as its eval.yaml has it.")
+    benchmark_task: str = rare_option("default", "Task of --benchmark, as the eval.yaml there has it.")
 
     def __post_init__(self):
         for name in ("repo", "benchmark"):
