@@ -1,5 +1,5 @@
-"""From a dataset to the Hub, to training on it there, to a model on the Hub, to its evaluation: by commands in a process
-of their own, which speak HTTP with a Hub on this machine."""
+"""From a dataset to the Hub, to training on it there, to a model on the Hub, to its evaluation: by commands in another
+process, which speak HTTP with a Hub on this machine."""
 
 import json
 import os
