@@ -37,7 +37,7 @@ CROPPED_COLUMNS = {"clip_id", *CROPS_COLUMNS, "num_views", "num_frames", "label"
 def load_clips(
     folder: str | Path, splits: Sequence[str] | None = None, labels: Sequence[str] | None = None
 ) -> DatasetDict:
-    """The clips of `splits`, by default of all, of the dataset in `folder`, written by `data_scripts`, or of its
+    """The clips of `splits`, by default of all, of the dataset in `folder`, written by `clipcaer build`, or of its
     parquet shards. Shards are read once into the cache of `datasets` and mapped into memory from there.
 
     `folder` may also be the id of a dataset on the Hub, or an address. Of its rows the pictures are fetched when they

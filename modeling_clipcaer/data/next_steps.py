@@ -51,7 +51,8 @@ def write_labels_file(path: Path, labels: Sequence[str]) -> bool:
 
 
 def tell_next(output: str, labels: Sequence[str]) -> list[str]:
-    """Lines that say what to do with a dataset that was built; writes its labels file where that is needed."""
+    """Lines that say what to do with a dataset that was built, the last one the command; writes its labels file where
+    that is needed."""
     presets, lines = find_presets(labels), []
     if not presets:
         path = Path(f"{output.rstrip('/')}_labels.yaml")
@@ -63,4 +64,4 @@ def tell_next(output: str, labels: Sequence[str]) -> list[str]:
     else:
         flags = ["--config", OWN, "--labels-file", f"{presets[0]}_labels"]
     words = ["clipcaer", "train", *flags, "--dataset", output, "--output", f"outputs/{Path(output).absolute().name}"]
-    return [*lines, f"next: {shlex.join(words)}"]
+    return [*lines, shlex.join(words)]

@@ -54,7 +54,7 @@ class PredictionArguments:
         "Label Studio's document root, for --formats label_studio: a folder above that of the recordings; by default "
         "the parent of the folder in which all of them lie.",
     )
-    device: str | None = option(None, "cpu, cuda, cuda:1, ...; the accelerator where there is one by default.")
+    device: str | None = option(None, "Device: cpu, cuda, cuda:1, ...; the accelerator where there is one by default.")
 
     def __post_init__(self):
         if self.label_studio_root and "label_studio" not in self.wanted_formats:
