@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from modeling_clipcaer.common.flags import option, parse_arguments
 from modeling_clipcaer.common.terminal import run_command, tell
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.explanations.arguments import check_explain_flags, explain_frames_option, explain_option
 from modeling_clipcaer.models.arguments import tower_dtype_option
 
 
@@ -46,14 +47,11 @@ class EvaluationArguments:
         "Measure beside the result what majority and zero-shot CLIP reach; the latter by the checkpoint's own towers, "
         "which look at every clip a second time.",
     )
-    explain: int = option(
-        0,
+    explain: int = explain_option(
         "Clips of which it is told what their answers rest on, in the folder explanation and in report.html: of each "
-        "label the surest mistake and a typical right answer, then the next surest mistakes.",
-        least=0,
-        most=64,
+        "label the surest mistake and a typical right answer, then the next surest mistakes."
     )
-    explain_frames: bool = option(False, "Draw the maps of --explain over the frames, faces blurred.")
+    explain_frames: bool = explain_frames_option()
     show_faces: bool = option(False, "Leave faces as they are in what --explain-frames shows.")
     baselines_train_split: str | None = option(
         None,
@@ -61,10 +59,7 @@ class EvaluationArguments:
     )
 
     def __post_init__(self):
-        if self.explain_frames and not self.explain:
-            raise InputError("--explain-frames has a meaning with --explain alone")
-        if self.show_faces and not self.explain_frames:
-            raise InputError("--show-faces has a meaning with --explain-frames alone")
+        check_explain_flags(self)
         if self.explain and len(self.model) * self.views > 1:
             raise InputError("--explain explains the answers of one checkpoint and one view")
 

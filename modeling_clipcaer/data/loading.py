@@ -25,7 +25,7 @@ from modeling_clipcaer.data.record import FORMAT_VERSION, RECORD_NAME
 from modeling_clipcaer.data.streamed import find_on_hub, is_laid_out, is_streamed, read_beside, read_streamed
 from modeling_clipcaer.data.votes import find_vote_fault
 from modeling_clipcaer.errors import InputError, check_readable, first_line
-from modeling_clipcaer.json_files import parse_json, read_object
+from modeling_clipcaer.json_files import check_format, parse_json, read_object
 
 
 logger = logging.getLogger(__name__)
@@ -81,11 +81,7 @@ def load_clips(
 def _check_version(folder: str | Path) -> None:
     """Refuse a dataset that a later version of this code built; those that say nothing are of the first."""
     version = read_record(folder).get("format_version", FORMAT_VERSION)
-    if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
-        raise InputError(
-            f"{folder}/{RECORD_NAME}: `format_version` is {version}, this version of ClipCaer reads up to "
-            f"{FORMAT_VERSION}: the dataset was built by a newer version"
-        )
+    check_format(version, FORMAT_VERSION, f"{folder}/{RECORD_NAME}")
 
 
 def read_record(folder: str | Path) -> dict[str, Any]:
