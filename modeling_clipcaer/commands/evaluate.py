@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from modeling_clipcaer.common.flags import option, parse_arguments
 from modeling_clipcaer.common.terminal import run_command, tell
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.explanations.arguments import check_explain_flags, explain_frames_option, explain_option
 from modeling_clipcaer.models.arguments import tower_dtype_option
 from modeling_clipcaer.training.settings import MeasuredCacheArguments
 
@@ -47,14 +48,11 @@ class EvaluationArguments:
         "Measure beside the result what majority and zero-shot CLIP reach; the latter by the checkpoint's own towers, "
         "which look at every clip a second time.",
     )
-    explain: int = option(
-        0,
+    explain: int = explain_option(
         "Clips of which it is told what their answers rest on, in the folder explanation and in report.html: of each "
-        "label the surest mistake and a typical right answer, then the next surest mistakes.",
-        least=0,
-        most=64,
+        "label the surest mistake and a typical right answer, then the next surest mistakes."
     )
-    explain_frames: bool = option(False, "Draw the maps of --explain over the frames, faces blurred.")
+    explain_frames: bool = explain_frames_option()
     show_faces: bool = option(False, "Leave faces as they are in what --explain-frames shows.")
     baselines_train_split: str | None = option(
         None,
@@ -62,10 +60,7 @@ class EvaluationArguments:
     )
 
     def __post_init__(self):
-        if self.explain_frames and not self.explain:
-            raise InputError("--explain-frames has a meaning with --explain alone")
-        if self.show_faces and not self.explain_frames:
-            raise InputError("--show-faces has a meaning with --explain-frames alone")
+        check_explain_flags(self)
         if self.explain and len(self.model) * self.views > 1:
             raise InputError("--explain explains the answers of one checkpoint and one view")
 
@@ -124,7 +119,7 @@ def evaluate(
     from modeling_clipcaer.reports.explained import choose_answers, explain_answers
     from modeling_clipcaer.reports.predictions import FILE_NAME, collect_predictions, write_predictions
     from modeling_clipcaer.reports.told_result import list_result
-    from modeling_clipcaer.training.clip_cache import embed_measured, read_in_process
+    from modeling_clipcaer.training.clip_cache import embed_measured, find_cache, read_in_process
     from modeling_clipcaer.training.ensembles import describe_members, list_labels, load_members, predict_together
     from modeling_clipcaer.training.run_comparison import fingerprint_clips
 
@@ -139,7 +134,7 @@ def evaluate(
         check_sources(clips[args.split])
     read = [clips] * len(members)  # the clips as each member reads them
     if cache_args.cache_frame_embeds:
-        how = (cache_args.find_folder(args.dataset), args.num_workers, args.tower_dtype)
+        how = (cache_args.cache_dir or find_cache(args.dataset), args.num_workers, args.tower_dtype)
         read = [embed_measured(model.to(trainer_args.device), processor, clips, *how) for model, processor in members]
         read_in_process(trainer_args)
     rows = [splits[args.split] for splits in read]

@@ -27,6 +27,7 @@ COMMANDS = {
     "detect-boxes": "find faces and bodies in clips without boxes",
     "view": "draw what the model sees of chosen clips",
     "parquet": "write a dataset as parquet shards",
+    "push": "send a checkpoint or shards to the Hub, listed first",
     "synthetic": "draw a data set of student scenes",
     "draw": "draw a classroom as a recording, or a sheet of scenes",
     "clip-to-video": "write clips of a dataset as one video",

@@ -56,7 +56,7 @@ def measure(
     from modeling_clipcaer.reports.evaluation import build_report, write_report
     from modeling_clipcaer.reports.predictions import FILE_NAME, collect_predictions, write_predictions
     from modeling_clipcaer.reports.told_result import list_result
-    from modeling_clipcaer.training.clip_cache import embed_measured
+    from modeling_clipcaer.training.clip_cache import embed_measured, find_cache
     from modeling_clipcaer.training.run_comparison import fingerprint_clips
 
     clips = load_clips(args.dataset, (args.split,))
@@ -64,7 +64,7 @@ def measure(
     processor = build_processor(model, pixels)
     read = clips
     if cache_args.cache_frame_embeds:
-        folder = cache_args.find_folder(args.dataset)
+        folder = cache_args.cache_dir or find_cache(args.dataset)
         read = embed_measured(model, processor, clips, folder, args.num_workers, args.tower_dtype)
     logits = score_clips(model, processor, read[args.split], args.batch_size, args.num_workers, args.tower_dtype)
     answers = collect_predictions(clips[args.split], logits.numpy(), get_labels(clips))

@@ -48,7 +48,7 @@ REPORT_FIELDS = {
     *("labels", "absent_labels", "ece", "calibration", "reliability", "num_clips", "units", "checkpoint", "dataset"),
     *("model_revision", "members", "views", "origin"),
     *("split", "split_protocol", "seed", "tower_dtype", "versions", "caveats"),
-    *("selected", "last_epoch", "training_clips", "class_priors", "split_clips", "training_caveats"),
+    *("result", "selected", "last_epoch", "training_clips", "class_priors", "split_clips", "training_caveats"),
     *("calibration_fit", "unused_flags", "baselines"),
     *("num_persons", "uar_ci95_by_person", "war_ci95_by_person", "by_length", "by_boxes", "abstention", "clips"),
     "recall_ci95",

@@ -6,7 +6,6 @@ rates, the Trainer's own flags that are often set or have another default here a
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 from modeling_clipcaer.common.flags import check_ranges, option, rare_option
 from modeling_clipcaer.common.processes import count_cores
@@ -179,10 +178,6 @@ class MeasuredCacheArguments:
         "pixels it is training's.",
     )
     cache_dir: str | None = cache_dir_option()
-
-    def find_folder(self, dataset: str) -> Path:
-        """Where the cache of a dataset lies."""
-        return Path(self.cache_dir or Path(dataset) / "cache")
 
 
 @dataclass
