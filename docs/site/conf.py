@@ -57,6 +57,7 @@ def setup(app):
     app.add_html_math_renderer("mathml", (show_inline, None), (show_block, None))
     app.connect("source-read", read_page)
     app.connect("autodoc-process-docstring", read_docstring, priority=1)
+    app.connect("html-page-context", level_captions, priority=900)  # behind the theme
     app.connect("build-finished", copy_pictures)
 
 
@@ -93,6 +94,12 @@ def list_contents():
 def write_toctree(caption, pages):
     """A part of the contents."""
     return "\n".join(["```{toctree}", ":hidden:", f":caption: {caption}", "", *pages, "```", ""])
+
+
+def level_captions(app, page, template, context, doctree):
+    """Say of the parts' names beside a page which level of heading they are, as a screen reader asks."""
+    tree = context["furo_navigation_tree"]
+    context["furo_navigation_tree"] = tree.replace('role="heading"', 'role="heading" aria-level="2"')
 
 
 def copy_pictures(app, exception):
