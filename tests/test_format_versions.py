@@ -51,9 +51,7 @@ def test_a_kept_dataset_has_its_clips_and_a_newer_one_is_refused(kept):
     record = kept / "dataset" / "build.json"
     for version in (2, "later", None):
         change(record, format_version=version)
-        with pytest.raises(
-            InputError, match=f"`format_version` is {version!r}, this version of ClipCaer reads up to 1"
-        ):
+        with pytest.raises(InputError, match=f"`format_version` is {version!r}, this version .* reads up to 1"):
             load_clips(kept / "dataset")
     record.write_text("{}")
     assert load_clips(kept / "dataset")  # of before datasets said their version

@@ -34,16 +34,13 @@ from modeling_clipcaer.recordings.analysis import RecordingAnalyzer
 from modeling_clipcaer.recordings.recording import open_recording
 from modeling_clipcaer.recordings.settings import TimelineSettings
 from modeling_clipcaer.recordings.stretches import Recording
-from modeling_clipcaer.recordings.timeline import (
-    Timeline,
-    TimelineWindow,
-    join_notes,
-)
+from modeling_clipcaer.recordings.timeline import Timeline, TimelineWindow, join_notes
 from modeling_clipcaer.recordings.windows import set_threshold
 
 
 NOTHING = "Drop a recording first, and make its timeline."
 STOPPED = "Stopped. What was there before is as it was."
+LEFT = "The connection to this page was lost, and what was dropped is removed. Load the page again."
 
 
 class Wish(NamedTuple):
@@ -66,6 +63,7 @@ class Studio:
     def __init__(self, args: AppArguments, settings: TimelineSettings, folder: Path):
         self.args, self.settings, self.folder = args, settings, folder
         self.visits: dict[str, Visit] = {}
+        self.left: set[str] = set()
         self.lock = threading.Lock()
         self.analyzer = self._load(args.model, args.labels)
         self.config = self.analyzer.model.config
@@ -74,6 +72,11 @@ class Studio:
         self.measured = None if args.labels else find_measurement(args.model, self.config)
         self.clip = args.model if args.labels else self.config.clip_config._name_or_path
         self.load_zero_shot = lru_cache(maxsize=1)(self._load_zero_shot)
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether a checkpoint of ours answers, and not a plain CLIP model alone."""
+        return self.args.labels is None
 
     @property
     def told_measurement(self) -> str:
@@ -88,21 +91,31 @@ class Studio:
         return "\n".join(f"{label}: {text}" for label, texts in pairs for text in as_list(texts))
 
     def find(self, session: str) -> "Visit":
-        """The visit of a page, which begins where there is none."""
+        """The visit of a page, which begins where there is none.
+
+        Raises:
+            InputError: the page was left. What it asked before is answered no more.
+        """
         with self.lock:
+            if session in self.left:
+                raise InputError(LEFT)
             if session not in self.visits:
                 self.visits[session] = Visit(self)
             return self.visits[session]
 
     def leave(self, session: str) -> None:
         """End the visit of a page that was closed."""
-        if visit := self.visits.pop(session, None):
+        with self.lock:
+            self.left.add(session)
+            visit = self.visits.pop(session, None)
+        if visit is not None:
             visit.leave()
 
     def build_analyzer(self, wish: Wish) -> RecordingAnalyzer:
         """What makes timelines without a threshold as they are wished for."""
         settings = replace(self.settings, window=wish.window, stride=wish.stride, threshold=0.0)
-        base = self.analyzer if wish.sentences is None else self.load_zero_shot(wish.sentences)
+        is_own = wish.sentences is None or (not self.is_trained and wish.sentences == self.sentences)
+        base = self.analyzer if is_own else self.load_zero_shot(wish.sentences)
         # Keep: no detector. Each has its own, since those of OpenCV keep what they work on.
         return RecordingAnalyzer(base.model, base.processor, settings, zero_shot=base.zero_shot)
 

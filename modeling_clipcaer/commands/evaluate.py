@@ -32,7 +32,7 @@ class EvaluationArguments:
     model: list[str] = option(
         MISSING, "Checkpoint: a folder, or an id on the Hub. Several answer together: their mean probability counts."
     )
-    dataset: str = option(MISSING, "Dataset; a folder that `clipcaer build` wrote.")
+    dataset: str = option(MISSING, "Dataset: a folder of `clipcaer build`, an id on the Hub, or an address.")
     output_dir: str = option(MISSING, "Folder for report.json, report.md and plots.")
     split: str = option("test", "Split to measure.")
     views: int = option(

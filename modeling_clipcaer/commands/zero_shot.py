@@ -20,7 +20,7 @@ from modeling_clipcaer.training.settings import MeasuredCacheArguments
 class ZeroShotArguments:
     """What is measured, and where the report goes."""
 
-    dataset: str = option(MISSING, "Dataset; a folder that `clipcaer build` wrote.")
+    dataset: str = option(MISSING, "Dataset: a folder of `clipcaer build`, an id on the Hub, or an address.")
     output_dir: str = option(MISSING, "Folder for report.json, report.md and plots.")
     split: str = option("test", "Split to measure.")
     batch_size: int = option(8, "Clips a step.", least=1)

@@ -9,7 +9,7 @@ from helpers.tiny import tiny_model
 from modeling_clipcaer import ClipCaerVideoProcessor
 from modeling_clipcaer.app.arguments import AppArguments
 from modeling_clipcaer.app.corrections import list_segments, read_segment, refuse_overlaps
-from modeling_clipcaer.app.visits import NOTHING, STOPPED, Studio, Wish, read_sentences
+from modeling_clipcaer.app.visits import LEFT, NOTHING, STOPPED, Studio, Wish, read_sentences
 from modeling_clipcaer.common.files import file_sha256
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.exports.timeline_json import load_timeline
@@ -192,6 +192,8 @@ def test_what_is_dropped_and_what_is_made_of_it_goes_with_the_page(studio, drop,
     studio.leave("page")
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
     assert studio.visits == {} and list(studio.folder.iterdir()) == []
+    with pytest.raises(InputError, match=LEFT):  # as what still waited for its turn
+        studio.find("page")
 
 
 def test_a_second_recording_takes_away_the_first_and_what_was_made_of_it(studio, drop, tmp_path):
