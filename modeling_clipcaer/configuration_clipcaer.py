@@ -7,8 +7,7 @@ from typing import Any
 from huggingface_hub.dataclasses import strict
 from transformers import CLIPConfig, PreTrainedConfig
 
-from .errors import InputError
-from .json_files import read_object
+from .json_files import check_format, read_object
 from .label_texts import check_distinct, end_token_id
 from .names import find_colour_fault, find_label_fault, public_name
 from .raer_labels import RAER_LABELS
@@ -146,12 +145,7 @@ class ClipCaerConfig(PreTrainedConfig, ModelSettings):
     def from_dict(cls, config_dict: dict[str, Any], **kwargs) -> "ClipCaerConfig":
         """As every configuration of transformers; one that a newer version wrote is refused."""
         # Keep: before its fields, which may be of other kinds there.
-        version = config_dict.get("format_version", FORMAT_VERSION)
-        if isinstance(version, int) and version > FORMAT_VERSION:
-            raise InputError(
-                f"`format_version` is {version}, this version of ClipCaer reads up to {FORMAT_VERSION}: "
-                "the checkpoint was written by a newer version"
-            )
+        check_format(config_dict.get("format_version", FORMAT_VERSION), FORMAT_VERSION, "config.json")
         # Keep: `from_pretrained(..., num_labels=20)` is transformers' way to begin with labels anew.
         if kwargs.get("num_labels") not in (None, len(config_dict.get("id2label") or ())):
             config_dict = {name: value for name, value in config_dict.items() if name not in OF_LABELS}

@@ -59,6 +59,22 @@ def read_object(path: str | os.PathLike, largest: int = LARGEST) -> dict[str, An
     return content
 
 
+def check_format(version: object, newest: int, place: str | os.PathLike) -> None:
+    """Refuse what a newer version of this code wrote.
+
+    Args:
+        version: as the file says it.
+        newest: that is read here.
+        place: of the file, for the message.
+
+    Raises:
+        InputError: the version is above the newest one, or is none.
+    """
+    if type(version) is not int or not 1 <= version <= newest:
+        found = f"`format_version` is {version!r}, this version of ClipCaer reads up to {newest}"
+        raise InputError(f"{place}: {found}: it was written by a newer version")
+
+
 def parse_json(text: str | bytes, place: str | os.PathLike) -> Any:
     """The content of JSON text.
 

@@ -11,6 +11,8 @@ from urllib.parse import unquote, urlsplit
 
 # `org/name` or `name`, as the Hub spells a repository.
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
+# A dataset on the Hub as file systems address it, perhaps with its revision.
+_HUB_ADDRESS = re.compile(r"hf://(?:datasets/)?(?P<id>[\w.-]+/[\w.-]+)(?:@[^/]*)?/?", re.ASCII)
 # A repository in the Hub's cache, and what is in it: `models--org--name/snapshots/REVISION/model.safetensors`.
 _HUB_CACHE = re.compile(r"(?:^|/)(?:models|datasets|spaces)--(?P<id>[^/]+)/snapshots/[^/]+(?P<rest>/.*)?$")
 
@@ -18,6 +20,11 @@ _HUB_CACHE = re.compile(r"(?:^|/)(?:models|datasets|spaces)--(?P<id>[^/]+)/snaps
 def is_hub_id(name: str) -> bool:
     """Whether `name` may be a repository on the Hub: it is spelt like one, and there is nothing of that name here."""
     return _HUB_ID.fullmatch(name) is not None and not os.path.exists(name)
+
+
+def is_repository(name: str) -> bool:
+    """Whether `name` is spelt as somebody's repository on the Hub is, `org/name`."""
+    return _HUB_ID.fullmatch(name) is not None and "/" in name
 
 
 def public_name(path_or_id: str | os.PathLike | None) -> str:
@@ -29,8 +36,8 @@ def public_name(path_or_id: str | os.PathLike | None) -> str:
             address, or an id on the Hub.
 
     Returns:
-        An id on the Hub as it is, unless it is the path of something here; of a place in the Hub's cache the id it is
-        of; of every other path and address the last part. The empty string for none.
+        An id on the Hub as it is, unless it is the path of something here; of an address or a place in the Hub's cache
+        the id it is of; of every other path and address the last part. The empty string for none.
 
     Example:
 
@@ -43,6 +50,8 @@ def public_name(path_or_id: str | os.PathLike | None) -> str:
     name = os.fspath(path_or_id) if path_or_id is not None else ""
     if is_hub_id(name):
         return name
+    if addressed := _HUB_ADDRESS.fullmatch(name):
+        return addressed["id"]
     if "://" in name:
         address = urlsplit(name)
         name = unquote(address.path) if address.path.strip("/") else (address.hostname or "")

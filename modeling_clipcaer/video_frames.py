@@ -99,6 +99,7 @@ class VideoFrames:
 
     Args:
         path (`str` or `Path`): a video file, or an http(s) address, which is downloaded into memory.
+        content (`bytes`, *optional*): of the file, where it is in memory; `path` is then what it is called.
 
     Attributes:
         size (`tuple[int, int]`): width and height of every frame, upright.
@@ -115,13 +116,15 @@ class VideoFrames:
         InputError: the file cannot be read, or has no picture in it.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, content: bytes | None = None):
         self.path = str(path)
-        is_address = self.path.startswith(("http://", "https://"))
-        self._download = _fetch(self.path) if is_address else None
-        if not is_address:
+        if content is None and self.path.startswith(("http://", "https://")):
+            content = _fetch(self.path)
+        self._download = None if content is None else io.BytesIO(content)
+        if self._download is None:
             check_regular(self.path, "a video")
-            _check_no_list(self.path)
+        with open(self.path, "rb") if content is None else io.BytesIO(content) as file:
+            _check_no_list(self.path, file)
         self._timestamps: list[int] = []
         self._keyframes: list[int] = []  # places of the frames that decoding can start at
         self._counted = False  # timestamps do not tell the frames: count decoded ones instead
@@ -411,10 +414,9 @@ def _tell_frames(packets: Sequence[_Packet]) -> bool:
     return all(abs(place - rank) <= REORDERED for rank, place in enumerate(ranked))
 
 
-def _check_no_list(path: str) -> None:
+def _check_no_list(path: str, file: BinaryIO) -> None:
     """Refuse a list of other files, which FFmpeg would open in its place, wherever they lie."""
-    with open(path, "rb") as file:
-        head = file.read(1024).removeprefix(b"\xef\xbb\xbf").lstrip()
+    head = file.read(1024).removeprefix(b"\xef\xbb\xbf").lstrip()
     if head.startswith(LISTS):
         raise InputError(f"{path}: expected a video, found a list of other files")
 
@@ -432,10 +434,10 @@ def _list_boxes(file: BinaryIO) -> Iterator[bytes]:
         at = file.seek(at + size)
 
 
-def _fetch(url: str) -> io.BytesIO:
+def _fetch(url: str) -> bytes:
     try:
         with urllib.request.urlopen(url, timeout=60) as response:
-            return io.BytesIO(response.read())
+            return response.read()
     except (urllib.error.URLError, TimeoutError, ValueError) as error:
         raise InputError(
             f"{url}: cannot be downloaded ({_reason(error)}); fetch it yourself, and name the file"

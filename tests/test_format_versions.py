@@ -51,7 +51,7 @@ def test_a_kept_dataset_has_its_clips_and_a_newer_one_is_refused(kept):
     record = kept / "dataset" / "build.json"
     for version in (2, "later", None):
         change(record, format_version=version)
-        with pytest.raises(InputError, match=f"`format_version` is {version}, this version of ClipCaer reads up to 1"):
+        with pytest.raises(InputError, match=f"`format_version` is {version!r}, this version .* reads up to 1"):
             load_clips(kept / "dataset")
     record.write_text("{}")
     assert load_clips(kept / "dataset")  # of before datasets said their version
@@ -85,7 +85,7 @@ def test_kept_answers_and_a_kept_record_are_read_and_newer_ones_refused(kept):
     assert found.logits.tolist() == ANSWERS.logits.tolist()
     assert check_whole(kept / "run", optimizer=False)["step"] == 3
     change(kept / "run" / "resume.json", format_version=2)
-    with pytest.raises(InputError, match="is of format 2, expected 1: written by another version"):
+    with pytest.raises(InputError, match="`format_version` is 2, this version of ClipCaer reads up to 1"):
         read_record(kept / "run")
 
 

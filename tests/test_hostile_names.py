@@ -155,7 +155,7 @@ def test_a_report(report, tmp_path):
 
 
 def test_a_model_card_and_its_front_matter(report):
-    card = render_model_card(report, "openai/clip", [HOSTILE], {"clip_model": f"/x/{HOSTILE}".replace("/s", "")}, None)
+    card = render_model_card(report, "openai/clip", [HOSTILE], {"clip_model": f"/x/{HOSTILE}".replace("/s", "")})
     assert not OBEYED.search(card)
     read = ModelCard(card)
     assert read.data.license == "other" and read.data.eval_results[0].dataset_split == printable(HOSTILE)

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 from modeling_clipcaer.common.flags import option, parse_arguments
 from modeling_clipcaer.common.terminal import run_command, tell
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.explanations.arguments import check_explain_flags, explain_frames_option, explain_option
 from modeling_clipcaer.models.arguments import tower_dtype_option
+from modeling_clipcaer.training.settings import MeasuredCacheArguments
 
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ class EvaluationArguments:
     model: list[str] = option(
         MISSING, "Checkpoint: a folder, or an id on the Hub. Several answer together: their mean probability counts."
     )
-    dataset: str = option(MISSING, "Dataset; a folder that `clipcaer build` wrote.")
+    dataset: str = option(MISSING, "Dataset: a folder of `clipcaer build`, an id on the Hub, or an address.")
     output_dir: str = option(MISSING, "Folder for report.json, report.md and plots.")
     split: str = option("test", "Split to measure.")
     views: int = option(
@@ -46,14 +48,11 @@ class EvaluationArguments:
         "Measure beside the result what majority and zero-shot CLIP reach; the latter by the checkpoint's own towers, "
         "which look at every clip a second time.",
     )
-    explain: int = option(
-        0,
+    explain: int = explain_option(
         "Clips of which it is told what their answers rest on, in the folder explanation and in report.html: of each "
-        "label the surest mistake and a typical right answer, then the next surest mistakes.",
-        least=0,
-        most=64,
+        "label the surest mistake and a typical right answer, then the next surest mistakes."
     )
-    explain_frames: bool = option(False, "Draw the maps of --explain over the frames, faces blurred.")
+    explain_frames: bool = explain_frames_option()
     show_faces: bool = option(False, "Leave faces as they are in what --explain-frames shows.")
     baselines_train_split: str | None = option(
         None,
@@ -61,17 +60,17 @@ class EvaluationArguments:
     )
 
     def __post_init__(self):
-        if self.explain_frames and not self.explain:
-            raise InputError("--explain-frames has a meaning with --explain alone")
-        if self.show_faces and not self.explain_frames:
-            raise InputError("--show-faces has a meaning with --explain-frames alone")
+        check_explain_flags(self)
         if self.explain and len(self.model) * self.views > 1:
             raise InputError("--explain explains the answers of one checkpoint and one view")
 
 
 def main() -> None:
-    (args,) = parse_arguments((EvaluationArguments,), sys.argv[1:], __doc__)
+    types = (EvaluationArguments, MeasuredCacheArguments)
+    args, cache_args = parse_arguments(types, sys.argv[1:], __doc__)
     check_baselines(args)
+    if cache_args.cache_frame_embeds and args.views > 1:
+        raise InputError("--cache-frame-embeds keeps one view of a clip: --views needs its frames")
     from modeling_clipcaer.common.locks import locked_folder
     from modeling_clipcaer.common.progress import hide_progress_bars
     from modeling_clipcaer.models.checkpoints import check_output_dir
@@ -91,7 +90,7 @@ def main() -> None:
     )
     # Keep: the folder is the main process's to hold; the others of a launch are its own.
     with locked_folder(args.output_dir) if trainer_args.process_index == 0 else nullcontext():
-        evaluate(args, trainer_args)
+        evaluate(args, cache_args, trainer_args)
 
 
 def check_baselines(args: EvaluationArguments) -> None:
@@ -106,7 +105,9 @@ def check_baselines(args: EvaluationArguments) -> None:
             )
 
 
-def evaluate(args: EvaluationArguments, trainer_args: ClipCaerTrainingArguments) -> None:
+def evaluate(
+    args: EvaluationArguments, cache_args: MeasuredCacheArguments, trainer_args: ClipCaerTrainingArguments
+) -> None:
     """Report of a checkpoint on a split."""
     from modeling_clipcaer.common.files import is_replaceable, staged_folder
     from modeling_clipcaer.common.versions import tell_command
@@ -118,6 +119,7 @@ def evaluate(args: EvaluationArguments, trainer_args: ClipCaerTrainingArguments)
     from modeling_clipcaer.reports.explained import choose_answers, explain_answers
     from modeling_clipcaer.reports.predictions import FILE_NAME, collect_predictions, write_predictions
     from modeling_clipcaer.reports.told_result import list_result
+    from modeling_clipcaer.training.clip_cache import embed_measured, find_cache, read_in_process
     from modeling_clipcaer.training.ensembles import describe_members, list_labels, load_members, predict_together
     from modeling_clipcaer.training.run_comparison import fingerprint_clips
 
@@ -130,7 +132,13 @@ def evaluate(args: EvaluationArguments, trainer_args: ClipCaerTrainingArguments)
     clips = load_clips(args.dataset, tuple(dict.fromkeys(splits)), labels)
     if args.explain_frames:  # Keep: here. Nobody is to learn it when all clips have been answered.
         check_sources(clips[args.split])
-    logits, trainer = predict_together(members, clips[args.split], trainer_args, args.views)
+    read = [clips] * len(members)  # the clips as each member reads them
+    if cache_args.cache_frame_embeds:
+        how = (cache_args.cache_dir or find_cache(args.dataset), args.num_workers, args.tower_dtype)
+        read = [embed_measured(model.to(trainer_args.device), processor, clips, *how) for model, processor in members]
+        read_in_process(trainer_args)
+    rows = [splits[args.split] for splits in read]
+    logits, trainer = predict_together(members, rows, trainer_args, args.views)
     if trainer.is_world_process_zero():
         answers = collect_predictions(clips[args.split], logits, labels)
         report = build_report(
@@ -152,7 +160,7 @@ def evaluate(args: EvaluationArguments, trainer_args: ClipCaerTrainingArguments)
         if args.baselines:
             model, processor = members[0]  # of which CLIP and sentences are taken
             baselines = measure_baselines(
-                *(model.eval(), processor, clips, args.split, args.baselines_train_split),
+                *(model.eval(), processor, read[0], args.split, args.baselines_train_split),
                 batch_size=args.batch_size,
                 num_workers=args.num_workers,
                 tower_dtype=args.tower_dtype,

@@ -58,7 +58,7 @@ class ExplanationArguments:
     )
     seed: int = option(0, "Seed of the draws.", least=0)
     num_workers: int = rare_option(2, "Processes that decode the clips of --map-clips.", least=0)
-    device: str | None = option(None, "cpu, cuda, cuda:1, ...; the accelerator where there is one by default.")
+    device: str | None = option(None, "Device: cpu, cuda, cuda:1, ...; the accelerator where there is one by default.")
     bounding_box_face: str | None = rare_option(None, "JSON file of face boxes in recordings, in place of a detector.")
     bounding_box_body: str | None = rare_option(None, "JSON file of body boxes in recordings.")
 

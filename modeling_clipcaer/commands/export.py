@@ -116,6 +116,8 @@ def describe(
         "max_num_frames": config.num_frames,
         "outputs": {"logits": {"shape": ["batch_size", config.num_labels], "dtype": "float32"}},
         "labels": [config.id2label[index] for index in range(config.num_labels)],
+        # Divides the logits before they become probabilities; null where the checkpoint was not calibrated.
+        "calibration_temperature": config.calibration_temperature,
         "processor": processor.to_dict(),
         "checkpoint": public_name(args.model),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},

@@ -16,7 +16,7 @@ class StressArguments:
     """What is measured on what."""
 
     model: str = option(MISSING, "Checkpoint: a folder, or an id on the Hub.")
-    dataset: str = option(MISSING, "Dataset with frames; a folder that `clipcaer build` wrote.")
+    dataset: str = option(MISSING, "Dataset with frames: a folder of `clipcaer build`, a Hub id, or an address.")
     output_dir: str = option(MISSING, "Folder for stress.json, stress.md, stress.csv and stress.png.")
     split: str = option("test", "Split to measure.")
     batch_size: int = option(8, "Clips a step.", least=1)

@@ -89,7 +89,7 @@ def train_and_test(arguments: list, given: dict, presets: list[str], unused: dic
     """
     from transformers import set_seed
 
-    from modeling_clipcaer.data.loading import get_labels, load_clips, prepare_clips
+    from modeling_clipcaer.data.loading import get_labels, load_clips, prepare_clips, read_origin
     from modeling_clipcaer.losses.table import CLASSIFICATION_LOSSES
     from modeling_clipcaer.metrics import compute_uar_war
     from modeling_clipcaer.models.building import build_model, build_processor
@@ -122,7 +122,7 @@ def train_and_test(arguments: list, given: dict, presets: list[str], unused: dic
     model = build_model(model_args, get_labels(clips))
     facts = collect_facts(model, clips, cache_args, trainable_args)
     prepare_lora(model, trainable_args, training_args.lr_image_encoder)
-    repository = create_repository(training_args)
+    repository = create_repository(training_args, read_origin(dataset))
     processor = build_processor(model, processor_args)
     test_rows = clips["test"]
     clips = read_from_cache(clips, model, processor, cache_args, dataset, training_args)
@@ -314,13 +314,14 @@ def write_results(
     from modeling_clipcaer.models.checkpoints import save_checkpoint, weights_revision
     from modeling_clipcaer.models.trainable import complete_model
     from modeling_clipcaer.reports.evaluation import plot_training_curves, tell_calibration, write_report
-    from modeling_clipcaer.reports.hub import push_files
+    from modeling_clipcaer.reports.hub import pack, send
     from modeling_clipcaer.reports.model_card import public_settings, render_licence, render_model_card
     from modeling_clipcaer.reports.predictions import write_predictions
     from modeling_clipcaer.reports.told_result import list_result, tell_epoch
+    from modeling_clipcaer.synthetic.example import draw_example
 
     output_dir = trainer.args.output_dir
-    card = render_model_card(report, base_model, presets, flags, repository)
+    card = render_model_card(report, base_model, presets, flags)
     with staged_folder(output_dir) as folder:
         model = trainer.accelerator.unwrap_model(trainer.model)
         complete_model(model)
@@ -334,13 +335,13 @@ def write_results(
         )
         (folder / "README.md").write_text(card, encoding="utf-8")
         (folder / "LICENSE").write_text(render_licence(report, base_model), encoding="utf-8")
-        names = [path.name for path in folder.iterdir()]
         (folder / "run.yaml").write_text(yaml.safe_dump(flags, allow_unicode=True), encoding="utf-8")
     for line in list_result(report, output_dir, [tell_epoch(report), *tell_rivals(report), tell_calibration(report)]):
         tell(line)
     if repository is not None:
-        # Without run.yaml, which is full of this machine's paths.
-        tell(f"pushed: {push_files(output_dir, names, repository, trainer.args.hub_revision)}")
+        parcel = pack(output_dir, repository, draw_example())
+        parcel.tell(repository, "private" if trainer.args.hub_private_repo else "public")
+        tell(f"pushed: {send(parcel, repository, trainer.args.hub_revision)}")
 
 
 if __name__ == "__main__":

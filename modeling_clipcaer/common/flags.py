@@ -355,7 +355,8 @@ class _BriefFormatter(_HelpFormatter):
     """The first thing that is said of each flag, and no line to spare, so that all is on a screen."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        first = ": ".join(filter(None, (re.split(r"[;:.] |\.$", action.help or "")[0], _hidden_choices(action))))
+        text = (action.help or "").replace("(default: ", "(")
+        first = ": ".join(filter(None, (re.split(r"[;:.] |\.$", text)[0], _hidden_choices(action))))
         default = _shown_default(action)
         return f"{first} ({default})" if default not in ("", "on", "off") else first
 

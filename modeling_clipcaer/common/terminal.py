@@ -131,8 +131,10 @@ def tell_findings(lines: Iterable[str]) -> None:
 
 
 def looks_on(stream: TextIO) -> bool:
-    """Whether a person reads what is written, as it is written."""
-    return getattr(stream, "isatty", bool)()  # what stands in for a stream may have none
+    """Whether a person reads what is written, as it is written, on a terminal."""
+    # Keep: a cell's `!command` writes to a terminal that cannot go back. Each step of a bar would stay below the cell.
+    in_notebook = "JPY_PARENT_PID" in os.environ
+    return not in_notebook and getattr(stream, "isatty", bool)()  # what stands in for a stream may have none
 
 
 def add_path(line: str | Text, path: object) -> Text:

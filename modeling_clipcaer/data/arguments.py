@@ -10,7 +10,7 @@ from modeling_clipcaer.errors import InputError
 class DataArguments:
     """Which clips: a dataset that was built, or RAER's own files, from which one is then built first."""
 
-    dataset: str | None = option(None, "Dataset; a folder that `clipcaer build` wrote.")
+    dataset: str | None = option(None, "Dataset: a folder of `clipcaer build`, an id on the Hub, or an address.")
     root_dir: str | None = option(None, "RAER's folder, in place of --dataset; or its parent.")
     train_annotation: str | None = rare_option(None, "Annotation of the training clips, with --root-dir.")
     val_annotation: str | None = rare_option(None, "Annotation of the validation clips, with --root-dir.")

@@ -14,6 +14,7 @@ import torch
 
 from modeling_clipcaer.data.clip_rows import open_row
 from modeling_clipcaer.data.data_collator import ClipCaerCollator, seed_generator
+from modeling_clipcaer.data.fetching import fetch_pictures
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.frames import FrameSource, sample_frame_indices
 from modeling_clipcaer.json_files import parse_json
@@ -75,6 +76,7 @@ class CachedCropsCollator(_CachedCollator):
 
     def read_clip(self, row: Mapping[str, Any], generator: torch.Generator | None) -> tuple:
         """Crops of the drawn frames, augmented in training."""
+        row = fetch_pictures(row)
         self._check_settings(row)
         indices, size = self._draw_frames(row, generator), self.processor.image_size
         picked = [self._pick(row, name, 0, indices) for name in self.columns]

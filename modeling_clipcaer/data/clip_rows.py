@@ -1,10 +1,13 @@
 """Where the frames of a dataset's row are: in image files, in a stretch of a video, or in the row itself.
 
-A row names its frames in one of three ways:
+A row names its frames in one of four ways:
 
 - `frame_dir` and `frame_names`: image files in a folder, in their order;
 - `video`, `first_frame` and `num_frames`: so many frames of a video file, counted in the order they are shown;
+- `video` alone: the whole of a video, which is a file or, as `datasets` keeps videos, its bytes too;
 - `frames` and `frame_names`: the bytes of image files, and what they were called.
+
+Of a dataset elsewhere, bytes are fetched when a row is opened.
 
 Boxes go by frame: `face_boxes` and `body_boxes` hold one box for each, or one for all, or none for whole frames.
 """
@@ -17,6 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modeling_clipcaer.data.fetching import fetch_pictures
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.frames import FrameSource, ImageFrames
 from modeling_clipcaer.video_frames import VideoFrames
@@ -26,7 +30,12 @@ if TYPE_CHECKING:
     import torch
 
 
-FORMS = (("frame_dir", "frame_names"), ("video", "first_frame", "num_frames"), ("frames", "frame_names"))
+FORMS = (
+    ("frame_dir", "frame_names"),
+    ("video", "first_frame", "num_frames"),
+    ("video",),
+    ("frames", "frame_names"),
+)
 BOX_COLUMNS = ("face_boxes", "body_boxes")
 
 
@@ -85,14 +94,24 @@ def open_row(row: Mapping[str, Any]) -> FrameSource:
     Raises:
         InputError: the row names no frames, or such as lie elsewhere than in its folder; or its video cannot be read.
     """
-    form = require_form(row)
+    row, form = fetch_pictures(row), require_form(row)
     if "frames" in form:
         return ImageFrames(row["frames"], row["frame_names"])
     if "video" in form:
+        path, content = locate_video(row["video"])
         # Keep: an address becomes a path to nothing. Whoever wrote the rows does not decide what is fetched.
-        return VideoStretch(open_video(os.path.abspath(row["video"])), row["first_frame"], row["num_frames"])
+        video = open_video(os.path.abspath(path)) if content is None else VideoFrames(path, content)
+        first, total = row.get("first_frame") or 0, row.get("num_frames")
+        return VideoStretch(video, first, len(video) - first if total is None else total)
     check_frame_folder(row)
     return ImageFrames([Path(row["frame_dir"], name) for name in row["frame_names"]])
+
+
+def locate_video(video: str | Mapping[str, Any]) -> tuple[str, bytes | None]:
+    """The path of a row's video, and its content where the row holds that."""
+    if isinstance(video, str):
+        return video, None
+    return video["path"] or "a video without a name", video["bytes"]
 
 
 def find_foreign_frame(row: Mapping[str, Any]) -> str | None:

@@ -1,5 +1,6 @@
 """The dataset that a recipe reads."""
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations
@@ -8,21 +9,26 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-from datasets import Dataset, DatasetDict, Features, load_dataset, load_from_disk
+from datasets import Dataset, DatasetDict, Features, Video, load_dataset, load_from_disk
 from datasets.exceptions import DatasetGenerationError
 
 from modeling_clipcaer.data.arguments import DataArguments
 from modeling_clipcaer.data.cached_clips import CROPS_COLUMNS
 from modeling_clipcaer.data.clip_labels import align_labels, name_labels
-from modeling_clipcaer.data.clip_rows import BOX_COLUMNS, describe_forms, find_form, is_elsewhere
+from modeling_clipcaer.data.clip_rows import BOX_COLUMNS, describe_forms, find_form, is_elsewhere, open_row
+from modeling_clipcaer.data.features import FEATURES
+from modeling_clipcaer.data.fetching import PLACE
 from modeling_clipcaer.data.labels_file import read_label_entries
 from modeling_clipcaer.data.layouts.raer import build_dataset
 from modeling_clipcaer.data.parquet.shards import find_shards
 from modeling_clipcaer.data.record import FORMAT_VERSION, RECORD_NAME
+from modeling_clipcaer.data.streamed import find_on_hub, is_laid_out, is_streamed, read_beside, read_streamed
 from modeling_clipcaer.data.votes import find_vote_fault
 from modeling_clipcaer.errors import InputError, check_readable, first_line
-from modeling_clipcaer.json_files import read_object
+from modeling_clipcaer.json_files import check_format, parse_json, read_object
 
+
+logger = logging.getLogger(__name__)
 
 COLUMNS = {"clip_id", *BOX_COLUMNS, "label"}
 CROPPED_COLUMNS = {"clip_id", *CROPS_COLUMNS, "num_views", "num_frames", "label"}
@@ -31,8 +37,11 @@ CROPPED_COLUMNS = {"clip_id", *CROPS_COLUMNS, "num_views", "num_frames", "label"
 def load_clips(
     folder: str | Path, splits: Sequence[str] | None = None, labels: Sequence[str] | None = None
 ) -> DatasetDict:
-    """The clips of `splits`, by default of all, of the dataset in `folder`, written by `data_scripts`, or of its
+    """The clips of `splits`, by default of all, of the dataset in `folder`, written by `clipcaer build`, or of its
     parquet shards. Shards are read once into the cache of `datasets` and mapped into memory from there.
+
+    `folder` may also be the id of a dataset on the Hub, or an address. Of its rows the pictures are fetched when they
+    are wanted, see [`streamed`].
 
     In every split the numbers in `label` are those of `labels`, by default of the training split's; where a split has
     them in another order they are mapped by name.
@@ -42,7 +51,7 @@ def load_clips(
             names, the names differ between splits, or a split that is measured has a clip twice.
     """
     check_readable(folder, depth=2)
-    _check_version(Path(folder, RECORD_NAME))
+    _check_version(folder)
     try:
         clips = _read_splits(folder, splits)
     except InputError:
@@ -69,24 +78,52 @@ def load_clips(
     )
 
 
-def _check_version(path: Path) -> None:
+def _check_version(folder: str | Path) -> None:
     """Refuse a dataset that a later version of this code built; those that say nothing are of the first."""
+    version = read_record(folder).get("format_version", FORMAT_VERSION)
+    check_format(version, FORMAT_VERSION, f"{folder}/{RECORD_NAME}")
+
+
+def read_record(folder: str | Path) -> dict[str, Any]:
+    """The record of a dataset's build; empty where it has none, or a broken one."""
     try:
-        version = read_object(path).get("format_version", FORMAT_VERSION)
-    except InputError:  # a dataset without a record, or with a broken one, which its reader tells
-        return
-    if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
-        raise InputError(
-            f"{path}: `format_version` is {version}, this version of ClipCaer reads up to {FORMAT_VERSION}: the "
-            "dataset was built by a newer version"
-        )
+        if not is_streamed(folder):
+            return read_object(Path(folder, RECORD_NAME))
+        content = parse_json(read_beside(str(folder), RECORD_NAME) or "{}", f"{folder}/{RECORD_NAME}")
+        return content if isinstance(content, dict) else {}
+    except (InputError, UnicodeDecodeError):
+        return {}
 
 
 def _read_splits(folder: str | Path, splits: Sequence[str] | None) -> DatasetDict:
+    read = read_streamed if is_streamed(folder) else _read_folder
+    clips = DatasetDict(read(str(folder), splits))
+    for split, rows in clips.items():
+        rows.data.validate(full=True)  # Keep: Arrow does not look at texts and lengths before somebody takes them.
+        if isinstance(rows.features.get("video"), Video):
+            clips[split] = _complete_videos(rows, split)
+    return clips
+
+
+def _complete_videos(rows: Dataset, split: str) -> Dataset:
+    """Rows of `datasets`' videos with what they may lack of ours: names, and boxes, which are then none."""
+    rows = rows.cast_column("video", Video(decode=False))  # Keep: its decoder may not be there, and ours reads frames.
+    if "clip_id" not in rows.column_names:
+        rows = rows.add_column("clip_id", [f"{split}/{number}" for number in range(len(rows))])
+    for name in BOX_COLUMNS:
+        if name not in rows.column_names:
+            logger.warning(f"split `{split}` has no `{name}`: the whole frame is taken")
+            rows = rows.add_column(name, [[] for _ in range(len(rows))], feature=FEATURES[name])
+    return rows
+
+
+def _read_folder(folder: str, splits: Sequence[str] | None) -> dict[str, Dataset]:
     shards = find_shards(folder)
+    if not shards and is_laid_out(Path(folder)):
+        return read_streamed(folder, splits)
     if not shards:
         _check_parts(Path(folder))
-    clips = shards or load_from_disk(str(folder))
+    clips = shards or load_from_disk(folder)
     if not isinstance(clips, dict):
         raise InputError(f"{folder}: expected a dataset with splits, found one split alone")
     wanted = list(clips) if splits is None else splits
@@ -94,9 +131,10 @@ def _read_splits(folder: str | Path, splits: Sequence[str] | None) -> DatasetDic
         if split not in clips:
             raise InputError(f"{folder}: has no split `{split}`; it has {', '.join(clips)}")
     read: dict[str, Any] = {split: _read_shards(split, shards[split]) if shards else clips[split] for split in wanted}
-    for rows in read.values():
-        rows.data.validate(full=True)  # Keep: Arrow does not look at texts and lengths before somebody takes them.
-    return DatasetDict(read)
+    for split, rows in read.items():
+        if PLACE in rows.column_names:
+            raise InputError(f"{folder}: split `{split}` has a column `{PLACE}`, which no dataset may bring")
+    return read
 
 
 def _check_parts(folder: Path) -> None:
@@ -169,7 +207,9 @@ def count_frames(rows: Dataset) -> list[int]:
     """Frames of every clip."""
     if "num_frames" in rows.column_names:
         return rows["num_frames"][:]
-    return [len(names) for names in rows["frame_names"][:]]
+    if "frame_names" in rows.column_names:
+        return [len(names) for names in rows["frame_names"][:]]
+    return [len(open_row(row)) for row in rows]
 
 
 def count_labels(clips: DatasetDict) -> dict[str, dict[str, int]]:
@@ -198,28 +238,40 @@ def get_labels(clips: DatasetDict) -> list[str]:
 def read_split_protocol(folder: str | Path) -> str | None:
     """How the splits of the dataset in `folder` were made; `None` where its build did not record it."""
     try:
-        return read_object(Path(folder, RECORD_NAME))["split"]["name"]
-    except (InputError, LookupError, TypeError):
+        return read_record(folder)["split"]["name"]
+    except (LookupError, TypeError):
         return None
 
 
 def read_origin(folder: str | Path) -> dict[str, Any] | None:
     """What the dataset in `folder` was built from: the `name` and `link` of the data, each `None` where it is not
-    known, and whether they are drawn (`is_drawn`); `None` where its build did not record it."""
+    known, and whether they are drawn (`is_drawn`); `None` where its build did not record it.
+
+    Of a dataset on the Hub also its `hub_id` and the `commit` that was read. One without a record is called by its id.
+    """
+    on_hub = find_on_hub(folder)
     try:
-        origin = read_object(Path(folder, RECORD_NAME))["origin"]
-        return {name: origin[name] for name in ("name", "link", "is_drawn")}
-    except (InputError, LookupError, TypeError):
-        return None
+        origin = read_record(folder)["origin"]
+        found = {name: origin[name] for name in ("name", "link", "is_drawn")}
+    except (LookupError, TypeError):
+        if on_hub is None:
+            return None
+        found = {"name": None, "link": None, "is_drawn": False}
+    if on_hub is None:
+        return found
+    hub_id, commit = on_hub
+    if found["name"] is None:
+        found |= {"name": hub_id, "link": f"https://huggingface.co/datasets/{hub_id}"}
+    return found | {"hub_id": hub_id, "commit": commit}
 
 
-def prepare_clips(args: DataArguments, labels_file: str | None, build_dir: Path, is_main_process: bool) -> Path:
-    """Folder of the dataset: the one given, or one built from RAER's own files into `build_dir`.
+def prepare_clips(args: DataArguments, labels_file: str | None, build_dir: Path, is_main_process: bool) -> str | Path:
+    """Place of the dataset: the one given, or one built from RAER's own files into `build_dir`.
 
     The lists' label numbers mean the labels of `labels_file` in its order, or RAER's.
     """
     if args.dataset is not None:
-        return Path(args.dataset)
+        return args.dataset
     if is_main_process and args.root_dir is not None:
         build_dataset(
             args.root_dir,

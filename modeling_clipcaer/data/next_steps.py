@@ -1,15 +1,23 @@
 """What follows a build: a labels file to edit where no preset has texts for the labels, and the next command."""
 
+from __future__ import annotations
+
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
 from modeling_clipcaer.common.files import complete_file
+from modeling_clipcaer.common.terminal import add_path
 from modeling_clipcaer.data.labels_file import read_label_entries
 from modeling_clipcaer.names import identity_key
 from modeling_clipcaer.raer_labels import RAER_LABELS
+
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 
 OWN = "own_data"  # the preset of labels that no other has texts for
@@ -55,8 +63,9 @@ def find_labels_file(dataset: str) -> Path:
     return Path(f"{dataset.rstrip('/')}_labels.yaml")
 
 
-def tell_next(output: str, labels: Sequence[str], like: str | None = None) -> list[str]:
-    """Lines that say what to do with a dataset that was built; writes its labels file where that is needed.
+def tell_next(output: str, labels: Sequence[str], like: str | None = None) -> list[str | Text]:
+    """Lines that say what to do with a dataset that was built, the last one the command; writes its labels file where
+    that is needed.
 
     Args:
         output: the dataset.
@@ -74,4 +83,4 @@ def tell_next(output: str, labels: Sequence[str], like: str | None = None) -> li
     else:
         flags = ["--config", OWN, "--labels-file", f"{presets[0]}_labels"]
     words = ["clipcaer", "train", *flags, "--dataset", output, "--output", f"outputs/{Path(output).absolute().name}"]
-    return [*lines, f"next: {shlex.join(words)}"]
+    return [*lines, add_path("next", shlex.join(words))]  # as a path: whole, so that it can be copied

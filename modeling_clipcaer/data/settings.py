@@ -16,16 +16,16 @@ from modeling_clipcaer.settings_clipcaer import check_ranges, option
 
 VAL_SHARE = 0.1
 SEED = 42
-VAL_HELP = f"share of training that becomes validation, by person, where none is listed (default {VAL_SHARE})"
-TEST_HELP = "share of training that becomes the test split, by person; no default"
-BOX_HELP = "file of %s boxes in RAER's form; its keys are clips' paths or names"
-CHECK_HELP = "decode all frames; a clip ends at the last that can be read"
-FEW_HELP = "training clips kept of each label, drawn at random; fewer show what little data give"
-NOISE_HELP = "share of training clips given a wrong label, at random"
-NAME_HELP = "what reports and cards call the data"
-UNSEEN_HELP = "label that training and validation lose all clips of"
-OUTSIDE_HELP = "take clips that absolute paths, '..' or links name outside the source's folder"
-PERSON_HELP = "pattern whose group finds the person in a clip's path"
+VAL_HELP = f"Share of training that becomes validation, by person, where none is listed (default: {VAL_SHARE})"
+TEST_HELP = "Share of training that becomes the test split, by person; no default"
+BOX_HELP = "File of %s boxes in RAER's form; its keys are clips' paths or names"
+CHECK_HELP = "Decode all frames; a clip ends at the last that can be read"
+FEW_HELP = "Training clips kept of each label, drawn at random; fewer show what little data give"
+NOISE_HELP = "Share of training clips given a wrong label, at random"
+NAME_HELP = "What reports and cards call the data"
+UNSEEN_HELP = "Label that training and validation lose all clips of"
+OUTSIDE_HELP = "Take clips that absolute paths, '..' or links name outside the source's folder"
+PERSON_HELP = "Pattern whose group finds the person in a clip's path"
 
 
 @dataclass(kw_only=True)
@@ -45,14 +45,14 @@ class BuildSettings:
     person_pattern: str | None = option(None, f"{PERSON_HELP}; without it each file is a person", metavar="REGEX")
     val_share: float | None = option(None, VAL_HELP, metavar="SHARE")
     test_share: float | None = option(None, TEST_HELP, metavar="SHARE")
-    seed: int | None = option(None, f"seed of what is drawn (default {SEED})", metavar="N")
+    seed: int | None = option(None, f"Seed of what is drawn (default: {SEED})", metavar="N")
     bounding_box_face: str | None = option(None, BOX_HELP % "face", metavar="FILE")
     bounding_box_body: str | None = option(None, BOX_HELP % "body", metavar="FILE")
     outside_boxes: str = option(
-        "error", "what a box wholly outside its frame is taken for", choices=("error", "missing")
+        "error", "What a box wholly outside its frame is taken for", choices=("error", "missing")
     )
     check_frames: bool = option(False, CHECK_HELP)
-    skip_unreadable: bool = option(False, "leave out clips that cannot be read, and list them")
+    skip_unreadable: bool = option(False, "Leave out clips that cannot be read, and list them")
     clips_per_label: int | None = option(None, FEW_HELP, least=1, rare=True, metavar="N")
     label_noise: float = option(0.0, NOISE_HELP, least=0, below=1, rare=True, metavar="SHARE")
     unseen_label: str | None = option(None, UNSEEN_HELP, rare=True, metavar="NAME")

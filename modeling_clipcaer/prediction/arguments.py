@@ -5,6 +5,7 @@ from typing import Any
 
 from modeling_clipcaer.common.flags import option, rare_option
 from modeling_clipcaer.errors import InputError
+from modeling_clipcaer.explanations.arguments import check_explain_flags, explain_frames_option, explain_option
 from modeling_clipcaer.exports.formats import DEFAULT_NAMES, NAMES
 from modeling_clipcaer.prediction.inputs import describe_file
 from modeling_clipcaer.recordings.settings import TimelineSettings
@@ -33,14 +34,11 @@ class PredictionArguments:
     )
     overlay: bool = option(False, "Write each recording with its labels drawn on it, found faces blurred.")
     show_faces: bool = option(False, "Leave faces as they are in what --overlay and --explain-frames show.")
-    explain: int = option(
-        0,
+    explain: int = explain_option(
         "Windows of each recording of which it is told what their answers rest on, in the folder explanation and on "
-        "the page of --report: the surest of each label, then the least certain. Reads a recording again.",
-        least=0,
-        most=64,
+        "the page of --report: the surest of each label, then the least certain. Reads a recording again."
     )
-    explain_frames: bool = option(False, "Draw the maps of --explain over the frames, faces blurred.")
+    explain_frames: bool = explain_frames_option()
     report: bool = option(False, "Write report.html, one page on all recordings.")
     clips: bool = option(False, "Answer once for each input as a whole: predictions.json and .csv, no timeline.")
 
@@ -54,15 +52,12 @@ class PredictionArguments:
         "Label Studio's document root, for --formats label_studio: a folder above that of the recordings; by default "
         "the parent of the folder in which all of them lie.",
     )
-    device: str | None = option(None, "cpu, cuda, cuda:1, ...; the accelerator where there is one by default.")
+    device: str | None = option(None, "Device: cpu, cuda, cuda:1, ...; the accelerator where there is one by default.")
 
     def __post_init__(self):
         if self.label_studio_root and "label_studio" not in self.wanted_formats:
             raise InputError("--label-studio-root has a meaning with --formats label_studio alone")
-        if self.show_faces and not (self.overlay or self.explain_frames):
-            raise InputError("--show-faces has a meaning with --overlay or --explain-frames alone")
-        if self.explain_frames and not self.explain:
-            raise InputError("--explain-frames has a meaning with --explain alone")
+        check_explain_flags(self, others=("overlay",))
         if self.explain and self.labels:
             raise InputError("--explain has no meaning with --labels: what is explained is a trained checkpoint")
 

@@ -48,7 +48,7 @@ REPORT_FIELDS = {
     *("labels", "absent_labels", "ece", "calibration", "reliability", "num_clips", "units", "checkpoint", "dataset"),
     *("model_revision", "members", "views", "origin"),
     *("split", "split_protocol", "seed", "tower_dtype", "versions", "caveats"),
-    *("selected", "last_epoch", "training_clips", "class_priors", "split_clips", "training_caveats"),
+    *("result", "selected", "last_epoch", "training_clips", "class_priors", "split_clips", "training_caveats"),
     *("calibration_fit", "unused_flags", "baselines"),
     *("num_persons", "uar_ci95_by_person", "war_ci95_by_person", "by_length", "by_boxes", "abstention", "clips"),
     "recall_ci95",
@@ -116,7 +116,8 @@ def build_report(
     majority = int(scores["support"].argmax())
     always_majority = (references, np.full_like(predictions, majority), len(labels))
     ece = _rounded(expected_calibration_error(probabilities, references))
-    calibration = _describe_calibration(logits, references, calibration_temperature)
+    told = predict_probabilities(np.asarray(logits) / (calibration_temperature or 1))
+    calibration = _describe_calibration(told, references, calibration_temperature)
     caveats = [DRAWN] if origin and origin["is_drawn"] else []
     caveats += tell_few(split, dict(zip(labels, scores["support"].tolist(), strict=True)))
     if calibration is not None and ece is not None and calibration["ece"] > ece:
@@ -147,7 +148,7 @@ def build_report(
         "calibration": calibration,
         "reliability": _describe_bins(probabilities, references),
         "recall_ci95": _recall_intervals(references, predictions, labels, seed, persons),
-        "abstention": _describe_abstention(probabilities, references),
+        "abstention": _describe_abstention(told, references),
         **_describe_persons(persons, measured, seed),
         **({} if answers is None else break_down(answers, seed)),
         "num_clips": int(matrix.sum()),
@@ -212,15 +213,14 @@ def describe_computation(trainer: ClipCaerTrainer, is_whole: bool = True) -> dic
     }
 
 
-def _describe_calibration(logits: ArrayLike, references: ArrayLike, temperature: float | None) -> dict | None:
+def _describe_calibration(told: np.ndarray, references: ArrayLike, temperature: float | None) -> dict | None:
     """The checkpoint's temperature, and the ECE and the bins of the probabilities that its pipeline tells."""
     if temperature is None:
         return None
-    probabilities = predict_probabilities(np.asarray(logits) / temperature)
     return {
         "temperature": _rounded(temperature),
-        "ece": _rounded(expected_calibration_error(probabilities, references)),
-        "reliability": _describe_bins(probabilities, references),
+        "ece": _rounded(expected_calibration_error(told, references)),
+        "reliability": _describe_bins(told, references),
     }
 
 

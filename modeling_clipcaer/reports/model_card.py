@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -68,16 +69,14 @@ Before believing these figures:
 {% endif %}
 ## How to run it
 
-{% if not is_pushed -%}
 `THIS_FOLDER` is where this file lies, or the repository's name.
 
-{% endif -%}
 Without this project, with `pip install transformers torch av pillow`. Both streams then see the whole frame:
 
 ```python
 from transformers import pipeline
 
-pipe = pipeline("video-classification", model="{{ place }}", trust_remote_code=True)
+pipe = pipeline("video-classification", model="THIS_FOLDER", trust_remote_code=True)
 print(pipe("lesson.mp4"))
 ```
 
@@ -87,7 +86,7 @@ With its package `clipcaer` installed, and boxes of the face and the body (left,
 import modeling_clipcaer
 from transformers import pipeline
 
-pipe = pipeline("academic-emotion-recognition", model="{{ place }}")
+pipe = pipeline("academic-emotion-recognition", model="THIS_FOLDER")
 print(pipe({"video": "lesson.mp4", "face_boxes": [412, 80, 560, 260], "body_box": [300, 40, 700, 700]}))
 ```
 
@@ -144,18 +143,15 @@ LICENCE = (
 )
 
 
-def render_model_card(
-    report: dict[str, Any], base_model: str, presets: list[str], flags: dict, repository: str | None
-) -> str:
+def render_model_card(report: dict[str, Any], base_model: str, presets: list[str], flags: dict) -> str:
     """
-    Model card of a training run.
+    Model card of a training run, as it is in its folder; [`address_card`] makes that of a repository of it.
 
     Args:
         report: of the test split, as in `report.json`.
         base_model: id on the Hub or folder of the CLIP checkpoint.
         presets: names of the files of flags that the run was given.
         flags: all that it was given. The card has those that cannot name a place of this machine.
-        repository: id of the checkpoint on the Hub, where it is pushed.
     """
     base = public_name(base_model)
     origin, name = report.get("origin") or {}, f"ClipCaer on {printable(_dataset_name(report))}"
@@ -164,7 +160,7 @@ def render_model_card(
         model_name=name,
         # Keep: on the Hub the name of a folder would be the id of somebody else's model.
         base_model=None if Path(base_model).exists() and "/" not in base else base,
-        datasets=[_spell_id(origin["name"])] if origin.get("name") else None,
+        datasets=[_dataset_id(report)] if origin.get("name") else None,
         language="en",
         license="other",
         license_name="terms-of-data-and-base-model",
@@ -172,7 +168,6 @@ def render_model_card(
         library_name="transformers",
         pipeline_tag="video-classification",
         tags=["clipcaer", "emotion-recognition", "learning-analytics", *(["synthetic"] * _is_drawn(report))],
-        thumbnail=f"https://huggingface.co/{repository}/resolve/main/confusion_matrix.png" if repository else None,
         metrics=["recall", "accuracy"],
         eval_results=_eval_results(report),
     )
@@ -185,8 +180,6 @@ def render_model_card(
         template_str=TEMPLATE,
         name=markdown_text(name),
         is_drawn=_is_drawn(report),
-        is_pushed=repository is not None,
-        place=repository or "THIS_FOLDER",
         labels=", ".join(map(markdown_text, report["labels"])),
         base=markdown_code(base),
         dataset=dataset,
@@ -228,6 +221,34 @@ def render_model_card(
     return f"{card}\n"
 
 
+def address_card(text: str, repo_id: str, names: Collection[str], example: str = "") -> str:
+    """A card that says which repository it is in, and of a model what its page shows.
+
+    Args:
+        text: of README.md in its folder, of a model or of a dataset.
+        repo_id: id of the repository.
+        names: the files beside it there.
+        example: name of the one that the widget offers, if it is a model's.
+    """
+    text = re.sub(r"`THIS_FOLDER` is where this file lies, or the repository's name\.\s*", "", text)
+    text = text.replace("THIS_FOLDER", repo_id)
+    place = f"https://huggingface.co/{repo_id}/resolve/main"
+    card = ModelCard(text, ignore_metadata_errors=True)
+    if "confusion_matrix.png" in names:
+        card.data.thumbnail = f"{place}/confusion_matrix.png"
+    if example in names:
+        card.data.widget = [{"src": f"{place}/{example}", "example_title": "A drawn student, no person"}]
+    return str(card) if {"confusion_matrix.png", example} & {*names} else text
+
+
+def find_restriction(origin: Mapping[str, Any] | None) -> str | None:
+    """Why weights that were learned from such data may not be passed on; `None`: nothing is known of such."""
+    name = (origin or {}).get("name")
+    if name == "RAER":
+        return RESTRICTED.strip()
+    return None if name else f"It is not known what data the weights were learned from. {RESTRICTED.strip()}"
+
+
 def render_licence(report: dict[str, Any], base_model: str) -> str:
     """LICENSE of a checkpoint: what holds for the weights, then the text of the code's licence."""
     code = Path(find_preset("LICENSE", suffix=""))
@@ -235,7 +256,7 @@ def render_licence(report: dict[str, Any], base_model: str) -> str:
 
 
 def _licence(report: dict[str, Any], base_model: str) -> str:
-    terms = RESTRICTED if (report.get("origin") or {}).get("name") in (None, "RAER") else ""
+    terms = RESTRICTED if find_restriction(report.get("origin")) else ""
     text = LICENCE.format(dataset=_dataset_name(report), base=public_name(base_model), terms=terms)
     return printable(text)
 
@@ -243,14 +264,17 @@ def _licence(report: dict[str, Any], base_model: str) -> str:
 def _eval_results(report: dict[str, Any]) -> list[EvalResult]:
     """UAR and WAR with their intervals, and the recall of every label that occurs, for the Hub's model index."""
     name, split = printable(_dataset_name(report)), printable(report["split"])
-    kind, dataset = _spell_id(name), f"{name} (computer drawings, not people)" if _is_drawn(report) else name
+    origin, protocol = report.get("origin") or {}, report["split_protocol"]
+    dataset = f"{name} (computer drawings, not people)" if _is_drawn(report) else name
 
     def result(metric: str, name: str, value: float, **metric_args) -> EvalResult:
         return EvalResult(
             task_type="video-classification",
-            dataset_type=kind,
+            dataset_type=_dataset_id(report),
             dataset_name=dataset,
             dataset_split=split,
+            dataset_revision=origin.get("commit"),
+            dataset_args={"split protocol": printable(protocol)} if protocol else None,
             metric_type=metric,
             metric_name=printable(name),
             metric_value=round(value, 2),
@@ -274,13 +298,15 @@ def _dataset_name(report: dict[str, Any]) -> str:
     return (report.get("origin") or {}).get("name") or public_name(report["dataset"]).rpartition("/")[2]
 
 
+def _dataset_id(report: dict[str, Any]) -> str:
+    """The data's id on the Hub, or else their name as the Hub spells ids."""
+    origin = report.get("origin") or {}
+    spelled = re.sub(r"[^\w.-]+", "-", printable(_dataset_name(report)), flags=re.ASCII).strip("-.")
+    return origin.get("hub_id") or spelled or "data"
+
+
 def _is_drawn(report: dict[str, Any]) -> bool:
     return bool((report.get("origin") or {}).get("is_drawn"))
-
-
-def _spell_id(name: str) -> str:
-    """A name as the Hub spells ids."""
-    return re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII).strip("-.") or "data"
 
 
 def _percent(value: float | None) -> str:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from modeling_clipcaer.common.notice import RESPONSIBLE_USE
 from modeling_clipcaer.common.pages import page_templates
 from modeling_clipcaer.explanations import page as explanations
+from modeling_clipcaer.reports.reliability import read_reliability
 
 
 FACTS = ("checkpoint", "model_revision", "dataset", "split", "split_protocol", "clips", "seed", "tower_dtype")
@@ -72,21 +73,6 @@ def render_page(
         explained: a folder that says what some of its answers rest on.
     """
     curve = report["abstention"]["curve"]
-    reliability = report["reliability"]
-    width = 1 / len(reliability["count"])
-    bins = [
-        {
-            "low": width * index,
-            "high": width * (index + 1),
-            "count": count,
-            "confidence": confidence,
-            "accuracy": right,
-        }
-        for index, (count, confidence, right) in enumerate(
-            zip(reliability["count"], reliability["confidence"], reliability["accuracy"], strict=True)
-        )
-        if count
-    ]
     section = explained and explanations.render_section(
         explained,
         link=f"{explained.name}/{explanations.PAGE}",
@@ -106,9 +92,8 @@ def render_page(
             for label in report["labels"]
         ],
         breakdowns=[(title, report[name]) for name, title in BREAKDOWNS.items() if report.get(name)],
-        bins=bins,
+        reliability=read_reliability(report),
         coverage=draw_line([(place / (len(curve) - 1), value / 100) for place, value in enumerate(curve)]),
-        most=max(reliability["count"]),
         chart=CHART,
         facts={name: report[name] for name in FACTS if report.get(name) is not None},
         notice=RESPONSIBLE_USE,

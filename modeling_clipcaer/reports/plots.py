@@ -13,6 +13,7 @@ import numpy as np
 from modeling_clipcaer.common.lettering import Lettering, cut_label
 from modeling_clipcaer.common.palette import ACCENT, GREY, GRID, INK, RAMP, SLATE
 from modeling_clipcaer.names import printable
+from modeling_clipcaer.reports.reliability import read_reliability
 
 
 if TYPE_CHECKING:
@@ -99,25 +100,15 @@ def _title(figure: Figure, text: str) -> None:
 
 
 def draw_reliability(report: dict[str, Any], path: Path) -> None:
-    """Accuracy against confidence: a dot for each bin, as large as it has clips, with a 95 % interval (Jeffreys'). The
-    probabilities are those that the checkpoint tells, with its temperature where it has one."""
-    from scipy.stats import beta
-
-    calibration = report["calibration"]
-    bins = (calibration or report)["reliability"]
-    count = np.array(bins["count"])
-    filled = np.flatnonzero(count)
-    count = count[filled]
-    confidence, accuracy = (np.array([bins[name][index] for index in filled]) for name in ("confidence", "accuracy"))
-    right = accuracy * count
-    bounds = beta.ppf([[0.025], [0.975]], right + 0.5, count - right + 0.5)
-    low, high = np.minimum(bounds[0], accuracy), np.maximum(bounds[1], accuracy)
+    """Accuracy against confidence: a dot for each bin, as large as it has clips, with its 95 % interval."""
+    found = read_reliability(report)
+    _, _, clips, confidence, accuracy, interval = map(np.array, zip(*found.bins, strict=True))
     figure = _new_figure(5.6, 6.1)
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
-    axes.vlines(confidence, low, high, color=INK, linewidth=1.2)
-    axes.scatter(confidence, accuracy, 20 + 380 * count / count.max(), color=ACCENT, edgecolor="white", zorder=3)
-    for x, number in zip(confidence, count, strict=True):
+    axes.vlines(confidence, *interval.T, color=INK, linewidth=1.2)
+    axes.scatter(confidence, accuracy, 20 + 380 * clips / clips.max(), color=ACCENT, edgecolor="white", zorder=3)
+    for x, number in zip(confidence, clips, strict=True):
         axes.text(x, 1.09, f"{number:,}", ha="center", va="center", fontsize=9, color=GREY)
     axes.text(0.03, 1.09, "clips", va="center", fontsize=9, color=GREY)
     axes.set(xlim=(0, 1.04), ylim=(0, 1.14), aspect="equal")
@@ -127,12 +118,8 @@ def draw_reliability(report: dict[str, Any], path: Path) -> None:
     axes.set_xlabel("Confidence: highest probability of a clip, %", fontsize=11)
     axes.set_ylabel("Clips answered rightly, %", fontsize=11)
     _clean(axes)
-    error, how = 100 * report["ece"], "no temperature"
-    if calibration is not None:
-        how = f"temperature {calibration['temperature']:.2f} (without {error:.1f} %)"
-        error = 100 * calibration["ece"]
     axes.set_title("Above the line it is right more often than it says", fontsize=9, color=GREY)
-    _title(figure, f"Calibration error {error:.1f} %, {how}\n{_tell_clips(report)}")
+    _title(figure, f"{found.words}\n{_tell_clips(report)}")
     figure.savefig(path)
 
 

@@ -17,7 +17,7 @@ from modeling_clipcaer.data.boxes import BOX_SOURCES
 from modeling_clipcaer.data.layouts.raer import place_of
 from modeling_clipcaer.data.loading import count_frames
 from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.json_files import parse_json
+from modeling_clipcaer.json_files import check_format, parse_json
 
 
 FILE_NAME = "predictions.parquet"
@@ -111,8 +111,7 @@ def read_predictions(path: str | Path) -> Predictions:
         table = pq.read_table(path)
         about = parse_json((table.schema.metadata or {})[_KEY], path)
         version, labels, columns = about["format_version"], about["labels"], table.to_pydict()
-    if version != FORMAT_VERSION:
-        raise InputError(f"{path}: format version {version}, this program reads {FORMAT_VERSION}")
+    check_format(version, FORMAT_VERSION, path)
     with _tell_other_files(path):
         references = np.array([labels.index(label) for label in columns["label"]], np.int64)
         logits = np.array(columns["logits"], np.float32).reshape(len(references), len(labels))

@@ -88,7 +88,7 @@ class ClipCaerTrainingArguments(
             self.disable_tqdm: bool | None = not sys.stderr.isatty()
         if self.output_dir is None:
             if self.exper_name is None:
-                raise ValueError("`output_dir` (or `exper_name`) must say where the run goes")
+                raise InputError("`output` must say where the run goes, as in `--output outputs/mine`")
             self.output_dir = f"outputs/{self.exper_name}"
         self._check_trainer_arguments()
         super().__post_init__()

@@ -13,7 +13,7 @@ from typing import Any
 
 from modeling_clipcaer.common.files import complete_file, complete_folder, file_sha256, remove_folder, write_json
 from modeling_clipcaer.errors import InputError, check_readable
-from modeling_clipcaer.json_files import json_decoder, read_text, tell_broken_json
+from modeling_clipcaer.json_files import check_format, json_decoder, read_text, tell_broken_json
 
 
 RECORD, TRAINER_STATE = "resume.json", "trainer_state.json"
@@ -48,14 +48,13 @@ def read_record(checkpoint: str | os.PathLike) -> dict[str, Any]:
         raise InputError(f"{checkpoint}: is no checkpoint of a training run; expected RUN/checkpoint-N, or `last`")
     try:
         record = _read_json(path)
-        version = record["format_version"]
-        if version == FORMAT_VERSION and record.pop("sha256") == _hash_record(record):
-            return record
+        version, digest = record["format_version"], record.pop("sha256")
     except (InputError, KeyError, TypeError):
         raise InputError(f"{path}: is damaged") from None
-    if version == FORMAT_VERSION:
+    check_format(version, FORMAT_VERSION, path)
+    if digest != _hash_record(record):
         raise InputError(f"{path}: is damaged: not what was written")
-    raise InputError(f"{path}: is of format {version}, expected {FORMAT_VERSION}: written by another version")
+    return record
 
 
 def check_whole(checkpoint: str | os.PathLike, optimizer: bool = True, recorded: bool = True) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import torch
 from accelerate import PartialState
 from datasets import Dataset, DatasetDict, Features, Value, concatenate_datasets
 from datasets.arrow_writer import ArrowWriter
+from huggingface_hub import cached_assets_path
 from torch.utils.data import DataLoader
 
 from modeling_clipcaer.common.disk import as_size, check_room, tell_disk_errors
@@ -26,13 +27,16 @@ from modeling_clipcaer.common.locks import shared_folder
 from modeling_clipcaer.common.progress import ProgressBar
 from modeling_clipcaer.common.terminal import add_path, tell
 from modeling_clipcaer.data.cached_clips import CROPS_COLUMNS, EMBEDS_COLUMNS, ClipCutter, augments
-from modeling_clipcaer.data.clip_rows import BOX_COLUMNS, find_form, require_form
+from modeling_clipcaer.data.clip_rows import BOX_COLUMNS, find_form, locate_video, require_form
+from modeling_clipcaer.data.fetching import PLACE, tell_state
 from modeling_clipcaer.data.loading import count_frames
+from modeling_clipcaer.data.streamed import is_streamed
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.modeling_clipcaer import ClipCaerForVideoClassification
 from modeling_clipcaer.models.checkpoints import check_output_dir
 from modeling_clipcaer.models.frozen_parts import FrozenParts, describe_tower_dtype
 from modeling_clipcaer.models.trainable import fingerprint_weights
+from modeling_clipcaer.names import public_name
 from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor
 from modeling_clipcaer.training.arguments import ClipCaerTrainingArguments
 from modeling_clipcaer.training.settings import CacheArguments
@@ -67,18 +71,38 @@ def read_from_cache(
     model: ClipCaerForVideoClassification,
     processor: ClipCaerVideoProcessor,
     cache_args: CacheArguments,
-    dataset: Path,
+    dataset: str | Path,
     training_args: ClipCaerTrainingArguments,
 ) -> DatasetDict:
     """The clips as the flags want them read: from a cache, which is then filled first, or from their own files."""
     if not (cache_args.cache_frame_embeds or cache_args.cache_crops):
         return clips
     model.to(training_args.device).eval()
-    folder, workers = cache_args.cache_dir or dataset / "cache", training_args.dataloader_num_workers
+    folder, workers = cache_args.cache_dir or find_cache(dataset), training_args.dataloader_num_workers
     cached = cache_clips(model, processor, clips, cache_args, folder, workers, training_args.tower_dtype)
     if cache_args.cache_frame_embeds:
         read_in_process(training_args)
     return cached
+
+
+def embed_measured(
+    model: ClipCaerForVideoClassification,
+    processor: ClipCaerVideoProcessor,
+    clips: DatasetDict,
+    folder: str | os.PathLike,
+    num_workers: int,
+    tower_dtype: str,
+) -> DatasetDict:
+    """The clips of all splits as evaluation looks at them, as frame embeddings from the cache in `folder`."""
+    args = CacheArguments(cache_frame_embeds=True)
+    return cache_clips(model.eval(), processor, clips, args, folder, num_workers, tower_dtype, trained=None)
+
+
+def find_cache(dataset: str | Path) -> Path:
+    """Where the cache of a dataset is by default: in its folder, or of one elsewhere in the Hub's own cache."""
+    if not is_streamed(dataset):
+        return Path(dataset, "cache")
+    return cached_assets_path("clipcaer", namespace=public_name(dataset), subfolder="clips")
 
 
 def read_in_process(args: ClipCaerTrainingArguments) -> None:
@@ -95,11 +119,13 @@ def cache_clips(
     folder: str | os.PathLike,
     num_workers: int = 0,
     tower_dtype: str = "float32",
+    trained: str | None = "train",
 ) -> DatasetDict:
     """The same clips in the same order, read from the cache in `folder`, of which what is missing is made first.
 
     Each process of a launch makes its share of the files. The model is on the device that it is to run on, where its
-    tower computes in `tower_dtype`.
+    tower computes in `tower_dtype`. Clips of the split `trained` are kept as training looks at them, with its views
+    and the frames that it draws from, those of all others as evaluation does.
 
     Raises:
         InputError: a clip cannot be read, or the folder cannot be written to or has not enough room.
@@ -110,7 +136,7 @@ def cache_clips(
     for split, rows in clips.items():
         if find_form(rows.column_names) is None:
             raise InputError(f"split `{split}` holds crops, not frames: train on them as they are, without a cache")
-        mode = "train" if split == "train" else "eval"
+        mode = "train" if split == trained else "eval"
         augmented = args.cache_frame_embeds and mode == "train" and augments(processor)
         views = args.cache_views if augmented else 1
         frames = args.cache_frames if mode == "train" else 0
@@ -184,7 +210,8 @@ class _Plan:
         ]
         self.num_frames = [cutter.count_frames(total) for total in count_frames(rows)]
         self.num_bytes = sum(self.num_frames) * cutter.num_views * keep.bytes_per_frame * len(self.columns)
-        source = rows.select_columns(["clip_id", *require_form(rows.column_names), *BOX_COLUMNS])
+        place = {PLACE} & {*rows.column_names}
+        source = rows.select_columns(["clip_id", *require_form(rows.column_names), *BOX_COLUMNS, *place])
         # Keep: a digest of each clip; the boxes of all of them would take more memory than training does.
         described = [_digest(_describe_clip(row)) for row in source]
         starts = range(0, len(rows), CLIPS_PER_FILE)
@@ -218,11 +245,19 @@ class _Plan:
 
 def _describe_clip(row: dict[str, Any]) -> list:
     """What the pixels of a clip depend on: the files by name, size and time of change, or the images' own bytes, and
-    the boxes."""
-    described = {name: value for name, value in row.items() if name != "frames"}
+    the boxes. Of a dataset elsewhere nothing is fetched for it."""
+    described = {name: value for name, value in row.items() if name not in ("frames", "video")}
+    if place := row.get(PLACE):
+        return [described, tell_state(place["address"])]
     if "frames" in row:
         return [described, [hashlib.blake2b(image).hexdigest() for image in row["frames"]]]
-    paths = [row["video"]] if "video" in row else [os.path.join(row["frame_dir"], name) for name in row["frame_names"]]
+    if "video" in row:
+        path, content = locate_video(row["video"])
+        if content is not None:
+            return [described, hashlib.blake2b(content).hexdigest()]
+        described, paths = {**described, "video": path}, [path]
+    else:
+        paths = [os.path.join(row["frame_dir"], name) for name in row["frame_names"]]
     try:
         stats = map(os.stat, paths)
         return [described, [(stat.st_size, stat.st_mtime_ns) for stat in stats]]

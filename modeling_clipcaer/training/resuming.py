@@ -121,7 +121,7 @@ def collect_facts(
     return {"settings": settings, "splits": clips}
 
 
-def check_rebuilt_clips(checkpoint: Path, build: Callable[[Path], Path]) -> None:
+def check_rebuilt_clips(checkpoint: Path, build: Callable[[Path], str | Path]) -> None:
     """Refuse RAER's own files, before a dataset is replaced, if they are others than when the run began.
 
     Args:

@@ -166,6 +166,23 @@ class ResultSettings:
     hub_token: str | None = rare_option(None, "Refused: others can see a flag. Set HF_TOKEN instead.")
 
 
+def cache_dir_option():
+    """The flag `cache_dir` of the commands that read frame embeddings."""
+    return rare_option(None, "Folder of the caches; `cache` in the dataset's folder by default.")
+
+
+@dataclass
+class MeasuredCacheArguments:
+    """What an evaluation keeps of clips, and takes of what training kept."""
+
+    cache_frame_embeds: bool = option(
+        False,
+        "Encode every clip once, and read its frame embeddings from the cache ever after; with the same tower and "
+        "pixels it is training's.",
+    )
+    cache_dir: str | None = cache_dir_option()
+
+
 @dataclass
 class CacheArguments:
     """What is kept of clips, so that it need not be computed again."""
@@ -184,7 +201,7 @@ class CacheArguments:
         "Cut face and context of every clip once and keep the squares of pixels. They show people: keep them where "
         "the data may be.",
     )
-    cache_dir: str | None = rare_option(None, "Folder of the caches; `cache` in the dataset's folder by default.")
+    cache_dir: str | None = cache_dir_option()
 
     def __post_init__(self):
         check_ranges(self)

@@ -111,7 +111,7 @@ class ClipCaerTrainer(ResumableTrainer):
     Args:
         model: the model; which of its weights train follows from the learning rates in `args`.
         args: [`ClipCaerTrainingArguments`].
-        train_dataset, eval_dataset: `datasets.Dataset` with the columns that `data_scripts` write, or with those of
+        train_dataset, eval_dataset: `datasets.Dataset` with the columns that `clipcaer build` writes, or with those of
             cached clips, see [`cached_clips`]. Labels that have names are numbered by them as the model's are.
         processing_class: [`ClipCaerVideoProcessor`].
         class_counts (`list[int]`, *optional*): training clips of each of the model's labels, for a

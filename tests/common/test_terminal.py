@@ -30,7 +30,7 @@ class Screen(io.StringIO):
 @pytest.fixture
 def show(monkeypatch):
     """Calls functions where standard output and standard error are one terminal of 80 columns, with colours."""
-    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"):
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "JPY_PARENT_PID"):
         monkeypatch.delenv(name, raising=False)
     for name, value in {"TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}.items():
         monkeypatch.setenv(name, value)
@@ -63,6 +63,11 @@ def test_a_file_gets_plain_lines_of_any_length(capsys):
         *(WORDS, "warning  train has few clips", "found: 1 warning"),
     ]
     assert told.err == "warning: 3 clips\nerror: a.mp4: expected a video\n"
+
+
+def test_the_cell_of_a_notebook_gets_what_a_file_gets(show, monkeypatch):
+    monkeypatch.setenv("JPY_PARENT_PID", "1")
+    assert show(lambda: tell(WORDS), lambda: list(track(range(3), "counting", 3))) == f"{WORDS}\n"
 
 
 def test_on_a_terminal_a_path_stands_whole_on_its_own_line_where_the_sentence_would_wrap(show):

@@ -120,7 +120,7 @@ def test_presets_are_found_by_their_labels():
     assert found == {name: [name] for name in found}
     assert find_presets([name.upper() for name in RAER_LABELS]) == ["raer_best"]
     assert find_presets(["bored", "curious"]) == find_presets([*RAER_LABELS, "boredom"]) == []
-    flags = shlex.split(tell_next("data/clips", read_labels("ferv39k"))[0])
+    flags = shlex.split(str(tell_next("data/clips", read_labels("ferv39k"))[-1]))
     assert flags[3:7] == ["--config", "own_data", "--labels-file", "dfew_labels"]
 
 

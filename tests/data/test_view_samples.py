@@ -212,7 +212,7 @@ def test_many_clips_go_on_pages_up_to_a_limit(make_rows, call, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "found"),
     [
-        (["--split", "train"], "expected a split `train`, found test"),
+        (["--split", "train"], "has no split `train`; it has test"),
         (["--clips", "7"], "--clips: no clip `7`"),
         (["--clips", "1"], "clip lab/1: .*0.jpg: expected an image file, found nothing"),
         (["--processor", "missing"], "missing: there is no such folder, and from the Hub no video processor"),

@@ -292,6 +292,17 @@ def test_a_pipe_among_the_frames_is_refused(dataset, tmp_path, capsys):
     assert "3.jpg: expected an image file, found a named pipe" in capsys.readouterr().err
 
 
+def test_a_record_that_is_published_holds_no_folder_wherever_it_stands(tmp_path):
+    places = {"sources": {"/home/mallory/train.txt": "0123"}, "arguments": {"labels": ["C:\\mallory\\a"]}}
+    record = {"split": {"name": "by hand", "val_annotation": "/home/mallory/validation.txt"}, **places}
+    (tmp_path / "build.json").write_text(json.dumps(record))
+    (tmp_path / "out").mkdir()
+    told = parquet_shards.publish_record(tmp_path, tmp_path / "out")
+    assert told["split"] == {"name": "by hand", "val_annotation": "validation.txt"}
+    assert told["sources"] == {"train.txt": "0123"}
+    assert "mallory" not in (tmp_path / "out" / "build.json").read_text()
+
+
 # Shards
 
 

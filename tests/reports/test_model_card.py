@@ -7,7 +7,7 @@ from huggingface_hub import ModelCard
 
 from modeling_clipcaer.common.notice import RESPONSIBLE_USE
 from modeling_clipcaer.reports.evaluation import build_report
-from modeling_clipcaer.reports.model_card import render_licence, render_model_card
+from modeling_clipcaer.reports.model_card import address_card, find_restriction, render_licence, render_model_card
 
 
 LABELS = ["calm", "glad", "lost"]
@@ -29,8 +29,12 @@ def report():
     }
 
 
+PLOTS = ("confusion_matrix.png", "reliability.png", "training_curves.png")
+
+
 def read(report, base_model="openai/clip-vit-base-patch32", presets=("raer_advanced",), flags=None, repository=None):
-    return ModelCard(render_model_card(report, base_model, list(presets), flags or {}, repository))
+    text = render_model_card(report, base_model, list(presets), flags or {})
+    return ModelCard(text if repository is None else address_card(text, repository, PLOTS, "example.mp4"))
 
 
 def test_the_header_tells_the_hub_what_the_model_is(report):
@@ -76,10 +80,39 @@ def test_the_page_holds_results_training_use_and_licence(report):
 
 def test_plots_are_on_the_card_and_the_picture_of_a_link_is_on_the_hub(report):
     card = read(report, repository="me/run")
-    for name in ("confusion_matrix.png", "reliability.png", "training_curves.png"):
+    for name in PLOTS:
         assert f"]({name})" in card.text
     assert card.data.thumbnail == "https://huggingface.co/me/run/resolve/main/confusion_matrix.png"
     assert "thumbnail" not in read(report).data.to_dict() and card.data.language == "en"
+
+
+def test_a_card_in_a_repository_says_so_and_is_otherwise_that_of_the_folder(report):
+    folder, there = read(report), read(report, repository="me/run")
+    assert (
+        "THIS_FOLDER" in folder.text and "THIS_FOLDER" not in there.text and "where this file lies" not in there.text
+    )
+    added = {"thumbnail"}
+    assert there.data.to_dict() | dict.fromkeys(added) == folder.data.to_dict() | dict.fromkeys(added)
+    with_example = ModelCard(address_card(folder.content, "me/run", ["example.mp4"], "example.mp4"))
+    (widget,) = with_example.data.widget
+    assert (
+        widget["src"] == "https://huggingface.co/me/run/resolve/main/example.mp4"
+        and "drawn" in widget["example_title"]
+    )
+
+
+def test_clips_of_the_hub_go_by_their_id_commit_and_split_protocol(report):
+    origin = {"name": "mine", "link": None, "is_drawn": False, "hub_id": "me/clips", "commit": "0123"}
+    data = read(report | {"origin": origin, "split_protocol": "by person, fold 1 of 5"}).data
+    assert data.datasets == ["me/clips"]
+    told = {(r.dataset_type, r.dataset_name, r.dataset_revision, *r.dataset_args.values()) for r in data.eval_results}
+    assert told == {("me/clips", "mine", "0123", "by person, fold 1 of 5")}
+
+
+def test_what_is_lent_or_of_unknown_data_may_not_be_passed_on():
+    assert find_restriction({"name": "RAER"}).startswith("RAER is for non-commercial research")
+    assert find_restriction(None).startswith("It is not known") and find_restriction({"name": None})
+    assert find_restriction({"name": "drawn students"}) is None
 
 
 def test_data_go_by_their_name_and_drawings_are_called_drawings(report):

@@ -86,7 +86,7 @@ def test_other_files_are_refused(tmp_path):
         ({"format_version": 1}, {}, "found another file"),
         ({"format_version": 1, "labels": ["calm"]}, {}, "found another file"),
         ({"format_version": 1, "labels": 5}, {}, "found another file"),
-        ({"format_version": 9, "labels": []}, {}, "format version 9, this program reads 1"),
+        ({"format_version": 9, "labels": []}, {}, "`format_version` is 9, this version of ClipCaer reads up to 1"),
         ({"format_version": 1, "labels": ["calm", "glad"]}, {"logits": [[1.0], [2.0], [3.0]]}, "found another file"),
         ({"format_version": 1, "labels": ["calm", "glad"]}, {"logits": [[math.nan, 0.0]] * 3}, "expected finite"),
     ],

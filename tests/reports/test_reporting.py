@@ -5,6 +5,7 @@ import os
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.stats import beta
 
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.raer_labels import RAER_LABELS
@@ -17,6 +18,7 @@ from modeling_clipcaer.reports.evaluation import (
     write_report,
 )
 from modeling_clipcaer.reports.plots import Curve, _panels, draw_reliability
+from modeling_clipcaer.reports.reliability import read_reliability
 
 
 CONTRACT_KEYS = {
@@ -167,6 +169,23 @@ def test_the_reliability_diagram_is_of_the_probabilities_that_are_told(tmp_path)
     draw_reliability(report, tmp_path / "told.png")
     draw_reliability(report | {"calibration": None}, tmp_path / "plain.png")
     assert (tmp_path / "told.png").read_bytes() != (tmp_path / "plain.png").read_bytes()
+    # The page shows the same: one dot for seven clips, four of them right, and the error of what is told.
+    write_report(report, tmp_path / "page")
+    page = (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
+    error = 100 * abs(4 / 7 - 12**0.5 / (12**0.5 + 4))
+    assert f"Calibration error {error:.1f} %, temperature 2.00 (without {100 * (0.75 - 4 / 7):.1f} %)" in page
+    assert f"calibration error {error:.1f} %</span>" in page and page.count("<circle ") == 1
+    (found,) = read_reliability(report).bins
+    assert found.interval == pytest.approx(beta(4.5, 3.5).ppf([0.025, 0.975]), abs=1e-9)
+
+
+def test_clips_are_left_unanswered_in_the_order_of_the_probabilities_that_are_told():
+    # The first clip is the less sure one at a temperature of 1 (0.73 < 0.83), and the surer one at 4 (0.54 > 0.35).
+    logits = np.array([[4.0, 3, -9, -9, -9], [3, 0, 0, 0, 0]])
+    known = {"checkpoint": "m", "dataset": "d", "split": "test", "seed": 3}
+    for temperature, accuracy in ((None, 0.0), (4.0, 100.0)):
+        report = build_report(logits, [0, 1], RAER_LABELS, calibration_temperature=temperature, **known)
+        assert report["abstention"]["accuracy_at"]["50"] == accuracy
 
 
 def test_drawn_clips_are_called_so_before_the_figures_are_believed():

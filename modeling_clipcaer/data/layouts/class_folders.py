@@ -30,8 +30,8 @@ OFFICIAL, UNSPLIT = "official", "labels' folders"  # whose splits they are
 class Settings(BuildSettings):
     """The folder of folders."""
 
-    root: str = option(MISSING, "the folder with the labels' folders in it, or with splits of such", positional=True)
-    labels: list[str] | None = option(None, "the labels' folders, in order (default A to Z)", metavar="NAME")
+    root: str = option(MISSING, "The folder with the labels' folders in it, or with splits of such", positional=True)
+    labels: list[str] | None = option(None, "The labels' folders, in order (default: A to Z)", metavar="NAME")
     test_share: float | None = option(
         None, TEST_HELP.replace("no default", f"{TEST_SHARE} where no folder is the test split's"), metavar="SHARE"
     )

@@ -42,15 +42,15 @@ class Settings(BuildSettings):
     data_link = "https://github.com/CheyneyComputerScience/CREMA-D"
 
     root: str = option(
-        MISSING, "the folder of the repository, with VideoFlash and processedResults in it", metavar="DIR"
+        MISSING, "The folder of the repository, with VideoFlash and processedResults in it", metavar="DIR"
     )
     data_name: str | None = option("CREMA-D", NAME_HELP, rare=True, metavar="NAME")
-    videos: str = option("VideoFlash", "the folder of the videos, in --root or absolute", metavar="DIR")
+    videos: str = option("VideoFlash", "The folder of the videos, in --root or absolute", metavar="DIR")
     label_from: str = option(
-        "acted", "the label is what was acted, or what most raters said", choices=("acted", "raters")
+        "acted", "The label is what was acted, or what most raters said", choices=("acted", "raters")
     )
     votes_of: str = option(
-        "face", "whose votes: of raters of the face, the voice or both", choices=tuple(PRESENTATIONS)
+        "face", "Whose votes: of raters of the face, the voice or both", choices=tuple(PRESENTATIONS)
     )
     person_pattern: str | None = option(PERSON_PATTERN, PERSON_HELP, metavar="REGEX")
     test_share: float | None = option(0.2, TEST_HELP.replace("no default", "default 0.2"), metavar="SHARE")

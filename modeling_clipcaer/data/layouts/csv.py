@@ -49,12 +49,12 @@ class Settings(BuildSettings):
 
     csv: str = option(
         MISSING,
-        f"the table of clips: columns video, label and perhaps {', '.join(OPTIONAL)}, {VOTES}LABEL",
+        f"The table of clips: columns video, label and perhaps {', '.join(OPTIONAL)}, {VOTES}LABEL",
         metavar="FILE",
     )
-    root: str | None = option(None, "what paths are relative to (default the folder of the table)", metavar="DIR")
-    labels: list[str] | None = option(None, "the labels, in order (default those found, A to Z)", metavar="NAME")
-    ignore_columns: bool = option(False, "pass over columns of other names")
+    root: str | None = option(None, "What paths are relative to (default: the folder of the table)", metavar="DIR")
+    labels: list[str] | None = option(None, "The labels, in order (default: those found, A to Z)", metavar="NAME")
+    ignore_columns: bool = option(False, "Pass over columns of other names")
 
     @property
     def clips_folder(self) -> Path:

@@ -28,9 +28,9 @@ SUBJECT_DIGITS = 6  # of a clip's name, by which a video that is not there is lo
 class Settings(BuildSettings):
     """The folder, and whose level is the label."""
 
-    root: str = option(MISSING, "the folder with DataSet and Labels in it", metavar="DIR")
+    root: str = option(MISSING, "The folder with DataSet and Labels in it", metavar="DIR")
     data_name: str | None = option("DAiSEE", NAME_HELP, rare=True, metavar="NAME")
-    affect: str = option("Engagement", "whose level is the label", choices=AFFECTS)
+    affect: str = option("Engagement", "Whose level is the label", choices=AFFECTS)
     person_pattern: str | None = option(PERSON_PATTERN, PERSON_HELP, metavar="REGEX")
 
 

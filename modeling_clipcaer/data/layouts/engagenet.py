@@ -37,7 +37,7 @@ SHEET = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 class Settings(BuildSettings):
     """The folder."""
 
-    root: str = option(MISSING, "the folder with the tables and the videos in it", metavar="DIR")
+    root: str = option(MISSING, "The folder with the tables and the videos in it", metavar="DIR")
     data_name: str | None = option("EngageNet", NAME_HELP, rare=True, metavar="NAME")
     person_pattern: str | None = option(PERSON_PATTERN, PERSON_HELP, metavar="REGEX")
 

@@ -28,14 +28,14 @@ from modeling_clipcaer.settings_clipcaer import option
 class Settings(BuildSettings):
     """The lists, the folder that their paths lie in, and what their numbers mean."""
 
-    frames_root: str = option(MISSING, "the folder that the frame folders lie in", metavar="DIR")
-    train_annotation: str = option(MISSING, "list of training clips", metavar="FILE")
+    frames_root: str = option(MISSING, "The folder that the frame folders lie in", metavar="DIR")
+    train_annotation: str = option(MISSING, "List of training clips", metavar="FILE")
     val_annotation: str | None = option(
-        None, "list of validation clips; by default they are cut from training", metavar="FILE"
+        None, "List of validation clips; by default they are cut from training", metavar="FILE"
     )
-    test_annotation: str | None = option(None, "list of test clips", metavar="FILE")
-    labels: list[str] = option(MISSING, "what the numbers mean, in order", metavar="NAME")
-    first_label: int = option(1, "the number of the first label", metavar="N")
+    test_annotation: str | None = option(None, "List of test clips", metavar="FILE")
+    labels: list[str] = option(MISSING, "What the numbers mean, in order", metavar="NAME")
+    first_label: int = option(1, "The number of the first label", metavar="N")
 
     @property
     def clips_folder(self) -> Path:

@@ -31,9 +31,9 @@ from modeling_clipcaer.settings_clipcaer import option
 
 
 NO_BOXES = "none"
-PATTERN_HELP = "regular expression whose group is the %s in a clip's path (default RAER's folders)"
-BOX_HELP = f"file of %s boxes; '{NO_BOXES}' does without (default RAER's own in bounding_box)"
-MINIMUM_HELP = "share of every list's clips that must have a %s box"
+PATTERN_HELP = "Regular expression whose group is the %s in a clip's path (default: RAER's folders)"
+BOX_HELP = f"File of %s boxes; '{NO_BOXES}' does without (default: RAER's own in bounding_box)"
+MINIMUM_HELP = "Share of every list's clips that must have a %s box"
 
 
 @dataclass(kw_only=True)
@@ -47,34 +47,36 @@ class Settings(BuildSettings):
 
     data_link = "https://github.com/zgsfer/CLIP-CAER"
 
-    root: str = option(MISSING, "the RAER folder or its parent", metavar="DIR")
+    root: str = option(MISSING, "The RAER folder or its parent", metavar="DIR")
     data_name: str | None = option("RAER", NAME_HELP, rare=True, metavar="NAME")
     split: str = option(
-        "official", "how splits are made; official keeps the lists, the others cut anew", choices=tuple(OPTIONS_OF)
+        "official", "How splits are made; official keeps the lists, the others cut anew", choices=tuple(OPTIONS_OF)
     )
-    val_share: float = option(0.1, "validation's share of what is not for testing", metavar="SHARE")
-    val_split: str = option("clip", "what official validation is cut by", choices=("clip", "person"))
-    test_share: float = option(0.2, "test split's share of the clips, with --split person", metavar="SHARE")
-    folds: int = option(5, "folds by person, with --split kfold", metavar="N")
-    fold: int | None = option(None, "number of the fold for testing, from 1, with --split kfold", metavar="N")
-    place: str | None = option(None, "place for testing, as Library, with --split leave-one-place-out", metavar="NAME")
-    seed: int = option(42, "seed of the cuts", metavar="N")
+    val_share: float = option(0.1, "Validation's share of what is not for testing", metavar="SHARE")
+    val_split: str = option("clip", "What official validation is cut by", choices=("clip", "person"))
+    test_share: float = option(0.2, "Test split's share of the clips, with --split person", metavar="SHARE")
+    folds: int = option(5, "Folds by person, with --split kfold", metavar="N")
+    fold: int | None = option(None, "Number of the fold for testing, from 1, with --split kfold", metavar="N")
+    place: str | None = option(None, "Place for testing, as Library, with --split leave-one-place-out", metavar="NAME")
+    seed: int = option(42, "Seed of the cuts", metavar="N")
     train_annotation: str | None = option(
-        None, "list of training clips (default RAER/annotation/train.txt)", metavar="FILE"
+        None, "List of training clips (default: RAER/annotation/train.txt)", metavar="FILE"
     )
     val_annotation: str | None = option(
-        None, "list of validation clips; by default they are cut from the training list", metavar="FILE"
+        None, "List of validation clips; by default they are cut from the training list", metavar="FILE"
     )
-    test_annotation: str | None = option(None, "list of test clips (default RAER/annotation/test.txt)", metavar="FILE")
+    test_annotation: str | None = option(
+        None, "List of test clips (default: RAER/annotation/test.txt)", metavar="FILE"
+    )
     bounding_box_face: str | None = option(None, BOX_HELP % "face", metavar="FILE")
     bounding_box_body: str | None = option(None, BOX_HELP % "body", metavar="FILE")
     person_pattern: str | None = option(None, PATTERN_HELP % "person", metavar="REGEX")
     place_pattern: str | None = option(None, PATTERN_HELP % "place", metavar="REGEX")
     min_face_share: float = option(0.5, MINIMUM_HELP % "face", metavar="SHARE")
     min_body_share: float = option(0.5, MINIMUM_HELP % "body", metavar="SHARE")
-    first_label: int = option(1, "number of the first label in the lists", choices=(0, 1))
+    first_label: int = option(1, "Number of the first label in the lists", choices=(0, 1))
     labels: list[str] = option(
-        lambda: list(RAER_LABELS), "names of the lists' labels, in the order of their numbers", metavar="NAME"
+        lambda: list(RAER_LABELS), "Names of the lists' labels, in the order of their numbers", metavar="NAME"
     )
 
     def __post_init__(self) -> None:

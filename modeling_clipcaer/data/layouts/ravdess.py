@@ -32,9 +32,9 @@ class Settings(BuildSettings):
 
     data_link = "https://zenodo.org/records/1188976"
 
-    root: str = option(MISSING, "the folder with Actor_01 and so on in it, or in folders of it", metavar="DIR")
+    root: str = option(MISSING, "The folder with Actor_01 and so on in it, or in folders of it", metavar="DIR")
     data_name: str | None = option("RAVDESS", NAME_HELP, rare=True, metavar="NAME")
-    channel: str = option("speech", "the takes that are spoken, sung, or both", choices=tuple(CHANNELS))
+    channel: str = option("speech", "The takes that are spoken, sung, or both", choices=tuple(CHANNELS))
     person_pattern: str | None = option(PERSON_PATTERN, PERSON_HELP, metavar="REGEX")
     test_share: float | None = option(0.2, TEST_HELP.replace("no default", "default 0.2"), metavar="SHARE")
 

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -20,8 +20,8 @@ from modeling_clipcaer.names import public_name
 CARD_NAME, LICENCE_NAME, PROCESSOR_NAME = "README.md", "LICENSE", "preprocessor_config.json"
 SHARD_NAME = re.compile(r"(?P<split>\w+)-(?P<number>\d{5})-of-(?P<total>\d{5})\.parquet")
 SPLITS = ("train", "validation", "test")
-# What a reader that streams holds at a time. Smaller ones read no faster, and compress less.
-GROUP_BYTES = 32 * 2**20
+# What is fetched for a clip of a shard elsewhere: a few clips at most, since training asks for them in any order.
+GROUP_BYTES = 4 * 2**20
 GROUP_ROWS = 1000
 # What a build's record tells others: counts and settings. All else may name this machine's folders.
 PUBLISHED = (
@@ -32,6 +32,7 @@ PUBLISHED = (
     "split",
     "box_keys",
     "box_keys_without_clip",
+    "sources",
     "versions",
 )
 PUBLISHED_ARGUMENTS = (
@@ -100,20 +101,30 @@ def find_shards(folder: str | Path) -> dict[str, list[str]]:
     Raises:
         InputError: a shard is missing, or shards of two writings are mixed.
     """
+    found = group_shards(folder, [path.name for path in Path(folder).glob("*.parquet")])
+    return {split: [str(Path(folder, name)) for name in names] for split, names in found.items()}
+
+
+def group_shards(place: str | Path, names: Iterable[str]) -> dict[str, list[str]]:
+    """Those of the files `names` at `place` that are shards, by split, in their order.
+
+    Raises:
+        InputError: a shard is missing, or shards of two writings are mixed.
+    """
     found: dict[str, list[re.Match]] = defaultdict(list)
-    for path in sorted(Path(folder).glob("*.parquet")):
-        if match := SHARD_NAME.fullmatch(path.name):
+    for name in sorted(names):
+        if match := SHARD_NAME.fullmatch(name):
             found[match["split"]].append(match)
     for split, matches in found.items():
         total = int(matches[0]["total"])
         expected = [f"{split}-{number:05d}-of-{total:05d}.parquet" for number in range(total)]
-        names = [match.string for match in matches]
-        if names != expected:
-            missing, extra = sorted(set(expected) - set(names)), sorted(set(names) - set(expected))
+        there = [match.string for match in matches]
+        if there != expected:
+            missing, extra = sorted(set(expected) - set(there)), sorted(set(there) - set(expected))
             problem = f"{missing[0]} is missing" if missing else f"{extra[0]} is of another writing"
-            raise InputError(f"{folder}: expected {total} shards of `{split}`, but {problem}")
+            raise InputError(f"{place}: expected {total} shards of `{split}`, but {problem}")
     splits = sorted(found, key=lambda split: (SPLITS.index(split) if split in SPLITS else len(SPLITS), split))
-    return {split: [str(Path(folder, match.string)) for match in found[split]] for split in splits}
+    return {split: [match.string for match in found[split]] for split in splits}
 
 
 @contextmanager
@@ -148,19 +159,18 @@ def without_paths(content: Any) -> Any:
 
 
 def publish_record(dataset: Path, folder: Path) -> dict[str, Any]:
-    """Copy of the record of the dataset's build, which names its split, what is known to hold no path; return that.
-    Nothing where there is no record."""
+    """Copy of the record of the dataset's build, which names its split, what is for others, and of paths their last
+    parts; return that. Nothing where there is no record."""
     if not (dataset / RECORD_NAME).exists():
         return {}
     record = read_object(dataset / RECORD_NAME)
     published = {name: record[name] for name in PUBLISHED if name in record}
-    if "sources" in record:
-        published["sources"] = without_paths(record["sources"])
     if "arguments" in record:
         arguments = record["arguments"]
         published["arguments"] = {name: arguments[name] for name in PUBLISHED_ARGUMENTS if name in arguments}
     if skipped := record.get("unreadable_clips_left_out"):
         # Keep: their number alone; what is wrong with them is told with the paths of their files.
         published["unreadable_clips_left_out"] = len(skipped)
+    published = without_paths(published)
     write_json(published, folder / RECORD_NAME)
     return published

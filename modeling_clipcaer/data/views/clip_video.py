@@ -6,13 +6,13 @@ from pathlib import Path
 
 import av
 import numpy as np
-from datasets import load_from_disk
 from PIL import Image
 
 from modeling_clipcaer.common.files import staged_folder, write_json
 from modeling_clipcaer.common.locks import locked_name
 from modeling_clipcaer.data.clip_rows import BOX_COLUMNS, open_row
-from modeling_clipcaer.errors import InputError, check_readable
+from modeling_clipcaer.data.loading import load_clips
+from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.processing_clipcaer import boxes_per_frame
 
 
@@ -21,11 +21,7 @@ SQUARE = 360  # side in pixels
 
 def read_clip(dataset: str, split: str, number: int) -> dict:
     """Row `number` of a split."""
-    check_readable(dataset, depth=2)
-    try:
-        rows = load_from_disk(dataset)[split]
-    except (FileNotFoundError, KeyError) as error:
-        raise InputError(f"{dataset}: expected a dataset with a split `{split}`") from error
+    rows = load_clips(dataset, (split,))[split]
     if not 0 <= number < len(rows):
         raise InputError(f"{dataset}: split `{split}` has clips 0 to {len(rows) - 1}, asked for {number}")
     return rows[number]

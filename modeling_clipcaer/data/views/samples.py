@@ -5,14 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from datasets import Dataset, DatasetDict, load_from_disk
+from datasets import Dataset
 from PIL import Image
 
 from modeling_clipcaer.common.files import staged_folder
 from modeling_clipcaer.common.locks import locked_name
 from modeling_clipcaer.data.clip_rows import BOX_COLUMNS, open_row
+from modeling_clipcaer.data.loading import load_clips
 from modeling_clipcaer.data.views.contact_sheet import ClipView, HiddenFaces, draw_page
-from modeling_clipcaer.errors import InputError, check_readable, first_line
+from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.faces.hiding import hide_whole
 from modeling_clipcaer.names import identity_key
 from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor, boxes_per_frame
@@ -20,7 +21,6 @@ from modeling_clipcaer.processing_clipcaer import ClipCaerVideoProcessor, boxes_
 
 CLIPS_PER_PAGE = 8
 SOURCES = "face_box_sources"
-COLUMNS = {"clip_id", "label", SOURCES, *BOX_COLUMNS}
 OWN = "annotated"  # a face box that is the frame's own
 
 
@@ -67,26 +67,14 @@ def _describe(rows: Dataset, place: int, source_names: Sequence[str], num_frames
 
 
 def load_split(folder: str, split: str) -> Dataset:
-    """A split of a dataset on disk.
+    """A split of a dataset whose faces can be hidden.
 
     Raises:
         InputError: there is none.
     """
-    check_readable(folder, depth=2)
-    try:
-        dataset = load_from_disk(folder)
-    except (OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
-        raise InputError(
-            f"{folder}: expected a dataset, as `clipcaer build` writes it: {first_line(error)}"
-        ) from error
-    if not isinstance(dataset, DatasetDict) or split not in dataset:
-        found = ", ".join(dataset) if isinstance(dataset, DatasetDict) else "one split without a name"
-        raise InputError(f"{folder}: expected a split `{split}`, found {found}")
-    rows = dataset[split]
-    missing = sorted(COLUMNS - set(rows.column_names))
-    if missing or not len(rows):
-        found = f"no column `{missing[0]}`" if missing else "no clip"
-        raise InputError(f"{folder}: split `{split}` has {found}")
+    rows = load_clips(folder, (split,))[split]
+    if SOURCES not in rows.column_names:
+        raise InputError(f"{folder}: split `{split}` has no column `{SOURCES}`, without which no face can be hidden")
     return rows
 
 
