@@ -22,6 +22,7 @@ pytest.importorskip("gradio", reason="gradio is in the extra `app`")
 
 # Keep: not hidden. Gradio measures tabs by others of their names.
 BUTTON = "[...document.querySelectorAll('button')].find(e => e.innerText.trim() === '{}' && e.offsetHeight > 1)"
+CELLS = "[...document.querySelectorAll('[role=gridcell]')].map(cell => cell.innerText.trim())"
 FRAME = "document.querySelector('iframe.made')"
 
 
@@ -97,12 +98,19 @@ def test_a_visitor_sees_the_notice_first_drops_a_recording_corrects_it_and_leave
     press(browser, "Explain")
     browser.wait("document.querySelector('iframe[title=Explanation]')")
     press(browser, "Correct")
+    browser.wait(f"{CELLS}.length")
+    browser.click("[role=gridcell]")
+    label = "[...document.querySelectorAll('label')].find(e => e.innerText.trim() === 'uncertain')"
+    browser.wait(label)
+    browser.run(f"{label}.click()")
+    browser.wait(f"{CELLS}[3] === 'uncertain'")
     press(browser, "Save the table")
     browser.wait("document.querySelector('a.made[href$=zip]')")
     with zipfile.ZipFile(io.BytesIO(fetch(browser, "a.made[href$=zip]"))) as files:
         (name,) = (name for name in files.namelist() if name.endswith("segments.csv"))
         lines = list(csv.DictReader(io.TextIOWrapper(files.open(name), "utf-8", newline="")))
-    assert lines and all(line["source"].startswith("Übung") for line in lines)
+    assert [line["label"] for line in lines if not line["score"]] == ["uncertain"]
+    assert all(line["source"].startswith("Übung") for line in lines)
     assert [line for line in browser.complaints() if "favicon" not in str(line)] == []
     assert [address for address in browser.requests() if not address.startswith((app.address, "data:", "blob:"))] == []
     assert app.list_files()
@@ -113,11 +121,10 @@ def test_a_visitor_sees_the_notice_first_drops_a_recording_corrects_it_and_leave
 def test_a_threshold_makes_answers_uncertain_at_once(browser, lesson):
     make_timeline(browser, lesson)
     press(browser, "Correct")
-    cells = "[...document.querySelectorAll('[role=gridcell]')].map(cell => cell.innerText.trim())"
-    browser.wait(f"{cells}.includes('room')")
-    assert "uncertain" not in browser.run(cells)
+    browser.wait(f"{CELLS}.includes('room')")
+    assert "uncertain" not in browser.run(CELLS)
     browser.click("input[type=range]", at=0.98)
-    browser.wait(f"{cells}.includes('uncertain')")
+    browser.wait(f"{CELLS}.includes('uncertain')")
 
 
 def test_a_file_that_is_no_video_gets_one_line(browser, tmp_path):
