@@ -12,6 +12,8 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Keep: the Hub is never asked. A test that needs the network would otherwise wait for it instead of failing.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Nor are the makers of ONNX Runtime told of sessions.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import hypothesis
 import torch

@@ -1,4 +1,4 @@
-"""docs/extending.md, taken at its word: each change is two places, and what it adds works in a copy of the package."""
+"""The pages that add a loss and a format: each is two places, and what it adds works in a copy of the package."""
 
 import json
 import os
@@ -13,8 +13,10 @@ from helpers.places import ROOT
 from helpers.small_material import make_material
 
 
-TEXT = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
-LOSS, FORMAT = re.findall(r"```diff\n(.*?)```", TEXT, re.S)
+LOSS, FORMAT = (
+    re.search(r"```diff\n(.*?)```", (ROOT / "docs" / "howto" / page).read_text(encoding="utf-8"), re.S)[1]
+    for page in ("loss.md", "format.md")
+)
 # Trains a step with the loss and writes the format, then says what came of it.
 SCRIPT = """
 import json, sys
@@ -71,7 +73,7 @@ def told(tmp_path_factory):
     for path, before, after in (*list_changes(LOSS), *list_changes(FORMAT)):
         file = folder / path
         text = file.read_text(encoding="utf-8") if before else ""
-        assert not before or text.count(before) == 1, f"docs/extending.md shows another {path}"
+        assert not before or text.count(before) == 1, f"docs/howto shows another {path}"
         file.write_text(text.replace(before, after) if before else after, encoding="utf-8")
     material = make_material(tmp_path_factory.getbasetemp())
     (folder / "out").mkdir()

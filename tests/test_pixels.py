@@ -88,6 +88,20 @@ def test_a_box_that_shows_nothing_is_refused_with_box_and_frame_size(box, compla
     assert f"{float(box[0])}" in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    ("box", "shown"),
+    [
+        ([-9, 5, 0.5, 10], (slice(5, 10), slice(0, 1))),
+        ([5, -9, 10, 0.5], (slice(0, 1), slice(5, 10))),
+        ([59.5, 5, 70, 10], (slice(5, 10), slice(59, 60))),
+        ([5, 39.5, 10, 50], (slice(39, 40), slice(5, 10))),
+    ],
+)
+def test_half_a_pixel_within_the_frame_is_enough(box, shown):
+    frame = noise(3, 40, 60)
+    assert crop_box(frame, box).equal(frame[:, shown[0], shown[1]])
+
+
 # --- resize and letterbox ---
 
 
@@ -147,8 +161,9 @@ def test_draws_stay_within_their_ranges_and_reach_them():
     draws = [draw_augmentation(0.25, 4.0, 0.2, generator) for _ in range(2000)]
     assert sum(draw.flip for draw in draws) / 2000 == pytest.approx(0.25, abs=0.03)
     assert 3.9 < max(draw.degrees for draw in draws) <= 4 and -4 <= min(draw.degrees for draw in draws) < -3.9
-    assert 1.19 < max(draw.brightness for draw in draws) <= 1.2
-    assert 0.8 <= min(draw.contrast for draw in draws) < 0.81
+    for factors in ([draw.brightness for draw in draws], [draw.contrast for draw in draws]):
+        assert 0.8 <= min(factors) < 0.81 and 1.19 < max(factors) <= 1.2
+    assert all(draw.brightness != draw.contrast for draw in draws)
 
 
 def test_one_setting_does_not_shift_the_draws_of_another():

@@ -56,6 +56,14 @@ def test_face_is_the_grown_box_squeezed_and_context_the_body_letterboxed():
     assert context.equal(letterbox(frames[..., 0:48, 5:50], 32, "bicubic"))
 
 
+def test_the_context_is_letterboxed_as_the_research_code_does_where_that_is_asked_for():
+    frames = noise(4, 3, 45, 80)
+    for is_reference, settings in ((True, {"letterbox": "reference"}), (False, {})):
+        context, _ = small(**settings).process_clip(frames)
+        assert context.equal(letterbox(frames, 32, "bicubic", reference=is_reference))
+        assert not context.equal(letterbox(frames, 32, "bicubic", reference=not is_reference))
+
+
 def test_context_frame_ignores_the_body_box():
     frames = noise(4, 3, 48, 64)
     whole, _ = small(context="frame").process_clip(frames, body_boxes=[5, 0, 50, 48])
@@ -344,6 +352,9 @@ def test_calls_that_cannot_mean_anything_are_refused(tmp_path):
         ("augment_per_stream", None),
         ("scaled_decoding", 1),
         ("image_mean", 0.5),
+        ("image_mean", [0.5, 0.5]),
+        ("image_mean", [0.5, float("inf"), 0.5]),
+        ("image_mean", [0.5, True, 0.5]),
         ("image_std", [0.1, 0.0, 0.1]),
         ("crop_size", 224),
         ("flip_probability", 0.5),
@@ -352,6 +363,20 @@ def test_calls_that_cannot_mean_anything_are_refused(tmp_path):
 def test_a_wrong_or_unknown_setting_is_refused_by_name(setting, value):
     with pytest.raises(InputError, match=f"`{setting}`"):
         ClipCaerVideoProcessor(**{setting: value})
+
+
+def test_a_mean_may_be_zero_or_below_as_no_standard_deviation_may():
+    assert small(image_mean=[0.0, -0.5, 0.5]).image_mean == [0.0, -0.5, 0.5]
+    with pytest.raises(InputError, match=r"`image_std`.*std above 0"):
+        small(image_std=[0.5, -0.5, 0.5])
+
+
+@pytest.mark.parametrize("name", ["nothing/at/all", ""])
+def test_a_processor_that_is_not_there_is_refused_before_the_hub_is_asked(name):
+    with pytest.raises(OSError if name else InputError) as refusal:
+        ClipCaerVideoProcessor.from_pretrained(name)
+    expected = f"{name}: there is no such folder" if name else "expected a folder or an id on the Hub"
+    assert str(refusal.value).startswith(expected)
 
 
 OTHER_SETTINGS = {

@@ -60,10 +60,8 @@ def main() -> None:
     record, lines = build(find_clips, settings, args.output, args.num_proc)
     tell_findings([*lines, *audit_build(Path(args.output), args.num_proc)])
     tell(add_path(Text(f"dataset and {RECORD_NAME}", "result"), args.output))
-    *lines, command = tell_next(args.output, list(record["splits"]["train"]["labels"]))
-    for line in lines:
+    for line in tell_next(args.output, list(record["splits"]["train"]["labels"])):
         tell(line)
-    tell(add_path("next", command))  # as a path: whole, so that it can be copied
 
 
 def find_with_boxes(layout: ModuleType, args: BuildArguments, settings: BuildSettings) -> Source:

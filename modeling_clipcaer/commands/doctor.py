@@ -18,8 +18,6 @@ from typing import NamedTuple
 from modeling_clipcaer.common.flags import option, parse_arguments
 from modeling_clipcaer.common.terminal import run_command, tell, tell_findings
 from modeling_clipcaer.common.versions import list_versions
-from modeling_clipcaer.errors import InputError
-from modeling_clipcaer.json_files import read_object
 
 
 GIGABYTE = 2**30
@@ -129,24 +127,11 @@ def look_at_detector() -> Iterator[Finding]:
 
 def look_at_clip() -> Iterator[Finding]:
     """The CLIP checkpoints that need no download."""
+    from modeling_clipcaer.models.cached_checkpoints import find_cached_clips
+
     found = sorted(find_cached_clips())
     advice = None if found else "the first training with a CLIP fetches it, 600 MB of ViT-B/32"
     yield Finding("CLIP", f"in the Hub's cache: {', '.join(found) or 'none'}; tiny_clip comes with the code", advice)
-
-
-def find_cached_clips() -> Iterator[str]:
-    """The repositories in the Hub's cache whose config.json is a CLIP's, or a checkpoint's of ours."""
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    for folder in Path(HF_HUB_CACHE).glob("models--*"):
-        for config in folder.glob("snapshots/*/config.json"):
-            try:
-                kind = read_object(config).get("model_type")
-            except InputError:
-                continue  # a download that was broken off
-            if kind in ("clip", "clipcaer"):
-                yield folder.name.removeprefix("models--").replace("--", "/")
-                break
 
 
 LOOKS = (list_packages, list_extras, look_at_device, look_at_memory, look_at_detector, look_at_clip)

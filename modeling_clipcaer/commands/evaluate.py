@@ -16,6 +16,7 @@ from modeling_clipcaer.common.terminal import run_command, tell
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.explanations.arguments import check_explain_flags, explain_frames_option, explain_option
 from modeling_clipcaer.models.arguments import tower_dtype_option
+from modeling_clipcaer.training.settings import MeasuredCacheArguments
 
 
 if TYPE_CHECKING:
@@ -65,8 +66,11 @@ class EvaluationArguments:
 
 
 def main() -> None:
-    (args,) = parse_arguments((EvaluationArguments,), sys.argv[1:], __doc__)
+    types = (EvaluationArguments, MeasuredCacheArguments)
+    args, cache_args = parse_arguments(types, sys.argv[1:], __doc__)
     check_baselines(args)
+    if cache_args.cache_frame_embeds and args.views > 1:
+        raise InputError("--cache-frame-embeds keeps one view of a clip: --views needs its frames")
     from modeling_clipcaer.common.locks import locked_folder
     from modeling_clipcaer.common.progress import hide_progress_bars
     from modeling_clipcaer.models.checkpoints import check_output_dir
@@ -86,14 +90,14 @@ def main() -> None:
     )
     # Keep: the folder is the main process's to hold; the others of a launch are its own.
     with locked_folder(args.output_dir) if trainer_args.process_index == 0 else nullcontext():
-        evaluate(args, trainer_args)
+        evaluate(args, cache_args, trainer_args)
 
 
 def check_baselines(args: EvaluationArguments) -> None:
     """Refuse baselines that would learn from, or be chosen by, what they are measured on."""
     if args.baselines_train_split is not None:
         if not args.baselines:
-            raise InputError("`baselines_train_split` has no effect without `baselines`")
+            raise InputError("`baselines_train_split` has no effect without `baselines`; leave one of them out")
         if len({args.split, args.baselines_train_split, "validation"}) < 3:
             raise InputError(
                 "`baselines_train_split`: expected a split to train on and another to measure, neither of them "
@@ -101,7 +105,9 @@ def check_baselines(args: EvaluationArguments) -> None:
             )
 
 
-def evaluate(args: EvaluationArguments, trainer_args: ClipCaerTrainingArguments) -> None:
+def evaluate(
+    args: EvaluationArguments, cache_args: MeasuredCacheArguments, trainer_args: ClipCaerTrainingArguments
+) -> None:
     """Report of a checkpoint on a split."""
     from modeling_clipcaer.common.files import is_replaceable, staged_folder
     from modeling_clipcaer.common.versions import tell_command
@@ -113,6 +119,7 @@ def evaluate(args: EvaluationArguments, trainer_args: ClipCaerTrainingArguments)
     from modeling_clipcaer.reports.explained import choose_answers, explain_answers
     from modeling_clipcaer.reports.predictions import FILE_NAME, collect_predictions, write_predictions
     from modeling_clipcaer.reports.told_result import list_result
+    from modeling_clipcaer.training.clip_cache import embed_measured, find_cache, read_in_process
     from modeling_clipcaer.training.ensembles import describe_members, list_labels, load_members, predict_together
     from modeling_clipcaer.training.run_comparison import fingerprint_clips
 
@@ -125,7 +132,13 @@ def evaluate(args: EvaluationArguments, trainer_args: ClipCaerTrainingArguments)
     clips = load_clips(args.dataset, tuple(dict.fromkeys(splits)), labels)
     if args.explain_frames:  # Keep: here. Nobody is to learn it when all clips have been answered.
         check_sources(clips[args.split])
-    logits, trainer = predict_together(members, clips[args.split], trainer_args, args.views)
+    read = [clips] * len(members)  # the clips as each member reads them
+    if cache_args.cache_frame_embeds:
+        how = (cache_args.cache_dir or find_cache(args.dataset), args.num_workers, args.tower_dtype)
+        read = [embed_measured(model.to(trainer_args.device), processor, clips, *how) for model, processor in members]
+        read_in_process(trainer_args)
+    rows = [splits[args.split] for splits in read]
+    logits, trainer = predict_together(members, rows, trainer_args, args.views)
     if trainer.is_world_process_zero():
         answers = collect_predictions(clips[args.split], logits, labels)
         report = build_report(
@@ -147,7 +160,7 @@ def evaluate(args: EvaluationArguments, trainer_args: ClipCaerTrainingArguments)
         if args.baselines:
             model, processor = members[0]  # of which CLIP and sentences are taken
             baselines = measure_baselines(
-                *(model.eval(), processor, clips, args.split, args.baselines_train_split),
+                *(model.eval(), processor, read[0], args.split, args.baselines_train_split),
                 batch_size=args.batch_size,
                 num_workers=args.num_workers,
                 tower_dtype=args.tower_dtype,

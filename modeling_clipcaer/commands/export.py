@@ -81,7 +81,7 @@ def check_arguments(args: ExportArguments) -> None:
         raise InputError("--dtype bf16: ONNX Runtime has no such convolution on the CPU, expected fp32 for onnx")
     missing = [package for package in PACKAGES[args.format] if find_spec(package) is None]
     if missing:
-        raise InputError(f'--format {args.format}: {missing[0]} is not installed: pip install -e ".[export]"')
+        raise InputError(f'--format {args.format}: {missing[0]} is not installed: pip install "clipcaer[export]"')
 
 
 def measure_difference(model: ClipCaerForVideoClassification, path: Path, tolerance: float) -> float:
@@ -116,6 +116,8 @@ def describe(
         "max_num_frames": config.num_frames,
         "outputs": {"logits": {"shape": ["batch_size", config.num_labels], "dtype": "float32"}},
         "labels": [config.id2label[index] for index in range(config.num_labels)],
+        # Divides the logits before they become probabilities; null where the checkpoint was not calibrated.
+        "calibration_temperature": config.calibration_temperature,
         "processor": processor.to_dict(),
         "checkpoint": public_name(args.model),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},

@@ -8,6 +8,7 @@ from modeling_clipcaer.errors import InputError
 
 
 COMMANDS = {
+    "new": "write a recipe for your own data, value by value",
     "train": "train, select by the validation split, test once",
     "evaluate": "measure a checkpoint on a split",
     "compare": "tell whether runs differ by more than noise",
@@ -15,11 +16,13 @@ COMMANDS = {
     "ablate": "measure what each part of the method is worth",
     "stress": "measure a checkpoint on clips with something wrong",
     "predict": "turn recordings into timelines, or clips into labels",
+    "app": "the same in a browser, for a recording that is dropped",
     "explain": "show what answers rest on",
     "export": "write a checkpoint as one file for deployment",
     "zero-shot": "measure a plain CLIP checkpoint, without training",
     "convert": "turn a checkpoint of the research code into ours, or back",
     "build": "build a dataset from clips on disk",
+    "import": "add corrected segments to a dataset",
     "audit": "look for what is wrong with a dataset",
     "detect-boxes": "find faces and bodies in clips without boxes",
     "view": "draw what the model sees of chosen clips",

@@ -2,8 +2,9 @@
 
     clipcaer predict lecture.mp4 --model DIR
 
-writes outputs/predict/lecture/: windows with probabilities, segments, subtitles. docs/timeline.md describes the files.
-The same command again does what is left to do. `accelerate launch recipes/predict.py ...` shares recordings out.
+writes outputs/predict/lecture/: windows with probabilities, segments, subtitles. They are described in
+docs/reference/timeline_files.md. The same command again does what is left to do. `accelerate launch recipes/predict.py
+...` shares recordings out.
 
 Boxes are JSON files in RAER's form, keyed by the recording as it is named on the command line, by its last part, or by
 RAER's path; frames of a video go by their number from 0, files by their name. Without them a detector looks for faces.

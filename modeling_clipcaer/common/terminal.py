@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from modeling_clipcaer.errors import InputError
@@ -25,6 +26,8 @@ STYLES = {"error": "bold red", "warning": "yellow", "info": "default", "result":
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENAMETOOLONG}
 # What torch says of a process that decodes clips and is gone.
 _LOST_WORKER = "DataLoader worker (pid"
+# The status with which a shell reports a program that SIGPIPE ended.
+_READER_GONE = 141
 _WHY_LOST = "where the memory was full, fewer of them (--num-workers, --dataloader-num-workers) need less"
 
 
@@ -78,6 +81,30 @@ def tell(line: str | Text, hang: int | None = None) -> None:
     _write(line, sys.stdout, hang)
 
 
+def can_ask() -> bool:
+    """Whether somebody is there who may be asked: words come from a terminal, and are shown on one."""
+    return looks_on(sys.stdin) and looks_on(sys.stdout)
+
+
+def ask(question: str, default: str, choices: Sequence[str] = ()) -> str:
+    """The answer to a question on the terminal; an empty one is the default. Of an answer that is none of `choices` it
+    is said, and the question put again.
+
+    Raises:
+        InputError: there is no answer any more.
+    """
+    expected = f" ({', '.join(choices)})" if choices else ""
+    while True:
+        _send(f"{question}{expected} [{default}]: ", sys.stdout)
+        line = sys.stdin.readline()
+        if not line:
+            raise InputError(f"no answer to '{question}'; flags answer, too, see --help")
+        answer = line.strip() or default
+        if not choices or answer in choices:
+            return answer
+        complain("error", f"'{answer}'; expected one of {', '.join(choices)}")
+
+
 def complain(kind: str, message: str) -> None:
     """Write `kind: message` on standard error: an error, a warning or a note."""
     # Keep: printable. The name of a file may have line breaks and codes that a terminal obeys.
@@ -104,8 +131,10 @@ def tell_findings(lines: Iterable[str]) -> None:
 
 
 def looks_on(stream: TextIO) -> bool:
-    """Whether a person reads what is written, as it is written."""
-    return getattr(stream, "isatty", bool)()  # what stands in for a stream may have none
+    """Whether a person reads what is written, as it is written, on a terminal."""
+    # Keep: a cell's `!command` writes to a terminal that cannot go back. Each step of a bar would stay below the cell.
+    in_notebook = "JPY_PARENT_PID" in os.environ
+    return not in_notebook and getattr(stream, "isatty", bool)()  # what stands in for a stream may have none
 
 
 def add_path(line: str | Text, path: object) -> Text:
@@ -118,8 +147,7 @@ def add_path(line: str | Text, path: object) -> Text:
 
 def _write(line: str | Text, stream: TextIO, hang: int | None = None) -> None:
     if not looks_on(stream):
-        stream.write(f"{line}\n")
-        stream.flush()
+        _send(f"{line}\n", stream)
         return
     from rich.console import Console
     from rich.text import Text
@@ -142,5 +170,18 @@ def _write(line: str | Text, stream: TextIO, hang: int | None = None) -> None:
             for part in lines:
                 part.rstrip()
             console.print(text[:hang] + Text("\n" + hang * " ").join(lines), soft_wrap=True)
-    stream.write(captured.get())  # Keep: not by the console, which would write over a bar
-    stream.flush()
+    _send(captured.get(), stream)  # Keep: not by the console, which would write over a bar
+
+
+def _send(text: str, stream: TextIO) -> None:
+    """Write `text` at once. Where nobody reads on, as behind `| head`, the command ends without a word.
+
+    Keep: by `SystemExit`, which no handler of failures takes for one, and by which working folders are removed.
+    """
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        # Keep: what is left in the stream would be flushed, and fail, once more at the end of the process.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        raise SystemExit(_READER_GONE) from None

@@ -23,6 +23,8 @@ VIDEO_SUFFIXES = (
     *(".h264", ".264", ".avc", ".h265", ".265", ".hevc", ".ivf", ".obu", ".av1", ".y4m", ".gif", ".apng"),
 )
 TEXT_HEAD = 4096  # bytes of a file by which a text is known
+# Beside files whose name begins with a dot: what systems put into folders, and archives bring along.
+SYSTEM_FOLDERS = ("__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found")
 
 
 @dataclass(frozen=True)
@@ -99,15 +101,29 @@ def _list_paths(root: Path, passed_over: Counter[str]) -> Iterator[Path]:
     if root.is_file():
         yield root
         return
-    for folder, subfolders, names in os.walk(root, followlinks=True, onerror=_refuse):
-        subfolders[:] = [name for name in subfolders if not (name.startswith(".") or _leads_back(folder, name))]
-        shown = [name for name in names if not name.startswith(".")]
-        videos = [name for name in shown if is_video(Path(folder, name))]
+    for folder, shown in walk_shown(root):
+        videos = [name for name in shown if is_video(folder / name)]
         frames = [] if videos else [name for name in shown if name.lower().endswith(IMAGE_SUFFIXES)]
         passed_over.update(map(name_suffix, set(shown) - {*videos, *frames}))
-        yield from (Path(folder, name) for name in videos)
+        yield from (folder / name for name in videos)
         if frames:
-            yield Path(folder)
+            yield folder
+
+
+def is_shown(name: str) -> bool:
+    """Whether a file or a folder of this name is somebody's own: neither hidden nor put there by a system."""
+    return not name.startswith(".") and name not in SYSTEM_FOLDERS
+
+
+def walk_shown(root: Path) -> Iterator[tuple[Path, list[str]]]:
+    """`root` and every folder below it, each with the names of its files, without those that are not shown.
+
+    Raises:
+        InputError: a folder cannot be listed.
+    """
+    for folder, subfolders, names in os.walk(root, followlinks=True, onerror=_refuse):
+        subfolders[:] = [name for name in subfolders if is_shown(name) and not _leads_back(folder, name)]
+        yield Path(folder), list(filter(is_shown, names))
 
 
 def _refuse(error: OSError) -> NoReturn:

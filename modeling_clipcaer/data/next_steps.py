@@ -1,15 +1,23 @@
 """What follows a build: a labels file to edit where no preset has texts for the labels, and the next command."""
 
+from __future__ import annotations
+
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
 from modeling_clipcaer.common.files import complete_file
+from modeling_clipcaer.common.terminal import add_path
 from modeling_clipcaer.data.labels_file import read_label_entries
 from modeling_clipcaer.names import identity_key
 from modeling_clipcaer.raer_labels import RAER_LABELS
+
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 
 OWN = "own_data"  # the preset of labels that no other has texts for
@@ -50,12 +58,23 @@ def write_labels_file(path: Path, labels: Sequence[str]) -> bool:
     return True
 
 
-def tell_next(output: str, labels: Sequence[str]) -> list[str]:
+def find_labels_file(dataset: str) -> Path:
+    """Where the labels file to edit of a dataset is."""
+    return Path(f"{dataset.rstrip('/')}_labels.yaml")
+
+
+def tell_next(output: str, labels: Sequence[str], like: str | None = None) -> list[str | Text]:
     """Lines that say what to do with a dataset that was built, the last one the command; writes its labels file where
-    that is needed."""
+    that is needed.
+
+    Args:
+        output: the dataset.
+        labels: of it.
+        like: a dataset that it goes on from, whose labels file is its own, too.
+    """
     presets, lines = find_presets(labels), []
     if not presets:
-        path = Path(f"{output.rstrip('/')}_labels.yaml")
+        path = find_labels_file(output if like is None else like)
         what = "edit its sentences" if write_labels_file(path, labels) else "kept as it is"
         lines.append(f"labels and their texts: {path} ({what})")
         flags = ["--config", OWN, "--labels-file", str(path)]
@@ -64,4 +83,4 @@ def tell_next(output: str, labels: Sequence[str]) -> list[str]:
     else:
         flags = ["--config", OWN, "--labels-file", f"{presets[0]}_labels"]
     words = ["clipcaer", "train", *flags, "--dataset", output, "--output", f"outputs/{Path(output).absolute().name}"]
-    return [*lines, shlex.join(words)]
+    return [*lines, add_path("next", shlex.join(words))]  # as a path: whole, so that it can be copied

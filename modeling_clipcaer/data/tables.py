@@ -9,13 +9,16 @@ from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.json_files import read_text
 
 
-def read_csv(path: Path) -> list[tuple[str, list[str]]]:
-    """Lines of a CSV file with their place, without blank ones; cells without the spaces around them."""
-    lines = csv.reader(io.StringIO(read_text(path)), strict=True)
+def read_csv(path: Path, delimiters: str = ",") -> list[tuple[str, list[str]]]:
+    """Lines of a CSV file with their place, without blank ones; cells without the spaces around them. Of several
+    delimiters it has the one that is commonest in its first line."""
+    text = read_text(path)
+    delimiter = max(delimiters, key=text.partition("\n")[0].count)
+    lines = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
     try:
         rows = [(f"{path}:{lines.line_num}", [cell.strip() for cell in cells]) for cells in lines]
     except csv.Error as error:
-        raise InputError(f"{path}:{lines.line_num}: is no CSV ({error})") from error
+        raise InputError(f"{path}:{lines.line_num}: is no CSV ({error}); save it as CSV once more") from error
     return [(place, cells) for place, cells in rows if any(cells)]
 
 

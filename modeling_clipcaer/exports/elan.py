@@ -17,7 +17,6 @@ XML_SCHEMA = "http://www.w3.org/2001/XMLSchema-instance"
 
 def write_elan(timeline: Timeline, path: Path) -> None:
     """An ELAN document in the format EAF 3.0: a tier for the room and for each person, a label for each segment."""
-    ElementTree.register_namespace("xsi", XML_SCHEMA)
     root = ElementTree.Element(
         "ANNOTATION_DOCUMENT",
         {

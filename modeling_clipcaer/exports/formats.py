@@ -49,7 +49,7 @@ def _table(suffix: str) -> Format:
     return Format(suffix, files, write="tables.write_tables", join="tables.join_recordings", is_default=True)
 
 
-# A new format is a file beside this one, and a row here: docs/extending.md.
+# A new format is a file beside this one, and a row here: docs/howto/format.md.
 FORMATS = (
     _table("csv"),
     _table("jsonl"),

@@ -1,4 +1,4 @@
-"""Tables of windows and of segments: CSV, JSON lines, Parquet. docs/timeline.md has their schema."""
+"""Tables of windows and of segments: CSV, JSON lines, Parquet. docs/reference/timeline_files.md has their schema."""
 
 import csv
 import json

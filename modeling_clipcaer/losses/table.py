@@ -52,7 +52,7 @@ class ClassificationLoss:
         if "votes" in self.inputs and "votes" not in column_names:
             raise InputError(
                 f"`classification_loss` {self.name} learns from the column `votes`, which the training split has not; "
-                "expected a dataset built from a source with raters' votes (docs/data.md)"
+                "expected a dataset built from a source with raters' votes (docs/howto/votes.md)"
             )
 
     def compute(self, args: Any, logits, labels, **others):
@@ -120,7 +120,7 @@ def _find(name: str):
     return getattr(functions, name)
 
 
-# A new loss is a function of functions.py, and a row of one of these two tables: docs/extending.md.
+# A new loss is a function of functions.py, and a row of one of these two tables: docs/howto/loss.md.
 CLASSIFICATION_LOSSES = {
     loss.name: loss
     for loss in (

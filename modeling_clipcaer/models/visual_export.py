@@ -130,6 +130,8 @@ def load_exported(path: str | os.PathLike) -> Callable[..., torch.Tensor]:
     """A function from pixels, by name, to logits: what a saved file computes, on PyTorch's number of threads."""
     if Path(path).suffix == ".pt2":
         return torch.export.load(path).module()
+    # Keep: before the import. ONNX Runtime tells its makers of each session, and keeps an id of the machine for it.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

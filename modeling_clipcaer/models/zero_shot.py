@@ -67,12 +67,17 @@ def embed_clips(
 
 @torch.no_grad()
 def score_clips(
-    model: ZeroShotModel, processor: ClipCaerVideoProcessor, rows: Dataset, batch_size: int, num_workers: int
+    model: ZeroShotModel,
+    processor: ClipCaerVideoProcessor,
+    rows: Dataset,
+    batch_size: int,
+    num_workers: int,
+    tower_dtype: str = "float32",
 ) -> torch.Tensor:
-    """The model's logits (num_clips, num_labels), of clips that `num_workers` processes decode."""
-    batches = embed_clips(model, processor, rows, batch_size, num_workers)
+    """The model's logits (num_clips, num_labels) for the rows of [`embed_clips`], on the CPU."""
+    batches = embed_clips(model, processor, rows, batch_size, num_workers, tower_dtype)
     logits = [model(**embeds).logits for embeds in track(batches, "zero-shot", math.ceil(len(rows) / batch_size))]
-    return torch.cat(logits)
+    return torch.cat(logits).cpu()
 
 
 def to_unit(embeds: torch.Tensor) -> torch.Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 from modeling_clipcaer.common.progress import show_clock
 
 
-# Of the rows written to files; docs/timeline.md describes it.
+# Of the rows written to files; docs/reference/timeline_files.md describes it.
 SCHEMA_VERSION = "2.0"
 # The status of a stretch in which the recording shows no picture: there is nothing to answer.
 NO_PICTURE = "no_picture"

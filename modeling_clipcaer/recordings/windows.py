@@ -3,11 +3,11 @@
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from modeling_clipcaer.recordings.timeline import NO_PICTURE, UNCERTAIN, TimelineSegment, TimelineWindow
+from modeling_clipcaer.recordings.timeline import NO_PICTURE, UNCERTAIN, Timeline, TimelineSegment, TimelineWindow
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,18 @@ def build_segments(
         for segment in _join(stretch, start, end, smoothing, hysteresis, threshold)
     ]
     return sorted(segments, key=lambda segment: segment.start)
+
+
+def set_threshold(timeline: Timeline, threshold: float) -> Timeline:
+    """The timeline that an analysis with this threshold makes of a recording. `timeline`, which was analysed without a
+    threshold, stays as it is."""
+    windows = [
+        replace(row, label=UNCERTAIN) if row.score is not None and row.score < threshold else row
+        for row in timeline.windows
+    ]
+    settings = timeline.settings | {"threshold": threshold}
+    segments = build_segments(windows, settings["smoothing"], settings["hysteresis"], threshold)
+    return replace(timeline, windows=windows, segments=segments, settings=settings)
 
 
 def _stretches(rows: Sequence[TimelineWindow]) -> Iterator[list[TimelineWindow]]:

@@ -85,6 +85,19 @@ def read_from_cache(
     return cached
 
 
+def embed_measured(
+    model: ClipCaerForVideoClassification,
+    processor: ClipCaerVideoProcessor,
+    clips: DatasetDict,
+    folder: str | os.PathLike,
+    num_workers: int,
+    tower_dtype: str,
+) -> DatasetDict:
+    """The clips of all splits as evaluation looks at them, as frame embeddings from the cache in `folder`."""
+    args = CacheArguments(cache_frame_embeds=True)
+    return cache_clips(model.eval(), processor, clips, args, folder, num_workers, tower_dtype, trained=None)
+
+
 def find_cache(dataset: str | Path) -> Path:
     """Where the cache of a dataset is by default: in its folder, or of one elsewhere in the Hub's own cache."""
     if not is_streamed(dataset):
@@ -106,11 +119,13 @@ def cache_clips(
     folder: str | os.PathLike,
     num_workers: int = 0,
     tower_dtype: str = "float32",
+    trained: str | None = "train",
 ) -> DatasetDict:
     """The same clips in the same order, read from the cache in `folder`, of which what is missing is made first.
 
     Each process of a launch makes its share of the files. The model is on the device that it is to run on, where its
-    tower computes in `tower_dtype`.
+    tower computes in `tower_dtype`. Clips of the split `trained` are kept as training looks at them, with its views
+    and the frames that it draws from, those of all others as evaluation does.
 
     Raises:
         InputError: a clip cannot be read, or the folder cannot be written to or has not enough room.
@@ -121,7 +136,7 @@ def cache_clips(
     for split, rows in clips.items():
         if find_form(rows.column_names) is None:
             raise InputError(f"split `{split}` holds crops, not frames: train on them as they are, without a cache")
-        mode = "train" if split == "train" else "eval"
+        mode = "train" if split == trained else "eval"
         augmented = args.cache_frame_embeds and mode == "train" and augments(processor)
         views = args.cache_views if augmented else 1
         frames = args.cache_frames if mode == "train" else 0

@@ -46,13 +46,13 @@ def list_labels(model: ClipCaerForVideoClassification) -> list[str]:
 
 
 def predict_together(
-    members: Sequence[Member], rows: Dataset, args: ClipCaerTrainingArguments, views: int = 1
+    members: Sequence[Member], rows: Sequence[Dataset], args: ClipCaerTrainingArguments, views: int = 1
 ) -> tuple[np.ndarray, ClipCaerTrainer]:
     """The members' common answer to each clip, of all its views: see [`average_answers`].
 
     Args:
         members: of which the first one's order of the labels is that of the answer.
-        rows: a split.
+        rows: a split, as each member reads it.
         args: of the evaluation.
         views: of each clip. The first is what evaluation looks at; each other has other frames of each segment, and
             every second one is mirrored. They depend on the clip and the view alone.
@@ -62,17 +62,17 @@ def predict_together(
     """
     labels = [identity_key(label) for label in list_labels(members[0][0])]
     answers = []
-    for model, processor in members:
+    for (model, processor), read in zip(members, rows, strict=True):
         places = {identity_key(label): place for place, label in enumerate(list_labels(model))}
         order = [places[label] for label in labels]
         for view in range(views):
-            look = make_view(rows, processor, view, model.config.streams) if view else None
+            look = make_view(read, processor, view, model.config.streams) if view else None
             # Keep: a call of the collator, not the collator, of which the Trainer would take the view away.
             trainer = ClipCaerTrainer(
                 model, args, processing_class=processor, data_collator=look.__call__ if look else None
             )
             with telling_progress(trainer):
-                logits = trainer.predict(rows).predictions
+                logits = trainer.predict(read).predictions
             answers.append(logits if order == sorted(order) else logits[:, order])
     return average_answers(answers), trainer
 

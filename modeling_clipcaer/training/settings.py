@@ -153,6 +153,9 @@ class ResultSettings:
         "uar", "What selects an epoch on the validation split, uar or war."
     )
     greater_is_better: bool | None = rare_option(None, "Whether more of it is better; of a loss less is, by default.")
+    report_to: list[str] = rare_option(
+        lambda: ["none"], "Trackers; tensorboard, trackio, wandb, or all that are installed.", metavar="NAME"
+    )
     push_to_hub: bool = option(
         False, "Push the result to the Hub: once, when it is complete, in one commit. The token comes from HF_TOKEN."
     )
@@ -161,6 +164,23 @@ class ResultSettings:
     hub_private_repo: bool | None = rare_option(True, "Make a new repository private.")
     hub_strategy: str = rare_option("end", "What is pushed when; here `end` alone.")
     hub_token: str | None = rare_option(None, "Refused: others can see a flag. Set HF_TOKEN instead.")
+
+
+def cache_dir_option():
+    """The flag `cache_dir` of the commands that read frame embeddings."""
+    return rare_option(None, "Folder of the caches; `cache` in the dataset's folder by default.")
+
+
+@dataclass
+class MeasuredCacheArguments:
+    """What an evaluation keeps of clips, and takes of what training kept."""
+
+    cache_frame_embeds: bool = option(
+        False,
+        "Encode every clip once, and read its frame embeddings from the cache ever after; with the same tower and "
+        "pixels it is training's.",
+    )
+    cache_dir: str | None = cache_dir_option()
 
 
 @dataclass
@@ -181,7 +201,7 @@ class CacheArguments:
         "Cut face and context of every clip once and keep the squares of pixels. They show people: keep them where "
         "the data may be.",
     )
-    cache_dir: str | None = rare_option(None, "Folder of the caches; `cache` in the dataset's folder by default.")
+    cache_dir: str | None = cache_dir_option()
 
     def __post_init__(self):
         check_ranges(self)

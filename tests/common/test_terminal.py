@@ -2,7 +2,9 @@
 
 import io
 import logging
+import os
 import re
+import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 
@@ -28,7 +30,7 @@ class Screen(io.StringIO):
 @pytest.fixture
 def show(monkeypatch):
     """Calls functions where standard output and standard error are one terminal of 80 columns, with colours."""
-    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"):
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "JPY_PARENT_PID"):
         monkeypatch.delenv(name, raising=False)
     for name, value in {"TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}.items():
         monkeypatch.setenv(name, value)
@@ -61,6 +63,11 @@ def test_a_file_gets_plain_lines_of_any_length(capsys):
         *(WORDS, "warning  train has few clips", "found: 1 warning"),
     ]
     assert told.err == "warning: 3 clips\nerror: a.mp4: expected a video\n"
+
+
+def test_the_cell_of_a_notebook_gets_what_a_file_gets(show, monkeypatch):
+    monkeypatch.setenv("JPY_PARENT_PID", "1")
+    assert show(lambda: tell(WORDS), lambda: list(track(range(3), "counting", 3))) == f"{WORDS}\n"
 
 
 def test_on_a_terminal_a_path_stands_whole_on_its_own_line_where_the_sentence_would_wrap(show):
@@ -102,3 +109,32 @@ def test_a_bar_has_its_name_lets_lines_pass_above_it_and_goes(show):
 @pytest.mark.parametrize(("seconds", "clock"), [(6.6, "0:07"), (750, "12:30"), (7390, "2:03:10")])
 def test_a_clock_is_as_people_say_it(seconds, clock):
     assert show_clock(seconds) == clock
+
+
+SPEAKER = """
+import sys, tempfile
+from modeling_clipcaer.common.terminal import complain, run_command, tell
+def main():
+    with tempfile.TemporaryDirectory(dir=sys.argv[1]):
+        try:
+            {speak}
+        except Exception:
+            open(f"{{sys.argv[1]}}/caught", "w")
+raise SystemExit(run_command(main))
+"""
+
+
+@pytest.mark.parametrize(
+    ("speak", "stream"),
+    [("tell('a line')", "stdout"), ("complain('warning', 'a line')", "stderr"), ("1 / 0", None)],
+)
+def test_where_nobody_reads_on_a_command_ends_quietly_and_leaves_nothing(tmp_path, speak, stream):
+    reads, writes = os.pipe()
+    os.close(reads)
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | ({stream: writes} if stream else {})
+    command = [sys.executable, "-c", SPEAKER.format(speak=speak), tmp_path]
+    done = subprocess.run(command, **streams, text=True)
+    os.close(writes)
+    assert not done.stdout and not done.stderr
+    assert done.returncode == (141 if stream else 0)
+    assert [path.name for path in tmp_path.iterdir()] == ([] if stream else ["caught"])

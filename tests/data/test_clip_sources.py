@@ -343,11 +343,6 @@ def spoil_caer_labels(root):
     return build_caer, words, f"{root}/test/Happy: unknown label 'Happy', expected one of: Anger, Sad"
 
 
-def spoil_caer_test(root):
-    shutil.rmtree(root / "test")
-    return build_caer, ["--root", root], "the source lists no test clips; --test-share 0.2 cuts"
-
-
 def spoil_caer_share(root):
     return build_caer, ["--root", root, "--val-share", "0.3"], "--val-share has no effect, the source lists its"
 

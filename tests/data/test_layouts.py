@@ -18,8 +18,9 @@ HEAVY = {"torch", "datasets", "transformers", "peft", "matplotlib", "cv2", "pand
 
 
 def read_shown_diff():
-    """What docs/data.md shows to add a layout: by file, the lines that are added and those that stay."""
-    (diff,) = re.findall(r"```diff\n(.*?)```", (ROOT / "docs" / "data.md").read_text(encoding="utf-8"), re.S)
+    """What docs/howto/layout.md shows to add a layout: by file, the lines that are added and those that stay."""
+    page = (ROOT / "docs" / "howto" / "layout.md").read_text(encoding="utf-8")
+    (diff,) = re.findall(r"```diff\n(.*?)```", page, re.S)
     files = {}
     for line in diff.splitlines():
         if line.startswith("+++ b/"):

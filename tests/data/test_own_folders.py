@@ -50,6 +50,35 @@ def test_a_build_says_where_nothing_tells_persons(run, videos):
     assert "no person is in two splits" not in printed
 
 
+def test_training_folders_alone_are_cut_into_the_other_splits(run, videos):
+    (videos.parent / "split").mkdir()
+    videos.rename(videos.parent / "split" / "train")
+    clips, printed = build(run, videos.parent / "split", "--person-pattern", r"([a-z]+)_\d")
+    assert {split: len(clips[split]) for split in clips} == {"train": 18, "validation": 6, "test": 6}
+    assert printed[1] == "split: person, test share 0.2, seed 42" and "no person is in two splits" in printed
+
+
+def test_what_systems_leave_in_folders_is_no_clip(run, videos):
+    for name in ("._anna_0.mp4", ".DS_Store", ".hidden/a.mp4", "__MACOSX/bored/._a.mp4", "@eaDir/a.mp4"):
+        for folder in (videos, videos / "bored"):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(b"\0\5\26\7")
+    clips, _ = build(run, videos)
+    assert sum(map(len, clips.values())) == 30
+
+
+def test_videos_deeper_in_named_labels_are_theirs(run, videos):
+    for label in LABELS:
+        for person in PERSONS:
+            for video in (videos / label).glob(f"{person}_*.mp4"):
+                (videos / label / person).mkdir(exist_ok=True)
+                video.rename(videos / label / person / video.name[-5:])
+    status, _, error = run(builder("folders"), videos, "--output", videos.parent / "mine")
+    assert status == 2 and "bored/anna/0.mp4: lies deeper than in LABEL/" in error and "--labels bored" in error
+    clips, _ = build(run, videos, "--labels", *LABELS, "--person-pattern", r"/([a-z]+)/\d")
+    assert set(clips["test"]["label"]) == {0, 1, 2} and len(set(clips["test"]["person_id"])) == 1
+
+
 def test_the_labels_file_is_one_to_edit_and_stays(run, videos):
     _, printed = build(run, videos)
     path = videos.parent / "mine_labels.yaml"
@@ -91,8 +120,8 @@ def test_presets_are_found_by_their_labels():
     assert found == {name: [name] for name in found}
     assert find_presets([name.upper() for name in RAER_LABELS]) == ["raer_best"]
     assert find_presets(["bored", "curious"]) == find_presets([*RAER_LABELS, "boredom"]) == []
-    flags = shlex.split(tell_next("data/clips", read_labels("ferv39k"))[-1])
-    assert flags[2:6] == ["--config", "own_data", "--labels-file", "dfew_labels"]
+    flags = shlex.split(str(tell_next("data/clips", read_labels("ferv39k"))[-1]))
+    assert flags[3:7] == ["--config", "own_data", "--labels-file", "dfew_labels"]
 
 
 def test_boxes_are_found_on_the_way(run, tmp_path):
@@ -120,13 +149,15 @@ def test_clips_without_a_face_are_built_without_boxes(run, videos):
     ("stray", "told"),
     [
         ("loose.mp4", "loose.mp4: lies in no label's folder; expected"),
+        ("bored/deeper/a.mp4", "deeper/a.mp4: lies deeper than in LABEL/"),
+        ("pictures/1.jpg", "pictures: expected videos of the label 'pictures', found pictures; folders of frames"),
         ("train/bored/a.mp4", "expected the folders train, validation, test alone, found 'bored'"),
         ("empty/notes.txt", "empty: expected videos"),
     ],
 )
 def test_what_would_be_passed_over_is_refused(run, videos, stray, told):
     (videos / stray).parent.mkdir(parents=True, exist_ok=True)
-    (videos / stray).write_bytes(b"") if stray.endswith("txt") else write_clip(videos / stray)
+    write_clip(videos / stray) if stray.endswith("mp4") else (videos / stray).write_bytes(b"")
     status, _, error = run(builder("folders"), videos, "--output", videos.parent / "mine")
     assert status == 2 and told in error and error.count("\n") == 1
     assert not (videos.parent / "mine").exists()

@@ -23,7 +23,7 @@ def test_options_and_switches_are_flags_of_predict():
 
 
 def test_the_docs_name_the_formats_and_their_files():
-    text = (ROOT / "docs" / "timeline.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "reference" / "timeline_files.md").read_text(encoding="utf-8")
     words, first = re.search(r"of `([\w ]+)`; the first (\w+) are written by default", text).groups()
     assert tuple(words.split()) == NAMES
     assert NAMES[: ("one", "two", "three", "four", "five").index(first) + 1] == DEFAULT_NAMES

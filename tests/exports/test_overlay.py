@@ -307,6 +307,17 @@ def test_the_only_frame_in_which_a_face_was_found_shows_its_box():
     assert path.box_at(0.0) == (0, 0, 10, 10) and path.is_found_at(0.0) and path.box_at(2.0) is None
 
 
+def test_whether_a_face_was_found_is_told_by_the_nearest_sighting():
+    path = FacePath([seen("a", 0.0, (0, 0, 9, 9), "detected"), seen("a", 1.0, (0, 0, 9, 9), "held")], 1.0)
+    assert [path.is_found_at(time) for time in (-0.9, 0.0, 0.4, 0.6, 1.0, 1.9)] == [True] * 3 + [False] * 3
+    turned = FacePath([seen("a", 0.0, (0, 0, 9, 9), "held"), seen("a", 1.0, (0, 0, 9, 9), "supplied")], 1.0)
+    assert [turned.is_found_at(time) for time in (-0.9, 0.4, 0.6, 1.9, 2.1)] == [False, False, True, True, False]
+
+
+def test_the_only_frame_that_shows_faces_stands_for_a_step_of_a_second():
+    assert follow_faces([seen("a", 3.0, (0, 0, 9, 9)), seen("b", 3.0, (9, 9, 20, 20))])["a"].step == 1.0
+
+
 def count_colour(frame, colour):
     return int((np.abs(frame.astype(int) - ImageColor.getrgb(colour)).max(axis=2) <= 2).sum())
 

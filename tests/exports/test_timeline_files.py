@@ -132,7 +132,7 @@ def test_a_label_named_like_a_column_has_a_column_of_its_own():
 
 
 def test_every_column_and_the_version_are_documented():
-    text = (ROOT / "docs" / "timeline.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "reference" / "timeline_files.md").read_text(encoding="utf-8")
     windows, segments = text.split("## Windows: ")[1].split("## Segments: ")
     for part, columns in ((windows, window_columns(["<label>"])), (segments, segment_columns())):
         assert [name for name in columns if f"`{name}`" not in part] == []

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -50,13 +51,15 @@ class Browser:
         message, self.rest = self.rest.split(b"\0", 1)
         return json.loads(message)
 
-    def open(self, path, width=1440, height=900, **media):
-        """Show the page of a file in a window of this size; `media` are features as `prefers_color_scheme="dark"`."""
+    def open(self, page, width=1440, height=900, **media):
+        """Show a file or an http address in a window of this size; `media` are features as
+        `prefers_color_scheme="dark"`."""
         self.resize(width, height)
         features = [{"name": name.replace("_", "-"), "value": value} for name, value in media.items()]
         self.call("Emulation.setEmulatedMedia", features=features)
         self.events.clear()
-        self.call("Page.navigate", url=Path(path).resolve().as_uri())
+        address = str(page) if str(page).startswith("http://") else Path(page).resolve().as_uri()
+        self.call("Page.navigate", url=address)
         while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
             self.events.append(self._receive())
 
@@ -69,6 +72,13 @@ class Browser:
         found = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
+
+    def wait(self, script, seconds=30):
+        """Wait until an expression is truthy."""
+        end = time.monotonic() + seconds
+        while not self.run(f"!!({script})"):
+            assert time.monotonic() < end, (script, self.complaints())
+            time.sleep(0.1)
 
     def box(self, selector):
         """Where the first such element is in the window: x, y, width, height."""

@@ -365,3 +365,23 @@ def test_near_labels_get_no_gradient_and_equal_ones_a_finite_loss():
     logits = LOGITS.clone().requires_grad_()
     near_label_loss(logits, LABELS, embeds).backward()
     assert embeds.grad is None and torch.isfinite(logits.grad).all()
+
+
+def test_the_near_loss_weighs_clips_by_their_label():
+    embeds, weights = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]]), torch.tensor([2.0, 0.5, 0.0])
+    each = [near_label_loss(LOGITS[i : i + 1], LABELS[i : i + 1], embeds, 2.0) for i in range(4)]
+    expected = (2 * each[0] + 0 * each[1] + 0.5 * each[2] + 0.5 * each[3]) / 4
+    torch.testing.assert_close(near_label_loss(LOGITS, LABELS, embeds, 2.0, weights), expected)
+
+
+def test_parameters_that_are_not_given_are_those_of_the_papers():
+    cosines, embeds = LOGITS / 5, torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
+    soft, descriptive = torch.eye(3, 4), torch.ones(3, 4).tril(1)
+    for found, expected in (
+        (mi_loss(soft, descriptive), mi_loss(soft, descriptive, 0.07)),
+        (smoothed_cross_entropy(LOGITS, LABELS), F.cross_entropy(LOGITS, LABELS)),
+        (focal_loss(LOGITS, LABELS), focal_loss(LOGITS, LABELS, gamma=2.0, alpha=1.0)),
+        (ldam_loss(cosines, LABELS, [9, 3, 1]), ldam_loss(cosines, LABELS, [9, 3, 1], max_margin=0.5, scale=30.0)),
+        (near_label_loss(LOGITS, LABELS, embeds), near_label_loss(LOGITS, LABELS, embeds, beta=10.0)),
+    ):
+        torch.testing.assert_close(found, expected, rtol=0, atol=0)

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -243,6 +244,40 @@ def test_ece_weighs_bins_by_their_clips_by_hand():
     np.testing.assert_allclose(found["accuracy"], [0, 1 / 3])
     expected = (1 * 0.4 + 3 * abs(1 / 3 - 0.7)) / 4
     assert expected_calibration_error(probabilities, [0, 1, 1, 0], bins=2) == pytest.approx(expected)
+
+
+def test_the_interval_of_macro_f1_by_person_is_that_of_the_recall_where_there_is_one_label():
+    # 14 of 20 persons are right, and nobody has another label: F1 is 2 p / (1 + p) of the recall p.
+    answers = [0] * 14 + [1] * 6
+    found = bootstrap_confidence_intervals([0] * 20, answers, 2, num_resamples=20_000, groups=range(20))["macro_f1"]
+    low, high = beta(14.5, 6.5).ppf([0.025, 0.975])
+    assert found == pytest.approx((2 * low / (1 + low), 2 * high / (1 + high)), abs=0.01)
+
+
+def test_what_is_not_defined_is_not_warned_of():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isnan(per_class_scores([0, 0], [0, 0], 2)["f1"][1])
+        assert np.isnan(reliability_bins([[1.0, 0.0]], [0])["accuracy"][0])
+
+
+def test_reliability_has_fifteen_bins_and_takes_rows_that_sum_to_1_within_a_thousandth():
+    rows = np.array([[0.6505, 0.35], [0.35, 0.65], [0.9, 0.0996]])  # sums of 1.0005, 1 and 0.9996
+    found = reliability_bins(rows, [0, 0, 0])
+    # (9/15, 10/15] and (13/15, 14/15], counted from 0
+    assert found["count"].tolist() == [0] * 9 + [2] + [0] * 3 + [1, 0]
+    assert (found["accuracy"][9], found["accuracy"][13]) == (0.5, 1)
+    # Gaps of |1/2 - 0.65025| on two clips, and of |1 - 0.9| on one.
+    assert expected_calibration_error(rows, [0, 0, 0]) == pytest.approx((2 * 0.15025 + 0.1) / 3)
+    for wrong in ([[0.652, 0.35]], [[0.648, 0.35]]):
+        with pytest.raises(InputError, match=r"rows that sum to 1, got an array of shape \(1, 2\)"):
+            reliability_bins(wrong, [0])
+
+
+def test_a_wrong_label_beside_probabilities_or_logits_is_told_as_the_references():
+    for measure in (reliability_bins, lambda rows, labels: mean_log_loss(rows, labels)):
+        with pytest.raises(InputError, match=r"^reference of clip 1 is 2, expected a whole number from 0 to 1$"):
+            measure([[0.75, 0.25], [0.25, 0.75]], [0, 2])
 
 
 def test_full_and_zero_confidence_fall_into_the_outer_bins():

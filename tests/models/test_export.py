@@ -1,9 +1,14 @@
 """`recipes/export.py`: the exported file answers as the model does, where nothing of ours is installed."""
 
 import json
+import os
+import re
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -12,6 +17,7 @@ from torch.export import Dim
 from helpers.places import ROOT
 from helpers.small_material import run_main
 from helpers.tiny import CLIP, TOKEN_IDS, tiny_model, tiny_pixels
+from helpers.videos import noise, write_video
 from modeling_clipcaer import ClipCaerVideoProcessor
 from modeling_clipcaer.commands import export
 from modeling_clipcaer.models import visual_export
@@ -115,7 +121,7 @@ def test_folding_leaves_the_model_as_it_was():
 def exported(tmp_path_factory):
     """A model, and the folder of what the command makes of its checkpoint in both formats."""
     torch.manual_seed(0)
-    folder, model = tmp_path_factory.mktemp("export"), lively_model()
+    folder, model = tmp_path_factory.mktemp("export"), lively_model(calibration_temperature=2.0)
     save_checkpoint(model, ClipCaerVideoProcessor(num_frames=4, image_size=32), folder / "checkpoint")
     for format_ in ("onnx", "torch_export"):
         flags = ("--model", folder / "checkpoint", "--output_dir", folder / "out", "--format", format_)
@@ -132,6 +138,7 @@ def test_the_command_writes_one_file_a_format_and_its_description(exported):
         description = json.loads((folder / "out" / f"{name}.json").read_text())
         assert description["labels"] == list(model.config.id2label.values())
         assert description["processor"]["image_size"] == 32 and description["processor"]["do_normalize"] is True
+        assert description["calibration_temperature"] == 2.0
         assert description["checkpoint"] == "checkpoint" and description["max_num_frames"] == 4
         assert description["inputs"].keys() == {"pixel_values", "face_pixel_values"}
         assert description["bytes"] == {name: (folder / "out" / name).stat().st_size}
@@ -232,7 +239,7 @@ def test_bad_input_is_told_in_one_line_and_leaves_nothing(flags, message, export
 def test_a_missing_package_is_named_with_its_extra(exported, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(export, "find_spec", lambda name: None)
     assert run_main(export.main, "--model", exported[1] / "checkpoint", "--output_dir", tmp_path / "out") == 2
-    assert 'onnx is not installed: pip install -e ".[export]"' in capsys.readouterr().err
+    assert 'onnx is not installed: pip install "clipcaer[export]"' in capsys.readouterr().err
 
 
 def test_a_file_that_answers_differently_is_not_left_behind(exported, tmp_path, monkeypatch):
@@ -261,3 +268,71 @@ def test_graphs_of_what_goes_beyond_the_method_answer_as_the_model(options, tmp_
         runs.append(load_exported(tmp_path / "model.onnx"))
     for run in runs:
         assert_same_answers(model, run)
+
+
+def without_optout(home):
+    """An environment in which what is not refused is kept in the folder `home`."""
+    kept = {
+        name: value for name, value in os.environ.items() if name not in ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")
+    }
+    return {**kept, "PYTHONPATH": str(ROOT), "HOME": str(home), "TMPDIR": str(home)}
+
+
+def test_the_makers_of_onnx_runtime_are_told_of_no_session(exported, tmp_path):
+    """What it would send it first keeps with an id of the machine, in the user's cache and the temporary folder."""
+    script = "import sys; from modeling_clipcaer.models.visual_export import load_exported; load_exported(sys.argv[1])"
+    command = [sys.executable, "-c", script, exported[1] / "out" / "model.onnx"]
+    subprocess.run(command, env=without_optout(tmp_path), check=True, capture_output=True)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+@pytest.fixture(scope="module")
+def server(exported):
+    """A way to ask the server that docs/howto/deploy.md shows, in a process of its own, of the exported file."""
+    _, folder = exported
+    page = (ROOT / "docs" / "howto" / "deploy.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    (folder / "serve.py").write_text(code, encoding="utf-8")
+    # Keep: a folder of its own for temporary files, in which a test looks for what was left.
+    (folder / "tmp").mkdir()
+    environment = without_optout(folder / "tmp")
+    command = [sys.executable, "serve.py", "out/model.onnx", "0"]
+    with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        (address,) = re.findall(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
+
+        def ask(data=None, query=""):
+            try:
+                with urllib.request.urlopen(f"{address}/{query}", data=data, timeout=60) as reply:
+                    return reply.status, json.load(reply)
+            except urllib.error.HTTPError as error:
+                return error.code, json.load(error)
+
+        yield ask
+        process.kill()
+
+
+@torch.no_grad()
+def test_the_server_that_the_docs_show_answers_as_the_model_does(exported, server, tmp_path):
+    model, folder = exported
+    clip = write_video(tmp_path / "clip.mp4", noise(8))
+    processor = ClipCaerVideoProcessor.from_pretrained(folder / "checkpoint")
+    for query, boxes in (("", {}), ("?face_boxes=10,10,60,70", {"face_boxes": [10, 10, 60, 70]})):
+        status, told = server(clip.read_bytes(), query)
+        logits = model(**processor(str(clip), **boxes)).logits[0]
+        expected = dict(zip(model.config.id2label.values(), (logits / 2.0).softmax(-1).tolist(), strict=True))
+        assert status == 200 and told["calibrated"] and told["scores"] == pytest.approx(expected, abs=1e-5)
+        assert [*told["scores"].values()] == sorted(told["scores"].values(), reverse=True)
+        assert "prohibits" in told["notice"]
+
+
+def test_the_server_refuses_in_a_line_serves_several_at_once_and_keeps_nothing(exported, server, tmp_path):
+    clip = write_video(tmp_path / "clip.mp4", noise(8)).read_bytes()
+    for data, query in ((b"no video", ""), (clip, "?face_boxes=a"), (clip, "?face_boxes=1,2"), (clip, "?window=3")):
+        status, told = server(data, query)
+        assert status == 400 and told["error"] and "\n" not in told["error"], (query, told)
+    assert server(b"")[0] == 413
+    with ThreadPoolExecutor(8) as threads:
+        answers = [*threads.map(server, [clip] * 8)]
+    assert answers == [answers[0]] * 8 and answers[0][0] == 200
+    assert server()[1]["labels"] == list(exported[0].config.id2label.values())
+    assert [*(exported[1] / "tmp").iterdir()] == []

@@ -3,6 +3,7 @@
 import csv
 import json
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
@@ -12,6 +13,9 @@ from helpers.small_material import run_main
 from helpers.small_run import score
 from modeling_clipcaer.commands import evaluate
 from modeling_clipcaer.raer_labels import RAER_LABELS
+
+
+WAYS = ("plain", "first", "second")
 
 
 def evaluate_into(folder, *flags):
@@ -50,6 +54,33 @@ def test_batch_size_workers_and_precision_change_nothing_that_is_counted(materia
     assert evaluate_into(tmp_path / "b", *flags, "--batch_size", 3) == report
     assert evaluate_into(tmp_path / "c", *flags, "--num_workers", 2) == report
     assert evaluate_into(tmp_path / "d", *flags, "--bf16")["num_clips"] == 10
+
+
+@pytest.mark.parametrize("split", ["test", "train"])
+def test_an_evaluation_reads_each_clip_once_and_gives_the_same_from_the_cache(
+    material, trained, tmp_path, split, capsys
+):
+    flags = ("--model", trained, "--dataset", material.dataset, "--split", split, "--tower-dtype", "float32")
+    cached = (*flags, "--cache-frame-embeds", "--cache-dir", tmp_path / "cache")
+    plain = evaluate_into(tmp_path / "plain", *flags)
+    capsys.readouterr()
+    assert evaluate_into(tmp_path / "first", *cached) == plain
+    assert "of it to be made" in capsys.readouterr().out
+    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.arrow")}
+    assert files and evaluate_into(tmp_path / "second", *cached) == plain
+    assert "all of it there" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.arrow")} == files
+    tables = [pq.read_table(tmp_path / name / "predictions.parquet")["logits"].to_pylist() for name in WAYS]
+    for table in tables[1:]:
+        assert torch.tensor(table).sub(torch.tensor(tables[0])).abs().max() < 1e-5
+
+
+def test_a_cache_serves_one_view_alone(material, trained, tmp_path, run):
+    status, _, error = run(
+        *(evaluate, "--model", trained, "--dataset", material.dataset, "--output-dir", tmp_path / "out"),
+        *("--cache-frame-embeds", "--views", 2),
+    )
+    assert status == 2 and "--cache-frame-embeds keeps one view of a clip: --views needs its frames" in error
 
 
 def test_the_training_runs_flags_do_not_reach_the_evaluation(material, trained, tmp_path):

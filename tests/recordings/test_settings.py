@@ -1,4 +1,4 @@
-"""The settings of timelines are said once: flags, keyword arguments, the documentation and what is recorded follow."""
+"""The settings of timelines are said once: flags, keyword arguments and what is recorded follow."""
 
 import json
 import subprocess
@@ -28,16 +28,6 @@ OTHERS = {
     **{"face_detector": "haar", "face_detector_weights": "yunet.onnx", "max_gap": 7.0, "fps": 12.5, "duration": 60.0},
     **{"tower_dtype": "float32", "batch_size": 8},
 }
-
-
-def test_the_documentation_has_every_setting_with_its_default_and_its_help():
-    page = (ROOT / "docs" / "timeline.md").read_text(encoding="utf-8")
-    section = page.split("\n## Settings\n")[1].split("\n## ")[0]
-    shown = [line for line in section.splitlines() if line.startswith("| `")]
-    settings = [(setting.name, setting.default, setting.metadata["help"]) for setting in fields(TimelineSettings)]
-    assert shown == [
-        f"| `{name}` | {'' if default is None else f'`{default}`'} | {text} |" for name, default, text in settings
-    ]
 
 
 def test_every_setting_is_a_flag_and_a_keyword_argument_of_the_pipeline():

@@ -9,10 +9,11 @@ import pytest
 
 from helpers.small_material import run_main
 from modeling_clipcaer.commands import compare
+from modeling_clipcaer.common.notice import RESPONSIBLE_USE
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.metrics import clips_to_see
 from modeling_clipcaer.reports.breakdowns import break_down
-from modeling_clipcaer.reports.comparison import compare_runs, match_clips, tell_pair
+from modeling_clipcaer.reports.comparison import METHOD, compare_runs, match_clips, render_comparison, tell_pair
 from modeling_clipcaer.reports.predictions import Predictions, write_predictions
 
 
@@ -76,6 +77,35 @@ def test_the_same_answers_differ_in_nothing():
     low, high = pair["uar"]["ci95"]
     assert pair["uar"]["difference"] == 0 and low < 0 < high and pair["uar"]["is_within_noise"]
     assert "no difference at all on these 6 clips" in tell_pair(pair, 6)
+
+
+def test_figures_have_six_digits():
+    found = compare_runs([FIRST, make_run([0, 0, 0, 0, 1, 1])], ["old", "new"])
+    assert [run["war"] for run in found["runs"]] == [66.666667, 83.333333]
+    (pair,) = found["pairs"]
+    assert pair["war"]["difference"] == 16.666667
+    assert any(bound == round(bound, 6) != round(bound, 5) for bound in pair["war"]["ci95"])
+    rare = make_run([0] * 12, references=[1] * 12, persons="ab" * 6, clips=range(12))
+    right = replace(rare, logits=rare.logits[:, ::-1])
+    (pair,) = compare_runs([rare, right], ["old", "new"])["pairs"]
+    assert pair["mcnemar"]["p_value"] == 0.000488281  # two of 4096: 0.00048828125
+
+
+def test_the_page_says_what_mcnemars_test_found_and_how_many_clips_it_needs_where_that_can_be_told():
+    page = render_comparison(compare_runs([FIRST, SECOND], ["old", "new"]))
+    needed = clips_to_see(1 / 3, 1 / 3)
+    assert "# 2 runs on the same 6 clips of 3 persons\n\n| run | UAR, % | WAR, % |\n| --- | ---: | ---: |\n" in page
+    assert "\n| old | 66.7 | 66.7 |\n| new | 100.0 | 100.0 |\n\n![Differences](comparison.png)\n\n" in page
+    assert "\n## new less old\n\n**UAR +33.3 points" in page
+    assert (
+        "\n\nMcNemar: 0 clips are right in the first alone, 2 in the second alone, p = 0.5. At this rate of "
+        f"disagreement the test needs {needed:,} clips to find a WAR so far apart. They answer 2 clips differently."
+    ) in page
+    assert page.endswith(f"\n\n## How it was measured\n\n{METHOD}\n\n{RESPONSIBLE_USE}\n")
+    unknown = [replace(run, person_ids=[""] * 6) for run in (FIRST, FIRST)]
+    page = render_comparison(compare_runs(unknown, ["old", "again"]))
+    assert page.startswith("# 2 runs on the same 6 clips\n")
+    assert "p = 1. They answer 0 clips differently.\n" in page and "disagreement" not in page.split("## How")[0]
 
 
 def test_clips_in_another_order_are_found_by_their_ids():

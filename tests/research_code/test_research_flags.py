@@ -20,7 +20,8 @@ from modeling_clipcaer.research_code.flags import IDLE_FLAGS, RENAMED_FLAGS, TRA
 from modeling_clipcaer.training.arguments import ARGUMENT_TYPES
 
 
-PAGE = (ROOT / "docs" / "from_research_code.md").read_text()
+PAGE = (ROOT / "docs" / "reference" / "research_flags.md").read_text()
+GUIDE = (ROOT / "docs" / "from_research_code.md").read_text()
 OURS = set(_keys(_build_parser(ARGUMENT_TYPES, "")))
 # What the research code's own training script gives, paths aside.
 SCRIPT = """--mode train --exper-name safe --gpu 0 --epochs 50 --batch-size 8 --lr 1e-5 --lr-image-encoder 0.0
@@ -219,7 +220,7 @@ def test_a_gpu_that_is_not_there_is_refused_and_a_launcher_decides(monkeypatch):
 
 
 def test_the_pages_command_is_read_whole():
-    command = PAGE.split("python main.py --mode train")[1].split("accelerate launch")[0]
+    command = GUIDE.split("python main.py --mode train")[1].split("accelerate launch")[0]
     args, _ = read(command.replace("\\\n", " ").split("```")[0])
     assert (args["clip_model"], args["num_context_tokens"], args["root_dir"]) == ("ViT-B/32", 12, "RAER")
     assert (args["mi_loss_weight"], args["mi_warmup_epochs"], args["dc_ramp_epochs"]) == (0.7, 5, 10)
@@ -247,7 +248,7 @@ def test_the_reference_recipe_has_the_converters_pixels_and_the_reference_smooth
 
 
 def test_the_pages_command_is_the_one_the_golden_numbers_were_made_with():
-    command = PAGE.split("python main.py --mode train")[1].split("accelerate launch")[0]
+    command = GUIDE.split("python main.py --mode train")[1].split("accelerate launch")[0]
     spelled = {}
     for word in shlex.split(command.replace("\\\n", " ")):
         if word.startswith("--"):

@@ -48,12 +48,12 @@ def predict_alone(folder, rows, args) -> np.ndarray:
 
 
 def test_one_member_and_view_answers_as_ever(trained, rows, args):
-    logits, _ = predict_together(load_members([str(trained)]), rows, args)
+    logits, _ = predict_together(load_members([str(trained)]), [rows], args)
     assert np.array_equal(logits, predict_alone(trained, rows, args)) and logits.dtype == np.float32
 
 
 def test_labels_in_another_order_are_mapped_by_name(trained, another, rows, args):
-    logits, _ = predict_together(load_members([str(trained), str(another)]), rows, args)
+    logits, _ = predict_together(load_members([str(trained), str(another)]), [rows, rows], args)
     alone = [predict_alone(trained, rows, args), predict_alone(another, rows, args)[:, ::-1]]
     np.testing.assert_array_equal(logits, average_answers(alone))
 
