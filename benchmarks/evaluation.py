@@ -28,8 +28,9 @@ from machine import (
     render_table,
     speed_cells,
 )
-from material import SizeArguments, build_processor, load_model, load_rows, save_model, save_rows
+from material import build_processor, load_model, load_rows, save_model, save_rows
 from naive import NaiveClips, evaluate
+from sizes import SizeArguments
 from torch.utils.data import DataLoader
 from training import build_trainer, count_workers, frozen_precision
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import torch
 from machine import print_report, render_table, synchronize
-from material import SizeArguments, build_model
+from sizes import SizeArguments, build_model
 
 from modeling_clipcaer.common.flags import option, parse_arguments
 from modeling_clipcaer.common.terminal import run_command

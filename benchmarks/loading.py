@@ -15,8 +15,9 @@ from tempfile import TemporaryDirectory
 
 from datasets import Dataset
 from machine import print_report, render_table, time_in_turns
-from material import SizeArguments, build_model, frame_size, make_row, write_clips, write_video
+from material import make_row, write_clips, write_video
 from naive import NaiveClips, NaiveVideos
+from sizes import SizeArguments, build_model, frame_size
 from torch.utils.data import DataLoader
 from training import build_trainer, count_workers
 

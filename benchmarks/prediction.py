@@ -18,8 +18,9 @@ from tempfile import TemporaryDirectory
 
 import torch
 from machine import print_report, render_table, run_apart
-from material import SizeArguments, build_model, build_processor, make_row, write_video
+from material import build_processor, make_row, write_video
 from naive import NaiveClipCaer
+from sizes import SizeArguments, build_model
 
 from modeling_clipcaer.common.flags import option, parse_arguments
 from modeling_clipcaer.common.terminal import run_command

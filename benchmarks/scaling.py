@@ -16,9 +16,10 @@ from tempfile import TemporaryDirectory
 
 from datasets import Dataset
 from machine import Measured, measure_apart, print_report, render_table
-from material import CLIP_SIZES, SizeArguments, load_model, load_rows, save_model, save_rows, write_cached_rows
+from material import load_model, load_rows, save_model, save_rows, write_cached_rows
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
+from sizes import CLIP_SIZES, SizeArguments
 from training import build_trainer, count_clips, time_our_training
 
 from modeling_clipcaer.common.flags import option, parse_arguments

@@ -30,16 +30,9 @@ from machine import (
     speed_cells,
     synchronize,
 )
-from material import (
-    SizeArguments,
-    build_processor,
-    load_model,
-    load_rows,
-    save_model,
-    save_rows,
-    write_cached_rows,
-)
+from material import build_processor, load_model, load_rows, save_model, save_rows, write_cached_rows
 from naive import NaiveClips, NaiveTrainer
+from sizes import SizeArguments
 from torch.utils.data import DataLoader
 from transformers import TrainerCallback
 

@@ -32,7 +32,9 @@ def load_clip_model_weights(clip_id_or_path: str) -> CLIPModel:
     kwargs = {"dtype": torch.float32, "use_safetensors": None, "output_loading_info": True}
     clip, info = load_strictly(CLIPModel.from_pretrained, clip_id_or_path, "CLIP checkpoint", **kwargs)
     if info["missing_keys"]:
-        raise InputError(f"{clip_id_or_path}: the CLIP checkpoint lacks the weight `{min(info['missing_keys'])}`")
+        raise InputError(
+            f"{clip_id_or_path}: the CLIP checkpoint lacks the weight `{min(info['missing_keys'])}`; fetch it anew"
+        )
     return clip
 
 
@@ -46,7 +48,9 @@ def load_tokenizer(clip_id_or_path: str, text_config):
     check_found(clip_id_or_path)
     folder = Path(clip_id_or_path)
     if folder.is_dir() and not any((folder / name).is_file() for name in TOKENIZER_FILES):
-        raise InputError(f"{folder}: holds no tokenizer (tokenizer.json, or vocab.json and merges.txt)")
+        raise InputError(
+            f"{folder}: holds no tokenizer (tokenizer.json, or vocab.json and merges.txt); copy the CLIP checkpoint's"
+        )
     with tell_loading(clip_id_or_path, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(clip_id_or_path)
         check_tokenizer(tokenizer, text_config)

@@ -37,7 +37,9 @@ def read_text(path: str | os.PathLike, largest: int = LARGEST) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         found = content[error.start]
-        raise InputError(f"{path}: cannot be read: it is not UTF-8 (byte {found:#x} at {error.start})") from None
+        raise InputError(
+            f"{path}: cannot be read: it is not UTF-8 (byte {found:#x} at {error.start}); save it as UTF-8"
+        ) from None
 
 
 def read_json(path: str | os.PathLike, largest: int = LARGEST) -> Any:

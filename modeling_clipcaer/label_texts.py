@@ -14,7 +14,8 @@ def check_tokenizer(tokenizer, text_config) -> None:
     """Refuse a tokenizer that does not fit the text tower of `text_config`."""
     if len(tokenizer) != text_config.vocab_size:
         raise InputError(
-            f"the tokenizer knows {len(tokenizer)} tokens, the text tower's embedding {text_config.vocab_size}"
+            f"the tokenizer knows {len(tokenizer)} tokens, the text tower's embedding {text_config.vocab_size}; "
+            "expected the CLIP checkpoint's own tokenizer"
         )
     ids = tokenizer("a person").input_ids
     if len(ids) < 3 or [ids[0], ids[-1]] != [tokenizer.bos_token_id, tokenizer.eos_token_id] or ids[0] == ids[-1]:
@@ -39,7 +40,8 @@ def check_merges(tokenizer) -> None:
     unmade = longer - {"".join(merge) for merge in model["merges"]}
     if len(unmade) > len(longer) * MOST_UNMADE:
         raise InputError(
-            f"the tokenizer makes {len(unmade)} of {len(longer)} words by no merge: merges.txt is not whole"
+            f"the tokenizer makes {len(unmade)} of {len(longer)} words by no merge: merges.txt is not whole; "
+            "copy it anew"
         )
 
 
@@ -76,7 +78,7 @@ def tokenize(tokenizer, text_config, field: str, texts: Iterable[Sequence[str]],
             if max(tokens) >= text_config.vocab_size:
                 raise InputError(f"{where}: token {max(tokens)} of {text_config.vocab_size} in the text tower")
             if len(tokens) > limit:
-                raise InputError(f"{where}: {len(tokens)} tokens, the text tower takes {limit}")
+                raise InputError(f"{where}: {len(tokens)} tokens, the text tower takes {limit}; shorten it")
     check_distinct(token_ids, labels, f"`{field}` as tokens")
     return token_ids
 

@@ -60,10 +60,10 @@ def check_weights(weights: Mapping[str, torch.Tensor]) -> None:
             continue
         low, high = (bound.item() for bound in weight.aminmax())
         if not (math.isfinite(low) and math.isfinite(high)):
-            raise InputError(f"weight `{name}` holds NaN or infinite numbers")
+            raise InputError(f"weight `{name}` holds NaN or infinite numbers; copy or fetch the file anew")
         is_trained = name.endswith((".weight", ".text_embeds")) and ".lora_B." not in name
         if low == high == 0 and weight.ndim > 1 and is_trained:
-            raise InputError(f"weight `{name}` holds nothing but zeros")
+            raise InputError(f"weight `{name}` holds nothing but zeros; copy or fetch the file anew")
 
 
 @contextmanager

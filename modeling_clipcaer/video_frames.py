@@ -439,7 +439,9 @@ def _fetch(url: str) -> bytes:
         with urllib.request.urlopen(url, timeout=60) as response:
             return response.read()
     except (urllib.error.URLError, TimeoutError, ValueError) as error:
-        raise InputError(f"{url}: cannot be downloaded ({_reason(error)})") from error
+        raise InputError(
+            f"{url}: cannot be downloaded ({_reason(error)}); fetch it yourself, and name the file"
+        ) from error
 
 
 def _reason(error: Exception) -> str:

@@ -28,6 +28,7 @@ import evaluation
 import explanations
 import faces
 import frozen
+import gpu
 import loading
 import machine
 import material
@@ -290,3 +291,44 @@ def test_the_benchmark_of_the_texts_bound_begins_with_what_zero_shot_reports(cap
     assert float(rows["the labels' sentences"][1]) == pytest.approx(reported, abs=0.06)
     for name in ("captions of the label's training frames", "the label's training frames themselves"):
         assert all(20 < float(cell) <= 100 for cell in rows[name][1:3])
+
+
+def test_what_a_gpu_is_asked_runs_at_small_sizes_without_one(small, tmp_path, capsys):
+    sizes = ("--layers", 1, "--image-size", 32, "--num-frames", 2, "--clip-frames", 3, "--frame-width", 160)
+    words = ("--batch-sizes", 2, "--steps", 1, "--loaded-clips", 3, "--output", tmp_path / "gpu.json")
+    assert run_main(gpu.main, "--device", "cpu", *sizes, *words) == 0
+    found = json.loads((tmp_path / "gpu.json").read_text())
+    rows = {row["name"]: row for row in found["rows"]}
+    assert list(rows) == ["frozen", "cached", "LoRA", "trained", "encoding pass, 3 frames a clip"]
+    for row in rows.values():
+        assert row["clips_per_second"] == pytest.approx(1000 * row["batch"] / row["ms"]) and not row["why_not"]
+    assert found["loader_clips_per_second"]["1"] > 0 and found["tests"] == "not run: a GPU is absent"
+    assert "| trained | 2 |" in capsys.readouterr().out
+
+
+def test_a_gpu_step_has_the_operations_that_it_needs(small):
+    args = gpu.GpuArguments(layers=1, image_size=32, num_frames=2, device="cpu")
+    config = material.build_model(args).config
+    flops = {kind: gpu.count_step_flops(kind, 4, config, args) for kind in gpu.KINDS}
+    image = machine.count_image_flops(config.clip_config)
+    # Of 2 streams, 2 frames and 4 clips.
+    assert [flops[kind] - flops["cached"] for kind in ("frozen", "LoRA", "trained")] == [
+        16 * image,
+        32 * image,
+        48 * image,
+    ]
+
+
+def test_a_row_without_memory_time_or_a_package_says_so():
+    args = gpu.GpuArguments(device="cpu")
+
+    def fail(error):
+        raise error
+
+    for error, words in (
+        (torch.OutOfMemoryError(), "out of memory"),
+        (ImportError(name="peft"), "peft is absent"),
+    ):
+        assert gpu.measure("a", 8, float("inf"), args, lambda error=error: fail(error)).why_not == words
+    assert gpu.measure("a", 8, 0.0, args, lambda: fail(AssertionError)).why_not == "the time was over"
+    assert gpu.render([gpu.Row("a", 8, why_not="out of memory")]).endswith("| a | 8 | out of memory |  |  |  |")

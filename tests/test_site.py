@@ -84,7 +84,7 @@ def test_the_public_names_are_documented_with_their_shapes(site):
         assert f'href="{page}.html#{anchor}"' in index
         assert f'id="{anchor}"' in read(site / "docs" / "reference" / "api" / f"{page}.html")
     losses = unescape(re.sub(r"<[^>]+>", "", read(site / "docs/reference/api/modeling_clipcaer.losses.html")))
-    assert "soft (torch.Tensor of shape (num_labels, projection_dim))" in losses
+    assert "soft (torch.Tensor of shape (num_labels, projection_dim)) – Soft prompts' text embeddings" in losses
     # Markdown of docstrings has become what it means.
     assert "`" not in losses and "[`" not in losses
 

@@ -57,6 +57,8 @@ def setup(app):
     app.add_html_math_renderer("mathml", (show_inline, None), (show_block, None))
     app.connect("source-read", read_page)
     app.connect("autodoc-process-docstring", read_docstring, priority=1)
+    app.connect("doctree-resolved", draw_dashes)
+    app.connect("html-page-context", level_captions, priority=900)  # behind the theme
     app.connect("build-finished", copy_pictures)
 
 
@@ -93,6 +95,18 @@ def list_contents():
 def write_toctree(caption, pages):
     """A part of the contents."""
     return "\n".join(["```{toctree}", ":hidden:", f":caption: {caption}", "", *pages, "```", ""])
+
+
+def draw_dashes(app, doctree, page):
+    """A dash between a parameter and what is said of it, where Sphinx relies on `smartquotes`."""
+    for text in [text for text in doctree.findall(nodes.Text) if text == " -- "]:
+        text.parent.replace(text, nodes.Text(" – "))
+
+
+def level_captions(app, page, template, context, doctree):
+    """Say of the parts' names beside a page which level of heading they are, as a screen reader asks."""
+    tree = context["furo_navigation_tree"]
+    context["furo_navigation_tree"] = tree.replace('role="heading"', 'role="heading" aria-level="2"')
 
 
 def copy_pictures(app, exception):

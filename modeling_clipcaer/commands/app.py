@@ -22,7 +22,7 @@ def main() -> None:
     from importlib.util import find_spec
 
     if find_spec("gradio") is None:
-        raise InputError('clipcaer app needs Gradio: pip install -e ".[app]"')
+        raise InputError('clipcaer app needs Gradio: pip install "clipcaer[app]"')
     hide_progress_bars()
     tell(RESPONSIBLE_USE)
     from modeling_clipcaer.app.server import serve

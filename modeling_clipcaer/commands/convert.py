@@ -68,7 +68,7 @@ def main() -> None:
     (args,) = parse_arguments((ConversionArguments,), sys.argv[1:], __doc__)
     output_dir = Path(args.output_dir)
     if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
-        raise InputError(f"{output_dir}: exists and is no empty folder")
+        raise InputError(f"{output_dir}: exists and is no empty folder; expected a new one")
     from modeling_clipcaer.common.progress import hide_progress_bars
 
     hide_progress_bars()

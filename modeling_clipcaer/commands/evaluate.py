@@ -97,7 +97,7 @@ def check_baselines(args: EvaluationArguments) -> None:
     """Refuse baselines that would learn from, or be chosen by, what they are measured on."""
     if args.baselines_train_split is not None:
         if not args.baselines:
-            raise InputError("`baselines_train_split` has no effect without `baselines`")
+            raise InputError("`baselines_train_split` has no effect without `baselines`; leave one of them out")
         if len({args.split, args.baselines_train_split, "validation"}) < 3:
             raise InputError(
                 "`baselines_train_split`: expected a split to train on and another to measure, neither of them "

@@ -81,7 +81,7 @@ def check_arguments(args: ExportArguments) -> None:
         raise InputError("--dtype bf16: ONNX Runtime has no such convolution on the CPU, expected fp32 for onnx")
     missing = [package for package in PACKAGES[args.format] if find_spec(package) is None]
     if missing:
-        raise InputError(f'--format {args.format}: {missing[0]} is not installed: pip install -e ".[export]"')
+        raise InputError(f'--format {args.format}: {missing[0]} is not installed: pip install "clipcaer[export]"')
 
 
 def measure_difference(model: ClipCaerForVideoClassification, path: Path, tolerance: float) -> float:

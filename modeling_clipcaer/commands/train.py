@@ -52,6 +52,7 @@ def main() -> None:
     from modeling_clipcaer.training.clip_cache import check_cache_arguments
     from modeling_clipcaer.training.flag_effects import check_flags
     from modeling_clipcaer.training.resuming import removed_if_not_begun
+    from modeling_clipcaer.training.trackers import prepare_trackers
 
     words, notes = read_research_flags(sys.argv[1:])
     arguments = parse_arguments(ARGUMENT_TYPES, words, __doc__)
@@ -59,8 +60,9 @@ def main() -> None:
     hide_progress_bars()
     cache_args, trainable_args, training_args = arguments[3:]
     unused = check_flags(given, arguments)
+    kept_here = prepare_trackers(training_args)
     if training_args.process_index == 0:
-        for note in notes + ([describe_unused(unused)] if unused else []):
+        for note in filter(None, (*notes, describe_unused(unused) if unused else None, kept_here)):
             complain("note", note)
     check_processes(training_args)
     check_output_dir(training_args.output_dir)
@@ -101,6 +103,7 @@ def train_and_test(arguments: list, given: dict, presets: list[str], unused: dic
         find_resume_checkpoint,
     )
     from modeling_clipcaer.training.told_progress import telling_progress
+    from modeling_clipcaer.training.trackers import report_result, take_trackers
 
     model_args, processor_args, data_args, cache_args, trainable_args, training_args = arguments
     checkpoint = find_resume_checkpoint(training_args)
@@ -137,7 +140,9 @@ def train_and_test(arguments: list, given: dict, presets: list[str], unused: dic
     trainer.facts = facts
     with telling_progress(trainer):
         trainer.train(resume_from_checkpoint=checkpoint)
+        trackers = take_trackers(trainer)
         report, answers = test_once(trainer, clips, test_rows, str(dataset), selects)
+    report_result(trackers, trainer, report)
     report |= {"unused_flags": unused}
     if trainer.is_world_process_zero():
         # As if it had never been stopped.

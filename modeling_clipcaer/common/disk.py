@@ -96,7 +96,10 @@ def check_room(folder: str | os.PathLike, num_bytes: float) -> None:
     """
     free = _count_free(Path(folder))
     if num_bytes > free:
-        raise InputError(f"{Path(folder).absolute()}: {as_size(num_bytes)} are needed, {as_size(free)} are free")
+        raise InputError(
+            f"{Path(folder).absolute()}: {as_size(num_bytes)} are needed, {as_size(free)} are free; make room, or "
+            "name a folder elsewhere"
+        )
 
 
 def as_size(num_bytes: float) -> str:

@@ -20,7 +20,7 @@ class DataArguments:
 
     def __post_init__(self):
         if (self.dataset is None) == (self.root_dir is None):
-            raise InputError("exactly one of `dataset` and `root_dir` says where the clips are")
+            raise InputError("exactly one of `dataset` and `root_dir` says where the clips are; expected one of them")
         named = [name for name, value in vars(self).items() if value is not None]
         if self.dataset is not None and len(named) > 1:
             other = next(name for name in named if name != "dataset")

@@ -65,7 +65,9 @@ class PathPatterns:
         for name, found in (("person", self.find_person(path)), ("place", self.find_place(path))):
             pattern = getattr(self, f"{name}_pattern")
             if pattern is not None and not found:
-                raise InputError(f"{place}: --{name}-pattern '{pattern}' finds no {name} in '{path}'")
+                raise InputError(
+                    f"{place}: --{name}-pattern '{pattern}' finds no {name} in '{path}'; expected one in every path"
+                )
 
 
 def _find(pattern: str | None, name: str, path: str) -> str | None:

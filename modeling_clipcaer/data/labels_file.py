@@ -62,7 +62,9 @@ def read_labels_file(path: str, labels: list[str]) -> dict[str, Any]:
     by_key = {identity_key(label): entry for label, entry in entries.items()}
     keys = [identity_key(label) for label in labels]
     if by_key.keys() != set(keys):
-        raise InputError(f"{path}: its labels are {list(entries)}, the dataset's are {labels}")
+        raise InputError(
+            f"{path}: its labels are {list(entries)}, the dataset's are {labels}; expected an entry for each of these"
+        )
     fields: dict[str, Any] = {}
     for kind, field in (("soft", "label_prompts"), ("descriptive", "descriptive_prompts")):
         fields[field] = [

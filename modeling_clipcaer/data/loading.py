@@ -169,16 +169,18 @@ def _check_split(place: str, rows: Dataset) -> list[str]:
     cropped = set(CROPS_COLUMNS) <= set(rows.column_names)
     missing = sorted((CROPPED_COLUMNS if cropped else COLUMNS) - set(rows.column_names))
     if missing:
-        raise InputError(f"{place} has no column `{missing[0]}`")
+        raise InputError(
+            f"{place} has no column `{missing[0]}`; expected what `clipcaer build` writes, build it again"
+        )
     if not cropped and find_form(rows.column_names) is None:
         raise InputError(f"{place} names no frames: expected {describe_forms()}")
     if not len(rows):
-        raise InputError(f"{place} holds no clip")
+        raise InputError(f"{place} holds no clip; expected some, build the dataset again")
     labels = name_labels(rows)
     if labels is None:
         raise InputError(f"{place}: `label` has no names, expected a ClassLabel or names")
     if None in rows["label"][:]:
-        raise InputError(f"{place}: {rows['label'][:].count(None)} clips have no label")
+        raise InputError(f"{place}: {rows['label'][:].count(None)} clips have no label; expected one for each")
     if "votes" in rows.column_names:
         _check_votes(place, rows, len(labels))
     return labels
@@ -195,7 +197,10 @@ def _check_repeats(place: str, rows: Dataset) -> None:
     counts = Counter(rows["clip_id"][:])
     repeated = [clip for clip, count in counts.items() if count > 1]
     if repeated:
-        raise InputError(f"{place} holds clip {repeated[0]} {counts[repeated[0]]} times, and repeats {len(repeated)}")
+        raise InputError(
+            f"{place} holds clip {repeated[0]} {counts[repeated[0]]} times, and repeats {len(repeated)}; expected one "
+            "of each"
+        )
 
 
 def count_frames(rows: Dataset) -> list[int]:

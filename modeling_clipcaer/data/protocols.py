@@ -42,7 +42,7 @@ def cut_listed(
         shares[name] = share
         splits["train"], splits[split] = cut_part(splits["train"], share, "person", seed, "split", labels)
     if not splits["train"]:
-        raise InputError("the source lists no training clips")
+        raise InputError("the source lists no training clips; expected some in the split `train`")
     if not shares and settings.seed is not None:
         raise InputError("--seed has no effect, the source lists the clips of every split")
     if "test_share" in shares:

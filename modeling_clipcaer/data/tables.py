@@ -18,7 +18,7 @@ def read_csv(path: Path, delimiters: str = ",") -> list[tuple[str, list[str]]]:
     try:
         rows = [(f"{path}:{lines.line_num}", [cell.strip() for cell in cells]) for cells in lines]
     except csv.Error as error:
-        raise InputError(f"{path}:{lines.line_num}: is no CSV ({error})") from error
+        raise InputError(f"{path}:{lines.line_num}: is no CSV ({error}); save it as CSV once more") from error
     return [(place, cells) for place, cells in rows if any(cells)]
 
 

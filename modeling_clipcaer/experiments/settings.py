@@ -27,7 +27,7 @@ class FoldArguments:
             raise InputError(f"`seeds` must be one or more different numbers from 0, got {self.seeds}")
         for number in self.fold or ():
             if not 1 <= number <= self.folds:
-                raise InputError(f"`fold` {number}: there are folds 1 to {self.folds}")
+                raise InputError(f"`fold` {number}: expected one of the folds 1 to {self.folds}")
 
 
 @dataclass

@@ -67,7 +67,9 @@ class LiveRecording:
         try:
             self._container = av.open(device, format=format, options={**OPEN_OPTIONS, **(options or {})})
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise InputError(f"{device}: cannot be opened as a camera ({error})") from error
+            raise InputError(
+                f"{device}: cannot be opened as a camera ({error}); expected one that no other program holds"
+            ) from error
         if not self._container.streams.video or self._container.streams.video[0].codec_context is None:
             raise InputError(f"{device}: expected a camera, found no picture")
 

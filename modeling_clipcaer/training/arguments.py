@@ -104,7 +104,7 @@ class ClipCaerTrainingArguments(
                 raise InputError(f"`lr_milestones` must be epochs from 0 up, got {milestone:g}")
         missing = sorted(set(self.report_to) - set(get_available_reporting_integrations()))
         if missing:
-            raise InputError(f"`report_to` {missing[0]}: that tracker is not installed")
+            raise InputError(f"`report_to` {missing[0]}: that tracker is not installed; pip install {missing[0]}")
 
     def _check_trainer_arguments(self):
         for argument in fields(self):

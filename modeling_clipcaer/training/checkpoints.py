@@ -45,7 +45,7 @@ def read_record(checkpoint: str | os.PathLike) -> dict[str, Any]:
                 f"{checkpoint}: has no {RECORD}, which says what it was made with; if it is of an earlier version, "
                 "--resume-without-record goes on from it"
             )
-        raise InputError(f"{checkpoint}: is no checkpoint of a training run")
+        raise InputError(f"{checkpoint}: is no checkpoint of a training run; expected RUN/checkpoint-N, or `last`")
     try:
         record = _read_json(path)
         version, digest = record["format_version"], record.pop("sha256")
@@ -113,7 +113,9 @@ def find_last(output_dir: str | os.PathLike, optimizer: bool = True) -> tuple[Pa
             return folder, passed_over
         passed_over.append(reason)
     if not passed_over:
-        raise InputError(f"{output_dir}: holds no checkpoint to resume from")
+        raise InputError(
+            f"{output_dir}: holds no checkpoint to resume from; leave out --resume-from-checkpoint to begin anew"
+        )
     hint = ""
     if optimizer and any(_why_not(folder, optimizer=False) is None for folder in checkpoints):
         hint = "; --resume-without-optimizer goes on from the weights alone"

@@ -96,7 +96,9 @@ def check_gradient_paths(config, args: ClipCaerTrainingArguments):
     rates["adapter"] *= adapter_trains
     rates["classifier"] *= learned_weight or source == "classifier"
     if not any(rates.values()):
-        raise InputError("nothing would train: every learning rate is 0 of the parts that the model has")
+        raise InputError(
+            "nothing would train: every learning rate is 0 of the parts that the model has; set one above 0"
+        )
 
 
 def warn_of_double_correction(args: ClipCaerTrainingArguments):

@@ -67,7 +67,7 @@ def find_resume_checkpoint(args: ClipCaerTrainingArguments) -> Path | None:
     optimizer = not args.resume_without_optimizer
     for name in ("resume_without_optimizer", "resume_without_record"):
         if wanted is None and getattr(args, name):
-            raise InputError(f"`{name}` belongs to `resume_from_checkpoint`, which is not given")
+            raise InputError(f"`{name}` belongs to `resume_from_checkpoint`, which is not given; leave it out")
     if wanted == "last":
         if args.resume_without_record:
             raise InputError("`resume_without_record` needs the checkpoint's path: which one is whole cannot be told")

@@ -153,6 +153,9 @@ class ResultSettings:
         "uar", "What selects an epoch on the validation split, uar or war."
     )
     greater_is_better: bool | None = rare_option(None, "Whether more of it is better; of a loss less is, by default.")
+    report_to: list[str] = rare_option(
+        lambda: ["none"], "Trackers; tensorboard, trackio, wandb, or all that are installed.", metavar="NAME"
+    )
     push_to_hub: bool = option(
         False, "Push the result to the Hub: once, when it is complete, in one commit. The token comes from HF_TOKEN."
     )

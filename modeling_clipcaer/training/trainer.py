@@ -189,7 +189,9 @@ class ClipCaerTrainer(ResumableTrainer):
         labels, num_labels = np.asarray(self.train_dataset["label"]), self.model.config.num_labels
         if labels.min() < 0 or labels.max() >= num_labels:
             found = f"from {labels.min()} to {labels.max()}"
-            raise InputError(f"the training split has labels {found}, the model has {num_labels}, from 0")
+            raise InputError(
+                f"the training split has labels {found}, the model {num_labels}, from 0; expected the model's"
+            )
         return np.bincount(labels, minlength=num_labels).tolist()
 
     def _prepare_imbalance(self):
@@ -202,9 +204,13 @@ class ClipCaerTrainer(ResumableTrainer):
         if 0 in self.class_counts and any(needs_counts.values()):
             label = self.model.config.id2label[self.class_counts.index(0)]
             option = next(name for name, needed in needs_counts.items() if needed)
-            raise InputError(f"the training split has no clip of `{label}`, which `{option}` needs")
+            raise InputError(
+                f"the training split has no clip of `{label}`, which `{option}` needs; add some, or leave that out"
+            )
         if self.args.weighted_sampler and not has_length(self.train_dataset):
-            raise InputError("`weighted_sampler` draws clips by their number, which a streamed training split has not")
+            raise InputError(
+                "`weighted_sampler` draws clips by their number, which a streamed training split has not; leave it out"
+            )
         self.class_weights = None
         if self.args.class_balanced_loss:
             self.class_weights = class_balanced_weights(self.class_counts, self.args.class_balanced_beta)

@@ -308,5 +308,5 @@ def test_what_is_ours_of_a_trainers_flag_is_said_where_it_differs():
     assert changed == {
         *("learning_rate", "num_train_epochs", "weight_decay", "eval_strategy", "save_strategy", "save_total_limit"),
         *("logging_strategy", "metric_for_best_model", "hub_private_repo", "hub_strategy", "remove_unused_columns"),
-        *("ddp_find_unused_parameters", "dataloader_num_workers"),
+        *("ddp_find_unused_parameters", "dataloader_num_workers", "report_to"),
     }

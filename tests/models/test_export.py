@@ -239,7 +239,7 @@ def test_bad_input_is_told_in_one_line_and_leaves_nothing(flags, message, export
 def test_a_missing_package_is_named_with_its_extra(exported, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(export, "find_spec", lambda name: None)
     assert run_main(export.main, "--model", exported[1] / "checkpoint", "--output_dir", tmp_path / "out") == 2
-    assert 'onnx is not installed: pip install -e ".[export]"' in capsys.readouterr().err
+    assert 'onnx is not installed: pip install "clipcaer[export]"' in capsys.readouterr().err
 
 
 def test_a_file_that_answers_differently_is_not_left_behind(exported, tmp_path, monkeypatch):
