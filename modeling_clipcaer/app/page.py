@@ -22,17 +22,20 @@ EXPLAINED = "What answers rest on: the surest of each label, then the least cert
 CORRECTED = (
     "Select a row and choose its label below it; change times, add or delete rows. Save it for `clipcaer import`."
 )
-CSS = """
-.gradio-container { max-width: 1320px !important; margin: 0 auto !important; }
-.notice { border-left: 4px solid #c2410c; padding: .7em 1em; background: var(--background-fill-secondary); }
-.empty { padding: 3em 1em; text-align: center; }
-iframe.made { width: 100%; height: 88vh; border: 0; border-radius: 8px; }
-video.made { width: 100%; max-height: 75vh; background: #000; border-radius: 8px; }
-.info-text, .or, .empty { color: var(--body-text-color) !important; opacity: .75; }
-.html-container { padding: 0 !important; }
-@media (max-width: 640px) { .gradio-container > .main { padding: 8px !important; } }
-footer { display: none !important; }
-"""
+# Keep: in the head. Gradio's own `css` is written for parts below its container alone.
+HEAD = """<style>
+.gradio-container { width: 100% !important; max-width: 1320px !important; margin: 0 auto !important; }
+.gradio-container .notice {
+  border-left: 4px solid #c2410c; padding: .7em 1em; background: var(--background-fill-secondary);
+}
+.gradio-container :is(.info-text, .or, .empty) { color: var(--body-text-color); opacity: .75; }
+.gradio-container .empty { padding: 3em 1em; text-align: center; }
+.gradio-container .html-container { padding: 0 !important; }
+.gradio-container iframe.made { width: 100%; height: 88vh; border: 0; border-radius: 8px; }
+.gradio-container video.made { width: 100%; max-height: 75vh; background: #000; border-radius: 8px; }
+.gradio-container footer { display: none; }
+@media (max-width: 640px) { .gradio-container > .main { padding: 8px; } }
+</style>"""
 
 
 def build_page(studio: Studio) -> "gradio.Blocks":
@@ -98,8 +101,8 @@ def add_results(studio: Studio) -> SimpleNamespace:
             parts.explained = gr.HTML()
         with gr.Tab("Correct"):
             gr.Markdown(CORRECTED)
-            columns = {"headers": list(COLUMNS), "datatype": list(COLUMNS.values()), "column_count": len(COLUMNS)}
-            parts.table = gr.Dataframe(**columns, type="array", interactive=True)
+            columns = {"headers": list(COLUMNS), "datatype": list(COLUMNS.values())}
+            parts.table = gr.Dataframe(**columns, column_count=4, type="array", interactive=True)
             parts.row = gr.State()
             parts.label = gr.Radio([], label="Label of the selected row")
             parts.save = gr.Button("Save the table")

@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 from modeling_clipcaer.app.arguments import AppArguments
-from modeling_clipcaer.app.page import CSS, build_page
+from modeling_clipcaer.app.page import HEAD, build_page
 from modeling_clipcaer.app.visits import Studio
 from modeling_clipcaer.common.terminal import tell
 from modeling_clipcaer.errors import InputError
@@ -64,7 +64,7 @@ def serve(args: AppArguments, settings: TimelineSettings) -> None:
                 allowed_paths=[str(visits)],
                 app_kwargs={"middleware": [Middleware(Policy)]},
                 theme=make_theme(),
-                css=CSS,
+                head=HEAD,
                 **{"share": False, "ssr_mode": False, "pwa": False, "mcp_server": False, "run_history": False},
                 **{"num_workers": 0, "enable_monitoring": False, "footer_links": [], "inbrowser": False},
                 **{"quiet": True, "prevent_thread_lock": True},
