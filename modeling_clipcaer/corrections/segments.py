@@ -114,7 +114,8 @@ def load_predicted(path: Path) -> Predicted:
     timeline, made_from = load_timeline(path), read_object(path).get("made_from")
     if not isinstance(made_from, dict) or not isinstance(made_from.get("path"), str):
         raise InputError(f"{path}: says nothing of what it was made from; predict the recording once more")
-    return Predicted(path.absolute().parent.name, made_from["path"], timeline, made_from)
+    # The app's knows the recording's name alone: it lies where the command is started.
+    return Predicted(path.absolute().parent.name, os.path.abspath(made_from["path"]), timeline, made_from)
 
 
 def check_segments(
