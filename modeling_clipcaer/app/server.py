@@ -70,7 +70,8 @@ def serve(args: AppArguments, settings: TimelineSettings) -> None:
                 **{"quiet": True, "prevent_thread_lock": True},
             )
         except OSError as error:
-            raise InputError(f"--port {args.port}: {error}") from error
+            where = f"--port {args.port}" if args.port else f"--host {args.host}"
+            raise InputError(f"{where}: is taken, or cannot be listened on; expected another one") from error
         ended = threading.Event()
         signal.signal(signal.SIGTERM, lambda *_: ended.set())
         tell(f"the app is at {address} (Ctrl-C ends it)")

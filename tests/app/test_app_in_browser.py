@@ -2,8 +2,10 @@
 
 import csv
 import io
+import os
 import signal
 import socket
+import subprocess
 import time
 import zipfile
 from urllib.request import urlopen
@@ -12,6 +14,7 @@ import pytest
 
 from helpers import videos
 from helpers.browser import find, find_faults, open_browser
+from helpers.places import ROOT
 from helpers.served_app import serve_app
 from helpers.tiny import lively_model
 from modeling_clipcaer import ClipCaerVideoProcessor
@@ -172,6 +175,14 @@ def test_it_listens_on_this_machine_alone_and_a_frame_reads_nothing_of_the_app(a
     assert browser.run(f"{FRAME}.contentDocument") is None
     with urlopen(browser.run(f"{FRAME}.src")) as answer:
         assert "sandbox allow-scripts" in answer.headers["content-security-policy"]
+
+
+def test_a_port_that_is_taken_gets_one_line(app, model):
+    port = app.address.rstrip("/").rpartition(":")[2]
+    command = [*app.process.args[:4], "--model", str(model), "--face-detector", "haar", "--port", port]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    expected = f"error: --port {port}: is taken, or cannot be listened on; expected another one\n"
+    assert (done.returncode, done.stderr) == (2, expected)
 
 
 def test_nothing_stays_when_the_command_is_ended(model, chromium, lesson):

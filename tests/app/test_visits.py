@@ -11,9 +11,10 @@ from modeling_clipcaer.app.arguments import AppArguments
 from modeling_clipcaer.app.corrections import list_segments, read_segment, refuse_overlaps
 from modeling_clipcaer.app.visits import LEFT, NOTHING, STOPPED, Studio, Wish, read_sentences
 from modeling_clipcaer.common.files import file_sha256
+from modeling_clipcaer.corrections.readers import read_corrections
+from modeling_clipcaer.corrections.segments import REDRAWN, check_segments, find_recordings
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.exports.timeline_json import load_timeline
-from modeling_clipcaer.json_files import read_object
 from modeling_clipcaer.models.checkpoints import save_checkpoint
 from modeling_clipcaer.raer_labels import RAER_LABELS
 from modeling_clipcaer.recordings.settings import TimelineSettings
@@ -113,7 +114,9 @@ def test_a_label_may_have_several_sentences():
     }
 
 
-def test_a_corrected_table_is_zipped_with_what_was_answered_as_import_takes_it(studio, drop, lesson, tmp_path):
+def test_a_corrected_table_is_zipped_with_what_was_answered_as_import_takes_it(
+    studio, drop, lesson, tmp_path, monkeypatch
+):
     visit = studio.find("page")
     visit.take(drop())
     visit.analyse(WISH, 0.0, ignore)
@@ -132,9 +135,11 @@ def test_a_corrected_table_is_zipped_with_what_was_answered_as_import_takes_it(s
     (segment,) = timeline.segments
     assert float(line["score"]) == round(segment.score, 6) and line["num_windows"] == "5"
     assert load_timeline(folder / "recording.json") == timeline
-    made_from = read_object(folder / "recording.json")["made_from"]
-    assert made_from["path"] == "lesson.mp4" and made_from["file"]["size"] == lesson.stat().st_size
     assert sorted(path.name for path in visit.folder.iterdir()) == ["lesson.mp4", "lesson.zip"]
+    monkeypatch.chdir(lesson.parent)
+    table = str(folder / "segments.csv")
+    taken = check_segments(read_corrections(table), find_recordings([table], None), RAER_LABELS)
+    assert [(segment.recording.video, segment.change) for segment in taken] == [(str(lesson), REDRAWN)] * 2
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from modeling_clipcaer.recordings.people import Crop
 from modeling_clipcaer.recordings.recording import open_recording
 from modeling_clipcaer.recordings.settings import TimelineSettings
 from modeling_clipcaer.recordings.timeline import ROOM, UNCERTAIN
-from modeling_clipcaer.recordings.windows import build_segments
+from modeling_clipcaer.recordings.windows import build_segments, set_threshold
 from modeling_clipcaer.video_frames import VideoFrames
 
 
@@ -641,3 +641,17 @@ def test_seconds_of_every_stage_are_counted(tmp_path, model, processor):
     analyze(analyzer, videos.write_video(tmp_path / "a.mp4", videos.crossing_squares(30)))
     assert set(analyzer.clock.seconds) == {"decode", "detect", "crop", "encode", "classify"}
     assert all(seconds > 0 for seconds in analyzer.clock.seconds.values())
+
+
+@pytest.mark.parametrize("streams", ["both", "face"])
+def test_a_threshold_set_afterwards_makes_the_timeline_that_an_analysis_with_it_makes(tmp_path, processor, streams):
+    """Also of windows of which a model of faces alone knows nothing, which are uncertain at any threshold."""
+    torch.manual_seed(1)
+    model = tiny_model(num_frames=FRAMES, streams=streams)
+    frames = [*videos.crossing_squares(40), *videos.plain(40)]
+    path = videos.write_video(tmp_path / "squares.mp4", frames)
+    whole = analyze(analyzer_of(model, processor), path)
+    scores = sorted({row.score for row in whole.windows})
+    assert any(row.label == UNCERTAIN for row in whole.windows) == (streams == "face")
+    for threshold in (0.1, scores[len(scores) // 2], 1.0):
+        assert set_threshold(whole, threshold) == analyze(analyzer_of(model, processor, threshold=threshold), path)
