@@ -38,7 +38,7 @@ def test_readmes_commands_lead_from_folders_to_a_timeline(hub, tmp_path):
             write_video(tmp_path / "videos" / label / f"{person}_1.mp4", frames)
     write_video(tmp_path / "lecture.mp4", moving_face(60))
     commands = read_commands()
-    assert [words[1] for words in commands] == ["build", "train", "evaluate", "predict"]
+    assert [words[1] for words in commands] == ["build", "new", "train", "evaluate", "predict"]
     env = {
         **os.environ,
         "PYTHONPATH": str(ROOT),

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 
-OWN = "own_data"  # the preset of labels that no other has texts for
 PRESETS = ("daisee", "engagenet", "cremad", "ravdess", "caer", "dfew", "ferv39k", "mafw")
 LABELS_HEAD = """\
 # What a camera can see of each label, to be edited: CLIP knows words for faces, postures and things better than names
@@ -73,14 +72,13 @@ def tell_next(output: str, labels: Sequence[str], like: str | None = None) -> li
         like: a dataset that it goes on from, whose labels file is its own, too.
     """
     presets, lines = find_presets(labels), []
+    words = ["clipcaer", "train", "--config", *presets, "--dataset", output]
+    words += ["--output", f"outputs/{Path(output).absolute().name}"]
     if not presets:
         path = find_labels_file(output if like is None else like)
         what = "edit its sentences" if write_labels_file(path, labels) else "kept as it is"
         lines.append(f"labels and their texts: {path} ({what})")
-        flags = ["--config", OWN, "--labels-file", str(path)]
-    elif len(presets) == 1:
-        flags = ["--config", presets[0]]
-    else:
-        flags = ["--config", OWN, "--labels-file", f"{presets[0]}_labels"]
-    words = ["clipcaer", "train", *flags, "--dataset", output, "--output", f"outputs/{Path(output).absolute().name}"]
+    if len(presets) != 1:
+        texts = f"{presets[0]}_labels" if presets else str(path) if like else None
+        words = ["clipcaer", "new", output, *(["--labels-file", texts] if texts else [])]
     return [*lines, add_path("next", shlex.join(words))]  # as a path: whole, so that it can be copied

@@ -93,11 +93,13 @@ def test_the_labels_file_is_one_to_edit_and_stays(run, videos):
     assert yaml.safe_load(path.read_text()) == content
 
 
-def test_the_last_line_is_the_command_that_trains(run, videos):
+def test_the_last_line_is_the_command_that_comes_next(run, videos):
     _, printed = build(run, videos)
     output = str(videos.parent / "mine")
-    words = ["clipcaer", "train", "--config", "own_data", "--labels-file", f"{output}_labels.yaml"]
-    assert shlex.split(printed[-1].removeprefix("next: ")) == [*words, "--dataset", output, "--output", "outputs/mine"]
+    assert shlex.split(printed[-1]) == ["next:", "clipcaer", "new", output]
+    # What goes on from a dataset has its labels file.
+    words = shlex.split(str(tell_next(f"{output}2", ["bored", "curious", "tired"], like=output)[-1]))
+    assert words == ["next:", "clipcaer", "new", f"{output}2", "--labels-file", f"{output}_labels.yaml"]
 
 
 def test_labels_that_a_preset_has_texts_for_need_no_file(run, tmp_path):
@@ -120,8 +122,8 @@ def test_presets_are_found_by_their_labels():
     assert found == {name: [name] for name in found}
     assert find_presets([name.upper() for name in RAER_LABELS]) == ["raer_best"]
     assert find_presets(["bored", "curious"]) == find_presets([*RAER_LABELS, "boredom"]) == []
-    flags = shlex.split(str(tell_next("data/clips", read_labels("ferv39k"))[-1]))
-    assert flags[3:7] == ["--config", "own_data", "--labels-file", "dfew_labels"]
+    words = shlex.split(str(tell_next("data/clips", read_labels("ferv39k"))[-1]))
+    assert words == ["next:", "clipcaer", "new", "data/clips", "--labels-file", "dfew_labels"]
 
 
 def test_boxes_are_found_on_the_way(run, tmp_path):
