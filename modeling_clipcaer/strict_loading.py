@@ -86,8 +86,11 @@ def tell_loading(place: str | os.PathLike, what: str) -> Iterator[None]:
     # Keep: whatever it is. A value of the wrong kind in a JSON file makes the error of the line that uses it; a
     # library that a checkpoint needs is not there; pickle has errors of its own.
     except Exception as error:
-        absent = "there is no such folder, and from the Hub " if is_hub_id(os.fspath(place)) else ""
-        raise LoadError(f"{place}: {absent}no {what} could be loaded: {first_line(error)}") from error
+        absent, hint = "", ""
+        if is_hub_id(os.fspath(place)):
+            absent = "there is no such folder, and from the Hub "
+            hint = f"; where there is a network, hf download {place} fetches it once"
+        raise LoadError(f"{place}: {absent}no {what} could be loaded: {first_line(error)}{hint}") from error
 
 
 def check_found(place: str | os.PathLike) -> None:

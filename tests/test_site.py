@@ -71,6 +71,7 @@ def test_every_command_and_layout_has_a_page_with_its_flags(site):
     assert {path.stem for path in folder.glob("*.html")} == {*names, "index"}
     for name in names:
         assert "cmdoption-clipcaer" in read(folder / f"{name}.html"), name
+    assert "reads VIDEOS/LABEL/*.mp4, or videos of any other kind" in read(folder / "build-folders.html")
     # A flag with its default, of a dataclass of ours and of the Trainer's own.
     train = unescape(re.sub(r"<[^>]+>", "", read(folder / "train.html")))
     assert re.search(r"--dc-loss-weight X.*\n.*\(default: 0\.1\)", train) and "--gradient-accumulation-steps" in train

@@ -59,7 +59,7 @@ def setup(app):
     app.connect("autodoc-process-docstring", read_docstring, priority=1)
     app.connect("doctree-resolved", draw_dashes)
     app.connect("html-page-context", level_captions, priority=900)  # behind the theme
-    app.connect("build-finished", copy_pictures)
+    app.connect("build-finished", finish_folder)
 
 
 # Pages
@@ -109,8 +109,8 @@ def level_captions(app, page, template, context, doctree):
     context["furo_navigation_tree"] = tree.replace('role="heading"', 'role="heading" aria-level="2"')
 
 
-def copy_pictures(app, exception):
-    """Copy what HTML in the pages names, and let the folder open with README."""
+def finish_folder(app, exception):
+    """Copy what HTML in the pages names and what is for machines, and let the folder open with README."""
     if exception is None:
         out = Path(app.outdir)
         shutil.copytree(ROOT / "docs" / "pictures", out / "docs" / "pictures", dirs_exist_ok=True)
@@ -141,9 +141,11 @@ def read_docstring(app, what, name, obj, options, lines):
     """Our docstrings are Markdown with Google's sections; Sphinx reads reStructuredText."""
     text = "\n".join([*lines, *describe_settings(obj, lines)])
     text = re.sub(r"^( *)```(\w*)\n(.*?)^ *```", read_fence, text, flags=re.M | re.S)
+    words = WORDS
     if what == "module":  # whose docstrings show commands and files, and have no sections
         text = re.sub(r"\n\n(?= {4})", "\n\n::\n\n", text)
-    lines[:] = re.sub(WORDS, read_words, text, flags=re.S).split("\n")
+        words = rf"^ {{4}}[^\n]*|{WORDS}"
+    lines[:] = re.sub(words, read_words, text, flags=re.M | re.S).split("\n")
 
 
 # A name of ours in brackets, code, and signs that mean themselves here.
@@ -155,7 +157,9 @@ def read_words(found):
     name, _, code, sign = found.groups()
     if name:
         return f":py:obj:`~.{name}`"  # a link, where the name is on the site
-    return f"``{code}``" if code else f"\\{sign}"
+    if code:
+        return f"``{code}``"
+    return f"\\{sign}" if sign else found[0]
 
 
 def read_fence(found):

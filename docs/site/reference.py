@@ -69,7 +69,7 @@ def describe_command(words: tuple[str, ...]) -> str:
     """The page of a command: what its docstring says, then its flags in groups."""
     parser = read_parser(*words)
     name = f"clipcaer {' '.join(words)}"
-    lines = [f"# {name}", "", f"```{{program}} {name}\n```", "", parser.description.strip(), ""]
+    lines = [f"# {name}", "", f"```{{program}} {name}\n```", "", escape(parser.description.strip()), ""]
     for group in parser._action_groups:
         actions = [action for action in group._group_actions if action.help is not argparse.SUPPRESS]
         if actions:
@@ -88,8 +88,9 @@ def describe_flag(parser: CommandParser, action: argparse.Action) -> list[str]:
 
 
 def escape(text: str) -> str:
-    """A plain text as Markdown that shows it; code stays code."""
-    return re.sub(r"(`[^`]*`)|([*_<>\[\]$|\\])", lambda found: found[1] or f"\\{found[2]}", text)
+    """A plain text as Markdown that shows it; code stays code, in a line or as a block."""
+    signs = r"(^ {4}[^\n]*|`[^`]*`)|([*_<>\[\]$|\\])"
+    return re.sub(signs, lambda found: found[1] or f"\\{found[2]}", text, flags=re.M)
 
 
 # The library
@@ -98,8 +99,9 @@ def escape(text: str) -> str:
 def write_api(folder: Path) -> None:
     """A page for each room and one for the flat files, and one that lists them with what the package itself gives."""
     folder.mkdir(parents=True)
-    rooms = sorted(path.parent for path in PACKAGE.rglob("__init__.py") if not INNER & {*path.parts})
-    pages = {".".join(["modeling_clipcaer", *room.relative_to(PACKAGE).parts]): room for room in rooms}
+    rooms = sorted(path.parent.relative_to(PACKAGE) for path in PACKAGE.rglob("__init__.py"))
+    shown = [room for room in rooms if not INNER & {*room.parts}]
+    pages = {".".join(["modeling_clipcaer", *room.parts]): PACKAGE / room for room in shown}
     for page, room in pages.items():
         (folder / f"{page}.md").write_text(describe_room(page, room), encoding="utf-8")
     lines = ["# Python API", "", "What `from modeling_clipcaer import …` gives:", ""]

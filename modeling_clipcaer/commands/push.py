@@ -41,7 +41,8 @@ class PushArguments:
 
 def main() -> None:
     (args,) = parse_arguments((PushArguments,), sys.argv[1:], __doc__)
-    from modeling_clipcaer.reports.hub import check_readers, check_token, make_repository, pack, send
+    from modeling_clipcaer.reports.hub import check_readers, check_token, make_repository, send
+    from modeling_clipcaer.reports.parcel import pack
     from modeling_clipcaer.synthetic.example import draw_example
 
     benchmark = None if args.benchmark is None else (args.benchmark, args.benchmark_task)

@@ -314,8 +314,9 @@ def write_results(
     from modeling_clipcaer.models.checkpoints import save_checkpoint, weights_revision
     from modeling_clipcaer.models.trainable import complete_model
     from modeling_clipcaer.reports.evaluation import plot_training_curves, tell_calibration, write_report
-    from modeling_clipcaer.reports.hub import pack, send
+    from modeling_clipcaer.reports.hub import send
     from modeling_clipcaer.reports.model_card import public_settings, render_licence, render_model_card
+    from modeling_clipcaer.reports.parcel import pack
     from modeling_clipcaer.reports.predictions import write_predictions
     from modeling_clipcaer.reports.told_result import list_result, tell_epoch
     from modeling_clipcaer.synthetic.example import draw_example

@@ -63,7 +63,7 @@ class Predicted:
         size, then = os.path.getsize(self.video), (self.made_from.get("file") or {}).get("size")
         if size != then:
             raise InputError(
-                f"{self.video}: has {size:,} bytes, the recording that was predicted had {then:,}; it is another one: "
+                f"{self.video}: has {size} bytes, the recording that was predicted had {then}; it is another one: "
                 "predict it, and correct that"
             )
 
@@ -114,8 +114,11 @@ def load_predicted(path: Path) -> Predicted:
     timeline, made_from = load_timeline(path), read_object(path).get("made_from")
     if not isinstance(made_from, dict) or not isinstance(made_from.get("path"), str):
         raise InputError(f"{path}: says nothing of what it was made from; predict the recording once more")
-    # The app's knows the recording's name alone: it lies where the command is started.
-    return Predicted(path.absolute().parent.name, os.path.abspath(made_from["path"]), timeline, made_from)
+    folder = path.absolute().parent
+    # One that came from another machine, as from `clipcaer app`, names its video alone.
+    places = (place / made_from["path"] for place in (Path.cwd(), folder, folder.parent))
+    video = next((place for place in places if place.is_file()), Path.cwd() / made_from["path"])
+    return Predicted(folder.name, str(video), timeline, made_from)
 
 
 def check_segments(

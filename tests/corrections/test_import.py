@@ -236,9 +236,7 @@ def test_another_recording_than_was_predicted_is_refused(work, save, bring, tmp_
     other = videos.write_video(tmp_path / "walk.mp4", videos.crossing_squares(30), fps=3)
     edit(predicted / "walk" / "recording.json", f'"path": "{work}/walk.mp4"', f'"path": "{other}"')
     status, _, error, _ = bring(save("timeline.eaf"), predicted=predicted)
-    assert (
-        status == 2 and f"{other}: has {other.stat().st_size:,} bytes, the recording that was predicted had" in error
-    )
+    assert status == 2 and f"{other}: has {other.stat().st_size} bytes, the recording that was predicted had" in error
     other.unlink()
     status, _, error, _ = bring(save("timeline.eaf"), predicted=predicted)
     assert status == 2 and f"{other}: expected the video that was predicted (walk), found nothing" in error
@@ -249,6 +247,17 @@ def test_the_prediction_is_found_beside_the_files(work, save, bring, tmp_path):
     assert status == 2 and "no recording.json; --recordings names the folder that `clipcaer predict` wrote" in error
     shutil.copytree(work / "predicted" / "walk", tmp_path / "walk")
     assert bring(save("timeline.eaf"), predicted=None)[0] == 0
+
+
+def test_a_video_that_is_named_alone_is_found_beside_its_timeline(work, save, bring, tmp_path, monkeypatch):
+    predicted = shutil.copytree(work / "predicted" / "walk", tmp_path / "elsewhere" / "walk")
+    edit(predicted / "recording.json", f'"path": "{work}/walk.mp4"', '"path": "walk.mp4"')
+    monkeypatch.chdir(work / "videos")
+    status, _, error, _ = bring(save("segments.csv"), predicted=predicted)
+    assert status == 2 and "expected the video that was predicted (walk), found nothing" in error
+    shutil.copy(work / "walk.mp4", tmp_path / "elsewhere")
+    _, _, _, new = bring(save("segments.csv"), predicted=predicted)
+    assert {row["video"] for row in new} == {str(tmp_path / "elsewhere" / "walk.mp4")}
 
 
 def test_a_recording_is_imported_once_and_never_from_what_is_measured(work, save, bring, run, tmp_path):

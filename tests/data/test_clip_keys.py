@@ -39,7 +39,7 @@ def test_persons_and_places_are_what_a_pattern_finds():
     nothing.check("a", "x:1")
     patterns.check("/P1/room/5", "x:1")
     for path, name, pattern in (("/room/5", "person", r"/(P\d)/"), ("/P1/", "place", r"/(x)?(?P<place>room)/(\d)")):
-        said = f"x:1: --{name}-pattern '{pattern}' finds no {name} in '{path}'"
+        said = f"x:1: --{name}-pattern '{pattern}' finds no {name} in '{path}'; expected one in every path"
         with pytest.raises(InputError, match=f"^{re.escape(said)}$"):
             patterns.check(path, "x:1")
 

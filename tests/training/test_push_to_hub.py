@@ -27,7 +27,7 @@ from modeling_clipcaer.models.arguments import ModelArguments
 from modeling_clipcaer.models.building import build_model, build_processor
 from modeling_clipcaer.models.checkpoints import load_checkpoint
 from modeling_clipcaer.models.face_adapter_files import save_face_adapter
-from modeling_clipcaer.reports.hub import EXAMPLE_NAME, pack
+from modeling_clipcaer.reports.parcel import EXAMPLE_NAME, pack
 from modeling_clipcaer.settings_clipcaer import PixelSettings
 
 
