@@ -57,6 +57,7 @@ def setup(app):
     app.add_html_math_renderer("mathml", (show_inline, None), (show_block, None))
     app.connect("source-read", read_page)
     app.connect("autodoc-process-docstring", read_docstring, priority=1)
+    app.connect("autodoc-skip-member", skip_member)
     app.connect("doctree-resolved", draw_dashes)
     app.connect("html-page-context", level_captions, priority=900)  # behind the theme
     app.connect("build-finished", finish_folder)
@@ -135,6 +136,11 @@ def show_block(translator, node):
 
 
 # Docstrings
+
+
+def skip_member(app, what, name, obj, skip, options):
+    """Leave out what a named tuple says of its fields, which is their numbers."""
+    return True if (getattr(obj, "__doc__", None) or "").startswith("Alias for field number") else None
 
 
 def read_docstring(app, what, name, obj, options, lines):

@@ -69,7 +69,7 @@ def describe_command(words: tuple[str, ...]) -> str:
     """The page of a command: what its docstring says, then its flags in groups."""
     parser = read_parser(*words)
     name = f"clipcaer {' '.join(words)}"
-    lines = [f"# {name}", "", f"```{{program}} {name}\n```", "", escape(parser.description.strip()), ""]
+    lines = [f"# {name}", "", f"```{{program}} {name}\n```", "", show_usage(parser.description), ""]
     for group in parser._action_groups:
         actions = [action for action in group._group_actions if action.help is not argparse.SUPPRESS]
         if actions:
@@ -78,6 +78,11 @@ def describe_command(words: tuple[str, ...]) -> str:
         for action in sorted(actions, key=lambda action: getattr(action, "rare", False) and not action.required):
             lines += describe_flag(parser, action)
     return "\n".join(lines)
+
+
+def show_usage(text: str) -> str:
+    """A command's docstring, in which lines that are commands are code, also where no other line is indented."""
+    return re.sub(r"(?m)^(?=clipcaer )", "    ", escape(text.strip()))
 
 
 def describe_flag(parser: CommandParser, action: argparse.Action) -> list[str]:
