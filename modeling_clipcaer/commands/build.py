@@ -66,6 +66,7 @@ def main() -> None:
 
 def find_with_boxes(layout: ModuleType, args: BuildArguments, settings: BuildSettings) -> Source:
     """The clips that the layout finds. Faces and bodies are looked for in them, and `settings` names their boxes."""
+    from modeling_clipcaer.data.build import cut_source
     from modeling_clipcaer.data.detection.detect import detect_boxes
     from modeling_clipcaer.data.detection.files import BODIES, FACES, format_coverage
     from modeling_clipcaer.faces.face_detection import build_face_detector
@@ -73,6 +74,7 @@ def find_with_boxes(layout: ModuleType, args: BuildArguments, settings: BuildSet
     if settings.bounding_box_face or settings.bounding_box_body:
         raise InputError("--detect-boxes: box files are given too; expected one of the two")
     source = layout.find_clips(settings)
+    cut_source(source, settings)  # Keep: before faces are looked for, for hours. What it refuses, the build would.
     paths = {clip.path for clip in source.clips}
     folder = f"{args.output.rstrip('/')}-boxes"
     build_detector = partial(build_face_detector, build_face_detector("auto").name)

@@ -98,7 +98,7 @@ def load_dataset(folder: str) -> DatasetDict:
     except InputError as error:
         hint = f"; videos in folders of their label become one by `clipcaer build folders {folder} --output data/mine`"
         is_built = Path(folder, "dataset_dict.json").exists() or list(Path(folder).glob("*.parquet"))
-        raise InputError(f"{error}{'' if is_built else hint}") from error
+        raise InputError(f"{error}{hint if Path(folder).is_dir() and not is_built else ''}") from error
 
 
 def find_circumstances(folder: str, clips: DatasetDict, args: NewArguments) -> Circumstances:

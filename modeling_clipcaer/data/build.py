@@ -92,8 +92,10 @@ def build(
     return record, [format_table(record), *list_few_clips(record), *found]
 
 
-def plan_build(source: Source, settings: BuildSettings) -> Plan:
-    """Check the clips of a source, cut them into splits, and find their boxes."""
+def cut_source(
+    source: Source, settings: BuildSettings
+) -> tuple[list[str], dict[str, list[SourceClip]], dict[str, Any]]:
+    """Check the clips of a source, and cut them into splits: the labels, the splits, and how they were made."""
     for clip in source.clips:
         try:
             settings.check_inside(clip.path)
@@ -102,10 +104,15 @@ def plan_build(source: Source, settings: BuildSettings) -> Plan:
     labels = check_labels(source.clips, source.labels)
     clips, persons_merged = settle_persons(shorten_names(source.clips), settings.find_person)
     splits, split = settings.cut_splits(clips, labels, source.lists)
-    split |= {"persons_merged": persons_merged} if persons_merged else {}
+    return labels, splits, split | ({"persons_merged": persons_merged} if persons_merged else {})
+
+
+def plan_build(source: Source, settings: BuildSettings) -> Plan:
+    """Cut the clips of a source into splits, and find their boxes."""
+    labels, splits, split = cut_source(source, settings)
     boxes, keys, box_files = find_boxes([clip for part in splits.values() for clip in part], settings)
     number: dict[str | int, int] = {name: place for place, name in enumerate(labels)}
-    has_votes = any(clip.votes is not None for clip in clips)
+    has_votes = any(clip.votes is not None for clip in source.clips)
 
     def complete(clip: SourceClip) -> SourceClip:
         face, body = (getattr(clip, kind) or boxes[kind].get(clip.path) for kind in boxes)
@@ -115,7 +122,7 @@ def plan_build(source: Source, settings: BuildSettings) -> Plan:
     split["name"] += describe_regime(settings)
     return Plan(
         harden({name: list(map(complete, part)) for name, part in splits.items()}, labels, settings),
-        make_features(labels, clips[0].is_folder, has_votes),
+        make_features(labels, source.clips[0].is_folder, has_votes),
         {
             "origin": {"name": settings.data_name, "link": settings.data_link, "is_drawn": False},
             "split": split,

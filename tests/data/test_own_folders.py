@@ -142,6 +142,14 @@ def test_boxes_are_found_on_the_way(run, tmp_path):
     assert any(line.startswith("clips with a face box") for line in printed)
 
 
+def test_a_pattern_that_finds_nobody_is_refused_before_faces_are_looked_for(run, videos):
+    output = videos.parent / "mine"
+    flags = ("--detect-boxes", "--person-pattern", "nobody_(x)", "--output", output)
+    status, printed, error = run(builder("folders"), videos, *flags)
+    assert status == 2 and "finds no person in" in error and "with face" not in printed
+    assert not output.exists() and not (videos.parent / "mine-boxes").exists()
+
+
 def test_clips_without_a_face_are_built_without_boxes(run, videos):
     status, _, error = run(builder("folders"), videos, "--output", videos.parent / "mine", "--detect-boxes")
     assert status == 0 and "warning: no face was found" in error
