@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch.utils.data import DataLoader
 
 from helpers.miniatures import write_clip
-from helpers.small_material import make_material, run_main
+from helpers.small_material import run_main
 from modeling_clipcaer import ClipCaerVideoProcessor
 from modeling_clipcaer.commands import parquet, train
 from modeling_clipcaer.data import fetching
@@ -34,11 +34,6 @@ STEPS = ("--save_strategy", "steps", "--save_steps", 2, "--eval_strategy", "step
 def arrow_cache(tmp_path, monkeypatch):
     """Where `datasets` puts what it reads of files."""
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "arrow-cache")
-
-
-@pytest.fixture(scope="module")
-def material(tmp_path_factory):
-    return make_material(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="module")

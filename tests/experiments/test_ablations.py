@@ -1,6 +1,6 @@
 import pytest
 
-from helpers.small_material import make_material, run_main
+from helpers.small_material import run_main
 from modeling_clipcaer.commands.ablate import main
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.experiments.ablations import name_folder, read_recipe
@@ -35,11 +35,6 @@ def write_recipe(folder, material, text=RECIPE):
     recipe = folder / "recipe.yaml"
     recipe.write_text(text.format(config=folder / "base.yaml", dataset=dataset))
     return recipe
-
-
-@pytest.fixture(scope="module")
-def material(tmp_path_factory):
-    return make_material(tmp_path_factory.getbasetemp())
 
 
 def test_an_ablation_tells_effects_failures_and_what_does_nothing(material, tmp_path, capsys):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from datasets import load_from_disk
 
-from helpers.small_material import NUM_FRAMES, make_material, run_main
+from helpers.small_material import NUM_FRAMES, run_main
 from modeling_clipcaer.commands import evaluate
 from modeling_clipcaer.commands.evaluate import EvaluationArguments, check_baselines
 from modeling_clipcaer.errors import InputError
@@ -95,11 +95,6 @@ def test_a_model_is_told_first_what_it_does_not_beat():
         88.0: ["in UAR the model does not beat: MLP (88.0 %)", "few"],
         70.0: ["in UAR the model does not beat: MLP (88.0 %), linear probe (80.0 %)", "few"],
     }
-
-
-@pytest.fixture(scope="module")
-def material(tmp_path_factory):
-    return make_material(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="module")

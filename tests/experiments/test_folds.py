@@ -2,17 +2,12 @@ import numpy as np
 import pytest
 from datasets import DatasetDict, concatenate_datasets, load_from_disk
 
-from helpers.small_material import make_material, run_main
+from helpers.small_material import run_main
 from modeling_clipcaer.commands.folds import main
 from modeling_clipcaer.errors import InputError
 from modeling_clipcaer.experiments.folds import pool_folds, summarise_seeds
 from modeling_clipcaer.json_files import read_object
 from modeling_clipcaer.reports.predictions import Predictions, read_predictions, write_predictions
-
-
-@pytest.fixture(scope="module")
-def material(tmp_path_factory):
-    return make_material(tmp_path_factory.getbasetemp())
 
 
 def test_folds_are_trained_in_parts_and_pooled_when_all_are_there(material, tmp_path, capsys):

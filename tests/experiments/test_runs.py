@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from datasets import DatasetDict, concatenate_datasets, load_from_disk
 
-from helpers.small_material import make_material, run_main
+from helpers.small_material import run_main
 from modeling_clipcaer import ClipCaerVideoProcessor
 from modeling_clipcaer.commands.train import main as train_main
 from modeling_clipcaer.data.cached_clips import CachedEmbedsCollator
@@ -29,11 +29,6 @@ EPOCHS = (
     "--tower_dtype",
     "float32",
 )
-
-
-@pytest.fixture(scope="module")
-def material(tmp_path_factory):
-    return make_material(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import torch
 from datasets import load_from_disk
 from PIL import Image
 
-from helpers.small_material import NUM_FRAMES, make_material, run_main
+from helpers.small_material import NUM_FRAMES, run_main
 from helpers.small_run import write_clip
 from helpers.tiny import lively_model
 from modeling_clipcaer import ClipCaerVideoProcessor
@@ -27,11 +27,6 @@ from modeling_clipcaer.models.frozen_parts import FrozenParts
 
 
 PROCESSOR = {"num_frames": NUM_FRAMES, "image_size": 32}
-
-
-@pytest.fixture(scope="module")
-def material(tmp_path_factory):
-    return make_material(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="module")

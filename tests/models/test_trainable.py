@@ -9,7 +9,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForVideoClassification, CLIPModel
 
-from helpers.small_material import make_material, run_main
+from helpers.small_material import run_main
 from helpers.small_training import make_trainer
 from helpers.tiny import tiny_model, tiny_pixels
 from modeling_clipcaer import ClipCaerTrainer
@@ -27,11 +27,6 @@ KINDS = {
     "LoRA": ("--use_lora", "--lr_image_encoder", 1e-2, "--save_trainable_only"),
     "LoRA, whole": ("--use_lora", "--lr_image_encoder", 1e-2, "--lora_rank", 3, "--lora_targets", "out_proj", "fc1"),
 }
-
-
-@pytest.fixture(scope="module")
-def material(tmp_path_factory):
-    return make_material(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="module", params=KINDS)

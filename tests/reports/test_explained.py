@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from datasets import load_from_disk
 
-from helpers.small_material import NUM_FRAMES, make_material, run_main
+from helpers.small_material import NUM_FRAMES, run_main
 from helpers.tiny import lively_model
 from modeling_clipcaer import ClipCaerVideoProcessor
 from modeling_clipcaer.commands import evaluate
@@ -40,11 +40,6 @@ def test_mistakes_come_first_then_what_is_typical_then_further_mistakes():
 
 def test_a_label_without_clips_or_without_mistakes_is_passed_over():
     assert choose_answers(logits_of([(0, 1.0), (0, 3.0), (0, 2.0)]), [0, 0, 0], 5) == {2: TYPICAL}
-
-
-@pytest.fixture(scope="module")
-def material(tmp_path_factory):
-    return make_material(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="module")

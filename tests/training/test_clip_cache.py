@@ -16,7 +16,7 @@ from datasets import Dataset, DatasetDict, load_from_disk
 from datasets.arrow_writer import ArrowWriter
 
 from helpers.places import ROOT
-from helpers.small_material import NUM_FRAMES, make_material, run_main
+from helpers.small_material import NUM_FRAMES, run_main
 from helpers.small_training import logged, make_trainer
 from helpers.tiny import CLIP, tiny_model
 from helpers.train_command import LAUNCH, QUICK, assert_same_weights, finish, history, start
@@ -29,11 +29,6 @@ from modeling_clipcaer.training.settings import CacheArguments
 
 
 FROZEN = tuple("0" if word == "1e-3" else word for word in QUICK)
-
-
-@pytest.fixture(scope="module")
-def material(tmp_path_factory):
-    return make_material(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="module")

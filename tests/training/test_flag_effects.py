@@ -15,7 +15,7 @@ from transformers import TrainerControl, TrainerState, set_seed
 from transformers.trainer_callback import DefaultFlowCallback
 
 from helpers.places import ROOT
-from helpers.small_material import make_material, run_main
+from helpers.small_material import run_main
 from helpers.tiny import tiny_model
 from modeling_clipcaer import ClipCaerTrainer, ClipCaerVideoProcessor
 from modeling_clipcaer.commands import train
@@ -304,11 +304,6 @@ BAD_VALUES = [
     ("train_annotation", "train.txt", "`train_annotation` belongs to `root_dir`"),
     ("bounding_box_face", "face.json", "`bounding_box_face` belongs to `root_dir`"),
 ]
-
-
-@pytest.fixture(scope="module")
-def material(tmp_path_factory):
-    return make_material(tmp_path_factory.getbasetemp())
 
 
 def read(material, words: str, **flags: str):

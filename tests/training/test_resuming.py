@@ -13,7 +13,7 @@ from datasets import ClassLabel, DatasetDict, load_from_disk
 from safetensors.torch import load_file
 from transformers import CLIPModel
 
-from helpers.small_material import make_material, run_main
+from helpers.small_material import run_main
 from helpers.small_training import logged, make_trainer
 from helpers.tiny import tiny_config
 from modeling_clipcaer import ClipCaerTrainingArguments, ClipCaerVideoProcessor
@@ -47,11 +47,6 @@ QUICK = ("--dataloader_num_workers", 0, "--disable_tqdm", "true", "--save_total_
 LAST = ("--resume_from_checkpoint", "last")
 LISTS = {"train": "train", "val": "validation", "test": "test"}
 STATES = ("optimizer.pt", "scheduler.pt", "rng_state.pth")
-
-
-@pytest.fixture(scope="module")
-def material(tmp_path_factory):
-    return make_material(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="module")
