@@ -22,7 +22,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
-from machine import count_image_flops, count_layer_flops, measure_matmul_peaks, print_report, render_table, synchronize
+from machine import count_image_flops, count_step_flops, measure_matmul_peaks, print_report, render_table, synchronize
 from sizes import SizeArguments, build_model, draw_picture, frame_size
 from torch.utils.data import DataLoader, Dataset
 
@@ -36,7 +36,9 @@ from modeling_clipcaer.models.trainable import add_lora
 ROOT = Path(__file__).resolve().parents[1]
 UNCOUNTED = 3  # steps before the clock starts, in which kernels are chosen and graphs are made
 MEAN, DEVIATION = 0.45, 0.27  # about CLIP's, of all channels
-KINDS = ("frozen", "cached", "LoRA", "trained")
+# Of the vision tower, by how a step trains. A backward pass through frozen weights is as much as the forward one,
+# through weights that move twice as much.
+PASSES = {"frozen": 1, "cached": 0, "LoRA": 2, "trained": 3}
 WORKERS = (1, 2, 4, 8, 16)
 
 
@@ -96,7 +98,7 @@ def main() -> None:
 
 def list_steps(device: str) -> Iterator[Step]:
     """The ways to train. FlashAttention and compiling are asked of the kinds in which the tower computes."""
-    for kind in KINDS:
+    for kind in PASSES:
         yield Step(kind)
         if kind != "cached" and find_spec("flash_attn"):
             yield Step(kind, "flash_attention_2")
@@ -167,7 +169,8 @@ def time_step(step: Step, batch: int, args: GpuArguments, peaks: dict[str, float
     seconds, peak_mb = time_calls(run, args)
     autocast_like = autocast or (step.kind == "frozen" and resolve_tower_dtype("auto", args.device) is not None)
     precision = "bf16" if autocast_like else "fp32"
-    share = count_step_flops(step.kind, batch, model.config, args) / seconds / 1e9 / peaks[precision]
+    flops = count_step_flops(model.config, images=2 * args.num_frames * batch, passes=PASSES[step.kind])
+    share = flops / seconds / 1e9 / peaks[precision]
     return Row(step.name, batch, 1000 * seconds, batch / seconds, peak_mb, share, precision)
 
 
@@ -198,15 +201,6 @@ def time_calls(run: Callable[[], object], args: GpuArguments) -> tuple[float, fl
         run()
     synchronize(args.device)
     return (time.perf_counter() - start) / args.steps, torch.cuda.max_memory_allocated() / 1e6 if on_gpu else None
-
-
-def count_step_flops(kind: str, batch: int, config, args: GpuArguments) -> float:
-    """Operations that a step needs of the towers. A backward pass through frozen weights is as much as the forward
-    one, through weights that move twice as much."""
-    passes = {"frozen": 1, "cached": 0, "LoRA": 2, "trained": 3}[kind]
-    vision = passes * 2 * args.num_frames * batch * count_image_flops(config.clip_config)
-    length = max(map(len, config.soft_prompt_token_ids)) + config.num_context_tokens
-    return vision + 2 * config.num_labels * count_layer_flops(config.text_tower_config, length)
 
 
 def measure_encoding(args: GpuArguments, peaks: dict[str, float], end: float) -> Row:

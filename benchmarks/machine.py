@@ -121,6 +121,15 @@ def count_image_flops(clip_config) -> int:
     return patches + count_layer_flops(tower, num_patches + 1) + projection
 
 
+def count_step_flops(config, images: int, passes: int) -> float:
+    """Operations that a training step needs of the towers of a model: `passes` forward passes' worth for each of
+    `images`, and the soft prompts' forward and backward pass."""
+    length = max(map(len, config.soft_prompt_token_ids)) + config.num_context_tokens
+    # Twice: back through frozen weights to the context tokens is one product for each of the forward pass.
+    text = 2 * config.num_labels * count_layer_flops(config.text_tower_config, length)
+    return passes * images * count_image_flops(config.clip_config) + text
+
+
 def describe_peaks(peaks: dict[str, float]) -> str:
     """The matmul peaks in words."""
     return f"Matmul peak {peaks['fp32']:.0f} GFLOP/s in fp32, {peaks['bf16']:.0f} in bf16."

@@ -21,7 +21,7 @@ from machine import (
     SPEED_COLUMNS,
     Measured,
     count_image_flops,
-    count_layer_flops,
+    count_step_flops,
     describe_peaks,
     measure_apart,
     measure_matmul_peaks,
@@ -241,16 +241,6 @@ def build_trainer(model, rows: Dataset, sizes: SizeArguments, folder: Path, **fl
     return ClipCaerTrainer(model, args, train_dataset=rows, eval_dataset=rows, processing_class=build_processor(sizes))
 
 
-def count_step_flops(variant: Variant, sizes: SizeArguments, config) -> float:
-    """Operations that a step needs of the towers: forward, and backward as far as a gradient goes."""
-    images = 0 if variant.cached else 2 * sizes.num_frames * variant.batches * sizes.batch_size
-    vision = images * count_image_flops(config.clip_config) * (3 if variant.trains_tower else 1)
-    length = max(map(len, config.soft_prompt_token_ids)) + config.num_context_tokens
-    # Twice: back through frozen weights to the context tokens is one product for each of the forward pass.
-    text = 2 * config.num_labels * count_layer_flops(config.text_tower_config, length)
-    return vision + text
-
-
 def render(measured: dict[tuple, Measured], args: TrainingBenchmarkArguments, config, peaks: dict[str, float]) -> str:
     """The Markdown table."""
     rows = []
@@ -264,7 +254,8 @@ def render(measured: dict[tuple, Measured], args: TrainingBenchmarkArguments, co
         variant = VARIANTS[name]
         clips, naive = variant.batches * size, measured.get((variant.baseline, size))
         precision = variant.precision(args.device)
-        flops = count_step_flops(variant, replace(args, batch_size=size), config)
+        images = 0 if variant.cached else 2 * args.num_frames * clips
+        flops = count_step_flops(config, images, passes=3 if variant.trains_tower else 1)
         naive_seconds = naive.seconds / size if naive else None
         cells = speed_cells(found, clips, naive_seconds, flops, peaks[precision], precision)
         rows.append([variant.title, f"{clips}", f"{1000 * found.seconds:.0f}", *cells])

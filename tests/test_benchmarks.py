@@ -302,6 +302,11 @@ def test_what_a_gpu_is_asked_runs_at_small_sizes_without_one(small, tmp_path, ca
     assert list(rows) == ["frozen", "cached", "LoRA", "trained", "encoding pass, 3 frames a clip"]
     for row in rows.values():
         assert row["clips_per_second"] == pytest.approx(1000 * row["batch"] / row["ms"]) and not row["why_not"]
+    config = material.build_model(gpu.GpuArguments(layers=1, image_size=32, num_frames=2, device="cpu")).config
+    for kind, passes in gpu.PASSES.items():  # of 2 streams, 2 frames and 2 clips
+        operations = machine.count_step_flops(config, 8, passes)
+        rate = operations / (rows[kind]["ms"] / 1000) / 1e9
+        assert rows[kind]["share"] == pytest.approx(rate / found["peaks_gflops"][rows[kind]["precision"]])
     assert found["loader_clips_per_second"]["1"] > 0 and found["tests"] == "not run: a GPU is absent"
     assert "| trained | 2 |" in capsys.readouterr().out
 
@@ -309,7 +314,7 @@ def test_what_a_gpu_is_asked_runs_at_small_sizes_without_one(small, tmp_path, ca
 def test_a_gpu_step_has_the_operations_that_it_needs(small):
     args = gpu.GpuArguments(layers=1, image_size=32, num_frames=2, device="cpu")
     config = material.build_model(args).config
-    flops = {kind: gpu.count_step_flops(kind, 4, config, args) for kind in gpu.KINDS}
+    flops = {kind: machine.count_step_flops(config, 16, passes) for kind, passes in gpu.PASSES.items()}
     image = machine.count_image_flops(config.clip_config)
     # Of 2 streams, 2 frames and 4 clips.
     assert [flops[kind] - flops["cached"] for kind in ("frozen", "LoRA", "trained")] == [
