@@ -71,11 +71,13 @@ def main() -> None:
     from modeling_clipcaer.corrections.readers import read_corrections
     from modeling_clipcaer.corrections.segments import check_segments, find_recordings
     from modeling_clipcaer.data.audit.dataset import audit_build
+    from modeling_clipcaer.data.build import check_output
     from modeling_clipcaer.data.clip_boxes import read_boxes
     from modeling_clipcaer.data.loading import get_labels, load_clips
     from modeling_clipcaer.data.next_steps import tell_next
 
     hide_progress_bars(of_models=False)
+    check_output(Path(args.output).absolute())  # Keep: here. Frames of people are written before the dataset is.
     corrected = [segment for file in args.files for segment in read_corrections(file)]
     recordings = find_recordings(args.files, args.recordings)
     names = name_persons(args.persons or (), recordings)

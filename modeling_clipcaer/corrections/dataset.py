@@ -8,11 +8,11 @@ from typing import Any
 
 from datasets import Dataset, DatasetDict, concatenate_datasets
 
-from modeling_clipcaer.common.files import file_sha256, is_replaceable, replace_folder, working_folder, write_json
+from modeling_clipcaer.common.files import file_sha256, replace_folder, working_folder, write_json
 from modeling_clipcaer.common.progress import track
 from modeling_clipcaer.corrections.clips import Origin
 from modeling_clipcaer.corrections.segments import Checked
-from modeling_clipcaer.data.build import BUILD_MARKS
+from modeling_clipcaer.data.build import check_output
 from modeling_clipcaer.data.clip_rows import find_form
 from modeling_clipcaer.data.label_counts import find_absent, find_few
 from modeling_clipcaer.data.loading import count_labels
@@ -104,8 +104,7 @@ def write_dataset(
         output: the folder to write; a dataset there is replaced, anything else refused.
     """
     output = output.absolute()
-    if output.exists() and not is_replaceable(output, BUILD_MARKS):
-        raise InputError(f"{output}: exists and is no dataset of a builder; expected a new or an empty folder")
+    check_output(output)
     rows = make_rows([clip for clip, _ in added], clips["train"])
     whole = DatasetDict({**clips, "train": concatenate_datasets([clips["train"], rows])})
     origins = {clip.clip_id: asdict(origin) for clip, origin in added}

@@ -70,8 +70,7 @@ def build(
     output = Path(output).absolute()
     if num_proc < 1:
         raise InputError(f"`num_proc` is {num_proc}, expected at least 1")
-    if output.exists() and not is_replaceable(output, BUILD_MARKS):
-        raise InputError(f"{output}: exists and is no dataset of a builder; expected a new or an empty folder")
+    check_output(output)
     source = find_clips(settings)
     plan = plan_build(source, settings)
     arguments = {**vars(settings), **source.arguments, "output": str(output), "num_proc": num_proc}
@@ -90,6 +89,12 @@ def build(
         replace_folder(complete, output, working)
     found = map(printable, (*source.notes, *say_findings(record)))
     return record, [format_table(record), *list_few_clips(record), *found]
+
+
+def check_output(output: Path) -> None:
+    """Refuse a folder that holds anything else than a dataset of a builder, which would be replaced."""
+    if output.exists() and not is_replaceable(output, BUILD_MARKS):
+        raise InputError(f"{output}: exists and is no dataset of a builder; expected a new or an empty folder")
 
 
 def cut_source(

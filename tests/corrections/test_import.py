@@ -3,6 +3,7 @@
 import importlib
 import json
 import shutil
+from importlib import import_module
 from types import SimpleNamespace
 
 import numpy as np
@@ -278,3 +279,11 @@ def test_a_recording_is_imported_once_and_never_from_what_is_measured(work, save
     assert run(builder("csv"), *words_csv, "--labels", *RAER_LABELS)[0] == 0
     status, _, error = run(SimpleNamespace(main=import_command.main), *words, "--dataset", tmp_path / "listed")
     assert status == 2 and "validation of" in error and "has clips of it" in error
+
+
+def test_an_output_that_holds_something_else_is_refused_before_anything_is_read(run, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    words = (tmp_path / "absent.csv", "--dataset", tmp_path / "absent", "--output", tmp_path / "mine")
+    status, _, error = run(import_module("modeling_clipcaer.commands.import"), *words)
+    assert status == 2 and "mine: exists and is no dataset of a builder" in error
