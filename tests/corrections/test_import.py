@@ -3,7 +3,6 @@
 import importlib
 import json
 import shutil
-from importlib import import_module
 from types import SimpleNamespace
 
 import numpy as np
@@ -285,5 +284,5 @@ def test_an_output_that_holds_something_else_is_refused_before_anything_is_read(
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
     words = (tmp_path / "absent.csv", "--dataset", tmp_path / "absent", "--output", tmp_path / "mine")
-    status, _, error = run(import_module("modeling_clipcaer.commands.import"), *words)
+    status, _, error = run(import_command, *words)
     assert status == 2 and "mine: exists and is no dataset of a builder" in error
